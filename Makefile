@@ -1,0 +1,58 @@
+# Every target makes .venv and installs what it misses.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON3 ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+READY := $(VENV)/.ready
+
+MODEL ?= smollm2-135m
+DESIGN ?= designs/kv260.yaml
+PROMPT ?= What is the capital of France?
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test sim check bench docs
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## make .venv and install Alula with its developer tools
+	@$(BIN)/alula doctor
+
+demo: $(READY) ## a 135M-parameter model answers a question on the machine model
+	$(BIN)/alula models get $(MODEL)
+	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device model --max-new-tokens 12
+
+test: $(READY) ## the whole test suite
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+sim: $(READY) ## the bit-exact machine model's tests; the gateware is not in this release
+	@echo "The RTL rungs are not in this release: this runs the bit-exact machine model's tests."
+	$(PYTHON) -m pytest tests/isa tests/model $(PYTEST_ARGS)
+
+check: $(READY) ## lint, format, types, import directions, generated text, public names
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(PYTHON) tools/generate.py --check
+	$(PYTHON) tools/check_names.py
+
+bench: $(READY) ## the measured promises, as JSON
+	$(PYTHON) benchmarks/run.py
+
+docs: $(READY) ## write all generated text anew
+	$(PYTHON) tools/generate.py
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON3) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(sys.version_info < (3, 11) and "python3 must be 3.11 or newer, not " + v + " (make PYTHON3=python3.12 names another)")'
+	@test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@$(BIN)/pip install --disable-pip-version-check --no-input --constraint constraints.txt \
+		--editable '.[dev]' | awk '/^(Collecting|Downloading|Installing)/ {print "  " substr($$0, 1, 96); fflush()}'
+	@touch $@
