@@ -1,0 +1,273 @@
+"""The design: what is chosen, what follows from it, and what makes it impossible."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from alula.design.engines import CHAIN_LENGTH, GROUP, Buffers, Mpe, Sfu
+from alula.design.memory import Memory
+from alula.design.part import FAMILIES, Family, Part
+from alula.design.problem import design_error
+from alula.design.record import Record
+from alula.design.storage import Bank, Blocks, place
+
+INSTRUCTION_BYTES = 16
+KIB = 1024
+MIB = 1024 * 1024
+MIN_STREAM_BEATS = 16
+HASHED = ("cores", "memory", "mpe", "sfu", "buffers", "context_max", "prefill_chunk")
+
+
+class Design(Record):
+    """One accelerator. Frozen and valid: every derived size below holds for it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")]
+    """Short name of the design."""
+
+    part: Part
+    """The chip and its resource budget."""
+
+    clock_mhz: Annotated[int, Field(ge=1, le=2000)]
+    """Core clock in MHz."""
+
+    cores: Annotated[int, Field(ge=1, le=64)]
+    """Equal cores, each with its own channels, matrix engine, SFU and buffers."""
+
+    memory: Memory
+    """External memory."""
+
+    mpe: Mpe
+    """Matrix engine."""
+
+    sfu: Sfu
+    """Special function unit."""
+
+    buffers: Buffers
+    """On-chip memories of each core."""
+
+    context_max: Annotated[int, Field(ge=GROUP, le=1 << 20, multiple_of=GROUP)]
+    """Positions that a program may address, prompt and answer together."""
+
+    prefill_chunk: Annotated[int, Field(ge=1, le=4096)]
+    """Tokens of one prefill chunk, a multiple of mpe.tokens."""
+
+    @classmethod
+    def from_mapping(cls, values: Any, source: str = "design") -> Self:
+        """Return the design that `values` describe.
+
+        Raises:
+            DesignError: the values are no valid design; `source` names them in its text.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise design_error(cls, error, source) from None
+
+    def replace(self, changes: Mapping[str, Any]) -> Self:
+        """Return this design with fields changed, named by dotted keys such as "mpe.tokens".
+
+        Raises:
+            DesignError: a key does not exist, or the changed design is not valid.
+        """
+        values = self.model_dump()
+        for key, value in changes.items():
+            *outer, last = key.split(".")
+            target = values
+            for step in outer:
+                target = target.setdefault(step, {})
+            target[last] = value
+        return type(self).from_mapping(values, self.name)
+
+    @property
+    def family(self) -> Family:
+        """What the part's DSP blocks do."""
+        return FAMILIES[self.part.family]
+
+    @property
+    def hash(self) -> str:
+        """Identity of the hardware as programs and images see it: 64 bits as 16 hex digits.
+
+        The name, the part and the clock do not change what a program does and are left out.
+        """
+        values = self.model_dump(mode="json", include=set(HASHED))
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    # Time and bandwidth
+
+    @property
+    def clock_hz(self) -> int:
+        """Core clock in Hz."""
+        return self.clock_mhz * 1_000_000
+
+    @property
+    def channels_per_core(self) -> int:
+        """Memory channels that each core owns."""
+        return self.memory.channels // self.cores
+
+    @property
+    def channels(self) -> int:
+        """Memory channels that feed the cores; the rest is left to host and program."""
+        return self.cores * self.channels_per_core
+
+    @property
+    def bytes_per_cycle(self) -> int:
+        """Bytes a cycle from the channels of all cores."""
+        return self.channels * self.memory.beat_bytes
+
+    @property
+    def bytes_per_second(self) -> int:
+        """Bytes a second from the channels of all cores, at the core clock."""
+        return self.bytes_per_cycle * self.clock_hz
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Size of the external memory in bytes, all channels."""
+        return self.memory.capacity_mib * MIB
+
+    @property
+    def channel_bytes(self) -> int:
+        """Size of one memory channel in bytes."""
+        return self.capacity_bytes // self.memory.channels
+
+    # Matrix engine
+
+    @property
+    def chains_per_channel(self) -> int:
+        """Chains that one channel feeds: a beat is one 4-bit weight for each multiplier."""
+        return self.memory.beat_bytes * 2 // CHAIN_LENGTH
+
+    @property
+    def chains_per_core(self) -> int:
+        """Chains of one core, each computing one row of a row block."""
+        return self.channels_per_core * self.chains_per_channel
+
+    @property
+    def rows(self) -> int:
+        """Rows of a row block: output rows computed at once by all cores."""
+        return self.cores * self.chains_per_core
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """INT8 multiply-accumulates a cycle, all cores and tokens."""
+        return self.rows * CHAIN_LENGTH * self.mpe.tokens
+
+    @property
+    def macs_per_second(self) -> int:
+        """INT8 multiply-accumulates a second at the core clock."""
+        return self.macs_per_cycle * self.clock_hz
+
+    # Buffers, each core
+
+    @property
+    def stream_beats(self) -> int:
+        """Beats that the stream FIFO of one channel holds."""
+        return self.buffers.stream_kib * KIB // (self.channels_per_core * self.memory.beat_bytes)
+
+    @property
+    def vector_word_bytes(self) -> int:
+        """Bytes of a vector buffer word."""
+        return self.sfu.lanes * 4
+
+    @property
+    def vector_words(self) -> int:
+        """Words of the vector buffer."""
+        return self.buffers.vector_kib * KIB // self.vector_word_bytes
+
+    @property
+    def activation_word_bytes(self) -> int:
+        """Bytes of an activation buffer word: a chain's activations for every token."""
+        return self.mpe.tokens * CHAIN_LENGTH
+
+    @property
+    def activation_words(self) -> int:
+        """Words of the activation buffer."""
+        return self.buffers.activation_kib * KIB // self.activation_word_bytes
+
+    @property
+    def staging_bytes(self) -> int:
+        """Bytes of the staging buffer for new keys and values."""
+        return self.buffers.staging_kib * KIB
+
+    @property
+    def program_bytes(self) -> int:
+        """Bytes of the program buffer."""
+        return self.buffers.program_kib * KIB
+
+    @property
+    def banks(self) -> list[Bank]:
+        """The on-chip memories of all cores."""
+        cores, beat = self.cores, self.memory.beat_bytes
+        return [
+            Bank("stream", beat, self.stream_beats, self.channels),
+            Bank("vector", self.vector_word_bytes, self.vector_words, cores),
+            Bank("activation", self.activation_word_bytes, self.activation_words, cores),
+            Bank("staging", beat, -(-self.staging_bytes // beat), cores),
+            Bank("program", INSTRUCTION_BYTES, self.program_bytes // INSTRUCTION_BYTES, cores),
+        ]
+
+    # Resources, all cores
+
+    @property
+    def on_chip_bytes(self) -> int:
+        """Bytes of all on-chip memories."""
+        return sum(bank.bytes for bank in self.banks)
+
+    @property
+    def blocks(self) -> Blocks:
+        """Memory blocks that the on-chip memories take."""
+        return place(self.banks, Blocks(self.part.bram36, self.part.uram))
+
+    @property
+    def multiplier_dsps(self) -> int:
+        """DSP blocks of the chains."""
+        return -(-self.macs_per_cycle // self.family.int8_macs)
+
+    @property
+    def rescale_dsps(self) -> int:
+        """DSP blocks that scale and accumulate groups: one multiplier a chain and token."""
+        return self.rows * self.mpe.tokens * self.family.rescale_dsps
+
+    @property
+    def sfu_dsps(self) -> int:
+        """DSP blocks of the SFUs: one fp32 multiplier a lane."""
+        return self.cores * self.sfu.lanes * self.family.fp32_multiply_dsps
+
+    @property
+    def dsps(self) -> int:
+        """DSP blocks of the whole design."""
+        return self.multiplier_dsps + self.rescale_dsps + self.sfu_dsps
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for key, expected, actual in self._impossibilities():
+            raise PydanticCustomError(
+                "impossible", "{expected}", {"key": key, "expected": expected, "actual": actual}
+            )
+        return self
+
+    def _impossibilities(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, what it must be, what it is) for each rule that spans several fields."""
+        if self.cores > self.memory.channels:
+            yield "cores", f"at most {self.memory.channels} (memory.channels)", str(self.cores)
+            return
+        if self.memory.capacity_mib % self.memory.channels:
+            multiple = f"a multiple of {self.memory.channels} (memory.channels)"
+            yield "memory.capacity_mib", multiple, str(self.memory.capacity_mib)
+        if self.prefill_chunk % self.mpe.tokens:
+            multiple = f"a multiple of {self.mpe.tokens} (mpe.tokens)"
+            yield "prefill_chunk", multiple, str(self.prefill_chunk)
+        if self.stream_beats < MIN_STREAM_BEATS:
+            least = -(-MIN_STREAM_BEATS * self.channels_per_core * self.memory.beat_bytes // KIB)
+            enough = f"at least {least} ({MIN_STREAM_BEATS} beats for each of a core's channels)"
+            yield "buffers.stream_kib", enough, str(self.buffers.stream_kib)
+        if self.dsps > self.part.dsp:
+            budget = f"a design of at most {self.part.dsp} {self.family.dsp} (part.dsp)"
+            yield "mpe", budget, f"one of {self.dsps}"
+        limit = Blocks(self.part.bram36, self.part.uram)
+        if not self.blocks.fits(limit):
+            yield "buffers", f"memories of at most {limit} (part)", str(self.blocks)

@@ -1,0 +1,55 @@
+"""What a core is made of: matrix engine, special functions, buffers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alula.design.record import Record, Whole
+
+CHAIN_LENGTH = 16
+"""Multipliers in a chain, so weights that meet activations in one step: 8 groups of 2."""
+
+GROUP = 32
+"""Values that share a quantisation scale; every vector is padded to a multiple of it."""
+
+PowerOfTwo = Annotated[Literal[1, 2, 4, 8, 16, 32], Whole]
+KiB = Annotated[int, Field(ge=1, le=1 << 20)]
+
+
+class Mpe(Record):
+    """The matrix engine: chains of multipliers, as many as the memory stream feeds."""
+
+    lanes: Annotated[Literal[16], Whole] = 16
+    """Multipliers in a chain; fixed, it is the M of the N:M sparsity."""
+
+    tokens: PowerOfTwo
+    """Activation rows that share one pass over the weights."""
+
+    accumulator_bits: Annotated[int, Field(ge=32, le=64)]
+    """Width of a row's integer accumulator in bits."""
+
+
+class Sfu(Record):
+    """The special function unit (MISC): fp32 lanes beside the vector buffer."""
+
+    lanes: PowerOfTwo
+    """fp32 values a cycle; a lane is 4 bytes of a vector buffer word."""
+
+
+class Buffers(Record):
+    """On-chip memories, KiB in each core."""
+
+    stream_kib: KiB
+    """Weight stream FIFOs, shared evenly by the core's channels."""
+
+    vector_kib: KiB
+    """fp32 vectors; a word is sfu.lanes x 4 bytes."""
+
+    activation_kib: KiB
+    """Quantised activations; a word is mpe.tokens x 16 bytes."""
+
+    staging_kib: KiB
+    """New keys and values on their way to memory; a word is memory.beat_bytes."""
+
+    program_kib: KiB
+    """Instructions; a word is 16 bytes."""

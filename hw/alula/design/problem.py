@@ -1,0 +1,62 @@
+"""From pydantic's list of errors to the one line a person needs first."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from alula.design.error import DesignError, listed, shown
+
+# pydantic's error type to what the value must be; braces are filled from the error's context.
+EXPECTED = {
+    "missing": "given",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "model_type": "a mapping of keys to values",
+    "invalid_key": "text as key",
+    "impossible": "{expected}",
+}
+
+
+def design_error(root: type[BaseModel], error: ValidationError, source: str) -> DesignError:
+    """Return the error to report: an unknown key first, as it explains what else is missing."""
+    found = error.errors(include_url=False)
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    context = first.get("ctx", {})
+    path = [str(step) for step in first["loc"]]
+    kind = first["type"]
+    if kind == "impossible":
+        path = [context["key"]]
+        actual = context["actual"]
+    elif kind == "missing":
+        actual = "missing"
+    elif kind == "extra_forbidden":
+        actual = shown(path[-1])
+    else:
+        actual = shown(first["input"])
+    place = f"{source}: {'.'.join(path)}" if path else source
+    return DesignError(_expected(root, first, context), actual, place)
+
+
+def _expected(root: type[BaseModel], error: ErrorDetails, context: dict[str, Any]) -> str:
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return f"one of the keys {listed(list(_model_at(root, error['loc'][:-1]).model_fields))}"
+    if kind == "literal_error":
+        return context["expected"].replace("'", "")
+    return EXPECTED[kind].format(**context)
+
+
+def _model_at(root: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    model = root
+    for step in path:
+        model = model.model_fields[str(step)].annotation
+        assert isinstance(model, type)
+    return model

@@ -1,0 +1,60 @@
+"""How many memory blocks of a chip the buffers of a design take."""
+
+from dataclasses import dataclass
+
+BLOCK_BITS = 72
+BRAM36_DEPTH = 512
+URAM_DEPTH = 4096
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One on-chip memory, `copies` times: words of `width_bytes`, `depth` words deep."""
+
+    name: str
+    width_bytes: int
+    depth: int
+    copies: int
+
+    @property
+    def bytes(self) -> int:
+        """Size of all copies in bytes."""
+        return self.width_bytes * self.depth * self.copies
+
+    def blocks(self, block_depth: int) -> int:
+        """Return the 72-bit wide blocks of `block_depth` words that all copies take."""
+        wide = -(-self.width_bytes * 8 // BLOCK_BITS)
+        return self.copies * wide * -(-self.depth // block_depth)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Memory blocks: BRAM36 of 36 Kbit and UltraRAM of 288 Kbit."""
+
+    bram36: int
+    uram: int
+
+    def fits(self, limit: "Blocks") -> bool:
+        """Whether this many blocks are within `limit`."""
+        return self.bram36 <= limit.bram36 and self.uram <= limit.uram
+
+    def __str__(self) -> str:
+        return f"{self.bram36} BRAM36 and {self.uram} UltraRAM"
+
+
+def place(banks: list[Bank], limit: Blocks) -> Blocks:
+    """Return the blocks that the banks take, the largest placed first.
+
+    A bank goes to UltraRAM when it fills more than half of its depth or no block RAM is left for
+    it, and to block RAM otherwise. What fits nowhere is counted as block RAM.
+    """
+    bram36 = uram = 0
+    for bank in sorted(banks, key=lambda bank: -bank.bytes):
+        in_bram, in_uram = bank.blocks(BRAM36_DEPTH), bank.blocks(URAM_DEPTH)
+        uram_has_room = uram + in_uram <= limit.uram
+        bram_has_room = bram36 + in_bram <= limit.bram36
+        if uram_has_room and (bank.depth > URAM_DEPTH // 2 or not bram_has_room):
+            uram += in_uram
+        else:
+            bram36 += in_bram
+    return Blocks(bram36, uram)
