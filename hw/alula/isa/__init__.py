@@ -1,0 +1,31 @@
+"""The contract: instructions, number formats, SFU functions, programs and memory images."""
+
+from alula.isa.assembler import assemble, disassemble, encode_all, format_op
+from alula.isa.container import ContainerError
+from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, decode, encode
+from alula.isa.formats import FORMATS, WeightFormat
+from alula.isa.image import Image, Region
+from alula.isa.instructions import INSTRUCTIONS, Engine, Instruction
+from alula.isa.program import Program
+
+__all__ = [
+    "FORMATS",
+    "INSTRUCTIONS",
+    "WORD_BYTES",
+    "ContainerError",
+    "Engine",
+    "Image",
+    "Instruction",
+    "IsaError",
+    "Op",
+    "Program",
+    "Ref",
+    "Region",
+    "WeightFormat",
+    "assemble",
+    "decode",
+    "disassemble",
+    "encode",
+    "encode_all",
+    "format_op",
+]

@@ -1,0 +1,137 @@
+"""Text to instructions and back.
+
+One instruction a line, `;` starts a comment, fields in any order:
+
+    LD.W to=MV fmt=W4 addr=r3+0x40 blocks=72 groups=18 signal=MV
+    MV wait=MISC,LD fmt=W4 src=0 groups=18 blocks=72 rows=1 dst=r5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alula.isa.encoding import IsaError, Op, Ref, Value, encode
+from alula.isa.fields import Choice, Field, Operand, Register
+from alula.isa.instructions import BY_NAME, Engine
+
+
+def _format_value(item: Field, value: Value) -> str:
+    match item:
+        case Operand():
+            ref = value if isinstance(value, Ref) else Ref(0, int(value))
+            if ref.register == 0:
+                return str(ref.offset)
+            return f"r{ref.register}" + (f"+{ref.offset}" if ref.offset else "")
+        case Register():
+            return f"r{value}"
+        case _:
+            return str(value)
+
+
+def format_op(op: Op) -> str:
+    """One line of text: the name, the fields in declared order, then `wait` and `signal`."""
+    words = [op.name]
+    for item in op.instruction.fields:
+        default = item.choices[0] if isinstance(item, Choice) else 0
+        words.append(f"{item.name}={_format_value(item, op.values.get(item.name, default))}")
+    for name, engines in (("wait", op.wait), ("signal", op.signal)):
+        if engines:
+            words.append(f"{name}={','.join(engine.name for engine in sorted(engines))}")
+    return " ".join(words)
+
+
+def _parse_number(place: str, text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise IsaError(f"{place} must be a number, not {text}") from None
+
+
+def _parse_register(place: str, text: str) -> int:
+    if not text.startswith("r"):
+        raise IsaError(f"{place} must be a register such as r3, not {text}")
+    return _parse_number(place, text[1:])
+
+
+def _parse_value(place: str, item: Field, text: str) -> Value:
+    match item:
+        case Operand():
+            head, plus, tail = text.partition("+")
+            if not head.startswith("r"):
+                return Ref(0, _parse_number(place, text))
+            return Ref(_parse_register(place, head), _parse_number(place, tail) if plus else 0)
+        case Register():
+            return _parse_register(place, text)
+        case Choice():
+            return text
+        case _:
+            return _parse_number(place, text)
+
+
+def _parse_engines(place: str, text: str) -> frozenset[Engine]:
+    try:
+        return frozenset(Engine[name] for name in text.split(","))
+    except KeyError as error:
+        names = ", ".join(engine.name for engine in Engine)
+        raise IsaError(f"{place} must name engines of {names}, not {error.args[0]}") from None
+
+
+def _parse_line(place: str, line: str) -> Op:
+    name, *words = line.split()
+    if name not in BY_NAME:
+        raise IsaError(f"{place}: instruction must be one of {', '.join(BY_NAME)}, not {name}")
+    instruction = BY_NAME[name]
+    values: dict[str, Value] = {}
+    engines = {"wait": frozenset[Engine](), "signal": frozenset[Engine]()}
+    seen: set[str] = set()
+    for word in words:
+        key, equals, text = word.partition("=")
+        where = f"{place}: {name} {key}"
+        if not equals:
+            raise IsaError(f"{place}: {name} operands must be field=value, not {word}")
+        if key in seen:
+            raise IsaError(f"{where} must be given once, not twice")
+        seen.add(key)
+        if key in engines:
+            engines[key] = _parse_engines(where, text)
+            continue
+        try:
+            item = instruction.field(key)
+        except KeyError:
+            known = ", ".join(field.name for field in instruction.fields) or "none"
+            raise IsaError(f"{place}: {name} field must be one of {known}, not {key}") from None
+        values[key] = _parse_value(where, item, text)
+    op = Op(name, values, engines["wait"], engines["signal"])
+    try:
+        return op.canonical()
+    except IsaError as error:
+        raise IsaError(f"{place}: {error}") from None
+
+
+def assemble(text: str, source: str = "<text>") -> list[Op]:
+    """Instructions of a listing. IsaError names the source and line, the field and its limit."""
+    ops = []
+    for number, line in enumerate(text.splitlines(), 1):
+        code = line.partition(";")[0].strip()
+        if code:
+            ops.append(_parse_line(f"{source}:{number}", code))
+    return ops
+
+
+def disassemble(ops: Iterable[Op]) -> str:
+    """A listing that assembles to the same instructions, loop bodies indented."""
+    lines: list[str] = []
+    open_bodies: list[int] = []
+    for op in ops:
+        lines.append("    " * len(open_bodies) + format_op(op))
+        open_bodies = [left - 1 for left in open_bodies]
+        if op.name == "LOOP":
+            open_bodies.append(int(op.values.get("body", 0)))  # pyright: ignore[reportArgumentType]
+        while open_bodies and open_bodies[-1] <= 0:
+            open_bodies.pop()
+    return "".join(line + "\n" for line in lines)
+
+
+def encode_all(ops: Iterable[Op]) -> bytes:
+    """The words of a program, one after the other."""
+    return b"".join(encode(op) for op in ops)

@@ -1,0 +1,100 @@
+"""Number formats in memory: constants, and how many beats a matrix takes and where each part lies.
+
+Symbols as in docs/architecture.md: `R` rows of a row block, `G` groups of 32 inputs in a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BLOCK",
+    "FORMATS",
+    "GROUP",
+    "MAX_SHIFT",
+    "METAS_PER_BEAT",
+    "MIN_UNIT",
+    "PARTIAL_SUMS",
+    "Q_MAX",
+    "SCALES_PER_BEAT",
+    "WeightFormat",
+]
+
+BLOCK = 16
+"""Inputs of a block: the multipliers of one chain."""
+GROUP = 32
+"""Inputs that share a scale and a min (weights) or a shift (activations)."""
+MAX_SHIFT = 7
+"""S: the largest shift of an activation group."""
+Q_MAX = 127
+"""Largest magnitude of an 8-bit value."""
+MIN_UNIT = 16
+"""A 4-bit group's min counts in units of this many steps of the row's scale."""
+PARTIAL_SUMS = 64
+"""Partial sums of SUM."""
+SCALES_PER_BEAT = 4
+"""Row blocks whose bf16 scales fill one beat."""
+METAS_PER_BEAT = 4
+"""Groups (of a whole row block) whose scales and mins fill one beat."""
+
+
+@dataclass(frozen=True)
+class WeightFormat:
+    """A weight format and the order of its beats in the weight stream.
+
+    `bits` of a value; `scales`: rows have a bf16 factor; `metas`: groups have a scale and a min.
+    """
+
+    name: str
+    bits: int
+    scales: bool
+    metas: bool
+
+    @property
+    def beats_per_group(self) -> int:
+        """Value beats of one group of one row block."""
+        return self.bits // 2
+
+    def beats(self, blocks: int, groups: int) -> int:
+        """Beats of `blocks` row blocks of `groups` groups each, packed."""
+        total = blocks * groups * self.beats_per_group
+        if self.scales:
+            total += -(-blocks // SCALES_PER_BEAT)
+        if self.metas:
+            total += -(-blocks * groups // METAS_PER_BEAT)
+        return total
+
+    def scale_beat(self, block: int, groups: int) -> int:
+        """Beat that holds the scales of row block `block`."""
+        first = block - block % SCALES_PER_BEAT
+        return self._before(first, first * groups)
+
+    def meta_beat(self, block: int, group: int, groups: int) -> int:
+        """Beat that holds the scale and min of a group."""
+        index = block * groups + group
+        index -= index % METAS_PER_BEAT
+        return self._before(index // groups + 1, index)
+
+    def value_beat(self, block: int, group: int, groups: int) -> int:
+        """First beat of a group's values."""
+        index = block * groups + group
+        metas = index // METAS_PER_BEAT + 1 if self.metas else 0
+        return self._before(block + 1, index, metas)
+
+    def _before(self, blocks: int, index: int, metas: int | None = None) -> int:
+        """Beats ahead of group number `index` once the scales of `blocks` row blocks were read."""
+        scales = -(-blocks // SCALES_PER_BEAT) if self.scales else 0
+        if metas is None:
+            metas = -(-index // METAS_PER_BEAT) if self.metas else 0
+        return scales + metas + index * self.beats_per_group
+
+
+FORMATS = {
+    item.name: item
+    for item in (
+        WeightFormat("W4", 4, scales=True, metas=True),
+        WeightFormat("W8", 8, scales=True, metas=False),
+        WeightFormat("V8", 8, scales=False, metas=False),
+    )
+}
+"""The formats that programs may use today; W3 and W2 have codes but are refused."""

@@ -1,0 +1,372 @@
+"""Every instruction, declared once.
+
+The encoder, the assembler and disassembler, the machine model, the gateware decoder, the generator
+of random programs and the reference in the docs all read `INSTRUCTIONS`. `cycles` states what the
+gateware takes, in the symbols of docs/architecture.md: it is documentation here and data nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from alula.isa.fields import Choice, Field, Immediate, Operand, Register
+
+
+class Engine(IntEnum):
+    """The six engines; the value is the bit of `wait` and `signal`."""
+
+    LD = 0
+    ST = 1
+    MM = 2
+    MV = 3
+    MISC = 4
+    SYS = 5
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction: its name, the engine that runs it, its code and its fields in bit order."""
+
+    name: str
+    engine: Engine
+    opcode: int
+    fields: tuple[Field, ...]
+    doc: str
+    cycles: str
+
+    def field(self, name: str) -> Field:
+        """The field called `name`; KeyError if the instruction has none."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(name)
+
+
+def _memory(name: str = "addr", bits: int = 32) -> Operand:
+    return Operand(name, bits, "memory address, beats")
+
+
+def _vector(name: str, doc: str) -> Operand:
+    return Operand(name, 14, f"{doc}, vector buffer word")
+
+
+_ROWS = Operand("rows", 8, "rows")
+_FORMAT = Choice(
+    "fmt", ("W4", "W8", "V8", "W3", "W2", "", "", "", "", "", "", "", "", "", "", ""), "number format"
+)
+_SPARSITY = Choice("nm", ("dense", "2:4", "2:16", "4:16", "8:16", "", "", ""), "N:M pattern")
+_TYPE = Choice("type", ("fp32", "bf16"), "element type in memory")
+
+_PRODUCT = (
+    _FORMAT,
+    _SPARSITY,
+    Operand("src", 12, "activations, activation buffer group"),
+    Operand("groups", 9, "groups of 32 inputs in a row"),
+    Operand("blocks", 13, "row blocks of outputs"),
+    Operand("rows", 8, "activation rows"),
+    Operand("dst", 14, "results of row 0, vector buffer word"),
+    Operand("stride", 13, "words from one result row to the next"),
+)
+
+
+def _alu(name: str, opcode: int, doc: str, cycles: str = "1") -> Instruction:
+    fields = (
+        Register("rd", "destination"),
+        Register("a", "first operand"),
+        Operand("b", 32, "second operand"),
+    )
+    return Instruction(name, Engine.SYS, opcode, fields, doc, cycles)
+
+
+INSTRUCTIONS: tuple[Instruction, ...] = (
+    # LD: memory to the weight stream and the vector buffer
+    Instruction(
+        "LD.W",
+        Engine.LD,
+        0x01,
+        (
+            Choice("to", ("MV", "MM"), "engine that takes these beats"),
+            _FORMAT,
+            _SPARSITY,
+            _memory(),
+            Operand("blocks", 13, "row blocks"),
+            Operand("groups", 9, "groups of 32 inputs in a row"),
+            Operand("stride", 0, "beats from one row block to the next, 0 if packed (V8 only)"),
+        ),
+        "Push the beats of a weight matrix into the weight stream. Signals when the last has entered.",
+        "one a beat, as memory delivers",
+    ),
+    Instruction(
+        "LD.V",
+        Engine.LD,
+        0x02,
+        (
+            _TYPE,
+            _memory(),
+            _vector("dst", "destination"),
+            Operand("count", 20, "elements"),
+        ),
+        "Load a vector; the rest of its last word is zeroed.",
+        "latency + max(beats, words)",
+    ),
+    Instruction(
+        "LD.G",
+        Engine.LD,
+        0x03,
+        (
+            _TYPE,
+            Operand("table", 24, "first row of the table, beats"),
+            Operand("ids", 24, "row numbers, u32 from the start of a beat"),
+            Operand("count", 8, "rows to gather"),
+            Operand("len", 14, "elements of a row; table rows start at beats"),
+            _vector("dst", "destination; rows follow each other at whole words"),
+        ),
+        "Gather rows of a table (embeddings) by number.",
+        "2 latencies + count * max(beats, words) of a row",
+    ),
+    # ST: vector buffer and staging to memory
+    Instruction(
+        "ST.V",
+        Engine.ST,
+        0x08,
+        (_vector("src", "source"), _memory(), Operand("count", 20, "elements, written as fp32")),
+        "Store a vector. Signals when memory has acknowledged the last beat.",
+        "max(beats, words) + latency",
+    ),
+    Instruction(
+        "ST.W",
+        Engine.ST,
+        0x09,
+        (Operand("value", 32, "32-bit word"), _memory(), Operand("skip", 8, "words into the beat")),
+        "Store one 32-bit word.",
+        "1 + latency",
+    ),
+    Instruction(
+        "ST.K",
+        Engine.ST,
+        0x0A,
+        (
+            Operand("src", 10, "staging row of token 0, head 0"),
+            _memory(),
+            Operand("heads", 7, "KV heads; staging holds heads of a token together"),
+            Operand("rows", 8, "tokens"),
+            Operand("groups", 4, "groups of 32 in a head"),
+            Operand("stride", 0, "beats from one head's K to the next"),
+            Operand("position", 0, "position of token 0"),
+        ),
+        "Append K rows to the W8 matrices of a layer: values and scale of one row each.",
+        "rows * heads * (2 * groups + 1) + latency",
+    ),
+    Instruction(
+        "ST.T",
+        Engine.ST,
+        0x0B,
+        (
+            Operand("src", 10, "staging row of token 0, head 0"),
+            _memory(),
+            Operand("heads", 7, "KV heads; staging holds heads of a token together"),
+            Operand("rows", 8, "tokens"),
+            Operand("groups", 4, "groups of 32 in a head"),
+            Operand("stride", 0, "beats from one head's V to the next"),
+            Operand("position", 0, "position of token 0"),
+            Operand("pitch", 0, "beats from one row block of V to the next"),
+            Operand("scales", 0, "beats from a head's V to its bf16 scales"),
+        ),
+        "Append V columns to the V8 matrices of a layer, transposed, and their scales.",
+        "rows * heads * (beats that hold one column + 1) + latency",
+    ),
+    # MM, MV: the MPE
+    Instruction(
+        "MM",
+        Engine.MM,
+        0x10,
+        _PRODUCT,
+        "Product of streamed weights and any number of activation rows; each row block is replayed "
+        "once for every T rows.",
+        "blocks * ceil(rows / T) * groups * 2 + 24",
+    ),
+    Instruction(
+        "MV",
+        Engine.MV,
+        0x18,
+        _PRODUCT,
+        "Product of streamed weights and at most T activation rows; each beat is used as it comes.",
+        "max(beats, blocks * groups * 2) + 24",
+    ),
+    # MISC: the SFU lanes
+    Instruction(
+        "RMSNORM",
+        Engine.MISC,
+        0x20,
+        (
+            _vector("dst", "destination"),
+            _vector("src", "source"),
+            _vector("gain", "gain"),
+            _ROWS,
+            Operand("len", 14, "elements of a row; rows follow each other at whole words"),
+            Register("inv", "1 / len, fp32"),
+            Register("eps", "epsilon, fp32"),
+        ),
+        "Root mean square normalisation.",
+        "rows * (2 * len / L + 48)",
+    ),
+    Instruction(
+        "LAYERNORM",
+        Engine.MISC,
+        0x21,
+        (
+            _vector("dst", "destination"),
+            _vector("src", "source"),
+            _vector("gain", "gain, the bias in the words after it"),
+            _ROWS,
+            Operand("len", 14, "elements of a row; rows follow each other at whole words"),
+            Register("inv", "1 / len, fp32"),
+            Register("eps", "epsilon, fp32"),
+        ),
+        "Layer normalisation.",
+        "rows * (3 * len / L + 80)",
+    ),
+    Instruction(
+        "SOFTMAX",
+        Engine.MISC,
+        0x22,
+        (
+            _vector("src", "scores of row 0, replaced by probabilities"),
+            _ROWS,
+            Operand("len", 16, "valid entries of row 0"),
+            Choice("step", ("0", "1"), "1: each row has one valid entry more than the row before"),
+            Operand("stride", 14, "words from one row to the next"),
+            _vector("scale", "factors of the entries (V's scales)"),
+        ),
+        "Softmax in two phases over each row, times a vector, zero up to a common multiple of 32.",
+        "rows * (3 * ceil(len / L) + 96)",
+    ),
+    Instruction(
+        "ROPE",
+        Engine.MISC,
+        0x23,
+        (
+            _vector("src", "heads of token 0, replaced"),
+            _vector("table", "cosines then sines of each token, dim words apart as they are loaded"),
+            _ROWS,
+            Operand("heads", 8, "heads of a token"),
+            Immediate("dim", 10, "elements of a head"),
+            Operand("stride", 14, "words from one token to the next"),
+        ),
+        "Rotary position embedding, half-split form.",
+        "rows * heads * 2 * dim / L + 16",
+    ),
+    Instruction(
+        "ACT",
+        Engine.MISC,
+        0x24,
+        (
+            Choice("func", ("silu", "gelu", "gelu_tanh", "relu"), "function"),
+            Choice("gated", ("0", "1"), "1: times b"),
+            _vector("dst", "destination"),
+            _vector("a", "argument"),
+            _vector("b", "factor"),
+            Operand("count", 16, "words"),
+        ),
+        "Activation function, optionally gated.",
+        "count + 24",
+    ),
+    Instruction(
+        "ADD",
+        Engine.MISC,
+        0x25,
+        (
+            _vector("dst", "destination"),
+            _vector("a", "first summand"),
+            _vector("b", "second summand"),
+            _ROWS,
+            Operand("words", 12, "words of a row; rows follow each other"),
+            Choice("broadcast", ("0", "1"), "1: one row of b serves all rows (a bias)"),
+        ),
+        "Elementwise sum.",
+        "rows * words + 12",
+    ),
+    Instruction(
+        "QUANT",
+        Engine.MISC,
+        0x26,
+        (
+            _vector("src", "row 0"),
+            Operand("dst", 12, "activation buffer group"),
+            Operand("slot", 8, "row of the destination matrix that row 0 becomes"),
+            _ROWS,
+            Operand("len", 16, "elements of a row, rounded up to 32 by the last word's zeros"),
+            Operand("stride", 14, "words from one row to the next"),
+        ),
+        "Quantise rows to A8 in the activation buffer.",
+        "rows * (2 * len / L + 24)",
+    ),
+    Instruction(
+        "QUANTKV",
+        Engine.MISC,
+        0x27,
+        (
+            _vector("src", "heads of token 0"),
+            Operand("dst", 10, "staging row"),
+            _ROWS,
+            Operand("heads", 7, "KV heads of a token"),
+            Immediate("dim", 10, "elements of a head"),
+            Operand("stride", 14, "words from one token to the next"),
+        ),
+        "Quantise K or V rows to int8 with one scale a row, in staging.",
+        "rows * heads * (2 * dim / L + 32)",
+    ),
+    Instruction(
+        "ARGMAX",
+        Engine.MISC,
+        0x28,
+        (
+            _vector("src", "values"),
+            Operand("count", 16, "values"),
+            Operand("base", 20, "index of the first"),
+            Choice("first", ("0", "1"), "1: forget earlier calls"),
+        ),
+        "Running argmax; SYS's ARG reads it.",
+        "count / L + 16",
+    ),
+    # SYS: the sequencer
+    Instruction("NOP", Engine.SYS, 0x30, (), "Wait and signal only.", "1"),
+    Instruction(
+        "LOOP",
+        Engine.SYS,
+        0x31,
+        (
+            Operand("count", 16, "iterations, 0 skips the body"),
+            Immediate("body", 16, "instructions of the body"),
+        ),
+        "Repeat the instructions that follow; nests to a depth of 4.",
+        "1, and 1 each time round",
+    ),
+    Instruction(
+        "LI",
+        Engine.SYS,
+        0x32,
+        (Register("rd", "destination"), Immediate("value", 32, "value")),
+        "Load an immediate.",
+        "1",
+    ),
+    _alu("ADDR", 0x33, "rd = a + b, modulo 2^32."),
+    _alu("SUBR", 0x34, "rd = a - b, modulo 2^32."),
+    _alu("MULR", 0x35, "rd = a * b, modulo 2^32.", "4"),
+    _alu("DIVR", 0x36, "rd = a // b, unsigned; b = 0 is undefined.", "34"),
+    _alu("MINR", 0x37, "rd = min(a, b), unsigned."),
+    Instruction(
+        "ARG",
+        Engine.SYS,
+        0x38,
+        (Register("rd", "destination"),),
+        "rd = index found by ARGMAX.",
+        "1",
+    ),
+    Instruction("END", Engine.SYS, 0x3F, (), "Stop once every engine is idle; raise done.", "1"),
+)
+
+BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}
+BY_OPCODE = {instruction.opcode: instruction for instruction in INSTRUCTIONS}
+LOOP_DEPTH = 4
