@@ -1,0 +1,232 @@
+"""The shape of a decoder-only transformer, whatever file it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+NORMS = ("rmsnorm", "layernorm")
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
+POSITIONS = ("rope", "learned")
+PROJECTIONS = ("attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.up", "mlp.down")
+
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "intermediate_size",
+    "max_context",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A pre-norm decoder-only transformer.
+
+    Every layer is ``h += o(attention(norm(h)))`` followed by ``h += mlp(norm(h))``; a final norm and
+    a head without bias follow the last layer. All layers have the same shape.
+
+    Parameters
+    ----------
+    family : str
+        Where the shape came from (``"llama"``, ``"qwen2"``, ``"gpt2"``, ``"module"``, ...). A label:
+        nothing may branch on it.
+    vocab_size, hidden_size, layers, heads, kv_heads, head_dim, intermediate_size : int
+        Sizes, all positive. Query head ``h`` reads key/value head ``h // (heads // kv_heads)``.
+    max_context : int
+        Positions the model is defined for, in tokens.
+    norm : str
+        ``"rmsnorm"`` (weight only) or ``"layernorm"`` (weight and bias).
+    norm_eps : float
+        Added to the mean square or to the variance; also used by the q/k norm.
+    activation : str
+        ``"silu"``, ``"gelu"`` (exact), ``"gelu_tanh"`` or ``"relu"``.
+    gated_mlp : bool
+        ``down(activation(gate(x)) * up(x))`` if true, else ``down(activation(up(x)))``.
+    position : str
+        ``"rope"`` (half-split: element ``i`` turns with element ``i + head_dim/2``) or ``"learned"``
+        (a row of ``embed.position`` is added to the embedding).
+    rope_inverse_frequencies : tuple of float, or None
+        Radians a position, one for each of the ``head_dim / 2`` pairs, context scaling applied.
+        None exactly if ``position`` is ``"learned"``.
+    qk_norm : bool
+        RMSNorm over ``head_dim`` on every query and key head, before rope.
+    tied_head : bool
+        The head multiplies by ``embed.weight``.
+    attention_scale : float
+        Factor on query-key products before the softmax. ``head_dim ** -0.5`` if not given.
+    biases : frozenset of str
+        The projections that add a bias, out of ``PROJECTIONS``; the same in every layer.
+
+    Raises
+    ------
+    ValueError
+        A field is out of range or two fields contradict each other.
+    """
+
+    family: str
+    vocab_size: int
+    hidden_size: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate_size: int
+    max_context: int
+    norm: str
+    norm_eps: float
+    activation: str
+    gated_mlp: bool
+    position: str
+    rope_inverse_frequencies: tuple[float, ...] | None = None
+    qk_norm: bool = False
+    tied_head: bool = False
+    attention_scale: float = math.nan
+    biases: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in _SIZES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+                raise ValueError(f"{name} must be a positive integer, not {value!r}")
+        for name, choices in (("norm", NORMS), ("activation", ACTIVATIONS), ("position", POSITIONS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        if self.heads % self.kv_heads:
+            raise ValueError(
+                f"heads must be a multiple of kv_heads ({self.kv_heads}), not {self.heads}"
+            )
+        if not (math.isfinite(self.norm_eps) and self.norm_eps >= 0):
+            raise ValueError(f"norm_eps must be finite and not negative, not {self.norm_eps!r}")
+        if math.isnan(self.attention_scale):
+            object.__setattr__(self, "attention_scale", self.head_dim**-0.5)
+        if not (math.isfinite(self.attention_scale) and self.attention_scale > 0):
+            raise ValueError(
+                f"attention_scale must be finite and positive, not {self.attention_scale!r}"
+            )
+        self._check_position()
+        unknown = self.biases - frozenset(PROJECTIONS)
+        if unknown:
+            raise ValueError(
+                f"biases must be out of {', '.join(PROJECTIONS)}, not {', '.join(sorted(unknown))}"
+            )
+        if "mlp.gate" in self.biases and not self.gated_mlp:
+            raise ValueError("biases must not name mlp.gate where gated_mlp is False")
+
+    def _check_position(self) -> None:
+        frequencies = self.rope_inverse_frequencies
+        if self.position == "learned":
+            if frequencies is not None:
+                raise ValueError("rope_inverse_frequencies must be None with learned positions")
+            return
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim must be even with rope, not {self.head_dim}")
+        if frequencies is None or len(frequencies) != self.head_dim // 2:
+            count = "None" if frequencies is None else f"{len(frequencies)} numbers"
+            raise ValueError(
+                f"rope_inverse_frequencies must be {self.head_dim // 2} numbers, not {count}"
+            )
+        if not all(math.isfinite(frequency) for frequency in frequencies):
+            raise ValueError("rope_inverse_frequencies must be finite")
+
+    @property
+    def query_size(self) -> int:
+        """Elements of all query heads of one token: ``heads * head_dim``."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_size(self) -> int:
+        """Elements of all key heads of one token: ``kv_heads * head_dim``."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def projections(self) -> Mapping[str, tuple[int, int]]:
+        """The linear maps of one layer, by name (``"attn.q"``): ``(outputs, inputs)``."""
+        hidden, inner = self.hidden_size, self.intermediate_size
+        shapes = {
+            "attn.q": (self.query_size, hidden),
+            "attn.k": (self.kv_size, hidden),
+            "attn.v": (self.kv_size, hidden),
+            "attn.o": (hidden, self.query_size),
+            "mlp.gate": (inner, hidden),
+            "mlp.up": (inner, hidden),
+            "mlp.down": (hidden, inner),
+        }
+        if not self.gated_mlp:
+            del shapes["mlp.gate"]
+        return shapes
+
+    def unit_tensors(self, unit: str) -> Mapping[str, tuple[int, ...]]:
+        """Canonical names and shapes of the tensors of a unit, in the order they are used.
+
+        ``unit`` is ``"embed"``, ``"layers.{i}"`` or ``"head"``; anything else is a ValueError. A tied
+        head lists ``lm_head.weight`` nowhere: it uses ``embed.weight``, which belongs to ``embed``.
+        """
+        hidden = self.hidden_size
+        if unit == "embed":
+            shapes: dict[str, tuple[int, ...]] = {"embed.weight": (self.vocab_size, hidden)}
+            if self.position == "learned":
+                shapes["embed.position"] = (self.max_context, hidden)
+            return shapes
+        if unit == "head":
+            shapes = self._norm_tensors("final_norm")
+            if not self.tied_head:
+                shapes["lm_head.weight"] = (self.vocab_size, hidden)
+            return shapes
+        if unit not in self.units:
+            raise ValueError(
+                f"unit must be embed, head or layers.0 to layers.{self.layers - 1}, not {unit!r}"
+            )
+        shapes = self._norm_tensors(f"{unit}.attn_norm")
+        for name, shape in self.projections.items():
+            if name == "mlp.gate" or (name == "mlp.up" and not self.gated_mlp):
+                shapes |= self._norm_tensors(f"{unit}.mlp_norm")
+            shapes[f"{unit}.{name}.weight"] = shape
+            if name in self.biases:
+                shapes[f"{unit}.{name}.bias"] = shape[:1]
+            if self.qk_norm and name in ("attn.q", "attn.k"):
+                shapes[f"{unit}.{name}_norm.weight"] = (self.head_dim,)
+        return shapes
+
+    def _norm_tensors(self, name: str) -> dict[str, tuple[int, ...]]:
+        parts = ("weight", "bias") if self.norm == "layernorm" else ("weight",)
+        return {f"{name}.{part}": (self.hidden_size,) for part in parts}
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """``("embed", "layers.0", ..., "head")``: what a split can place, in order."""
+        return ("embed", *(f"layers.{i}" for i in range(self.layers)), "head")
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        """Canonical names and shapes of every stored tensor, in the order they are used."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for unit in self.units:
+            shapes |= self.unit_tensors(unit)
+        return shapes
+
+    @property
+    def parameters(self) -> int:
+        """Numbers stored, a tied head counted once."""
+        return sum(math.prod(shape) for shape in self.tensors().values())
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON data with every field; equal architectures give equal data."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        data["biases"] = sorted(self.biases)
+        if self.rope_inverse_frequencies is not None:
+            data["rope_inverse_frequencies"] = list(self.rope_inverse_frequencies)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Architecture:
+        """The inverse of `to_json`. Raises ValueError or TypeError on anything else."""
+        values = dict(data)
+        values["biases"] = frozenset(values["biases"])  # type: ignore[call-overload]
+        if values["rope_inverse_frequencies"] is not None:
+            values["rope_inverse_frequencies"] = tuple(values["rope_inverse_frequencies"])  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
