@@ -55,11 +55,13 @@ def _read(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}: line {mark.line + 1}" if mark else str(path)
-        raise DesignError("valid YAML", f"{error.problem}", place) from None
+        raise DesignError("valid YAML", f"broken: {error.problem}", place) from None
     except RecursionError:
         raise DesignError("valid YAML", "nested this deep", str(path)) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise DesignError("valid YAML", str(error).splitlines()[0], str(path)) from None
+        raise DesignError(
+            "valid YAML", f"broken: {str(error).splitlines()[0]}", str(path)
+        ) from None
 
 
 def _text(path: Path) -> str:

@@ -23,12 +23,13 @@ EXPECTED = {
     "invalid_key": "text as key",
     "impossible": "{expected}",
 }
+WRONG_KEY = ("extra_forbidden", "invalid_key")
 
 
 def design_error(root: type[BaseModel], error: ValidationError, source: str) -> DesignError:
     """Return the error to report: an unknown key first, as it explains what else is missing."""
     found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    first = next((one for one in found if one["type"] in WRONG_KEY), found[0])
     context = first.get("ctx", {})
     path = [str(step) for step in first["loc"]]
     kind = first["type"]

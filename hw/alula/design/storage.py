@@ -45,15 +45,16 @@ class Blocks:
 def place(banks: list[Bank], limit: Blocks) -> Blocks:
     """Return the blocks that the banks take, the largest placed first.
 
-    A bank goes to UltraRAM when it fills more than half of its depth or no block RAM is left for
-    it, and to block RAM otherwise. What fits nowhere is counted as block RAM.
+    A bank that fills more than half of an UltraRAM's depth goes there, another to block RAM; where
+    no blocks are left, to the other kind if it has room.
     """
     bram36 = uram = 0
     for bank in sorted(banks, key=lambda bank: -bank.bytes):
         in_bram, in_uram = bank.blocks(BRAM36_DEPTH), bank.blocks(URAM_DEPTH)
-        uram_has_room = uram + in_uram <= limit.uram
         bram_has_room = bram36 + in_bram <= limit.bram36
-        if uram_has_room and (bank.depth > URAM_DEPTH // 2 or not bram_has_room):
+        uram_has_room = uram + in_uram <= limit.uram
+        deep = limit.uram > 0 and bank.depth > URAM_DEPTH // 2
+        if (deep and (uram_has_room or not bram_has_room)) or (uram_has_room and not bram_has_room):
             uram += in_uram
         else:
             bram36 += in_bram

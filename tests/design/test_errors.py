@@ -1,0 +1,176 @@
+"""What a wrong design is told: one line, with these words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alula.design import Design, DesignError, load_design
+
+KEYS = "name, part, clock_mhz, cores, memory, mpe, sfu, buffers, context_max or prefill_chunk"
+BUFFERS = (
+    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 128 BRAM36 and 128 UltraRAM"
+    " (kv260: buffers)"
+)
+VALUES = [
+    ("mpe.lanes", 8, "must be 16, not 8 (kv260: mpe.lanes)"),
+    ("mpe.lanes", "many", "must be 16, not 'many' (kv260: mpe.lanes)"),
+    ("mpe.lanes", 16.0, "must be a whole number, not 16.0 (kv260: mpe.lanes)"),
+    ("mpe.tokens", 3, "must be 1, 2, 4, 8, 16 or 32, not 3 (kv260: mpe.tokens)"),
+    ("mpe.tokens", True, "must be a whole number, not true (kv260: mpe.tokens)"),
+    ("mpe.tokens", [1], "must be 1, 2, 4, 8, 16 or 32, not a list (kv260: mpe.tokens)"),
+    ("mpe.accumulator_bits", 31, "must be at least 32, not 31 (kv260: mpe.accumulator_bits)"),
+    (
+        "memory.beat_bytes",
+        24,
+        "must be 8, 16, 32, 64, 128 or 256, not 24 (kv260: memory.beat_bytes)",
+    ),
+    ("memory.capacity_mib", None, "must be a whole number, not empty (kv260: memory.capacity_mib)"),
+    ("part.family", "asic", "must be ultrascale+, versal or ecp5, not 'asic' (kv260: part.family)"),
+    ("cores", "1", "must be a whole number, not '1' (kv260: cores)"),
+    ("cores", 0, "must be at least 1, not 0 (kv260: cores)"),
+    ("cores", 2, "must be at most 1 (memory.channels), not 2 (kv260: cores)"),
+    ("clock_mhz", 1.5, "must be a whole number, not 1.5 (kv260: clock_mhz)"),
+    ("clock_mhz", float("nan"), "must be a whole number, not nan (kv260: clock_mhz)"),
+    ("context_max", 100, "must be a multiple of 32, not 100 (kv260: context_max)"),
+    ("prefill_chunk", 15, "must be a multiple of 4 (mpe.tokens), not 15 (kv260: prefill_chunk)"),
+    ("name", "", "must be text of at least 1 characters, not '' (kv260: name)"),
+    ("name", 7, "must be text, not 7 (kv260: name)"),
+    ("mpe", None, "must be a mapping of keys to values, not empty (kv260: mpe)"),
+    ("memory", [1], "must be a mapping of keys to values, not a list (kv260: memory)"),
+    (
+        "mpe.lans",
+        16,
+        "must be one of the keys lanes, tokens or accumulator_bits, not 'lans' (kv260: mpe.lans)",
+    ),
+    ("speed", 1, f"must be one of the keys {KEYS}, not 'speed' (kv260: speed)"),
+    (
+        "part.dsp",
+        319,
+        "must be a design of at most 319 DSP48E2 (part.dsp), not one of 320 (kv260: mpe)",
+    ),
+    (
+        "buffers.vector_kib",
+        4096,
+        BUFFERS,
+    ),
+]
+
+
+@pytest.fixture
+def kv260() -> Design:
+    return load_design("kv260")
+
+
+@pytest.mark.parametrize(("key", "value", "message"), VALUES)
+def test_wrong_value(kv260: Design, key: str, value: Any, message: str) -> None:
+    with pytest.raises(DesignError) as caught:
+        kv260.replace({key: value})
+    assert str(caught.value) == message
+
+
+def test_capacity_is_shared_evenly() -> None:
+    with pytest.raises(DesignError) as caught:
+        load_design("u280").replace({"memory.capacity_mib": 8000 + 1})
+    expected = "must be a multiple of 32 (memory.channels), not 8001 (u280: memory.capacity_mib)"
+    assert str(caught.value) == expected
+
+
+def test_stream_holds_sixteen_beats() -> None:
+    with pytest.raises(DesignError) as caught:
+        load_design("u280").replace({"buffers.stream_kib": 9})
+    expected = (
+        "must be at least 10 (16 beats for each of a core's channels), not 9"
+        " (u280: buffers.stream_kib)"
+    )
+    assert str(caught.value) == expected
+
+
+def test_a_mistyped_key_is_told_before_the_key_it_hides(kv260: Design) -> None:
+    values = kv260.model_dump()
+    values["mpe"]["tokenz"] = values["mpe"].pop("tokens")
+    with pytest.raises(DesignError, match="not 'tokenz'"):
+        Design.from_mapping(values)
+
+
+def test_missing_key(kv260: Design) -> None:
+    values = kv260.model_dump()
+    del values["memory"]["kind"]
+    with pytest.raises(DesignError) as caught:
+        Design.from_mapping(values, "designs/x.yaml")
+    assert str(caught.value) == "must be given, not missing (designs/x.yaml: memory.kind)"
+
+
+A_MAPPING = "a mapping of keys to values"
+FILES = [
+    ("", f"{A_MAPPING}, not empty", ""),
+    ("- 1\n", f"{A_MAPPING}, not a list", ""),
+    ("name: kv260\n1: 2\n", "text as key, not 1", ": 1"),
+    ("name: a\nname: b\n", "valid YAML, not broken: 'name' given twice", ": line 2"),
+    ("name: 'a\n", "valid YAML, not broken: found unexpected end of stream", ": line 2"),
+    ("? [a]\n: b\n", "valid YAML, not broken: a key that is no text", ": line 1"),
+    ("name: 2024-13-45\n", "valid YAML, not broken: month must be in 1..12", ""),
+    ("[" * 5000, "valid YAML, not nested this deep", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "fault", "place"), FILES)
+def test_wrong_file(tmp_path: Path, text: str, fault: str, place: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(DesignError) as caught:
+        load_design(path)
+    assert str(caught.value) == f"must be {fault} ({path}{place})"
+
+
+@pytest.mark.parametrize("text", ["name: !!python/name:os.system\n", "name: a\0b\n"])
+def test_nothing_but_plain_yaml(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(DesignError, match=r"^must be valid YAML, not .*$"):
+        load_design(path)
+
+
+def test_place_names_the_file(tmp_path: Path, kv260: Design) -> None:
+    values = kv260.model_dump()
+    values["mpe"]["lanes"] = 12
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(DesignError) as caught:
+        load_design(path)
+    assert str(caught.value) == f"must be 16, not 12 ({path}: mpe.lanes)"
+    assert (caught.value.expected, caught.value.actual) == ("16", "12")
+
+
+def test_no_such_file() -> None:
+    with pytest.raises(DesignError) as caught:
+        load_design("designs/none.yaml")
+    expected = (
+        "must be a design file, or kv260, tiny, u280 or vhk158, not a path without a file"
+        " (designs/none.yaml)"
+    )
+    assert str(caught.value) == expected
+
+
+def test_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DesignError, match="must be a design file"):
+        load_design(tmp_path)
+
+
+def test_binary_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF\xff\xfe\x00")
+    with pytest.raises(DesignError) as caught:
+        load_design(path)
+    assert str(caught.value) == f"must be UTF-8 text, not other bytes ({path})"
+
+
+def test_large_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(DesignError) as caught:
+        load_design(path)
+    assert (
+        str(caught.value) == f"must be a design file of at most 1 MiB, not 1048577 bytes ({path})"
+    )

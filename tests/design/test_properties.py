@@ -1,0 +1,115 @@
+"""What holds for every design."""
+
+from typing import Any
+
+import pydantic
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from alula.design import Design, DesignError, load_design
+from alula.design.storage import Bank, Blocks, place
+
+KV260, U280 = load_design("kv260"), load_design("u280")
+POWERS = st.sampled_from([1, 2, 4, 8, 16, 32])
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "cores": st.integers(1, 8),
+        "clock_mhz": st.integers(1, 2000),
+        "memory.channels": st.integers(1, 64),
+        "memory.beat_bytes": st.sampled_from([8, 16, 32, 64, 128, 256]),
+        "memory.capacity_mib": st.integers(1, 64).map(lambda n: n * 128),
+        "mpe.tokens": POWERS,
+        "sfu.lanes": POWERS,
+        "buffers.stream_kib": st.integers(1, 2048),
+        "buffers.vector_kib": st.integers(1, 4096),
+        "buffers.activation_kib": st.integers(1, 1024),
+        "context_max": st.integers(1, 1024).map(lambda n: n * 32),
+        "prefill_chunk": st.integers(1, 16).map(lambda n: n * 32),
+    },
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+DOTTED = [
+    f"{outer}.{inner}"
+    for outer, values in KV260.model_dump().items()
+    if isinstance(values, dict)
+    for inner in values
+] + list(Design.model_fields)
+
+
+def changed(changes: dict[str, Any]) -> Design:
+    """A valid design with these changes, on a part large enough for most."""
+    try:
+        return U280.replace(changes)
+    except DesignError:
+        assume(False)
+        raise
+
+
+@given(CHANGES)
+def test_derived_sizes_agree(changes: dict[str, Any]) -> None:
+    design = changed(changes)
+    assert design.rows == design.cores * design.chains_per_core
+    assert design.rows * 8 == design.bytes_per_cycle
+    assert design.macs_per_cycle == 2 * design.multiplier_dsps
+    assert 0 <= design.memory.channels - design.channels < design.cores
+    assert design.dsps <= design.part.dsp
+    assert design.blocks.fits(Blocks(design.part.bram36, design.part.uram))
+    kib = sum(design.model_dump()["buffers"].values())
+    assert design.on_chip_bytes <= design.cores * (kib * 1024 + design.memory.beat_bytes)
+
+
+@given(CHANGES)
+def test_hash_is_that_of_the_hardware(changes: dict[str, Any]) -> None:
+    design = changed(changes)
+    hardware = {"name", "part", "clock_mhz"}
+    same = design.model_dump(exclude=hardware) == U280.model_dump(exclude=hardware)
+    assert (design.hash == U280.hash) == same
+    assert len(design.hash) == 16
+    assert int(design.hash, 16) >= 0
+
+
+@given(CHANGES)
+def test_round_trip(changes: dict[str, Any]) -> None:
+    design = changed(changes)
+    assert Design.from_mapping(design.model_dump()) == design
+    assert Design.from_mapping(design.model_dump()).hash == design.hash
+
+
+@given(st.sampled_from(DOTTED), JSON)
+def test_any_value_gives_a_design_or_one_line(key: str, value: Any) -> None:
+    message = "must be valid"
+    try:
+        KV260.replace({key: value})
+    except DesignError as error:
+        message = str(error)
+    assert message.startswith("must be ")
+    assert "\n" not in message
+
+
+def test_frozen() -> None:
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        KV260.cores = 2  # type: ignore[misc]
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        KV260.mpe.tokens = 2  # type: ignore[misc]
+
+
+BANKS = st.builds(
+    Bank,
+    name=st.just("bank"),
+    width_bytes=st.integers(1, 64),
+    depth=st.integers(1, 20_000),
+    copies=st.integers(1, 4),
+)
+
+
+@given(st.lists(BANKS, max_size=5), st.integers(0, 500), st.integers(0, 100))
+def test_blocks_hold_the_banks(banks: list[Bank], bram36: int, uram: int) -> None:
+    blocks = place(banks, Blocks(bram36, uram))
+    capacity = blocks.bram36 * 72 * 512 + blocks.uram * 72 * 4096
+    assert capacity >= sum(bank.bytes for bank in banks) * 8

@@ -1,0 +1,88 @@
+"""The designs that ship, and the sizes that follow from them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alula.design import Design, load_design, shipped_designs
+from alula.design.schema import schema_text
+
+DESIGNS = Path(__file__).parents[2] / "designs"
+NAMES = ["kv260", "tiny", "u280", "vhk158"]
+
+
+def test_four_designs_ship() -> None:
+    assert sorted(shipped_designs()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_and_name_give_the_same_design(name: str) -> None:
+    path = DESIGNS / f"{name}.yaml"
+    design = load_design(path)
+    assert design == load_design(str(path)) == load_design(name)
+    assert design.name == name
+    assert path.read_text().startswith("# yaml-language-server: $schema=design.schema.json\n")
+
+
+def test_kv260_sizes() -> None:
+    design = load_design("kv260")
+    assert design.bytes_per_cycle == 64
+    assert design.bytes_per_second == 19_200_000_000
+    assert design.channels_per_core == 1
+    assert design.chains_per_channel == 8
+    assert design.rows == 8
+    assert design.macs_per_cycle == 512
+    assert design.multiplier_dsps == 256
+    assert design.rescale_dsps == 32
+    assert design.sfu_dsps == 32
+    assert design.stream_beats == 2048
+    assert design.vector_words == 8192
+    assert design.activation_words == 4096
+    assert design.staging_bytes == design.program_bytes == 65536
+    assert design.capacity_bytes == design.channel_bytes == 4 << 30
+    assert design.on_chip_bytes == 1 << 20
+    assert (design.blocks.bram36, design.blocks.uram) == (48, 26)
+
+
+def test_u280_leaves_two_channels_for_host_and_program() -> None:
+    design = load_design("u280")
+    assert (design.cores, design.channels_per_core, design.channels) == (3, 10, 30)
+    assert design.rows == 240
+    assert design.channel_bytes == 256 << 20
+
+
+def test_tiny_is_within_an_ecp5_85f() -> None:
+    design = load_design("tiny")
+    assert design.part.dsp == 156
+    assert design.on_chip_bytes * 8 < 208 * 18 * 1024
+    assert design.blocks.uram == 0
+    assert design.family.dsp == "MULT18X18D"
+    assert design.multiplier_dsps == design.macs_per_cycle
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_block_of_4_bit_weights_is_one_beat(name: str) -> None:
+    design = load_design(name)
+    assert design.chains_per_channel * design.mpe.lanes * 4 == design.memory.beat_bytes * 8
+
+
+def test_hashes() -> None:
+    assert {name: load_design(name).hash for name in NAMES} == {
+        "kv260": "f2853077fd9a5d41",
+        "tiny": "39335562793b39e8",
+        "u280": "9f9e15d8bc2afe6a",
+        "vhk158": "57f6df1617db6619",
+    }
+
+
+def test_schema_file_is_the_design_s_schema() -> None:
+    assert (DESIGNS / "design.schema.json").read_text() == schema_text()
+
+
+def test_schema_describes_every_field() -> None:
+    schema = json.loads(schema_text())
+    for record in (schema, *schema["$defs"].values()):
+        for name, field in record["properties"].items():
+            assert field.get("description"), name
+    assert set(schema["properties"]) == set(Design.model_fields)
