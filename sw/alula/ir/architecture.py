@@ -27,45 +27,31 @@ _SIZES = (
 class Architecture:
     """A pre-norm decoder-only transformer.
 
-    Every layer is ``h += o(attention(norm(h)))`` followed by ``h += mlp(norm(h))``; a final norm and
-    a head without bias follow the last layer. All layers have the same shape.
+    Every layer is ``h += o(attention(norm(h)))`` followed by ``h += mlp(norm(h))``; a final norm
+    and a head without bias follow the last layer. All layers have the same shape.
 
-    Parameters
-    ----------
-    family : str
-        Where the shape came from (``"llama"``, ``"qwen2"``, ``"gpt2"``, ``"module"``, ...). A label:
-        nothing may branch on it.
-    vocab_size, hidden_size, layers, heads, kv_heads, head_dim, intermediate_size : int
-        Sizes, all positive. Query head ``h`` reads key/value head ``h // (heads // kv_heads)``.
-    max_context : int
-        Positions the model is defined for, in tokens.
-    norm : str
-        ``"rmsnorm"`` (weight only) or ``"layernorm"`` (weight and bias).
-    norm_eps : float
-        Added to the mean square or to the variance; also used by the q/k norm.
-    activation : str
-        ``"silu"``, ``"gelu"`` (exact), ``"gelu_tanh"`` or ``"relu"``.
-    gated_mlp : bool
-        ``down(activation(gate(x)) * up(x))`` if true, else ``down(activation(up(x)))``.
-    position : str
-        ``"rope"`` (half-split: element ``i`` turns with element ``i + head_dim/2``) or ``"learned"``
-        (a row of ``embed.position`` is added to the embedding).
-    rope_inverse_frequencies : tuple of float, or None
-        Radians a position, one for each of the ``head_dim / 2`` pairs, context scaling applied.
-        None exactly if ``position`` is ``"learned"``.
-    qk_norm : bool
-        RMSNorm over ``head_dim`` on every query and key head, before rope.
-    tied_head : bool
-        The head multiplies by ``embed.weight``.
-    attention_scale : float
-        Factor on query-key products before the softmax. ``head_dim ** -0.5`` if not given.
-    biases : frozenset of str
-        The projections that add a bias, out of ``PROJECTIONS``; the same in every layer.
+    Args:
+        family: Where the shape came from (``"llama"``, ``"qwen2"``, ``"gpt2"``, ``"module"``, ...).
+            A label: nothing may branch on it.
+        vocab_size, hidden_size, layers, heads, kv_heads, head_dim, intermediate_size: Sizes, all
+            positive. Query head ``h`` reads key/value head ``h // (heads // kv_heads)``.
+        max_context: Positions the model is defined for, in tokens.
+        norm: ``"rmsnorm"`` (weight only) or ``"layernorm"`` (weight and bias).
+        norm_eps: Added to the mean square or to the variance; also used by the q/k norm.
+        activation: ``"silu"``, ``"gelu"`` (exact), ``"gelu_tanh"`` or ``"relu"``.
+        gated_mlp: ``down(activation(gate(x)) * up(x))`` if true, else ``down(activation(up(x)))``.
+        position: ``"rope"`` (half-split: element ``i`` turns with element ``i + head_dim/2``) or
+            ``"learned"`` (a row of ``embed.position`` is added to the embedding).
+        rope_inverse_frequencies: Radians a position, one for each of the ``head_dim / 2`` pairs,
+            context scaling applied. None exactly if ``position`` is ``"learned"``.
+        qk_norm: RMSNorm over ``head_dim`` on every query and key head, before rope.
+        tied_head: The head multiplies by ``embed.weight``.
+        attention_scale: Factor on query-key products before the softmax. ``head_dim ** -0.5`` if
+            not given.
+        biases: The projections that add a bias, out of ``PROJECTIONS``; the same in every layer.
 
-    Raises
-    ------
-    ValueError
-        A field is out of range or two fields contradict each other.
+    Raises:
+        ValueError: A field is out of range or two fields contradict each other.
     """
 
     family: str
@@ -93,7 +79,11 @@ class Architecture:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
-        for name, choices in (("norm", NORMS), ("activation", ACTIVATIONS), ("position", POSITIONS)):
+        for name, choices in (
+            ("norm", NORMS),
+            ("activation", ACTIVATIONS),
+            ("position", POSITIONS),
+        ):
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -164,8 +154,8 @@ class Architecture:
     def unit_tensors(self, unit: str) -> Mapping[str, tuple[int, ...]]:
         """Canonical names and shapes of the tensors of a unit, in the order they are used.
 
-        ``unit`` is ``"embed"``, ``"layers.{i}"`` or ``"head"``; anything else is a ValueError. A tied
-        head lists ``lm_head.weight`` nowhere: it uses ``embed.weight``, which belongs to ``embed``.
+        ``unit`` is ``"embed"``, ``"layers.{i}"`` or ``"head"``; anything else is a ValueError. A
+        tied head does not list ``lm_head.weight``: it uses the ``embed.weight`` of ``embed``.
         """
         hidden = self.hidden_size
         if unit == "embed":

@@ -1,0 +1,1 @@
+"""Models and devices at run time."""

@@ -1,0 +1,110 @@
+"""Canonical tensors found in a source's own table of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from alula.frontend.checkpoint import FloatArray
+from alula.frontend.refusal import FrontendError, Refusal
+from alula.ir.architecture import Architecture
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where a canonical tensor lies: a tensor of the source, its shape there, the way over."""
+
+    source: str
+    shape: Shape
+    convert: Callable[[FloatArray], FloatArray]
+
+
+def same(source: str, shape: Shape) -> Piece:
+    """The source's tensor as it is."""
+    return Piece(source, shape, lambda values: values)
+
+
+def transposed(source: str, shape: Shape) -> Piece:
+    """A tensor of canonical ``shape`` that the source stores as ``[inputs, outputs]``."""
+    return Piece(source, shape[::-1], lambda values: values.T)
+
+
+def rows(piece: Piece, start: int, stop: int) -> Piece:
+    """Rows ``start:stop`` of what ``piece`` gives."""
+    return Piece(piece.source, piece.shape, lambda values: piece.convert(values)[start:stop])
+
+
+def half_split(piece: Piece, heads: int) -> Piece:
+    """Rows of rope pairs that lie side by side (2i, 2i+1) moved half a head apart (i, i + d/2)."""
+
+    def convert(values: FloatArray) -> FloatArray:
+        values = piece.convert(values)
+        pairs = values.shape[0] // heads // 2
+        apart = values.reshape(heads, pairs, 2, *values.shape[1:]).swapaxes(1, 2)
+        return apart.reshape(values.shape)
+
+    return Piece(piece.source, piece.shape, convert)
+
+
+def bind(
+    architecture: Architecture,
+    place: Callable[[str, Shape], Piece],
+    table: Mapping[str, Shape],
+    where: object,
+) -> dict[str, Piece]:
+    """Each canonical tensor with its piece of the source.
+
+    Args:
+        architecture: The shape by the configuration.
+        place: Canonical name and shape to `Piece`.
+        table: Every tensor the source has, with its shape there.
+        where: The source, for messages.
+
+    Raises:
+        FrontendError: A tensor is missing or has another shape than the configuration says.
+    """
+    if architecture.layers > len(table):
+        raise FrontendError(
+            f"the tensors must be complete, not {len(table)} for {architecture.layers} layers "
+            f"({where})"
+        )
+    pieces = {name: place(name, shape) for name, shape in architecture.tensors().items()}
+    missing = sorted({piece.source for piece in pieces.values()} - table.keys())
+    if missing:
+        raise FrontendError(f"the tensors must be complete, not without {_some(missing)} ({where})")
+    for piece in pieces.values():
+        actual = table[piece.source]
+        if actual != piece.shape:
+            raise FrontendError(
+                f"{piece.source} must have the shape {piece.shape} by the configuration, "
+                f"not {actual} ({where})"
+            )
+    return pieces
+
+
+def surplus(
+    pieces: Mapping[str, Piece],
+    table: Collection[str],
+    family: str,
+    ignored: Callable[[str], bool],
+) -> list[Refusal]:
+    """A refusal if the source has tensors that no piece uses, since they would change the model.
+
+    ``ignored`` is true for the names that no result depends on.
+    """
+    used = {piece.source for piece in pieces.values()}
+    names = [name for name in table if name not in used and not ignored(name)]
+    if not names:
+        return []
+    return [
+        Refusal(
+            "model", "tensors beyond the family", f"those of {family}", _some(names), "without them"
+        )
+    ]
+
+
+def _some(names: list[str], count: int = 4) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

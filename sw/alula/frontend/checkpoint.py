@@ -1,0 +1,103 @@
+"""A model as the rest of Alula sees it: a shape and canonical tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alula.frontend.refusal import FrontendError
+from alula.ir.architecture import Architecture
+
+FloatArray = NDArray[np.float32]
+
+
+class Checkpoint:
+    """An architecture and its weights, read one tensor at a time.
+
+    Names and shapes are those of `Architecture.tensors`, with ``lm_head.weight`` readable as well
+    where the head is tied. Weights are ``[outputs, inputs]``, rope is the half-split form, and
+    ``embed.position`` starts at position 0, whatever the source does.
+
+    Attributes:
+        source: The file or folder, ``package.module:factory``, or the class of a module.
+        content_id: 64 hexadecimal digits for caches. For files, the hash of configuration, tensor
+            table, file sizes and modification times, so that it costs no pass over the weights: the
+            same file keeps its id and a changed or copied one gets a new id. For modules, the hash
+            of the weights.
+        tokenizer_source: The GGUF file or the folder that also holds the tokenizer; None if there
+            is none.
+        notes: What was narrowed on the way in, a sentence each, for people to read.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        readers: Mapping[str, Callable[[], FloatArray]],
+        *,
+        source: Path | str,
+        content_id: str,
+        tokenizer_source: Path | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.architecture = architecture
+        self.source = source
+        self.content_id = content_id
+        self.tokenizer_source = tokenizer_source
+        self.notes = notes
+        self._shapes = dict(architecture.tensors())
+        self._readers = dict(readers)
+        if self._shapes.keys() != self._readers.keys():
+            different = sorted(self._shapes.keys() ^ self._readers.keys())
+            raise ValueError(f"readers must be those of the architecture; {different} differ")
+
+    def names(self) -> tuple[str, ...]:
+        """The stored tensors, in the order they are used. A tied head is not among them."""
+        return tuple(self._shapes)
+
+    def _stored(self, name: str) -> str:
+        if name == "lm_head.weight" and self.architecture.tied_head:
+            return "embed.weight"
+        if name not in self._shapes:
+            raise KeyError(f"{self.source} has no tensor {name!r}")
+        return name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it. KeyError if there is no such tensor."""
+        return self._shapes[self._stored(name)]
+
+    def tensor(self, name: str) -> FloatArray:
+        """A tensor as C-contiguous float32, read and dequantised anew by every call.
+
+        Raises:
+            KeyError: There is no such tensor.
+            FrontendError: The file changed or vanished, or the tensor holds NaN or infinity.
+        """
+        name = self._stored(name)
+        try:
+            values = np.ascontiguousarray(self._readers[name](), dtype=np.float32)
+        except OSError as error:
+            raise FrontendError(
+                f"{name} must be readable, not lost: {error} ({self.source})"
+            ) from error
+        if values.shape != self._shapes[name]:
+            raise FrontendError(
+                f"{name} must have the shape {self._shapes[name]}, not {values.shape} "
+                f"({self.source})"
+            )
+        finite = np.isfinite(values)
+        if not finite.all():
+            count = values.size - int(finite.sum())
+            raise FrontendError(
+                f"{name} must be finite, not NaN or infinite in {count} places ({self.source})"
+            )
+        return values
+
+    def __repr__(self) -> str:
+        shape = self.architecture
+        return (
+            f"<Checkpoint {self.source}: {shape.family}, {shape.layers} layers of "
+            f"{shape.hidden_size}, {shape.parameters / 1e6:.1f} M parameters>"
+        )

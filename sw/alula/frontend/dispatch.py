@@ -1,0 +1,100 @@
+"""Which importer a model goes to."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alula.frontend.checkpoint import Checkpoint
+from alula.frontend.gguf_source import load_gguf
+from alula.frontend.pickles import refuse_pickle
+from alula.frontend.refusal import FrontendError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def load(model: str | Path | nn.Module) -> Checkpoint:
+    """A model from wherever it is.
+
+    Args:
+        model: A GGUF file, a Hugging Face folder (config.json and safetensors),
+            ``package.module:factory`` (called without arguments, gives a module; found from the
+            working directory too), or a module that maps token ids ``[1, tokens]`` to logits ``[1,
+            tokens, vocabulary]``.
+
+    Raises:
+        FrontendError: The model cannot be read; the message is one line.
+        UnsupportedModel: The model was read and asks for what is not supported; carries the table
+            of refusals.
+    """
+    if not isinstance(model, str | os.PathLike):
+        return _load_module(model, f"{type(model).__module__}.{type(model).__qualname__}")
+    path = Path(model)
+    if isinstance(model, str) and not path.exists() and _FACTORY.fullmatch(model):
+        return _load_module(_call(model), model)
+    try:
+        if path.is_dir():
+            from alula.frontend.huggingface import load_huggingface
+
+            return load_huggingface(path)
+        refuse_pickle(path)
+    except OSError as error:
+        raise FrontendError(
+            f"the model must be a GGUF file, a folder or package.module:factory, "
+            f"not {str(model)!r}: {error.strerror or error}"
+        ) from error
+    if path.suffix == ".safetensors":
+        raise FrontendError(
+            f"the model must be the folder with config.json, not one file of it ({path})"
+        )
+    return load_gguf(path)
+
+
+def _load_module(module: Any, source: str) -> Checkpoint:
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise FrontendError(f"{source} must be a torch.nn.Module, not {type(module).__name__}")
+    from alula.frontend import exported, huggingface
+
+    config = getattr(module, "config", None)
+    if getattr(config, "model_type", None) in huggingface.FAMILIES and hasattr(config, "to_dict"):
+        return huggingface.load_pretrained(module)
+    return exported.load_module(module, source)
+
+
+def _call(name: str) -> Any:
+    module_name, attribute = name.split(":")
+    try:
+        with _working_directory_importable():
+            found = getattr(importlib.import_module(module_name), attribute)
+            return found() if callable(found) and not _is_module(found) else found
+    except Exception as error:
+        raise FrontendError(
+            f"{name} must give a module, not {type(error).__name__}: {error}"
+        ) from error
+
+
+def _is_module(value: object) -> bool:
+    from torch import nn
+
+    return isinstance(value, nn.Module)
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    directory = os.getcwd()
+    sys.path.append(directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)

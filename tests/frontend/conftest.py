@@ -1,0 +1,90 @@
+"""Small random models of every family, as transformers writes them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+SIZES = {
+    "vocab_size": 160,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+OPT_SIZES = {key: value for key, value in SIZES.items() if key != "intermediate_size"}
+GPT2_SIZES = {"vocab_size": 160, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64}
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+
+CONFIGS: dict[str, tuple[str, dict]] = {
+    "llama2": ("Llama", SIZES),
+    "llama3": ("Llama", {**SIZES, "num_key_value_heads": 2, "rope_parameters": LLAMA3_ROPE}),
+    "llama-linear-rope": (
+        "Llama",
+        {
+            **SIZES,
+            "head_dim": 24,
+            "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0},
+        },
+    ),
+    "llama-biased": ("Llama", {**SIZES, "attention_bias": True, "mlp_bias": True}),
+    "smollm": ("Llama", {**SIZES, "num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "mistral": ("Mistral", {**SIZES, "num_key_value_heads": 2, "sliding_window": None}),
+    "qwen2": ("Qwen2", {**SIZES, "num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "qwen3": ("Qwen3", {**SIZES, "num_key_value_heads": 2, "head_dim": 32}),
+    "smollm3": ("SmolLM3", {**SIZES, "num_key_value_heads": 2, "no_rope_layers": [1, 1]}),
+    "opt": ("OPT", {**OPT_SIZES, "ffn_dim": 96, "word_embed_proj_dim": 64}),
+    "opt-gelu": (
+        "OPT",
+        {
+            **OPT_SIZES,
+            "ffn_dim": 96,
+            "word_embed_proj_dim": 64,
+            "activation_function": "gelu",
+            "enable_bias": False,
+        },
+    ),
+    "gpt2": ("GPT2", GPT2_SIZES),
+    "gpt2-unscaled": ("GPT2", {**GPT2_SIZES, "n_inner": 80, "scale_attn_weights": False}),
+}
+CLASSES = {"GPT2": "GPT2LMHeadModel"}
+SPECIAL = {"pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2}
+
+
+@pytest.fixture(scope="session")
+def random_model() -> Callable[..., PreTrainedModel]:
+    """A function: a name of ``CONFIGS`` and changes to its configuration, to a model in fp32."""
+
+    def build(name: str, **changes: object) -> PreTrainedModel:
+        kind, values = CONFIGS[name]
+        config = getattr(transformers, f"{kind}Config")(**{**values, **SPECIAL, **changes})
+        torch.manual_seed(sum(map(ord, name)))
+        model = getattr(transformers, CLASSES.get(kind, f"{kind}ForCausalLM"))(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        return model
+
+    return build
+
+
+@pytest.fixture
+def folder(tmp_path: Path, random_model: Callable[..., PreTrainedModel]) -> Callable[..., Path]:
+    """A function: a name of ``CONFIGS`` to the folder of its model."""
+
+    def save(name: str = "llama2", **changes: object) -> Path:
+        random_model(name, **changes).save_pretrained(tmp_path / name)
+        return tmp_path / name
+
+    return save
