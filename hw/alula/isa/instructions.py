@@ -66,8 +66,13 @@ _PRODUCT = (
     Operand("blocks", 13, "row blocks of outputs"),
     Operand("rows", 8, "activation rows"),
     Operand("dst", 14, "results of row 0, vector buffer word"),
-    Operand("stride", 13, "words from one result row to the next"),
+    Operand("stride", 13, "words from one result row to the next; results beyond are dropped"),
 )
+
+
+def _sync(engine: Engine, opcode: int) -> Instruction:
+    doc = "Wait and signal only: a place for tokens at the borders of a loop."
+    return Instruction(f"{engine.name}.SYNC", engine, opcode, (), doc, "1")
 
 
 def _alu(name: str, opcode: int, doc: str, cycles: str = "1") -> Instruction:
@@ -125,6 +130,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "Gather rows of a table (embeddings) by number.",
         "2 latencies + count * max(beats, words) of a row",
     ),
+    _sync(Engine.LD, 0x07),
     # ST: vector buffer and staging to memory
     Instruction(
         "ST.V",
@@ -176,6 +182,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "Append V columns to the V8 matrices of a layer, transposed, and their scales.",
         "rows * heads * (beats that hold one column + 1) + latency",
     ),
+    _sync(Engine.ST, 0x0F),
     # MM, MV: the MPE
     Instruction(
         "MM",
@@ -194,6 +201,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "Product of streamed weights and at most T activation rows; each beat is used as it comes.",
         "max(beats, blocks * groups * 2) + 24",
     ),
+    _sync(Engine.MM, 0x17),
+    _sync(Engine.MV, 0x1F),
     # MISC: the SFU lanes
     Instruction(
         "RMSNORM",
@@ -330,6 +339,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "Running argmax; SYS's ARG reads it.",
         "count / L + 16",
     ),
+    _sync(Engine.MISC, 0x2F),
     # SYS: the sequencer
     Instruction("NOP", Engine.SYS, 0x30, (), "Wait and signal only.", "1"),
     Instruction(
