@@ -8,32 +8,31 @@ One instruction a line, `;` starts a comment, fields in any order:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import cast
 
 from alula.isa.encoding import IsaError, Op, Ref, Value, encode
 from alula.isa.fields import Choice, Field, Operand, Register
 from alula.isa.instructions import BY_NAME, Engine
 
+_REGISTER = re.compile("r[0-9]{1,3}")
+
 
 def _format_value(item: Field, value: Value) -> str:
-    match item:
-        case Operand():
-            ref = value if isinstance(value, Ref) else Ref(0, int(value))
-            if ref.register == 0:
-                return str(ref.offset)
-            return f"r{ref.register}" + (f"+{ref.offset}" if ref.offset else "")
-        case Register():
-            return f"r{value}"
-        case _:
-            return str(value)
+    if isinstance(value, Ref):
+        if value.register == 0:
+            return str(value.offset)
+        return f"r{value.register}" + (f"+{value.offset}" if value.offset else "")
+    return f"r{value}" if isinstance(item, Register) else str(value)
 
 
 def format_op(op: Op) -> str:
     """One line of text: the name, the fields in declared order, then `wait` and `signal`."""
+    op = op.canonical()
     words = [op.name]
     for item in op.instruction.fields:
-        default = item.choices[0] if isinstance(item, Choice) else 0
-        words.append(f"{item.name}={_format_value(item, op.values.get(item.name, default))}")
+        words.append(f"{item.name}={_format_value(item, op.values[item.name])}")
     for name, engines in (("wait", op.wait), ("signal", op.signal)):
         if engines:
             words.append(f"{name}={','.join(engine.name for engine in sorted(engines))}")
@@ -48,9 +47,9 @@ def _parse_number(place: str, text: str) -> int:
 
 
 def _parse_register(place: str, text: str) -> int:
-    if not text.startswith("r"):
+    if not _REGISTER.fullmatch(text):
         raise IsaError(f"{place} must be a register such as r3, not {text}")
-    return _parse_number(place, text[1:])
+    return int(text[1:])
 
 
 def _parse_value(place: str, item: Field, text: str) -> Value:
@@ -69,11 +68,15 @@ def _parse_value(place: str, item: Field, text: str) -> Value:
 
 
 def _parse_engines(place: str, text: str) -> frozenset[Engine]:
-    try:
-        return frozenset(Engine[name] for name in text.split(","))
-    except KeyError as error:
-        names = ", ".join(engine.name for engine in Engine)
-        raise IsaError(f"{place} must name engines of {names}, not {error.args[0]}") from None
+    engines: set[Engine] = set()
+    for name in text.split(","):
+        if name not in Engine.__members__:
+            names = ", ".join(engine.name for engine in Engine)
+            raise IsaError(f"{place} must name engines of {names}, not {name}")
+        if Engine[name] in engines:
+            raise IsaError(f"{place} must name {name} once, not twice")
+        engines.add(Engine[name])
+    return frozenset(engines)
 
 
 def _parse_line(place: str, line: str) -> Op:
@@ -98,7 +101,7 @@ def _parse_line(place: str, line: str) -> Op:
         try:
             item = instruction.field(key)
         except KeyError:
-            known = ", ".join(field.name for field in instruction.fields) or "none"
+            known = ", ".join([*(field.name for field in instruction.fields), *engines])
             raise IsaError(f"{place}: {name} field must be one of {known}, not {key}") from None
         values[key] = _parse_value(where, item, text)
     op = Op(name, values, engines["wait"], engines["signal"])
@@ -126,7 +129,7 @@ def disassemble(ops: Iterable[Op]) -> str:
         lines.append("    " * len(open_bodies) + format_op(op))
         open_bodies = [left - 1 for left in open_bodies]
         if op.name == "LOOP":
-            open_bodies.append(int(op.values.get("body", 0)))  # pyright: ignore[reportArgumentType]
+            open_bodies.append(cast(int, op.values.get("body", 0)))
         while open_bodies and open_bodies[-1] <= 0:
             open_bodies.pop()
     return "".join(line + "\n" for line in lines)

@@ -1,7 +1,8 @@
-"""Between `Op`s and 128-bit words. Layout: opcode, wait, signal, then the fields in order, from bit 0."""
+"""Between `Op`s and 128-bit words: opcode, wait, signal, then the fields in order, from bit 0."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,7 +35,7 @@ class Op:
     """One instruction of a program: its declaration's name and a value for each field.
 
     `values` maps a field's name to a `Ref` (Operand; a plain int means an offset from r0), an int
-    (Register, Immediate) or a str (Choice). Fields left out are 0.
+    (Register, Immediate) or a str (Choice). Fields left out have code 0.
     """
 
     name: str
@@ -48,7 +49,8 @@ class Op:
         try:
             return BY_NAME[self.name]
         except KeyError:
-            raise IsaError(f"instruction must be one of {', '.join(BY_NAME)}, not {self.name}") from None
+            names = ", ".join(BY_NAME)
+            raise IsaError(f"instruction must be one of {names}, not {self.name}") from None
 
     def canonical(self) -> Op:
         """The same instruction with every field present and in its own type."""
@@ -69,23 +71,27 @@ def layout(instruction: Instruction) -> tuple[tuple[Field, int], ...]:
 
 
 def _within(op: Op, name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    try:
+        number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not low <= number <= high:
         raise IsaError(f"{op.name} {name} must be {low}..{high}, not {value}")
-    return value
+    return number
 
 
 def _encode_field(op: Op, item: Field, value: Value) -> int:
     match item:
         case Operand():
             register, offset = value if isinstance(value, Ref) else (0, value)
-            _within(op, f"{item.name} register", register, 0, REGISTERS - 1)
-            _within(op, item.name, offset, 0, (1 << item.bits) - 1)
-            return register | int(offset) << REGISTER_BITS
+            code = _within(op, f"{item.name} register", register, 0, REGISTERS - 1)
+            return code | _within(op, item.name, offset, 0, (1 << item.bits) - 1) << REGISTER_BITS
         case Register():
             return _within(op, item.name, value, 0, REGISTERS - 1)
         case Immediate():
+            mask = (1 << item.bits) - 1
             low = -(1 << item.bits - 1) if item.signed else 0
-            return _within(op, item.name, value, low, low + (1 << item.bits) - 1) & (1 << item.bits) - 1
+            return _within(op, item.name, value, low, low + mask) & mask
         case Choice():
             if not isinstance(value, str) or not value or value not in item.choices:
                 names = ", ".join(choice for choice in item.choices if choice)
@@ -97,17 +103,27 @@ def _default(item: Field) -> Value:
     return item.choices[0] if isinstance(item, Choice) else 0
 
 
+def _encode_engines(op: Op, name: str, engines: frozenset[Engine]) -> int:
+    code = 0
+    for engine in engines:
+        code |= 1 << _within(op, name, engine, 0, ENGINE_BITS - 1)
+    return code
+
+
 def encode(op: Op) -> bytes:
-    """The 16 bytes of an instruction, little-endian. IsaError names instruction, field, limit and value."""
+    """The 16 bytes of an instruction, little-endian.
+
+    IsaError names instruction, field, limit and value.
+    """
     instruction = op.instruction
     names = {item.name for item in instruction.fields}
     for name in op.values:
         if name not in names:
-            raise IsaError(f"{op.name} field must be one of {', '.join(sorted(names))}, not {name}")
+            known = ", ".join(item.name for item in instruction.fields) or "none"
+            raise IsaError(f"{op.name} field must be one of {known}, not {name}")
     word = instruction.opcode
-    for shift, engines in ((0, op.wait), (1, op.signal)):
-        for engine in engines:
-            word |= 1 << OPCODE_BITS + shift * ENGINE_BITS + engine
+    word |= _encode_engines(op, "wait", op.wait) << OPCODE_BITS
+    word |= _encode_engines(op, "signal", op.signal) << OPCODE_BITS + ENGINE_BITS
     for item, bit in layout(instruction):
         word |= _encode_field(op, item, op.values.get(item.name, _default(item))) << bit
     return word.to_bytes(WORD_BYTES, "little")
@@ -128,7 +144,7 @@ def _decode_field(name: str, item: Field, code: int) -> Value:
 
 
 def decode(data: bytes) -> Op:
-    """The instruction in 16 bytes. IsaError for an unknown opcode, a reserved code or stray bits."""
+    """The instruction in 16 bytes; IsaError for an unknown opcode, reserved code or stray bits."""
     if len(data) != WORD_BYTES:
         raise IsaError(f"instruction must be {WORD_BYTES} bytes, not {len(data)}")
     word = int.from_bytes(data, "little")
@@ -144,7 +160,8 @@ def decode(data: bytes) -> Op:
     values: dict[str, Value] = {}
     end = OPCODE_BITS + 2 * ENGINE_BITS
     for item, bit in layout(instruction):
-        values[item.name] = _decode_field(instruction.name, item, word >> bit & (1 << item.width) - 1)
+        code = word >> bit & (1 << item.width) - 1
+        values[item.name] = _decode_field(instruction.name, item, code)
         end = bit + item.width
     if word >> end:
         raise IsaError(f"{instruction.name} must leave bits from {end} zero, not {word >> end:#x}")

@@ -57,36 +57,30 @@ class WeightFormat:
 
     def beats(self, blocks: int, groups: int) -> int:
         """Beats of `blocks` row blocks of `groups` groups each, packed."""
-        total = blocks * groups * self.beats_per_group
-        if self.scales:
-            total += -(-blocks // SCALES_PER_BEAT)
-        if self.metas:
-            total += -(-blocks * groups // METAS_PER_BEAT)
-        return total
+        count = blocks * groups
+        return self._sum(-(-blocks // SCALES_PER_BEAT), -(-count // METAS_PER_BEAT), count)
 
     def scale_beat(self, block: int, groups: int) -> int:
-        """Beat that holds the scales of row block `block`."""
+        """Beat that holds the scales of row block `block`; only where there are `scales`."""
         first = block - block % SCALES_PER_BEAT
-        return self._before(first, first * groups)
+        index = first * groups
+        return self._sum(first // SCALES_PER_BEAT, index // METAS_PER_BEAT, index)
 
     def meta_beat(self, block: int, group: int, groups: int) -> int:
-        """Beat that holds the scale and min of a group."""
+        """Beat that holds the scale and min of a group; only where there are `metas`."""
         index = block * groups + group
         index -= index % METAS_PER_BEAT
-        return self._before(index // groups + 1, index)
+        scales = index // groups // SCALES_PER_BEAT + 1
+        return self._sum(scales, index // METAS_PER_BEAT, index)
 
     def value_beat(self, block: int, group: int, groups: int) -> int:
         """First beat of a group's values."""
         index = block * groups + group
-        metas = index // METAS_PER_BEAT + 1 if self.metas else 0
-        return self._before(block + 1, index, metas)
+        return self._sum(block // SCALES_PER_BEAT + 1, index // METAS_PER_BEAT + 1, index)
 
-    def _before(self, blocks: int, index: int, metas: int | None = None) -> int:
-        """Beats ahead of group number `index` once the scales of `blocks` row blocks were read."""
-        scales = -(-blocks // SCALES_PER_BEAT) if self.scales else 0
-        if metas is None:
-            metas = -(-index // METAS_PER_BEAT) if self.metas else 0
-        return scales + metas + index * self.beats_per_group
+    def _sum(self, scales: int, metas: int, groups: int) -> int:
+        """Beats of so many scale beats, meta beats (as far as the format has them) and groups."""
+        return scales * self.scales + metas * self.metas + groups * self.beats_per_group
 
 
 FORMATS = {

@@ -2,8 +2,9 @@
 
 A table covers `[low, high)` with equal segments. For a fixed-point argument `u` in
 `[0, segments << step_bits)`: `i = u >> step_bits`, `r = u & ((1 << step_bits) - 1)` and
-`y = c0[i] + ((c1[i] * r) >> step_bits)`, `y` having `fraction_bits` fraction bits. The coefficients are
-chosen so that the interpolation error is centred: half of the segment's bow is added to `c0`.
+`y = c0[i] + ((c1[i] * r) >> step_bits)`, `y` having `fraction_bits` fraction bits. The
+coefficients are chosen so that the interpolation error is centred: half of the segment's bow is
+added to `c0`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ __all__ = ["EXP2", "PHI", "PHI_TANH", "RECIP", "RSQRT", "SIGMOID", "TABLES", "Ta
 
 @dataclass(frozen=True)
 class Table:
-    """A function as integer coefficients; see the module for how it is evaluated."""
+    """A function as integer coefficients; see the module for how it is evaluated.
+
+    `least`: `c0` never falls below it.
+    """
 
     name: str
     function: Callable[[float], float]
@@ -27,6 +31,7 @@ class Table:
     segments: int
     step_bits: int
     fraction_bits: int
+    least: int = 0
 
     @cached_property
     def coefficients(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -38,7 +43,7 @@ class Table:
             left = self.low + index * width
             start, middle, end = (self.function(left + part * width) for part in (0.0, 0.5, 1.0))
             bow = (middle - (start + end) / 2) / 2
-            c0.append(round((start + bow) * one))
+            c0.append(max(round((start + bow) * one), self.least))
             c1.append(round((end - start) * one))
         return tuple(c0), tuple(c1)
 
@@ -57,8 +62,8 @@ def _phi_tanh(x: float) -> float:
     return 0.5 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-EXP2 = Table("EXP2", lambda x: 2.0**x, 0.0, 1.0, 128, 10, 23)
-"""2^f; argument 17 fraction bits, result 1..2 with 23."""
+EXP2 = Table("EXP2", lambda x: 2.0**x, 0.0, 1.0, 128, 10, 23, least=1 << 23)
+"""2^f; argument 17 fraction bits, result 1..2 with 23: a normal number's significand, 2^0 exact."""
 SIGMOID = Table("SIGMOID", lambda x: 1 / (1 + math.exp(-x)), 0.0, 16.0, 512, 10, 24)
 """Logistic function of a non-negative argument with 15 fraction bits."""
 PHI = Table("PHI", _phi, 0.0, 8.0, 512, 10, 24)

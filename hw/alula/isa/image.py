@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from alula.isa.container import read_container, write_container
+from alula.isa.container import (
+    ContainerError,
+    checked,
+    checked_number,
+    read_container,
+    write_container,
+)
 
 MAGIC = b"ALULAIMG"
 
 
 @dataclass(frozen=True)
 class Region:
-    """A named run of beats. `stored`: its contents are in the image; otherwise it starts as zeros."""
+    """A named run of beats. `stored`: its contents are in the image, else it starts as zeros."""
 
     start: int
     beats: int
@@ -54,11 +60,41 @@ class Image:
             },
             "payload_bytes": self.data.nbytes,
         }
-        write_container(path, MAGIC, header, [np.ascontiguousarray(self.data).data.cast("B")])
+        flat = np.ascontiguousarray(self.data, np.uint8).reshape(-1)
+        write_container(path, MAGIC, header, [memoryview(flat)])
 
     @classmethod
     def load(cls, path: Path) -> Image:
-        """Map an image file (copy on write). ContainerError if it is truncated."""
+        """Map an image file (copy on write). ContainerError if it is truncated or malformed."""
         header, payload = read_container(path, MAGIC)
-        regions = {name: Region(*values) for name, values in header["regions"].items()}
-        return cls(header["design_hash"], payload.reshape(-1, header["beat_bytes"]), regions)
+        beat_bytes = checked_number(path, "beat_bytes", header.get("beat_bytes"), 1)
+        if payload.size % beat_bytes:
+            raise ContainerError(
+                f"{path}: payload must be whole beats of {beat_bytes} bytes, not {payload.size} bytes"
+            )
+        data = payload.reshape(-1, beat_bytes)
+        regions = checked(path, "regions", header.get("regions"), dict)
+        return cls(
+            checked(path, "design_hash", header.get("design_hash"), str),
+            data,
+            {name: _region(path, name, value, len(data)) for name, value in regions.items()},
+        )
+
+
+def _region(path: Path, name: str, value: object, stored_beats: int) -> Region:
+    what = f"region {name}"
+    parts = checked(path, what, value, list)
+    if len(parts) != 3:
+        raise ContainerError(
+            f"{path}: {what} must be [start, beats, stored], not {len(parts)} long"
+        )
+    region = Region(
+        checked_number(path, f"{what} start", parts[0], 0),
+        checked_number(path, f"{what} beats", parts[1], 0),
+        checked(path, f"{what} stored", parts[2], bool),
+    )
+    if region.stored and region.end > stored_beats:
+        raise ContainerError(
+            f"{path}: {what} must end within the {stored_beats} beats stored, not at {region.end}"
+        )
+    return region

@@ -52,9 +52,7 @@ def _vector(name: str, doc: str) -> Operand:
 
 
 _ROWS = Operand("rows", 8, "rows")
-_FORMAT = Choice(
-    "fmt", ("W4", "W8", "V8", "W3", "W2", "", "", "", "", "", "", "", "", "", "", ""), "number format"
-)
+_FORMAT = Choice("fmt", ("W4", "W8", "V8", "W3", "W2", *[""] * 11), "number format")
 _SPARSITY = Choice("nm", ("dense", "2:4", "2:16", "4:16", "8:16", "", "", ""), "N:M pattern")
 _TYPE = Choice("type", ("fp32", "bf16"), "element type in memory")
 
@@ -99,7 +97,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("groups", 9, "groups of 32 inputs in a row"),
             Operand("stride", 0, "beats from one row block to the next, 0 if packed (V8 only)"),
         ),
-        "Push the beats of a weight matrix into the weight stream. Signals when the last has entered.",
+        "Push the beats of a weight matrix into the weight stream. Signals when the last has "
+        "entered.",
         "one a beat, as memory delivers",
     ),
     Instruction(
@@ -257,7 +256,9 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x23,
         (
             _vector("src", "heads of token 0, replaced"),
-            _vector("table", "cosines then sines of each token, dim words apart as they are loaded"),
+            _vector(
+                "table", "cosines then sines of each token, dim words apart as they are loaded"
+            ),
             _ROWS,
             Operand("heads", 8, "heads of a token"),
             Immediate("dim", 10, "elements of a head"),

@@ -1,5 +1,4 @@
-"""A program: code, the constants in its registers, the registers the host sets, and where each
-instruction comes from."""
+"""A program: code, the registers that constants and the host set, and each instruction's origin."""
 
 from __future__ import annotations
 
@@ -9,8 +8,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from alula.isa.container import ContainerError, read_container, write_container
+from alula.isa.container import (
+    ContainerError,
+    checked,
+    checked_number,
+    read_container,
+    write_container,
+)
 from alula.isa.encoding import WORD_BYTES, IsaError, Op, decode
+from alula.isa.fields import REGISTER_MASK, REGISTERS
 
 MAGIC = b"ALULAPRG"
 
@@ -64,17 +70,46 @@ class Program:
 
     @classmethod
     def load(cls, path: Path) -> Program:
-        """Read a program file. ContainerError if it is truncated or altered."""
+        """Read a program file. ContainerError if it is truncated, altered or malformed."""
         header, payload = read_container(path, MAGIC)
         code = payload.tobytes()
-        if hashlib.sha256(code).hexdigest() != header["sha256"]:
-            raise ContainerError(f"{path}: sha256 of the code must be {header['sha256']}")
+        expected = checked(path, "sha256", header.get("sha256"), str)
+        actual = hashlib.sha256(code).hexdigest()
+        if actual != expected:
+            raise ContainerError(f"{path}: sha256 of the code must be {expected}, not {actual}")
+        if len(code) % WORD_BYTES:
+            raise ContainerError(
+                f"{path}: code must be whole words of {WORD_BYTES} bytes, not {len(code)} bytes"
+            )
+        count = len(code) // WORD_BYTES
+        constants = checked(path, "constants", header.get("constants"), dict)
+        inputs = checked(path, "inputs", header.get("inputs"), dict)
+        origins = checked(path, "origins", header.get("origins"), list)
+        if len(origins) not in (0, count):
+            raise ContainerError(f"{path}: origins must be 0 or {count}, not {len(origins)}")
+        loops = checked(path, "layer_loops", header.get("layer_loops"), list)
         return cls(
-            header["name"],
-            header["design_hash"],
+            checked(path, "name", header.get("name"), str),
+            checked(path, "design_hash", header.get("design_hash"), str),
             code,
-            {int(register): value for register, value in header["constants"].items()},
-            header["inputs"],
-            tuple(header["origins"]),
-            frozenset(header["layer_loops"]),
+            {
+                _constant_register(path, register): checked_number(
+                    path, f"constant r{register}", value, 0, REGISTER_MASK
+                )
+                for register, value in constants.items()
+            },
+            {
+                name: checked_number(path, f"register of input {name}", register, 1, REGISTERS - 1)
+                for name, register in inputs.items()
+            },
+            tuple(checked(path, "origin", origin, str) for origin in origins),
+            frozenset(checked_number(path, "layer loop", loop, 0, count - 1) for loop in loops),
         )
+
+
+def _constant_register(path: Path, text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) < REGISTERS:
+        return int(text)
+    raise ContainerError(
+        f"{path}: register of a constant must be 1..{REGISTERS - 1}, not {text[:40]}"
+    )
