@@ -111,5 +111,8 @@ def _parse_header(path: Path, text: bytes) -> dict[str, Any]:
 def _brief(value: object) -> str:
     if value is None:
         return "missing"
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "deeply nested"
     return text if len(text) <= 40 else text[:37] + "..."

@@ -61,7 +61,7 @@ class Image:
             "payload_bytes": self.data.nbytes,
         }
         flat = np.ascontiguousarray(self.data, np.uint8).reshape(-1)
-        write_container(path, MAGIC, header, [memoryview(flat)])
+        write_container(path, MAGIC, header, [flat.data])
 
     @classmethod
     def load(cls, path: Path) -> Image:
@@ -70,7 +70,7 @@ class Image:
         beat_bytes = checked_number(path, "beat_bytes", header.get("beat_bytes"), 1)
         if payload.size % beat_bytes:
             raise ContainerError(
-                f"{path}: payload must be whole beats of {beat_bytes} bytes, not {payload.size} bytes"
+                f"{path}: payload must be whole beats of {beat_bytes} bytes, not {payload.size}"
             )
         data = payload.reshape(-1, beat_bytes)
         regions = checked(path, "regions", header.get("regions"), dict)
@@ -82,12 +82,10 @@ class Image:
 
 
 def _region(path: Path, name: str, value: object, stored_beats: int) -> Region:
-    what = f"region {name}"
+    what = f"region {name!r}"
     parts = checked(path, what, value, list)
     if len(parts) != 3:
-        raise ContainerError(
-            f"{path}: {what} must be [start, beats, stored], not {len(parts)} long"
-        )
+        raise ContainerError(f"{path}: {what} must be a list of 3, not of {len(parts)}")
     region = Region(
         checked_number(path, f"{what} start", parts[0], 0),
         checked_number(path, f"{what} beats", parts[1], 0),
