@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
+    "docs/isa.md": "alula.isa.reference:reference_text",
 }
 SECTIONS = {
     ("README.md", "designs"): "alula.design.table:table_text",

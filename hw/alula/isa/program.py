@@ -76,9 +76,7 @@ class Program:
         expected = checked(path, "sha256", header.get("sha256"), str)
         actual = hashlib.sha256(code).hexdigest()
         if actual != expected:
-            raise ContainerError(
-                f"{path}: sha256 of the code must be {actual}, not {expected[:64]!r}"
-            )
+            raise ContainerError(f"{path}: sha256 must be {actual}, not {expected[:64]!r}")
         if len(code) % WORD_BYTES:
             raise ContainerError(
                 f"{path}: code must be whole words of {WORD_BYTES} bytes, not {len(code)}"
@@ -101,9 +99,7 @@ class Program:
                 for register, value in constants.items()
             },
             {
-                name: checked_number(
-                    path, f"register of input {name!r}", register, 1, REGISTERS - 1
-                )
+                name: checked_number(path, f"input {name!r}", register, 1, REGISTERS - 1)
                 for name, register in inputs.items()
             },
             tuple(checked(path, "origin", origin, str) for origin in origins),
@@ -112,8 +108,9 @@ class Program:
 
 
 def _constant_register(path: Path, text: str) -> int:
-    if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) < REGISTERS:
-        return int(text)
+    for register in range(1, REGISTERS):
+        if text == str(register):
+            return register
     raise ContainerError(
         f"{path}: register of a constant must be 1..{REGISTERS - 1}, not {text[:40]!r}"
     )

@@ -1,0 +1,336 @@
+"""The ISA reference, docs/isa.md, rendered from the declarations.
+
+python -m alula.isa.reference [--check] [FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from alula.isa.assembler import assemble, format_op
+from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, encode, layout
+from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate, Operand, Register
+from alula.isa.formats import (
+    FORMATS,
+    GROUP,
+    MAX_SHIFT,
+    METAS_PER_BEAT,
+    SCALES_PER_BEAT,
+    WeightFormat,
+)
+from alula.isa.functions import TABLES, Table
+from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH, Engine, Instruction
+
+__all__ = ["EXAMPLE", "main", "reference_text", "syntax"]
+
+PATH = Path(__file__).resolve().parents[3] / "docs" / "isa.md"
+
+EXAMPLE = """\
+; y[i] = W[i] x for three W4 matrices of 64 x 64 that lie one after the other in memory.
+; Design kv260: a beat is 64 bytes, a row block 8 rows, a vector buffer word 16 lanes.
+LI rd=r1 value=0x100                                ; where W[0] starts
+LI rd=r2 value=0x1000                               ; where y[0] goes
+LD.V addr=0x10 dst=0 count=64 signal=MISC           ; x, fp32
+QUANT wait=LD src=0 dst=0 rows=1 len=64 stride=4 signal=MV
+MV.SYNC wait=MISC                                   ; x is in the activation buffer
+LOOP count=3 body=6
+    LD.W to=MV fmt=W4 addr=r1 blocks=8 groups=2     ; 2 + 4 + 32 beats
+    MV fmt=W4 src=0 groups=2 blocks=8 rows=1 dst=r3+64 stride=4 signal=ST
+    ST.V wait=MV src=r3+64 addr=r2 count=64
+    ADDR rd=r1 a=r1 b=38
+    ADDR rd=r2 a=r2 b=4
+    ADDR rd=r3 a=r3 b=4
+END
+"""
+"""A listing that the reference shows with its words; comments and spacing as in the docs."""
+
+_ENGINES = {
+    Engine.LD: "memory to the weight stream and the vector buffer",
+    Engine.ST: "vector buffer and staging to memory",
+    Engine.MM: "matrix by matrix, on the MPE",
+    Engine.MV: "matrix by vectors, on the MPE",
+    Engine.MISC: "the SFU lanes",
+    Engine.SYS: "the sequencer itself",
+}
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    head = list(head)
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def _word(field: Field) -> str:
+    """A field as the syntax line shows it."""
+    match field:
+        case Operand(bits=0) | Register():
+            return f"{field.name}=rN"
+        case Operand():
+            return f"{field.name}=rN+u{field.bits}"
+        case Immediate():
+            return f"{field.name}={'s' if field.signed else 'u'}{field.bits}"
+        case Choice():
+            return f"{field.name}={'|'.join(choice for choice in field.choices if choice)}"
+
+
+def syntax(instruction: Instruction) -> str:
+    """The instruction in assembler form, wrapped, without `wait` and `signal`."""
+    text = " ".join([instruction.name, *map(_word, instruction.fields)])
+    return textwrap.fill(text, 96, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _bits(low: int, width: int) -> str:
+    return str(low) if width == 1 else f"{low}..{low + width - 1}"
+
+
+def _kind(field: Field) -> str:
+    match field:
+        case Operand(bits=0):
+            return "register's value"
+        case Operand():
+            return f"register's value + unsigned {field.bits}"
+        case Register():
+            return "register number"
+        case Immediate():
+            return f"{'signed' if field.signed else 'unsigned'} {field.bits}"
+        case Choice():
+            codes = (f"{code} `{name}`" for code, name in enumerate(field.choices) if name)
+            return "code: " + ", ".join(codes)
+
+
+def _instruction(instruction: Instruction) -> Iterator[str]:
+    yield f"### {instruction.name}"
+    yield ""
+    yield instruction.doc
+    yield ""
+    yield "```"
+    yield syntax(instruction)
+    yield "```"
+    yield ""
+    yield f"Opcode `{instruction.opcode:#04x}`. Cycles: {instruction.cycles}."
+    yield ""
+    if instruction.fields:
+        yield from _table(
+            ("field", "bits", "width", "kind", "meaning"),
+            (
+                (f"`{item.name}`", _bits(low, item.width), str(item.width), _kind(item), item.doc)
+                for item, low in layout(instruction)
+            ),
+        )
+
+
+def _opcodes() -> Iterator[str]:
+    yield from _table(
+        ("opcode", "instruction", "engine", "bits used", ""),
+        (
+            (
+                f"`{instruction.opcode:#04x}`",
+                f"[{instruction.name}](#{_anchor(instruction.name)})",
+                instruction.engine.name,
+                str(_bits_used(instruction)),
+                instruction.doc,
+            )
+            for instruction in sorted(INSTRUCTIONS, key=lambda item: item.opcode)
+        ),
+    )
+
+
+def _anchor(heading: str) -> str:
+    """The anchor that Markdown renderers give a heading of these names."""
+    return heading.lower().replace(".", "")
+
+
+def _bits_used(instruction: Instruction) -> int:
+    head = OPCODE_BITS + 2 * ENGINE_BITS
+    return head + sum(field.width for field in instruction.fields)
+
+
+def _beats(item: WeightFormat) -> str:
+    parts = [f"{item.beats_per_group} b G"]
+    if item.metas:
+        parts.insert(0, f"ceil(b G / {METAS_PER_BEAT})")
+    if item.scales:
+        parts.insert(0, f"ceil(b / {SCALES_PER_BEAT})")
+    return " + ".join(parts)
+
+
+def _formats() -> Iterator[str]:
+    rows = [
+        (
+            f"`{item.name}`",
+            str(item.bits),
+            "bf16 a row" if item.scales else "none",
+            f"scale and min a group of {GROUP}" if item.metas else "none",
+            f"`{_beats(item)}`",
+        )
+        for item in FORMATS.values()
+    ]
+    named = {
+        name
+        for instruction in INSTRUCTIONS
+        for field in instruction.fields
+        if isinstance(field, Choice) and field.name == "fmt"
+        for name in field.choices
+    }
+    for name in sorted(named - set(FORMATS) - {""}):
+        rows.append((f"`{name}`", "", "", "", "reserved by number, refused"))
+    yield from _table(
+        ("format", "bits", "scales", "metas", "beats of b row blocks of G groups"), rows
+    )
+
+
+def _signed_bits(low: int, high: int) -> int:
+    return max((-low - 1 if low < 0 else 0).bit_length(), high.bit_length()) + 1
+
+
+def largest_error(table: Table, points: int = 16) -> float:
+    """The largest distance from the function, `points` places in each segment looked at."""
+    scale = (table.high - table.low) / (table.segments << table.step_bits)
+    step = (1 << table.step_bits) // points
+    return max(
+        abs(table(u) / (1 << table.fraction_bits) - table.function(table.low + u * scale))
+        for u in range(0, table.segments << table.step_bits, step)
+    )
+
+
+def _tables() -> Iterator[str]:
+    rows = []
+    for table in TABLES:
+        c0, c1 = table.coefficients
+        rows.append(
+            (
+                f"`{table.name}`",
+                f"[{table.low:g}, {table.high:g})",
+                str(table.segments),
+                str(table.step_bits),
+                str(table.fraction_bits),
+                f"{min(c0)}..{max(c0)}",
+                f"{min(c1)}..{max(c1)} ({_signed_bits(min(c1), max(c1))} bits)",
+                f"{largest_error(table):.1e}",
+            )
+        )
+    yield from _table(
+        ("table", "range", "segments", "bits of r", "fraction bits", "c0", "c1", "largest error"),
+        rows,
+    )
+
+
+def _example() -> Iterator[str]:
+    yield "```"
+    yield from EXAMPLE.splitlines()
+    yield "```"
+    yield ""
+    yield "The same as the assembler encodes it, highest bit first, all fields written out:"
+    yield ""
+    yield "```"
+    for address, op in enumerate(assemble(EXAMPLE, "example")):
+        word = int.from_bytes(encode(op), "little")
+        yield f"{address:2}  {word:032x}"
+        yield textwrap.fill(format_op(op), 96, initial_indent="    ", subsequent_indent="        ")
+    yield "```"
+
+
+def _lines() -> Iterator[str]:
+    head = OPCODE_BITS + 2 * ENGINE_BITS
+    engines = ", ".join(f"{engine.value} {engine.name}" for engine in Engine)
+    yield "# Instructions"
+    yield ""
+    yield "<!-- Generated from alula.isa by `make docs`. -->"
+    yield ""
+    yield from textwrap.wrap(
+        "What the symbols mean, what the numbers are and how the engines meet is in"
+        " [architecture.md](architecture.md); this page lists the instructions, their encoding and"
+        " the tables.",
+        100,
+    )
+    yield ""
+    yield "## The word"
+    yield ""
+    yield f"An instruction is {WORD_BYTES} bytes, little-endian. Bits count from the lowest."
+    yield ""
+    yield from _table(
+        ("bits", "part", "meaning"),
+        (
+            (_bits(0, OPCODE_BITS), "opcode", "0 is no instruction"),
+            (_bits(OPCODE_BITS, ENGINE_BITS), "`wait`", f"one bit an engine: {engines}"),
+            (_bits(OPCODE_BITS + ENGINE_BITS, ENGINE_BITS), "`signal`", "the same"),
+            (f"from {head}", "fields", "in declared order, without gaps; what is left is zero"),
+        ),
+    )
+    yield from textwrap.wrap(
+        f"A field that is a *register's value + unsigned n* has the register's number"
+        f" (0..{REGISTERS - 1}) in its lowest {REGISTER_BITS} bits and the unsigned number above;"
+        " the sum is taken modulo 2^32 when the sequencer dispatches the instruction. `r0` is zero,"
+        " so a plain number is `r0` plus itself. Codes that are not listed are reserved: the"
+        " decoder refuses them.",
+        100,
+    )
+    yield ""
+    yield "## The text"
+    yield ""
+    yield from textwrap.wrap(
+        "One instruction a line, `;` starts a comment, fields as `name=value` in any order; a"
+        " field left out has code 0. `rN` is a register, `uN` a number of N bits (decimal,"
+        " `0x`, `0o` or `0b`), `rN+uM` either or both. Every instruction also takes `wait=` and"
+        " `signal=` with engines, as in `wait=MISC,LD`. The body of a `LOOP` is the next `body`"
+        f" instructions; loops nest to a depth of {LOOP_DEPTH}.",
+        100,
+    )
+    yield ""
+    yield "## All instructions"
+    yield ""
+    yield from _opcodes()
+    for engine, job in _ENGINES.items():
+        yield f"## {engine.name}: {job}"
+        yield ""
+        for instruction in INSTRUCTIONS:
+            if instruction.engine is engine:
+                yield from _instruction(instruction)
+    yield "## Weight formats"
+    yield ""
+    yield from _formats()
+    yield f"Activations are int8 with a shift of 0..{MAX_SHIFT} for each {GROUP} inputs of a row."
+    yield ""
+    yield "## Tables of the SFU"
+    yield ""
+    yield "`y = c0[i] + ((c1[i] * r) >> bits of r)`, `i` the argument's high and `r` its low bits."
+    yield ""
+    yield from _tables()
+    yield "## Example"
+    yield ""
+    yield from _example()
+
+
+def reference_text() -> str:
+    """The text of docs/isa.md."""
+    return "".join(line + "\n" for line in _lines())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the reference, or with --check compare it; 1 if it differs."""
+    parser = argparse.ArgumentParser(prog="alula.isa.reference", description="the ISA reference")
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    parser.add_argument("file", nargs="?", type=Path, default=PATH)
+    options = parser.parse_args(arguments)
+    text = reference_text()
+    path: Path = options.file
+    old = path.read_text(encoding="utf-8") if path.exists() else None
+    if old == text:
+        return 0
+    if options.check:
+        print(f"{path} must be as generated; to mend it: python -m alula.isa.reference")
+        return 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
