@@ -1,0 +1,269 @@
+"""Attention over the KV cache: appending a chunk, and attending to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alula.codegen.emitter import engine_of
+from alula.ir import Node
+from alula.isa import Engine, Ref
+from alula.isa.formats import GROUP
+from alula.mapper import BufferMap
+
+if TYPE_CHECKING:
+    from alula.codegen.phase import Phase
+
+CACHE = "memory.kv"
+
+
+def constants(buffers: BufferMap) -> list[tuple[str, int]]:
+    """What the context changes: buffers behind the first V scales, and the rows of a prefill step."""
+    places = {**buffers.vector, **buffers.activation}
+    moving = ["scores0"]
+    for copy in range(1, buffers.copies):
+        moving += [f"scales{copy}", f"scores{copy}", f"probability{copy}"]
+    constants = [(name, places[name]) for name in moving]
+    if buffers.copies == 1:
+        constants.append(("attention_rows", buffers.attention_rows))
+    return constants
+
+
+def measure(phase: Phase) -> None:
+    """Registers for one token's attention: length, row blocks of K, groups of V."""
+    emit = phase.emit
+    emit.add("kv_len", "position", 1)
+    emit.ceil_div("k_blocks", "kv_len", phase.design.rows)
+    emit.ceil_div("v_groups", "kv_len", GROUP)
+
+
+def append(phase: Phase, node: Node, rows: Ref | int) -> None:
+    """Quantise K and V rows and write them to the cache."""
+    emit, kv = phase.emit, phase.memory.kv
+    for index, name in enumerate(node.inputs):
+        emit.op(
+            "QUANTKV",
+            reads=phase.touch(name),
+            writes=[f"staging.{name}"],
+            src=phase.vector(name),
+            dst=index * phase.buffers.rows * kv.heads,
+            rows=rows,
+            heads=kv.heads,
+            dim=kv.head_dim,
+            stride=phase.row_words(name),
+        )
+    _values_base(phase)
+    emit.alu("MULR", "count", "v_pitch", kv.v_blocks)
+    shape = {
+        "heads": kv.heads,
+        "rows": rows,
+        "groups": kv.head_dim // GROUP,
+        "position": emit.reg("position"),
+    }
+    key, value = node.inputs
+    emit.op(
+        "ST.K",
+        reads=[f"staging.{key}"],
+        writes=[CACHE],
+        src=0,
+        addr=emit.reg("kv_base"),
+        stride=emit.reg("k_stride"),
+        **shape,
+    )
+    emit.op(
+        "ST.T",
+        reads=[f"staging.{value}"],
+        writes=[CACHE],
+        src=phase.buffers.rows * kv.heads,
+        addr=emit.reg("v_address"),
+        stride=emit.reg("v_stride"),
+        pitch=emit.reg("v_pitch"),
+        scales=emit.reg("count"),
+        **shape,
+    )
+
+
+def _values_base(phase: Phase) -> None:
+    """`v_address`: V of the layer's first head."""
+    emit = phase.emit
+    emit.alu("MULR", "v_address", "k_stride", phase.memory.kv.heads)
+    emit.add("v_address", "v_address", emit.reg("kv_base"))
+
+
+def _scales_address(phase: Phase) -> None:
+    """`s_address`: the scales that belong to V at `v_address`."""
+    emit = phase.emit
+    emit.alu("MULR", "s_address", "v_pitch", phase.memory.kv.v_blocks)
+    emit.add("s_address", "s_address", emit.reg("v_address"))
+
+
+class _Step:
+    """One attention step: some query rows against one KV head, in one copy of the buffers."""
+
+    def __init__(self, phase: Phase, copy: int, rows: Ref | int, engine: Engine) -> None:
+        self.phase, self.rows, self.engine = phase, rows, engine
+        self.query, self.probability = f"query{copy}", f"probability{copy}"
+        self.scores, self.scales = f"scores{copy}", f"scales{copy}"
+
+    def place(self, name: str) -> Ref | int:
+        """Address of a buffer: in a register if the context moves it."""
+        phase = self.phase
+        if name in phase.emit.registers:
+            return phase.emit.reg(name)
+        buffers = phase.buffers
+        return (buffers.vector if name in buffers.vector else buffers.activation)[name]
+
+    def score(self, source: Ref | int, stride: int, length: Ref, *, causal: bool) -> None:
+        """From query rows to quantised probabilities, against K at `k_address`."""
+        phase, emit = self.phase, self.phase.emit
+        dim = phase.memory.kv.head_dim
+        emit.op(
+            "QUANT",
+            reads=phase.touch("q"),
+            writes=[self.query],
+            src=source,
+            dst=self.place(self.query),
+            rows=self.rows,
+            len=dim,
+            stride=stride,
+        )
+        shape = {"fmt": "W8", "blocks": emit.reg("k_blocks"), "groups": dim // GROUP}
+        emit.op("LD.W", reads=[CACHE], to=self.engine.name, addr=emit.reg("k_address"), **shape)
+        emit.op(
+            self.engine.name,
+            reads=[self.query],
+            writes=phase.touch(self.scores),
+            src=self.place(self.query),
+            rows=self.rows,
+            dst=self.place(self.scores),
+            stride=emit.reg("score_stride"),
+            **shape,
+        )
+        emit.alu("MULR", "count", "v_groups", GROUP)
+        emit.op(
+            "LD.V",
+            reads=[CACHE],
+            writes=phase.touch(self.scales),
+            type="bf16",
+            addr=emit.reg("s_address"),
+            dst=self.place(self.scales),
+            count=emit.reg("count"),
+        )
+        emit.op(
+            "SOFTMAX",
+            reads=phase.touch(self.scores, self.scales),
+            writes=phase.touch(self.scores),
+            src=self.place(self.scores),
+            rows=self.rows,
+            len=length,
+            step=str(int(causal)),
+            stride=emit.reg("score_stride"),
+            scale=self.place(self.scales),
+        )
+        emit.op(
+            "QUANT",
+            reads=phase.touch(self.scores),
+            writes=[self.probability],
+            src=self.place(self.scores),
+            dst=self.place(self.probability),
+            rows=self.rows,
+            len=emit.reg("count"),
+            stride=emit.reg("score_stride"),
+        )
+
+    def weigh(self, destination: Ref | int, stride: int) -> None:
+        """Probabilities times V at `v_address`."""
+        phase, emit = self.phase, self.phase.emit
+        shape = {
+            "fmt": "V8",
+            "blocks": phase.memory.kv.v_blocks,
+            "groups": emit.reg("v_groups"),
+        }
+        emit.op(
+            "LD.W",
+            reads=[CACHE],
+            to=self.engine.name,
+            addr=emit.reg("v_address"),
+            stride=emit.reg("v_pitch"),
+            **shape,
+        )
+        emit.op(
+            self.engine.name,
+            reads=[self.probability],
+            writes=phase.touch("attention"),
+            src=self.place(self.probability),
+            rows=self.rows,
+            dst=destination,
+            stride=stride,
+            **shape,
+        )
+
+
+def attend_token(phase: Phase, node: Node) -> None:
+    """One token: the query heads of a KV head are rows of one step; steps overlap two deep.
+
+    `node.output` gets head after head. The order K0 K1 V0 K2 V1 ... keeps the weight stream busy while
+    the SFU is at a head's softmax.
+    """
+    emit, kv = phase.emit, phase.memory.kv
+    group = phase.graph.architecture.heads // kv.heads
+    engine = engine_of(group > phase.design.mpe.tokens)
+    words = phase.words(kv.head_dim)
+    steps = [_Step(phase, head % phase.buffers.copies, group, engine) for head in range(kv.heads)]
+    emit.add("k_address", "kv_base", 0)
+    _values_base(phase)
+    _scales_address(phase)
+    for head in range(kv.heads + 1):
+        if head < kv.heads:
+            steps[head].score(
+                phase.vector("q") + head * group * words, words, emit.reg("kv_len"), causal=False
+            )
+            emit.add("k_address", "k_address", emit.reg("k_stride"))
+            emit.add("s_address", "s_address", emit.reg("v_stride"))
+        if head:
+            steps[head - 1].weigh(phase.vector(node.output) + (head - 1) * group * words, words)
+            emit.add("v_address", "v_address", emit.reg("v_stride"))
+
+
+def attend_chunk(phase: Phase, node: Node) -> None:
+    """A chunk of tokens: each step is some tokens of one query head, with a causal mask."""
+    emit, kv = phase.emit, phase.memory.kv
+    heads = phase.graph.architecture.heads
+    words = phase.words(kv.head_dim)
+    step = _Step(phase, 0, emit.reg("step_rows"), Engine.MM)
+    emit.add("head", None, 0)
+    with emit.loop(heads):
+        emit.alu("DIVR", "count", "head", heads // kv.heads)
+        emit.alu("MULR", "k_address", "count", emit.reg("k_stride"))
+        emit.add("k_address", "k_address", emit.reg("kv_base"))
+        _values_base(phase)
+        emit.alu("MULR", "count", "count", emit.reg("v_stride"))
+        emit.add("v_address", "v_address", emit.reg("count"))
+        _scales_address(phase)
+        emit.alu("MULR", "word", "head", words)
+        emit.add("kv_len", "position", 1)
+        emit.add("count", "rows", emit.reg("attention_rows"))
+        emit.alu("SUBR", "count", "count", 1)
+        emit.alu("DIVR", "count", "count", emit.reg("attention_rows"))
+        with emit.loop(emit.reg("count")):
+            _chunk_step(phase, step, node.output)
+        emit.add("head", "head", 1)
+
+
+def _chunk_step(phase: Phase, step: _Step, output: str) -> None:
+    """Rows of one head from `word` on, the first of which sees `kv_len` positions."""
+    emit, most = phase.emit, phase.emit.reg("attention_rows")
+    emit.add("step_rows", "position", emit.reg("rows"))
+    emit.add("step_rows", "step_rows", 1)
+    emit.alu("SUBR", "step_rows", "step_rows", emit.reg("kv_len"))
+    emit.alu("MINR", "step_rows", "step_rows", most)
+    emit.add("count", "kv_len", emit.reg("step_rows"))
+    emit.alu("SUBR", "count", "count", 1)
+    emit.ceil_div("v_groups", "count", GROUP)
+    emit.ceil_div("k_blocks", "count", phase.design.rows)
+    width = phase.row_words("q")
+    source = emit.reg("word", phase.vector("q"))
+    step.score(source, width, emit.reg("kv_len"), causal=True)
+    step.weigh(emit.reg("word", phase.vector(output)), width)
+    emit.alu("MULR", "count", "attention_rows", width)
+    emit.add("word", "word", emit.reg("count"))
+    emit.add("kv_len", "kv_len", most)

@@ -1,0 +1,128 @@
+"""From a quantised model to an image and two programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alula.codegen.image import build_image
+from alula.codegen.phase import DECODE, PREFILL, Phase
+from alula.design import Design
+from alula.ir import Architecture, Graph, build_graph
+from alula.isa import Image, IsaError, Program
+from alula.mapper import BufferMap, DoesNotFit, FitItem, FitReport, KvLayout, MemoryMap
+from alula.mapper.fit import check_placement
+from alula.quant import QuantizedModel
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, steps done and steps in all."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a device needs to run a model, and what the host needs to know about it.
+
+    `rows`: for regions made of rows (hidden, logits, ids), beats of one row.
+    """
+
+    design: Design
+    architecture: Architecture
+    context: int
+    image: Image
+    prefill: Program
+    decode: Program
+    fit: FitReport
+    kv: KvLayout
+    row_beats: dict[str, int]
+
+    def save(self, folder: Path) -> None:
+        """Write image, programs and description into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.image.save(folder / "image.alula")
+        self.prefill.save(folder / "prefill.alula")
+        self.decode.save(folder / "decode.alula")
+        description = {
+            "design": self.design.model_dump(mode="json"),
+            "architecture": self.architecture.to_json(),
+            "context": self.context,
+            "fit": self.fit.as_dict(),
+            "kv": asdict(self.kv),
+            "row_beats": self.row_beats,
+        }
+        (folder / "build.json").write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Build:
+        """Read what `save` wrote; the image is mapped, not read. ContainerError for damaged files."""
+        description = json.loads((folder / "build.json").read_text())
+        fit = description["fit"]
+        items = [
+            FitItem(**{key: value for key, value in item.items() if key != "fits"})
+            for item in fit["items"]
+        ]
+        return cls(
+            Design.from_mapping(description["design"], str(folder / "build.json")),
+            Architecture.from_json(description["architecture"]),
+            description["context"],
+            Image.load(folder / "image.alula"),
+            Program.load(folder / "prefill.alula"),
+            Program.load(folder / "decode.alula"),
+            FitReport(fit["design"], fit["context"], items),
+            KvLayout(**description["kv"]),
+            description["row_beats"],
+        )
+
+
+def _program_items(programs: list[Program], design: Design) -> list[FitItem]:
+    lever = "raise buffers.program_kib"
+    return [
+        FitItem("program", program.name, len(program.code), design.program_bytes, "bytes", lever)
+        for program in programs
+    ]
+
+
+def generate(
+    graph: Graph, design: Design, memory: MemoryMap, prefill: BufferMap, decode: BufferMap
+) -> tuple[Program, Program]:
+    """The prefill and the decode program of a placed graph."""
+    return (
+        Phase(PREFILL, graph, design, memory, prefill).program(),
+        Phase(DECODE, graph, design, memory, decode).program(),
+    )
+
+
+def plan(
+    architecture: Architecture, design: Design, context: int
+) -> tuple[Graph, MemoryMap, Program, Program, FitReport]:
+    """Everything that needs no weights. Raises DoesNotFit, or IllegalGraph for an impossible model."""
+    graph = build_graph(architecture)
+    memory, prefill, decode, fit = check_placement(graph, design, context)
+    if not fit.fits:
+        raise DoesNotFit(fit)
+    try:
+        programs = generate(graph, design, memory, prefill, decode)
+    except IsaError as error:
+        raise IsaError(f"{design.name}: a field is too small for this model: {error}") from None
+    report = FitReport(fit.design, fit.context, [*fit.items, *_program_items(list(programs), design)])
+    if not report.fits:
+        raise DoesNotFit(report)
+    return graph, memory, *programs, report
+
+
+def compile_model(
+    model: QuantizedModel, design: Design, context: int, progress: Progress | None = None
+) -> Build:
+    """Place a model, generate its programs and fill its image.
+
+    Raises DoesNotFit before any tensor is read. Peak memory is the image plus one matrix in float.
+    """
+    graph, memory, prefill, decode, fit = plan(model.architecture, design, context)
+    data: np.ndarray = build_image(graph, memory, model, design, progress or (lambda *_: None))
+    image = Image(design.hash, data, memory.regions)
+    return Build(
+        design, model.architecture, context, image, prefill, decode, fit, memory.kv, dict(memory.row_beats)
+    )

@@ -1,0 +1,119 @@
+"""Collects the steps of a program: loops, registers by name, and what each step reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from alula.codegen.schedule import Loop, Step, schedule
+from alula.isa import Engine, Op, Program, Ref, encode_all
+from alula.isa.encoding import Value
+from alula.isa.fields import REGISTERS
+
+INPUTS = (
+    "position",
+    "tokens",
+    "embed",
+    "first_layer",
+    "layers",
+    "head_rows",
+    "logits",
+    "hidden_out",
+)
+"""Registers that the host sets, r1 onwards; see docs/architecture.md, section 5."""
+
+
+class Emitter:
+    """Builds one program. Registers are named; a name gets a number where it first appears, and gives it
+    back at the end of the innermost `scratch` around that place.
+    """
+
+    def __init__(self, name: str, design_hash: str) -> None:
+        self.name = name
+        self.design_hash = design_hash
+        self.registers = {register: number for number, register in enumerate(INPUTS, 1)}
+        self.constants: dict[int, int] = {}
+        self.origin = ""
+        self._items: list[Step | Loop] = []
+        self._layer_loops: list[Step] = []
+
+    def number(self, register: str) -> int:
+        """The number of a named register."""
+        if register not in self.registers:
+            free = set(range(1, REGISTERS)) - set(self.registers.values())
+            if not free:
+                raise AssertionError(f"registers must be at most {REGISTERS - 1}, not one for {register}")
+            self.registers[register] = min(free)
+        return self.registers[register]
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """Registers first named inside are free again afterwards."""
+        before = set(self.registers)
+        yield
+        for name in set(self.registers) - before:
+            del self.registers[name]
+
+    def reg(self, register: str, offset: int = 0) -> Ref:
+        """An operand: a named register plus an offset."""
+        return Ref(self.number(register), offset)
+
+    def constant(self, register: str, value: int) -> None:
+        """Name a register whose value stands in the program's table, not in its code."""
+        self.constants[self.number(register)] = value
+
+    def op(
+        self, name: str, *, reads: Iterable[str] = (), writes: Iterable[str] = (), **values: Value
+    ) -> None:
+        """Add an instruction; `reads` and `writes` name the resources that it touches."""
+        self._items.append(
+            Step(Op(name, values), self.origin, frozenset(reads), frozenset(writes))
+        )
+
+    def alu(self, name: str, rd: str, a: str | None, b: Ref | int) -> None:
+        """Add register arithmetic: `rd = a op b`, `a` None for r0."""
+        source = 0 if a is None else self.number(a)
+        self.op(name, rd=self.number(rd), a=source, b=b)
+
+    def add(self, rd: str, a: str | None, b: Ref | int) -> None:
+        """`rd = a + b`."""
+        self.alu("ADDR", rd, a, b)
+
+    def ceil_div(self, rd: str, a: str, by: int) -> None:
+        """`rd = ceil(a / by)`."""
+        self.add(rd, a, by - 1)
+        self.alu("DIVR", rd, rd, by)
+
+    @contextmanager
+    def loop(self, count: Ref | int, *, layers: bool = False) -> Iterator[None]:
+        """A loop around what is added inside. `layers`: its iterations are layers of the model."""
+        head = Step(Op("LOOP", {"count": count}), self.origin)
+        outer, self._items = self._items, []
+        yield
+        outer.append(Loop(head, self._items))
+        self._items = outer
+        if layers:
+            self._layer_loops.append(head)
+
+    def finish(self) -> Program:
+        """The program, synchronised and encoded."""
+        steps = schedule(self._items)
+        code = encode_all(
+            Op(step.op.name, step.op.values, frozenset(step.wait), frozenset(step.signal))
+            for step in steps
+        )
+        loops = frozenset(
+            address
+            for address, step in enumerate(steps)
+            if any(step is head for head in self._layer_loops)
+        )
+        inputs: Mapping[str, int] = {name: self.registers[name] for name in INPUTS}
+        origins = tuple(step.origin.replace("layers.*", "layers.{layer}") for step in steps)
+        return Program(
+            self.name, self.design_hash, code, dict(self.constants), inputs, origins, loops
+        )
+
+
+def engine_of(many_rows: bool) -> Engine:
+    """MM where weights are shared by more rows than one pass holds, else MV."""
+    return Engine.MM if many_rows else Engine.MV

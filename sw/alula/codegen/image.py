@@ -1,0 +1,102 @@
+"""Filling the memory image: packed matrices, vectors, embeddings and position tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from alula.design import Design
+from alula.ir import Graph
+from alula.mapper import Matrix, MemoryMap, Section
+from alula.quant import QuantizedMatrix, QuantizedModel, pack
+
+
+def to_bf16(values: np.ndarray) -> np.ndarray:
+    """uint16 bf16 of float32 values that bf16 can represent exactly."""
+    return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+class _Writer:
+    """Puts things into an image, counting steps for the progress bar."""
+
+    def __init__(self, memory: MemoryMap, design: Design) -> None:
+        self.design = design
+        stored = [region for region in memory.regions.values() if region.stored]
+        beats = max(region.end for region in stored)
+        self.data = np.zeros((beats, design.bytes_per_cycle), np.uint8)
+
+    def rows(self, start: int, row_beats: int, rows: np.ndarray) -> None:
+        """Rows of any element type, each at the start of a beat."""
+        count = rows.shape[0]
+        raw = np.ascontiguousarray(rows).view(np.uint8).reshape(count, -1)
+        target = self.data[start : start + count * row_beats].reshape(count, -1)
+        target[:, : raw.shape[1]] = raw
+
+    def vectors(self, start: int, words: Mapping[str, int], tensors: Mapping[str, np.ndarray]) -> None:
+        """Vectors of one LD.V."""
+        flat = self.data[start:].reshape(-1).view(np.float32)
+        for name, word in words.items():
+            first = word * self.design.sfu.lanes
+            flat[first : first + tensors[name].size] = tensors[name]
+
+    def matrix(self, start: int, matrix: Matrix, model: QuantizedModel, unit: str) -> None:
+        """A matrix, tile by tile."""
+        quantised = model.matrix(unit)
+        tile = matrix.blocks * self.design.rows
+        for index in range(matrix.tiles):
+            part = quantised if matrix.tiles == 1 else _tile(quantised, index * tile, tile)
+            beats = pack(part, self.design.channels, self.design.rows)
+            first = start + index * matrix.tile_beats
+            self.data[first : first + len(beats)] = beats
+
+
+def _tile(matrix: QuantizedMatrix, start: int, rows: int) -> QuantizedMatrix:
+    """`rows` rows of a matrix from `start` on, zeros beyond its end."""
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        part = array[start : start + rows]
+        return np.pad(part, [(0, rows - len(part))] + [(0, 0)] * (part.ndim - 1))
+
+    metas = {} if matrix.s is None or matrix.m is None else {"s": cut(matrix.s), "m": cut(matrix.m)}
+    return replace(matrix, shape=(rows, matrix.shape[1]), q=cut(matrix.q), c=cut(matrix.c), **metas)
+
+
+def _fill_section(
+    writer: _Writer, section: Section, start: int, model: QuantizedModel, layer: int | None
+) -> None:
+    def local(name: str) -> str:
+        return name if layer is None else name.replace("layers.*", f"layers.{layer}")
+
+    for vectors in section.vectors.values():
+        tensors = {name: model.vector(local(name)) for name in vectors.words}
+        writer.vectors(start + vectors.offset, vectors.words, tensors)
+    for unit, matrix in section.matrices.items():
+        writer.matrix(start + matrix.offset, matrix, model, local(unit))
+
+
+def build_image(
+    graph: Graph,
+    memory: MemoryMap,
+    model: QuantizedModel,
+    design: Design,
+    progress: Callable[[str, int, int], None],
+) -> np.ndarray:
+    """uint8 [beats, B] of all stored regions."""
+    writer = _Writer(memory, design)
+    regions, layers = memory.regions, graph.architecture.layers
+    steps = layers + 2
+    progress("embedding", 0, steps)
+    writer.rows(regions["embed"].start, memory.row_beats["embed"], to_bf16(model.embedding()))
+    context = regions["position"].beats // memory.row_beats["position"]
+    table = model.rope_table() if graph.architecture.position == "rope" else model.positions()
+    writer.rows(regions["position"].start, memory.row_beats["position"], table[:context])
+    for layer in range(layers):
+        progress(f"layers.{layer}", layer + 1, steps)
+        start = regions["layers"].start + layer * memory.layer.beats
+        _fill_section(writer, memory.layer, start, model, layer)
+    progress("head", layers + 1, steps)
+    _fill_section(writer, memory.head, regions["head"].start, model, None)
+    progress("done", steps, steps)
+    return writer.data

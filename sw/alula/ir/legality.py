@@ -1,0 +1,100 @@
+"""What a graph may contain after each pass, as a table, and the check against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alula.ir.graph import A8, CACHE, FP32, Graph, Node
+
+HEAD_MULTIPLE = 32
+STAGES = ("lowered", "quantised", "ordered")
+
+
+class IllegalGraph(ValueError):
+    """A graph that breaks a rule of its stage: a defect of a pass, or a model we cannot run."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """What an operation takes and gives, as kinds of values, and from which stage to which it may exist."""
+
+    inputs: tuple[str, ...]
+    output: str
+    first: str = "lowered"
+    last: str = "ordered"
+
+
+OPS: dict[str, Op] = {
+    "embed": Op((), FP32),
+    "position": Op((FP32,), FP32),
+    "norm": Op((FP32,), FP32),
+    "head_norm": Op((FP32,), FP32),
+    "bias": Op((FP32,), FP32),
+    "rope": Op((FP32,), FP32),
+    "activation": Op((FP32,), FP32),
+    "gated_activation": Op((FP32, FP32), FP32),
+    "add": Op((FP32, FP32), FP32),
+    "argmax": Op((FP32,), FP32),
+    "linear": Op((FP32,), FP32, last="lowered"),
+    "attention": Op((FP32, FP32, FP32), FP32, last="lowered"),
+    "quantise": Op((FP32,), A8, first="quantised"),
+    "product": Op((A8,), FP32, first="quantised"),
+    "append": Op((FP32, FP32), CACHE, first="quantised"),
+    "attend": Op((FP32, CACHE), FP32, first="quantised"),
+}
+
+
+def _kinds(graph: Graph, node: Node) -> str | None:
+    op = OPS[node.op]
+    given = tuple(graph.values[name].kind for name in node.inputs)
+    if given != op.inputs:
+        return f"inputs of {node.op} must be {op.inputs}, not {given}"
+    if graph.values[node.output].kind != op.output:
+        return f"output of {node.op} must be {op.output}, not {graph.values[node.output].kind}"
+    return None
+
+
+def _stage(graph: Graph, node: Node) -> str | None:
+    op = OPS[node.op]
+    if not STAGES.index(op.first) <= STAGES.index(graph.stage) <= STAGES.index(op.last):
+        return f"stage of {node.op} must be {op.first} to {op.last}, not {graph.stage}"
+    return None
+
+
+def _groups(graph: Graph, node: Node) -> str | None:
+    for name in (*node.inputs, node.output):
+        value = graph.values[name]
+        if value.kind == A8 and value.width % HEAD_MULTIPLE:
+            return f"width of {name} must be a multiple of {HEAD_MULTIPLE}, not {value.width}"
+    if node.op in ("rope", "append", "attend", "attention", "head_norm"):
+        dim = graph.architecture.head_dim
+        if dim % HEAD_MULTIPLE:
+            return f"head_dim must be a multiple of {HEAD_MULTIPLE}, not {dim}"
+    return None
+
+
+RULES: tuple[Callable[[Graph, Node], str | None], ...] = (_stage, _kinds, _groups)
+
+
+def _defined(graph: Graph) -> None:
+    known = {"hidden"}
+    for section in ("embed", "layer", "head"):
+        for node in graph.sections[section]:
+            for name in node.inputs:
+                if name not in known:
+                    raise IllegalGraph(f"{node.unit}: {name} must be defined before it is read")
+            known.add(node.output)
+
+
+def check(graph: Graph) -> Graph:
+    """The graph itself if it is legal for its stage. IllegalGraph names unit and rule if not."""
+    for node in graph.nodes():
+        if node.op not in OPS:
+            raise IllegalGraph(f"{node.unit}: op must be one of {', '.join(OPS)}, not {node.op}")
+        for rule in RULES:
+            fault = rule(graph, node)
+            if fault:
+                raise IllegalGraph(f"{node.unit}: {fault}")
+    _defined(graph)
+    return graph

@@ -1,0 +1,170 @@
+"""Placement in external memory: which tensor lies where, in the order in which a token reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from alula.design import Design
+from alula.ir import Graph, Node
+from alula.isa.formats import FORMATS, GROUP, WeightFormat
+from alula.isa.image import Region
+from alula.mapper.kv import KvLayout
+
+WEIGHT_FORMAT = "W4"
+TILE_TARGET = 2048
+"""Logits of one tile of the head, about."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors that one LD.V brings: each starts at a word of `L` elements, in memory and on chip."""
+
+    offset: int
+    """Beats from the section's base."""
+    words: Mapping[str, int]
+    """First word of each tensor."""
+    size: int
+    """Words of all."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight matrix: `blocks` row blocks of `groups` groups, `tiles` times for the head."""
+
+    unit: str
+    outputs: int
+    offset: int
+    format: WeightFormat
+    blocks: int
+    groups: int
+    tiles: int = 1
+
+    @property
+    def tile_beats(self) -> int:
+        """Beats of one tile."""
+        return self.format.beats(self.blocks, self.groups)
+
+
+@dataclass(frozen=True)
+class Section:
+    """The tensors of a layer or of the head, contiguous. Vectors by the unit that needs them first."""
+
+    vectors: Mapping[str, Vectors]
+    matrices: Mapping[str, Matrix]
+    beats: int
+
+
+def head_tile(design: Design) -> int:
+    """Rows of a tile of the head: whole scale beats, whole beats of logits, whole words."""
+    step = 4 * design.rows
+    while step % design.sfu.lanes:
+        step += 4 * design.rows
+    return max(step, TILE_TARGET // step * step)
+
+
+def _vectors(tensors: Mapping[str, int], design: Design, offset: int) -> Vectors:
+    words, size = {}, 0
+    for name, length in tensors.items():
+        words[name] = size
+        size += -(-length // design.sfu.lanes)
+    return Vectors(offset, words, size)
+
+
+def _runs(nodes: tuple[Node, ...]) -> Iterator[tuple[str, list[Node]]]:
+    """Nodes of a section from one norm to the next, named by that norm."""
+    name, run = "", list[Node]()
+    for node in nodes:
+        if node.op == "norm":
+            if run:
+                yield name, run
+            name, run = node.unit, []
+        run.append(node)
+    yield name, run
+
+
+def _section(graph: Graph, nodes: tuple[Node, ...], design: Design, tiled: bool) -> Section:
+    vectors: dict[str, Vectors] = {}
+    matrices: dict[str, Matrix] = {}
+    offset = 0
+    for name, run in _runs(nodes):
+        lengths = {
+            tensor: graph.architecture.head_dim if node.op == "head_norm" else graph.width(node.output)
+            for node in run
+            if node.op in ("norm", "bias", "head_norm")
+            for tensor in node.parameters
+        }
+        vectors[name] = _vectors(lengths, design, offset)
+        offset += -(-4 * vectors[name].size * design.sfu.lanes // design.bytes_per_cycle)
+        for node in run:
+            if node.op != "product":
+                continue
+            outputs = graph.width(node.output)
+            tile = head_tile(design) if tiled else outputs
+            matrix = Matrix(
+                node.unit,
+                outputs,
+                offset,
+                FORMATS[WEIGHT_FORMAT],
+                -(-tile // design.rows),
+                graph.width(node.inputs[0]) // GROUP,
+                -(-outputs // tile),
+            )
+            matrices[node.unit] = matrix
+            offset += matrix.tiles * matrix.tile_beats
+    return Section(vectors, matrices, offset)
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Every region of memory. All addresses are beats."""
+
+    layer: Section
+    head: Section
+    kv: KvLayout
+    row_beats: Mapping[str, int]
+    """Beats of one row of the regions made of rows: embed, position, hidden, logits, ids (a chunk)."""
+    regions: Mapping[str, Region]
+
+    @property
+    def beats(self) -> int:
+        """Beats in use."""
+        return max(region.end for region in self.regions.values())
+
+
+def map_memory(graph: Graph, design: Design, context: int) -> MemoryMap:
+    """Place everything. What depends on the context comes last, so that code need not know it."""
+    architecture = graph.architecture
+    layer = _section(graph, graph.sections["layer"], design, tiled=False)
+    head = _section(graph, graph.sections["head"], design, tiled=True)
+    kv = KvLayout.of(architecture, design, context)
+    tile = head_tile(design)
+    position_width = architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
+
+    def beats(count: int) -> int:
+        return -(-count // design.bytes_per_cycle)
+
+    rows = {
+        "embed": beats(2 * architecture.hidden_size),
+        "position": beats(4 * position_width),
+        "hidden": beats(4 * architecture.hidden_size),
+        "logits": beats(4 * tile) * -(-architecture.vocab_size // tile),
+        "ids": beats(4 * design.prefill_chunk),
+    }
+    chunks = -(-context // design.prefill_chunk)
+    sizes = (
+        ("result", 1, False),
+        ("logits", rows["logits"] * design.prefill_chunk, False),
+        ("embed", rows["embed"] * architecture.vocab_size, True),
+        ("head", head.beats, True),
+        ("layers", layer.beats * architecture.layers, True),
+        ("position", rows["position"] * context, True),
+        ("ids", rows["ids"] * chunks, False),
+        ("hidden", rows["hidden"] * context, False),
+        ("kv", kv.beats, False),
+    )
+    regions, start = {}, 0
+    for name, size, stored in sizes:
+        regions[name] = Region(start, size, stored)
+        start += size
+    return MemoryMap(layer, head, kv, rows, regions)
