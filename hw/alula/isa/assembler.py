@@ -55,9 +55,11 @@ def _parse_register(place: str, text: str) -> int:
 def _parse_value(place: str, item: Field, text: str) -> Value:
     match item:
         case Operand():
+            if text[:1].isdigit() or text.startswith("-"):
+                return Ref(0, _parse_number(place, text))
             head, plus, tail = text.partition("+")
             if not head.startswith("r"):
-                return Ref(0, _parse_number(place, text))
+                raise IsaError(f"{place} must be such as 64, r3 or r3+64, not {text}")
             return Ref(_parse_register(place, head), _parse_number(place, tail) if plus else 0)
         case Register():
             return _parse_register(place, text)

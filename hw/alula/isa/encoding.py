@@ -84,6 +84,8 @@ def _encode_field(op: Op, item: Field, value: Value) -> int:
     match item:
         case Operand():
             register, offset = value if isinstance(value, Ref) else (0, value)
+            if item.bits == 0 and offset:
+                raise IsaError(f"{op.name} {item.name} must be a register alone, not +{offset}")
             code = _within(op, f"{item.name} register", register, 0, REGISTERS - 1)
             return code | _within(op, item.name, offset, 0, (1 << item.bits) - 1) << REGISTER_BITS
         case Register():
