@@ -17,7 +17,7 @@ CACHE = "memory.kv"
 
 
 def constants(buffers: BufferMap) -> list[tuple[str, int]]:
-    """What the context changes: buffers behind the first V scales, and the rows of a prefill step."""
+    """What the context changes: buffers behind the first V scales, rows of a prefill step."""
     places = {**buffers.vector, **buffers.activation}
     moving = ["scores0"]
     for copy in range(1, buffers.copies):
@@ -201,8 +201,8 @@ class _Step:
 def attend_token(phase: Phase, node: Node) -> None:
     """One token: the query heads of a KV head are rows of one step; steps overlap two deep.
 
-    `node.output` gets head after head. The order K0 K1 V0 K2 V1 ... keeps the weight stream busy while
-    the SFU is at a head's softmax.
+    `node.output` gets head after head. The order K0 K1 V0 K2 V1 ... keeps the weight stream busy
+    while the SFU is at a head's softmax.
     """
     emit, kv = phase.emit, phase.memory.kv
     group = phase.graph.architecture.heads // kv.heads

@@ -57,7 +57,7 @@ class Build:
 
     @classmethod
     def load(cls, folder: Path) -> Build:
-        """Read what `save` wrote; the image is mapped, not read. ContainerError for damaged files."""
+        """What `save` wrote; the image is mapped, not read. ContainerError for damaged files."""
         description = json.loads((folder / "build.json").read_text())
         fit = description["fit"]
         items = [
@@ -98,7 +98,7 @@ def generate(
 def plan(
     architecture: Architecture, design: Design, context: int
 ) -> tuple[Graph, MemoryMap, Program, Program, FitReport]:
-    """Everything that needs no weights. Raises DoesNotFit, or IllegalGraph for an impossible model."""
+    """Everything that needs no weights. Raises DoesNotFit, IllegalGraph for an impossible model."""
     graph = build_graph(architecture)
     memory, prefill, decode, fit = check_placement(graph, design, context)
     if not fit.fits:
@@ -107,7 +107,9 @@ def plan(
         programs = generate(graph, design, memory, prefill, decode)
     except IsaError as error:
         raise IsaError(f"{design.name}: a field is too small for this model: {error}") from None
-    report = FitReport(fit.design, fit.context, [*fit.items, *_program_items(list(programs), design)])
+    report = FitReport(
+        fit.design, fit.context, [*fit.items, *_program_items(list(programs), design)]
+    )
     if not report.fits:
         raise DoesNotFit(report)
     return graph, memory, *programs, report
@@ -124,5 +126,13 @@ def compile_model(
     data: np.ndarray = build_image(graph, memory, model, design, progress or (lambda *_: None))
     image = Image(design.hash, data, memory.regions)
     return Build(
-        design, model.architecture, context, image, prefill, decode, fit, memory.kv, dict(memory.row_beats)
+        design,
+        model.architecture,
+        context,
+        image,
+        prefill,
+        decode,
+        fit,
+        memory.kv,
+        dict(memory.row_beats),
     )

@@ -1,4 +1,4 @@
-"""Collects the steps of a program: loops, registers by name, and what each step reads and writes."""
+"""Collects the steps of a program: loops, named registers, what each step reads and writes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ INPUTS = (
 
 
 class Emitter:
-    """Builds one program. Registers are named; a name gets a number where it first appears, and gives it
-    back at the end of the innermost `scratch` around that place.
+    """Builds one program.
+
+    Registers are named: a name gets a number where it first appears, and gives it back at the end
+    of the innermost `scratch` around that place.
     """
 
     def __init__(self, name: str, design_hash: str) -> None:
@@ -42,7 +44,9 @@ class Emitter:
         if register not in self.registers:
             free = set(range(1, REGISTERS)) - set(self.registers.values())
             if not free:
-                raise AssertionError(f"registers must be at most {REGISTERS - 1}, not one for {register}")
+                raise AssertionError(
+                    f"registers must be at most {REGISTERS - 1}, not one for {register}"
+                )
             self.registers[register] = min(free)
         return self.registers[register]
 
@@ -66,9 +70,7 @@ class Emitter:
         self, name: str, *, reads: Iterable[str] = (), writes: Iterable[str] = (), **values: Value
     ) -> None:
         """Add an instruction; `reads` and `writes` name the resources that it touches."""
-        self._items.append(
-            Step(Op(name, values), self.origin, frozenset(reads), frozenset(writes))
-        )
+        self._items.append(Step(Op(name, values), self.origin, frozenset(reads), frozenset(writes)))
 
     def alu(self, name: str, rd: str, a: str | None, b: Ref | int) -> None:
         """Add register arithmetic: `rd = a op b`, `a` None for r0."""

@@ -34,7 +34,9 @@ class _Writer:
         target = self.data[start : start + count * row_beats].reshape(count, -1)
         target[:, : raw.shape[1]] = raw
 
-    def vectors(self, start: int, words: Mapping[str, int], tensors: Mapping[str, np.ndarray]) -> None:
+    def vectors(
+        self, start: int, words: Mapping[str, int], tensors: Mapping[str, np.ndarray]
+    ) -> None:
         """Vectors of one LD.V."""
         flat = self.data[start:].reshape(-1).view(np.float32)
         for name, word in words.items():
@@ -63,6 +65,12 @@ def _tile(matrix: QuantizedMatrix, start: int, rows: int) -> QuantizedMatrix:
     return replace(matrix, shape=(rows, matrix.shape[1]), q=cut(matrix.q), c=cut(matrix.c), **metas)
 
 
+def _present(tensor: np.ndarray | None, name: str) -> np.ndarray:
+    if tensor is None:
+        raise KeyError(f"{name} must be in the model: its architecture says so")
+    return tensor
+
+
 def _fill_section(
     writer: _Writer, section: Section, start: int, model: QuantizedModel, layer: int | None
 ) -> None:
@@ -70,7 +78,7 @@ def _fill_section(
         return name if layer is None else name.replace("layers.*", f"layers.{layer}")
 
     for vectors in section.vectors.values():
-        tensors = {name: model.vector(local(name)) for name in vectors.words}
+        tensors = {name: _present(model.vector(local(name)), name) for name in vectors.words}
         writer.vectors(start + vectors.offset, vectors.words, tensors)
     for unit, matrix in section.matrices.items():
         writer.matrix(start + matrix.offset, matrix, model, local(unit))
@@ -90,8 +98,11 @@ def build_image(
     progress("embedding", 0, steps)
     writer.rows(regions["embed"].start, memory.row_beats["embed"], to_bf16(model.embedding()))
     context = regions["position"].beats // memory.row_beats["position"]
-    table = model.rope_table() if graph.architecture.position == "rope" else model.positions()
-    writer.rows(regions["position"].start, memory.row_beats["position"], table[:context])
+    if graph.architecture.position == "rope":
+        table = _present(model.rope_table(context), "rope")
+    else:
+        table = _present(model.positions(), "embed.position")[:context]
+    writer.rows(regions["position"].start, memory.row_beats["position"], table)
     for layer in range(layers):
         progress(f"layers.{layer}", layer + 1, steps)
         start = regions["layers"].start + layer * memory.layer.beats

@@ -1,7 +1,7 @@
 """One phase of a model, prefill or decode, from its graph and its placement to a program.
 
-Both phases come from the same walk over the graph. Prefill wraps it in a loop over chunks and takes its
-number of rows from a register; decode has one row and unrolls the heads so that they overlap.
+Both phases come from the same walk over the graph. Prefill wraps it in a loop over chunks and takes
+its number of rows from a register; decode has one row and unrolls the heads so that they overlap.
 """
 
 from __future__ import annotations
@@ -181,7 +181,9 @@ class Phase:
     def _position_rows(self) -> None:
         """Rotary factors or learned positions, a row a token."""
         emit, architecture = self.emit, self.graph.architecture
-        width = architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
+        width = (
+            architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
+        )
         row_beats = self.memory.row_beats["position"]
         emit.alu("MULR", "address", "position", row_beats)
         emit.add("word", None, self.vector("position"))
@@ -263,7 +265,9 @@ class Phase:
         if name in self.memory.layer.vectors:
             self._load_vectors(name, vectors, emit.reg("layer", vectors.offset))
         else:
-            self._load_vectors(name, vectors, Ref(0, self.memory.regions["head"].start + vectors.offset))
+            self._load_vectors(
+                name, vectors, Ref(0, self.memory.regions["head"].start + vectors.offset)
+            )
         width = self.graph.width(node.output)
         self._normalise(
             "RMSNORM" if self.graph.architecture.norm == "rmsnorm" else "LAYERNORM",

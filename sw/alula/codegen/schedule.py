@@ -1,11 +1,11 @@
 """Synchronisation: which instruction waits for which, from what they read and write.
 
-A program is a tree of steps and loops. Engines are in order, so only dependencies between engines need
-tokens, and one token covers everything before it. The k-th signal of a pair of engines meets its k-th
-wait; that holds across loops because a loop is closed for tokens:
+A program is a tree of steps and loops. Engines are in order, so only dependencies between engines
+need tokens, and one token covers everything before it. The k-th signal of a pair of engines meets
+its k-th wait; that holds across loops because a loop is closed for tokens:
 
-- what it needs from before is waited for by SYNCs in front of it, what it gives is signalled by SYNCs
-  behind it;
+- what it needs from before is waited for by SYNCs in front of it, what it gives is signalled by
+  SYNCs behind it;
 - a dependency from one iteration to the next gets a credit in front of the loop, and its last token
   is taken behind it.
 """
@@ -195,5 +195,5 @@ def _credit_steps(credits: Counter[Pair], origin: str, *, before: bool) -> Itera
 
 
 def schedule(items: Sequence[Item]) -> list[Step]:
-    """The instructions of a program in order, each with its tokens; LOOPs know their bodies' lengths."""
+    """The instructions in order, each with its tokens; LOOPs know the lengths of their bodies."""
     return _schedule(items, cyclic=False)[0]

@@ -1,7 +1,7 @@
 """The layer IR: what one token passes through, as nodes over named values.
 
-A graph has three sections: `embed`, one `layer` (all layers are alike), `head`. A value is a row for
-each token; a node may update a value in place, so a name is also the name of its buffer.
+A graph has three sections: `embed`, one `layer` (all layers are alike), `head`. A value is a row
+for each token; a node may update a value in place, so a name is also the name of its buffer.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Node:
-    """One operation. `unit` names the part of the model it comes from, `layers.*` standing for any layer.
+    """One operation of a unit of the model, `layers.*` standing for any layer.
 
-    `op` is one of `alula.ir.legality.OPS`; `parameters` are the tensors it reads besides its inputs.
+    `op` is one of `alula.ir.legality.OPS`; `parameters` are the tensors it reads besides `inputs`.
     """
 
     op: str

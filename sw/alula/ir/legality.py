@@ -17,7 +17,7 @@ class IllegalGraph(ValueError):
 
 @dataclass(frozen=True)
 class Op:
-    """What an operation takes and gives, as kinds of values, and from which stage to which it may exist."""
+    """What an operation takes and gives, as kinds of values, and the stages it may exist in."""
 
     inputs: tuple[str, ...]
     output: str

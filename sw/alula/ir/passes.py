@@ -42,7 +42,7 @@ def quantise(graph: Graph) -> Graph:
 
 
 def order(graph: Graph) -> Graph:
-    """Keys and values before queries, so that their way to memory hides behind the query weights."""
+    """Keys and values before queries: their way to memory hides behind the query weights."""
     nodes = graph.sections["layer"]
     queries = [node for node in nodes if node.output == "q"]
     cached = [node for node in nodes if node.output in ("k", "v", "cache")]
@@ -56,7 +56,7 @@ def order(graph: Graph) -> Graph:
 
 
 def build_graph(architecture: Architecture) -> Graph:
-    """The graph of a model, ready for placement. IllegalGraph if a rule of the IR forbids the model."""
+    """The graph of a model, ready for placement. IllegalGraph if a rule forbids the model."""
     graph = check(lower(architecture))
     for step in (quantise, order):
         graph = check(step(graph))

@@ -27,9 +27,9 @@ ARENAS = {
 class BufferMap:
     """Addresses in the vector buffer (words), the activation buffer (groups) and staging (rows).
 
-    `rows`: tokens at once. `attention_rows`: rows of one attention step. `copies`: score, probability
-    and V scale buffers, two where heads alternate. Buffers that grow with the context come last, and
-    only they depend on it.
+    `rows`: tokens at once. `attention_rows`: rows of one attention step. `copies`: score,
+    probability and V scale buffers, two where heads alternate. Buffers that grow with the context
+    come last, and only they depend on it.
     """
 
     rows: int
@@ -76,7 +76,9 @@ def map_buffers(
         for name, vectors in section.vectors.items():
             fixed.take(name, vectors.size)
     rotated = architecture.position == "rope"
-    fixed.take("position", rows * words(architecture.head_dim if rotated else architecture.hidden_size))
+    fixed.take(
+        "position", rows * words(architecture.head_dim if rotated else architecture.hidden_size)
+    )
 
     stacks = {arena: _Stack(fixed.end) for arena in ("attention", "mlp", "head")}
     for value in graph.values.values():
@@ -123,7 +125,7 @@ def map_decode(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
 
 
 def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
-    """Buffers of the prefill phase: a chunk of tokens, as many rows of scores as there is room for."""
+    """Buffers of the prefill phase: a chunk of tokens, and all the rows of scores that fit."""
     rows = attention_rows = design.prefill_chunk
     while True:
         buffers = map_buffers(
@@ -134,7 +136,9 @@ def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
         )
         if not full or attention_rows <= design.mpe.tokens:
             return buffers
-        attention_rows = max(design.mpe.tokens, attention_rows // 2 // design.mpe.tokens * design.mpe.tokens)
+        attention_rows = max(
+            design.mpe.tokens, attention_rows // 2 // design.mpe.tokens * design.mpe.tokens
+        )
 
 
 def activation_groups(design: Design) -> int:

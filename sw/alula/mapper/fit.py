@@ -54,7 +54,9 @@ class FitReport:
         for item in self.items:
             used = f"{100 * item.demand / item.bound:.1f}%"
             demand, bound = (f"{value:,} {item.unit}" for value in (item.demand, item.bound))
-            rows.append((item.resource, item.phase, demand, bound, used, "" if item.fits else item.levers))
+            rows.append(
+                (item.resource, item.phase, demand, bound, used, "" if item.fits else item.levers)
+            )
         widths = [max(len(row[column]) for row in rows) for column in range(6)]
         return "\n".join(
             "  ".join(
@@ -70,7 +72,9 @@ class DoesNotFit(ValueError):
 
     def __init__(self, report: FitReport) -> None:
         self.report = report
-        worst = max((item for item in report.items if not item.fits), key=lambda i: i.demand / i.bound)
+        worst = max(
+            (item for item in report.items if not item.fits), key=lambda i: i.demand / i.bound
+        )
         super().__init__(
             f"{worst.resource} ({worst.phase}) must be at most {worst.bound:,} {worst.unit} on "
             f"{report.design}, not {worst.demand:,}; {worst.levers}"
@@ -87,11 +91,20 @@ def _memory_items(memory: MemoryMap, design: Design) -> list[FitItem]:
     return [
         FitItem("weights", "both", weights * beat, capacity, "bytes", lever),
         FitItem("KV cache", "both", kv * beat, capacity, "bytes", "choose a shorter --context"),
-        FitItem("memory", "both", memory.beats * beat, capacity, "bytes", lever + " or a shorter --context"),
+        FitItem(
+            "memory",
+            "both",
+            memory.beats * beat,
+            capacity,
+            "bytes",
+            lever + " or a shorter --context",
+        ),
     ]
 
 
-def _buffer_items(phase: str, buffers: BufferMap, memory: MemoryMap, design: Design) -> list[FitItem]:
+def _buffer_items(
+    phase: str, buffers: BufferMap, memory: MemoryMap, design: Design
+) -> list[FitItem]:
     staging = buffers.staging_rows * (memory.kv.head_dim + 2)
     return [
         FitItem(
@@ -151,5 +164,5 @@ def check_placement(
 
 
 def fit_report(architecture: Architecture, design: Design, context: int) -> FitReport:
-    """What a model of this shape needs of a design. IllegalGraph if the IR cannot express the model."""
+    """What a model of this shape needs of a design. IllegalGraph if the IR cannot express it."""
     return check_placement(build_graph(architecture), design, context)[3]

@@ -1,4 +1,4 @@
-"""Placement in external memory: which tensor lies where, in the order in which a token reads them."""
+"""Placement in external memory: which tensor lies where, in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TILE_TARGET = 2048
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors that one LD.V brings: each starts at a word of `L` elements, in memory and on chip."""
+    """Vectors that one LD.V brings: each starts at a word of `L` elements."""
 
     offset: int
     """Beats from the section's base."""
@@ -48,7 +48,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Section:
-    """The tensors of a layer or of the head, contiguous. Vectors by the unit that needs them first."""
+    """The tensors of a layer or of the head. Vectors by the unit that needs them first."""
 
     vectors: Mapping[str, Vectors]
     matrices: Mapping[str, Matrix]
@@ -89,7 +89,9 @@ def _section(graph: Graph, nodes: tuple[Node, ...], design: Design, tiled: bool)
     offset = 0
     for name, run in _runs(nodes):
         lengths = {
-            tensor: graph.architecture.head_dim if node.op == "head_norm" else graph.width(node.output)
+            tensor: graph.architecture.head_dim
+            if node.op == "head_norm"
+            else graph.width(node.output)
             for node in run
             if node.op in ("norm", "bias", "head_norm")
             for tensor in node.parameters
@@ -123,7 +125,7 @@ class MemoryMap:
     head: Section
     kv: KvLayout
     row_beats: Mapping[str, int]
-    """Beats of one row of the regions made of rows: embed, position, hidden, logits, ids (a chunk)."""
+    """Beats of a row of the regions made of rows; a row of ids is a chunk's."""
     regions: Mapping[str, Region]
 
     @property
@@ -139,7 +141,9 @@ def map_memory(graph: Graph, design: Design, context: int) -> MemoryMap:
     head = _section(graph, graph.sections["head"], design, tiled=True)
     kv = KvLayout.of(architecture, design, context)
     tile = head_tile(design)
-    position_width = architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
+    position_width = (
+        architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
+    )
 
     def beats(count: int) -> int:
         return -(-count // design.bytes_per_cycle)
