@@ -1,1 +1,40 @@
-"""Models and devices at run time."""
+"""Models on devices: `load` gives a session, a session answers.
+
+from alula.runtime import load
+
+llm = load("smollm2-135m", design="designs/kv260.yaml", map="layers.0-9=torch,*=accel")
+print(llm.generate("What is the capital of France?", max_new_tokens=12).text)
+"""
+
+from alula.runtime.device import DEVICES, Device
+from alula.runtime.errors import (
+    DeviceError,
+    ModelError,
+    PromptError,
+    RunError,
+    SplitError,
+    TokenizerError,
+)
+from alula.runtime.loading import load
+from alula.runtime.sampling import Sampler
+from alula.runtime.session import Generation, Session
+from alula.runtime.split import Segment, Split, Target, parse_split
+
+__all__ = [
+    "DEVICES",
+    "Device",
+    "DeviceError",
+    "Generation",
+    "ModelError",
+    "PromptError",
+    "RunError",
+    "Sampler",
+    "Segment",
+    "Session",
+    "Split",
+    "SplitError",
+    "Target",
+    "TokenizerError",
+    "load",
+    "parse_split",
+]

@@ -1,0 +1,43 @@
+"""The commands, put together."""
+
+import sys
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from alula.cli.assembly import asm, disasm
+from alula.cli.compile import compile
+from alula.cli.doctor_command import doctor
+from alula.cli.errors import INTERRUPTED, USER_ERROR, tell
+from alula.cli.evaluate import evaluate
+from alula.cli.models import models
+from alula.cli.run import run
+
+app = typer.Typer(
+    name="alula",
+    help="Language models on an accelerator: compile, run, evaluate.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.command("eval")(evaluate)
+app.command()(compile)
+app.command()(asm)
+app.command()(disasm)
+app.add_typer(models, name="models")
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 well, 2 the user's mistake, 130 interrupted."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        tell(error.format_message())
+        code = USER_ERROR
+    except (Abort, KeyboardInterrupt):
+        tell("interrupted")
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,74 @@
+"""`alula asm` and `alula disasm`: text to instruction words and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alula.cli import options
+from alula.cli.errors import guarded
+from alula.cli.output import print_json
+
+
+@guarded
+def asm(
+    file: Annotated[Path, typer.Argument(help="The listing.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The program file to write.", show_default=False)
+    ],
+    design: options.Design = "kv260",
+    json: options.Json = False,
+) -> None:
+    """Assemble a listing into a program file for a design.
+
+    [bold]Example[/bold]
+
+    alula asm copy.s -o copy.alula --design tiny
+    """
+    from alula.cli.run import read_text
+    from alula.design import load_design
+    from alula.isa import Program, assemble, encode_all
+
+    chosen = load_design(design)
+    code = encode_all(assemble(read_text(file), str(file)))
+    Program(file.stem, chosen.hash, code, {}, {}).save(out)
+    if json:
+        print_json({"out": str(out), "bytes": len(code), "design_hash": chosen.hash})
+    else:
+        print(f"{len(code):,} bytes written to {out}")
+
+
+@guarded
+def disasm(
+    program: Annotated[
+        Path, typer.Argument(help="A program file.", metavar="PROGRAM", show_default=False)
+    ],
+    json: options.Json = False,
+) -> None:
+    """Print a program file as a listing that assembles to the same code.
+
+    [bold]Example[/bold]
+
+    alula disasm build/decode.alula
+    """
+    from alula.isa import Program, disassemble, format_op
+
+    loaded = Program.load(program)
+    if json:
+        print_json(
+            {
+                "name": loaded.name,
+                "design_hash": loaded.design_hash,
+                "bytes": len(loaded.code),
+                "constants": {f"r{number}": value for number, value in loaded.constants.items()},
+                "inputs": {name: f"r{number}" for name, number in loaded.inputs.items()},
+                "instructions": [format_op(op) for op in loaded.ops],
+            }
+        )
+        return
+    print(f"; {loaded.name}, design {loaded.design_hash}")
+    for name, number in loaded.inputs.items():
+        print(f"; r{number}: {name}")
+    for number, value in sorted(loaded.constants.items()):
+        print(f"; r{number} = {value}")
+    print(disassemble(loaded.ops), end="")

@@ -1,0 +1,64 @@
+"""`alula eval`: perplexity against torch fp32."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alula.cli import options
+from alula.cli.errors import guarded
+from alula.cli.output import print_json
+from alula.cli.progress import progress_bar
+from alula.cli.run import read_text
+
+
+@guarded
+def evaluate(
+    model: options.Model,
+    text: Annotated[Path, typer.Option(help="The UTF-8 text to predict.", show_default=False)],
+    tokens: Annotated[int, typer.Option(help="Tokens of the text to read.")] = 2048,
+    design: options.Design = "kv260",
+    device: options.Device = "model",
+    map: options.Map = "*=accel",
+    torch_mode: options.TorchMode = "int",
+    context: options.Context = None,
+    json: options.Json = False,
+) -> None:
+    """Measure perplexity against torch fp32 on the unquantised weights of the same file.
+
+    Both read the same tokens in the same windows: 512 tokens, or the context if it is shorter.
+
+    [bold]Example[/bold]
+
+    alula eval smollm2-135m --text README.md --tokens 1000 --json
+    """
+    from alula.runtime import evaluation, loading
+    from alula.runtime.errors import RunError
+    from alula.runtime.reference import FloatReference
+
+    if tokens < 2:
+        raise RunError(f"tokens must be at least 2, not {tokens}")
+    content = read_text(text)
+    with progress_bar() as progress:
+        loaded = loading.load_model(
+            model,
+            design,
+            device,
+            map,
+            context=context,
+            torch_mode=torch_mode,
+            progress=progress,
+        )
+        ids = loading.needed_tokenizer(loaded.checkpoint).encode(content, special=False)[:tokens]
+        reference = FloatReference(loaded.checkpoint)
+        result = evaluation.evaluate(loaded.executor, reference, ids, loaded.info.context, progress)
+    if json:
+        info = {"device": device, "map": map, "design_hash": loaded.info.design_hash}
+        print_json(asdict(result) | info)
+        return
+    print(f"perplexity      {result.perplexity:.4f}")
+    print(f"reference       {result.reference_perplexity:.4f} (torch fp32)")
+    print(f"ratio           {result.ratio:.4f}")
+    print(f"top-1 agreement {100 * result.top1_agreement:.2f}%")
+    print(f"over {result.predictions} predictions in windows of {result.window} tokens")

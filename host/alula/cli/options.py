@@ -1,0 +1,38 @@
+"""Arguments and options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A known name, a GGUF file, a Hugging Face folder, or package.module:factory.",
+        show_default=False,
+    ),
+]
+Design = Annotated[
+    str, typer.Option("--design", help="A design file, or the name of one that ships.")
+]
+Device = Annotated[str, typer.Option("--device", help="What runs the programs: model.")]
+Map = Annotated[
+    str,
+    typer.Option(
+        "--map",
+        help="Which units run where: [PHASE:]UNITS=TARGET,... such as layers.0-9=torch,*=accel.",
+    ),
+]
+TorchMode = Annotated[
+    str,
+    typer.Option("--torch-mode", help="What torch means in the map: int (exact) or float."),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        help="Most tokens of a sequence.",
+        show_default="all that model and design allow",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

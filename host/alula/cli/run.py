@@ -1,0 +1,131 @@
+"""`alula run`: a model answers a prompt."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alula.cli import options
+from alula.cli.errors import guarded
+from alula.cli.output import print_json
+from alula.cli.progress import progress_bar
+
+
+@guarded
+def run(
+    model: options.Model,
+    prompt: Annotated[
+        str | None, typer.Argument(help="The text to answer.", show_default=False)
+    ] = None,
+    design: options.Design = "kv260",
+    device: options.Device = "model",
+    map: options.Map = "*=accel",
+    torch_mode: options.TorchMode = "int",
+    context: options.Context = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 takes the most likely token.")] = 0.0,
+    top_k: Annotated[int, typer.Option(help="Draw from the k most likely tokens; 0: all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the fewest tokens with at least this probability.")
+    ] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Makes drawing repeatable.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="A text that ends the answer.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Leave out the chat template.")] = False,
+    prompt_ids: Annotated[
+        str | None,
+        typer.Option(help="The prompt as token ids with commas between, instead of text."),
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="The prompt from a UTF-8 file, instead of an argument.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Answer a prompt, every product made by the accelerator's instructions.
+
+    [bold]Examples[/bold]
+
+    alula run smollm2-135m "What is the capital of France?" --max-new-tokens 12
+
+    alula run smollm2-135m "Tell me a story." --temperature 0.7 --top-p 0.9 --seed 1
+
+    alula run ./my-model "Hello" --map "layers.0-9=torch,*=accel" --json
+    """
+    from alula.runtime import load
+    from alula.runtime.session import Prompt
+
+    given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
+    with progress_bar() as progress:
+        session = load(
+            model,
+            design,
+            device,
+            map,
+            context=context,
+            torch_mode=torch_mode,
+            progress=progress,
+        )
+    result = session.generate(
+        given,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop=stop or (),
+        raw=raw,
+        on_text=None if json else _show,
+    )
+    if json:
+        print_json(
+            {
+                "text": result.text,
+                "prompt_ids": result.prompt_ids,
+                "token_ids": result.token_ids,
+                "finish": result.finish,
+                "device": session.info.device,
+                "map": session.info.map,
+                "design_hash": session.info.design_hash,
+                "program_bytes": session.info.program_bytes,
+                "prefill_s": result.prefill_s,
+                "decode_tokens_per_s": result.decode_tokens_per_s,
+            }
+        )
+        return
+    print() if session.tokenizer else print(*result.token_ids)
+    if sys.stderr.isatty():
+        speed = result.decode_tokens_per_s
+        decode = f", decode {speed:.1f} tokens/s" if speed else ""
+        print(f"prefill {result.prefill_s:.2f} s{decode} (wall clock)", file=sys.stderr)
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _prompt(text: str | None, ids: str | None, file: Path | None) -> str | list[int]:
+    """Return the one prompt that was given."""
+    from alula.runtime.errors import PromptError
+
+    given = [item for item in (text, ids, file) if item is not None]
+    if len(given) != 1:
+        ways = "PROMPT, --prompt-ids or --prompt-file"
+        raise PromptError(f"the prompt must be given once, by {ways}, not {len(given)} times")
+    if file is not None:
+        return read_text(file)
+    if ids is None:
+        return text or ""
+    try:
+        return [int(word) for word in ids.split(",") if word.strip()]
+    except ValueError:
+        raise PromptError(f"--prompt-ids must be numbers such as 1,2,3, not {ids!r}") from None
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file. PromptError if it is no such file."""
+    from alula.runtime.errors import PromptError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise PromptError(f"the file must be UTF-8 text, not other bytes ({path})") from None

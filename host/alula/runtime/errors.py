@@ -1,0 +1,25 @@
+"""What the runtime says when it is asked for something that cannot be."""
+
+
+class RunError(ValueError):
+    """A request that cannot be met. The message is one line, "must be X, not Y (place)"."""
+
+
+class SplitError(RunError):
+    """A map of units to devices that is malformed, ambiguous or incomplete."""
+
+
+class PromptError(RunError):
+    """A prompt that cannot be run: empty, too long, or with ids outside the vocabulary."""
+
+
+class TokenizerError(RunError):
+    """A model's tokenizer or chat template that is missing or cannot be used."""
+
+
+class ModelError(RunError):
+    """A known model that could not be fetched or is not what it should be."""
+
+
+class DeviceError(RunError):
+    """A device that does not exist or refused its work."""

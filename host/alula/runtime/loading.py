@@ -1,0 +1,168 @@
+"""From a model's name to a session: checkpoint, split, build, device, tokenizer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alula.design import Design, load_design
+from alula.frontend import Checkpoint
+from alula.frontend import load as load_checkpoint
+from alula.runtime.cache import built
+from alula.runtime.device import check_device, open_device
+from alula.runtime.errors import RunError, TokenizerError
+from alula.runtime.executor import Executor
+from alula.runtime.models import resolve
+from alula.runtime.progress import Progress, silent
+from alula.runtime.session import Session, SessionInfo
+from alula.runtime.split import DEFAULT_MAP, Split, Target, TorchMode, parse_split
+from alula.runtime.tokenizer import Tokenizer
+from alula.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEFAULT_DESIGN = "kv260"
+ACCEL = Target("accel")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with everything that runs it.
+
+    Attributes:
+        checkpoint: the model.
+        design: the accelerator.
+        executor: runs the model by its split.
+        info: what it runs on.
+    """
+
+    checkpoint: Checkpoint
+    design: Design
+    executor: Executor
+    info: SessionInfo
+
+
+def load(
+    model: "str | Path | nn.Module",
+    design: str | Path | Design = DEFAULT_DESIGN,
+    device: str = "model",
+    map: str = DEFAULT_MAP,
+    *,
+    context: int | None = None,
+    torch_mode: TorchMode = "int",
+    progress: Progress = silent,
+) -> Session:
+    """Return a session with a model, compiled for a design or taken from the cache.
+
+    Args:
+        model: a known name, a GGUF file, a folder, `package.module:factory`, or a module.
+        design: a design, its file, or the name of one that ships with Alula.
+        device: what runs the accelerator's programs.
+        map: which units run where; see `alula.runtime.split`.
+        context: most tokens of a sequence; by default what the model and the design allow.
+        torch_mode: what the target `torch` means in the map.
+        progress: told how far downloading and compiling are.
+
+    Raises:
+        RunError: the map, the device or the context cannot be, or the model cannot be fetched.
+        DesignError: the design cannot be.
+        FrontendError: the model cannot be read or is not supported.
+        DoesNotFit: the design is too small for the model.
+        OSError: the cache cannot be written.
+    """
+    loaded = load_model(
+        model, design, device, map, context=context, torch_mode=torch_mode, progress=progress
+    )
+    return Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
+
+
+def load_model(
+    model: "str | Path | nn.Module",
+    design: str | Path | Design = DEFAULT_DESIGN,
+    device: str = "model",
+    map: str = DEFAULT_MAP,
+    *,
+    context: int | None = None,
+    torch_mode: TorchMode = "int",
+    progress: Progress = silent,
+) -> Loaded:
+    """Return a model ready to run, without a tokenizer; see `load`."""
+    check_device(device)
+    chosen = design if isinstance(design, Design) else load_design(design)
+    checkpoint = load_checkpoint(resolve(model, progress) if isinstance(model, str) else model)
+    architecture = checkpoint.architecture
+    split = parse_split(map, architecture.units, torch_mode)
+    tokens = context_of(checkpoint, chosen, context)
+    workers, program_bytes = _workers(split, checkpoint, chosen, device, tokens, progress)
+    info = SessionInfo(
+        model=model if isinstance(model, str) else str(checkpoint.source),
+        device=device,
+        design_hash=chosen.hash,
+        map=map,
+        context=tokens,
+        vocab_size=architecture.vocab_size,
+        program_bytes=program_bytes,
+    )
+    return Loaded(checkpoint, chosen, Executor(split, workers), info)
+
+
+def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> int:
+    """Return the context to use: the one asked for, or the most that both sides allow.
+
+    RunError if it is not positive. Whether it fits is the fit report's to say.
+    """
+    if context is None:
+        return min(checkpoint.architecture.max_context, design.context_max)
+    if context < 1:
+        raise RunError(f"context must be at least 1, not {context}")
+    return context
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer | None:
+    """Return a model's tokenizer, None if it has none."""
+    if checkpoint.tokenizer_source is None:
+        return None
+    from alula.runtime.tokenizer_sources import open_tokenizer
+
+    return open_tokenizer(checkpoint.tokenizer_source, checkpoint.content_id)
+
+
+def needed_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """Return a model's tokenizer. TokenizerError if it has none."""
+    tokenizer = load_tokenizer(checkpoint)
+    if tokenizer is None:
+        raise TokenizerError(f"the model must have a tokenizer, not none ({checkpoint.source})")
+    return tokenizer
+
+
+def _workers(
+    split: Split,
+    checkpoint: Checkpoint,
+    design: Design,
+    device: str,
+    context: int,
+    progress: Progress,
+) -> tuple[Mapping[Target, Worker], int]:
+    """Return a worker for each target, and the size of the decode program in bytes."""
+    workers: dict[Target, Worker] = {
+        target: _torch_worker(target, checkpoint) for target in split.targets - {ACCEL}
+    }
+    if ACCEL not in split.targets:
+        return workers, 0
+    from alula.runtime.accelerator import Accelerator
+
+    build = built(checkpoint, design, context, progress)
+    workers[ACCEL] = Accelerator(build, open_device(device, design))
+    return workers, len(build.decode.code)
+
+
+def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:
+    from alula.quant import IntegerReference, QuantizedModel
+    from alula.runtime.reference import FloatReference
+    from alula.runtime.torch_units import FloatUnits, IntegerUnits, torch_device
+
+    device = torch_device(target.device)
+    if target.kind == "torch-float":
+        return FloatUnits(FloatReference(checkpoint, device))
+    return IntegerUnits(IntegerReference(QuantizedModel(checkpoint), device))

@@ -1,0 +1,43 @@
+"""The bit-exact machine model as a device."""
+
+from collections.abc import Mapping
+
+from alula.design import Design
+from alula.isa import Image, Program
+from alula.model import Machine
+from alula.runtime.device import Bytes
+
+
+class ModelDevice:
+    """Runs programs on the machine model, in this process.
+
+    Args:
+        design: the accelerator.
+    """
+
+    name = "model"
+
+    def __init__(self, design: Design) -> None:
+        self._machine = Machine(design)
+        self._counters: Mapping[str, int] = {}
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the last run counted, by name."""
+        return self._counters
+
+    def load(self, image: Image) -> None:
+        """Make memory what an image says. MachineError if it is for another design."""
+        self._machine.load(image)
+
+    def write(self, beat: int, data: Bytes) -> None:
+        """Write whole beats, uint8 [count, bytes of a beat]."""
+        self._machine.write(beat, data)
+
+    def read(self, beat: int, count: int) -> Bytes:
+        """Return beats, uint8 [count, bytes of a beat]."""
+        return self._machine.read(beat, count)
+
+    def run(self, program: Program, inputs: Mapping[str, int]) -> None:
+        """Run a program to its end. MachineError names the instruction that cannot be."""
+        self._counters = self._machine.run(program, inputs).as_dict()

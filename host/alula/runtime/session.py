@@ -1,0 +1,244 @@
+"""A conversation with a model: prompts in, text out, keys and values kept in between."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from alula.runtime.errors import PromptError, RunError
+from alula.runtime.executor import Executor
+from alula.runtime.sampling import Sampler
+from alula.runtime.streaming import Detokenizer, StopText
+from alula.runtime.tokenizer import Message, Tokenizer
+
+Prompt = str | Sequence[int] | Sequence[Message]
+"""A text, token ids, or a conversation."""
+
+Finish = Literal["stop", "length", "context"]
+"""Why an answer ended: a stop token or text, the limit asked for, or the context."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """An answer.
+
+    Attributes:
+        text: without special tokens and stop texts; "" if the model has no tokenizer.
+        prompt_ids: what the model was given.
+        token_ids: what it gave, a stop token included.
+        finish: why it ended.
+        reused: tokens of the prompt whose keys and values were still held.
+        prefill_s: seconds from the prompt to the first token.
+        decode_tokens_per_s: tokens a second after the first; None if there was only one.
+    """
+
+    text: str
+    prompt_ids: list[int]
+    token_ids: list[int]
+    finish: Finish
+    reused: int
+    prefill_s: float
+    decode_tokens_per_s: float | None
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What a session runs on.
+
+    Attributes:
+        model: what was loaded, as the user named it.
+        device: name of the accelerator's device.
+        design_hash: identity of the design.
+        map: the split, as text.
+        context: most tokens that a sequence may have.
+        vocab_size: ids are below this.
+        program_bytes: size of the decode program; 0 if nothing runs on the accelerator.
+    """
+
+    model: str
+    device: str
+    design_hash: str
+    map: str
+    context: int
+    vocab_size: int
+    program_bytes: int
+
+
+class Session:
+    """Generates text with one model, one sequence at a time.
+
+    A prompt that begins like the sequence before it reuses the keys and values of what they share.
+    After an error the session can be used again.
+
+    Args:
+        executor: runs the model.
+        info: what it runs on.
+        tokenizer: the model's; None if it has none, then prompts are token ids.
+    """
+
+    def __init__(self, executor: Executor, info: SessionInfo, tokenizer: Tokenizer | None) -> None:
+        self.info = info
+        self.tokenizer = tokenizer
+        self._executor = executor
+        self._held: list[int] = []
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        raw: bool = False,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Generation:
+        """Return the answer to a prompt.
+
+        Args:
+            prompt: a text, token ids, or a conversation.
+            max_new_tokens: most tokens to generate, at least 1.
+            temperature: see `Sampler`; 0 takes the most likely token.
+            top_k: see `Sampler`.
+            top_p: see `Sampler`.
+            seed: see `Sampler`.
+            stop: texts that end the answer; they are not part of it.
+            raw: give a text to the model as it is, without its chat template.
+            on_text: called with each piece of text as it comes.
+
+        Raises:
+            PromptError: the prompt is empty, longer than the context, or holds unknown ids.
+            RunError: another argument is out of range.
+        """
+        if max_new_tokens < 1:
+            raise RunError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        if stop and self.tokenizer is None:
+            raise RunError("stop texts need a model with a tokenizer, not one without")
+        sampler = Sampler(temperature, top_k, top_p, seed)
+        ids = self.encode(prompt, raw=raw)
+        reused = self._shared(ids)
+        text, pieces = _Text(self.tokenizer, stop), list[str]()
+        stop_ids = self.tokenizer.stop_ids if self.tokenizer else ()
+        tokens: list[int] = []
+        room = self.info.context - len(ids) + 1
+        finish: Finish = "context" if max_new_tokens > room else "length"
+        start = first = time.perf_counter()
+        for token in self._tokens(ids, reused, max_new_tokens, sampler):
+            tokens.append(token)
+            if len(tokens) == 1:
+                first = time.perf_counter()
+            if token in stop_ids:
+                finish = "stop"
+                break
+            pieces.append(text.push(token))
+            if on_text and pieces[-1]:
+                on_text(pieces[-1])
+            if text.stopped:
+                finish = "stop"
+                break
+        end = time.perf_counter()
+        pieces.append(text.flush())
+        if on_text and pieces[-1]:
+            on_text(pieces[-1])
+        return Generation(
+            text="".join(pieces),
+            prompt_ids=ids,
+            token_ids=tokens,
+            finish=finish,
+            reused=reused,
+            prefill_s=first - start,
+            decode_tokens_per_s=(len(tokens) - 1) / (end - first) if len(tokens) > 1 else None,
+        )
+
+    def encode(self, prompt: Prompt, *, raw: bool = False) -> list[int]:
+        """Return the token ids of a prompt, checked against vocabulary and context.
+
+        A text becomes the user's turn of a conversation if the model has a chat template, unless
+        `raw`. PromptError if the ids cannot be run.
+        """
+        ids = self._ids(prompt, raw)
+        if not ids:
+            raise PromptError("the prompt must hold at least one token, not be empty")
+        wrong = next((value for value in ids if not 0 <= value < self.info.vocab_size), None)
+        if wrong is not None:
+            limit = self.info.vocab_size - 1
+            raise PromptError(f"the prompt's token ids must be 0 to {limit}, not {wrong}")
+        context = self.info.context
+        if len(ids) > context:
+            raise PromptError(
+                f"the prompt must be at most {context} tokens, the context, not {len(ids)}"
+            )
+        return ids
+
+    def _ids(self, prompt: Prompt, raw: bool) -> list[int]:
+        if isinstance(prompt, str):
+            if not prompt:
+                return []
+            tokenizer = self._needed_tokenizer()
+            if raw or not tokenizer.has_chat:
+                return tokenizer.encode(prompt)
+            return tokenizer.encode_chat([{"role": "user", "content": prompt}])
+        messages = [item for item in prompt if not isinstance(item, int)]
+        if not messages:
+            return [item for item in prompt if isinstance(item, int)]
+        if len(messages) != len(prompt):
+            raise PromptError("the prompt must be token ids or messages, not both")
+        return self._needed_tokenizer().encode_chat(messages)
+
+    def _needed_tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise PromptError(
+                f"the prompt must be token ids, not text: {self.info.model} has no tokenizer"
+            )
+        return self.tokenizer
+
+    def _shared(self, ids: Sequence[int]) -> int:
+        """Return how many tokens of a prompt are held; at least one is left to run."""
+        shared = 0
+        for held, wanted in zip(self._held, ids[:-1], strict=False):
+            if held != wanted:
+                break
+            shared += 1
+        return shared
+
+    def _tokens(self, ids: list[int], reused: int, count: int, sampler: Sampler) -> Iterator[int]:
+        """Yield up to `count` new tokens, fewer at the end of the context."""
+        token = self._next("prefill", ids[reused:], reused, sampler)
+        yield token
+        for position in range(len(ids), min(len(ids) + count - 1, self.info.context)):
+            token = self._next("decode", [token], position, sampler)
+            yield token
+
+    def _next(
+        self, phase: Literal["prefill", "decode"], ids: list[int], position: int, sampler: Sampler
+    ) -> int:
+        """Run some tokens and return the one that follows."""
+        self._held = self._held[:position]
+        output = self._executor.forward(phase, ids, position, logits=not sampler.greedy)
+        self._held += ids
+        if output.logits is not None:
+            return sampler.choose(output.logits[-1])
+        assert output.token is not None
+        return output.token
+
+
+class _Text:
+    """The text of an answer as its tokens come; empty without a tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer | None, stop: Sequence[str]) -> None:
+        self._detokenizer = Detokenizer(tokenizer.decode) if tokenizer else None
+        self._stop = StopText(stop)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.hit
+
+    def push(self, token: int) -> str:
+        return self._stop.push(self._detokenizer.push(token)) if self._detokenizer else ""
+
+    def flush(self) -> str:
+        if self._detokenizer is None:
+            return ""
+        return self._stop.push(self._detokenizer.flush()) + self._stop.flush()
