@@ -1,7 +1,7 @@
 """The scheduler against a machine that interleaves its engines at random.
 
-Whatever the program and the interleaving, an instruction that touches what an earlier one touched (one of
-them writing) must run after it, nothing may deadlock, and no token may be left over.
+Whatever the program and the interleaving, an instruction that touches what an earlier one touched
+(one of them writing) must run after it, nothing may deadlock, and no token may be left over.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def test_independent_steps_need_no_tokens() -> None:
     first = Step(Op("LD.V"), "", frozenset(), frozenset("a"))
     second = Step(Op("ADD"), "", frozenset("b"), frozenset("c"))
     assert schedule([first, second]) == [first, second]
-    assert not (first.signal or second.wait)
+    assert first.signal == second.wait == set()
 
 
 def test_one_token_covers_what_came_before() -> None:
@@ -135,3 +135,16 @@ def test_loop_carries_a_credit() -> None:
     assert names == ["MISC.SYNC", "LOOP", "LD.V", "ADD", "LD.SYNC"]
     assert load.wait == {Engine.MISC}
     assert use.signal == {Engine.LD}
+
+
+def test_a_loop_takes_the_tokens_that_would_pass_over_it() -> None:
+    """A token for after the loop must not be taken by a wait inside it."""
+    before = Step(Op("LD.V"), "", frozenset(), frozenset("a"))
+    load = Step(Op("LD.V"), "", frozenset(), frozenset("b"))
+    use = Step(Op("ADD"), "", frozenset("b"), frozenset())
+    after = Step(Op("ADD"), "", frozenset("a"), frozenset())
+    flat = schedule([before, _loop([load, use]), after])
+    assert before.signal == {Engine.MISC}
+    assert after.wait == set()
+    first_sync = next(step for step in flat if step.op.name == "MISC.SYNC")
+    assert first_sync.wait == {Engine.LD}

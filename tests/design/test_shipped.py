@@ -71,8 +71,8 @@ def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
         "kv260": "f2853077fd9a5d41",
         "tiny": "39335562793b39e8",
-        "u280": "9f9e15d8bc2afe6a",
-        "vhk158": "57f6df1617db6619",
+        "u280": "2b941b84c87b8a23",
+        "vhk158": "ad2e84fd7d650032",
     }
 
 

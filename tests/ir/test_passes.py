@@ -1,0 +1,83 @@
+"""The passes of the layer IR and the table of what each stage allows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.shapes import GPT2, SMOLLM2
+
+from alula.ir import Graph, IllegalGraph, Node, build_graph, check
+from alula.ir.lower import lower
+from alula.ir.passes import order, quantise
+
+
+def _ops(graph: Graph, section: str) -> list[tuple[str, str]]:
+    return [(node.op, node.output) for node in graph.sections[section]]
+
+
+def test_keys_and_values_come_before_queries() -> None:
+    ops = _ops(build_graph(SMOLLM2), "layer")
+    assert ops.index(("append", "cache")) < ops.index(("product", "q"))
+    assert ops.index(("rope", "q")) < ops.index(("attend", "attention"))
+
+
+def test_one_quantise_serves_all_products_of_a_value() -> None:
+    ops = _ops(quantise(lower(SMOLLM2)), "layer")
+    assert ops.count(("quantise", "normed.a8")) == 2
+    assert [op for op, _ in ops].count("product") == 7
+
+
+def test_biases_and_positions_of_gpt2() -> None:
+    graph = build_graph(GPT2)
+    assert _ops(graph, "embed") == [("embed", "hidden"), ("position", "hidden")]
+    assert [op for op, _ in _ops(graph, "layer")].count("bias") == 6
+    assert ("activation", "gate") in _ops(graph, "layer")
+
+
+def test_head_norms_come_before_rope() -> None:
+    graph = build_graph(replace(SMOLLM2, family="qwen3", qk_norm=True))
+    ops = _ops(graph, "layer")
+    assert ops.index(("head_norm", "q")) < ops.index(("rope", "q"))
+
+
+def test_a_head_must_be_whole_groups() -> None:
+    shape = replace(SMOLLM2, head_dim=48, rope_inverse_frequencies=(1.0,) * 24)
+    with pytest.raises(IllegalGraph, match=r"head_dim must be a multiple of 32, not 48"):
+        build_graph(shape)
+
+
+def test_a_row_must_be_whole_groups() -> None:
+    with pytest.raises(IllegalGraph, match=r"width of gate.a8 must be a multiple of 32, not 1530"):
+        build_graph(replace(SMOLLM2, intermediate_size=1530))
+
+
+def _with_layer(graph: Graph, *nodes: Node) -> Graph:
+    return replace(graph, sections={**graph.sections, "layer": nodes})
+
+
+def test_stage_is_checked() -> None:
+    graph = lower(SMOLLM2)
+    with pytest.raises(IllegalGraph, match=r"stage of linear must be lowered to lowered, not qu"):
+        check(replace(graph, stage="quantised"))
+
+
+def test_kinds_are_checked() -> None:
+    graph = order(quantise(lower(SMOLLM2)))
+    wrong = Node("product", "layers.*.attn.q", ("normed",), "q")
+    with pytest.raises(IllegalGraph, match=r"inputs of product must be \('a8',\), not \('fp32',\)"):
+        check(_with_layer(graph, wrong))
+
+
+def test_a_value_must_be_defined_before_it_is_read() -> None:
+    graph = lower(SMOLLM2)
+    wrong = Node("add", "layers.*.mlp", ("hidden", "up"), "hidden")
+    with pytest.raises(
+        IllegalGraph, match=r"layers\.\*\.mlp: up must be defined before it is read"
+    ):
+        check(_with_layer(graph, wrong))
+
+
+def test_unknown_op() -> None:
+    with pytest.raises(IllegalGraph, match=r"op must be one of embed, .*, not conv"):
+        check(_with_layer(lower(SMOLLM2), Node("conv", "layers.*", (), "hidden")))

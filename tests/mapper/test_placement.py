@@ -1,0 +1,107 @@
+"""Placement: regions and buffers do not overlap, and the fit report says what does not fit."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.shapes import GPT2, LLAMA2_7B, SMOLLM2
+
+from alula.design import load_design
+from alula.ir import Architecture, build_graph
+from alula.mapper import KvLayout, fit_report, map_decode, map_memory, map_prefill
+
+KV260 = load_design("kv260")
+CASES = [(SMOLLM2, "kv260", 512), (GPT2, "kv260", 1024), (LLAMA2_7B, "u280", 4096)]
+
+
+@pytest.mark.parametrize(("shape", "design", "context"), CASES)
+def test_regions_follow_each_other(shape: Architecture, design: str, context: int) -> None:
+    memory = map_memory(build_graph(shape), load_design(design), context)
+    regions = sorted(memory.regions.values(), key=lambda region: region.start)
+    for first, second in itertools.pairwise(regions):
+        assert first.end == second.start
+
+
+@pytest.mark.parametrize(("shape", "design", "context"), CASES)
+def test_tensors_of_a_section_follow_each_other(
+    shape: Architecture, design: str, context: int
+) -> None:
+    memory = map_memory(build_graph(shape), load_design(design), context)
+    for section in (memory.layer, memory.head):
+        beats = load_design(design).bytes_per_cycle
+        spans = [
+            (item.offset, -(-item.size * load_design(design).vector_word_bytes // beats))
+            for item in section.vectors.values()
+        ]
+        spans += [(item.offset, item.tiles * item.tile_beats) for item in section.matrices.values()]
+        spans.sort()
+        for (start, size), (following, _) in itertools.pairwise(spans):
+            assert start + size == following
+        assert spans[-1][0] + spans[-1][1] == section.beats
+
+
+def test_context_moves_only_what_comes_last() -> None:
+    graph = build_graph(SMOLLM2)
+    short, long = (map_memory(graph, KV260, context) for context in (256, 8192))
+    for name in ("result", "logits", "embed", "head", "layers"):
+        assert short.regions[name] == long.regions[name]
+    assert short.regions["position"].start == long.regions["position"].start
+
+
+def test_buffers_that_share_an_arena_take_turns() -> None:
+    graph = build_graph(SMOLLM2)
+    buffers = map_prefill(graph, KV260, map_memory(graph, KV260, 512))
+    assert buffers.vector["q"] == buffers.vector["gate"] == buffers.vector["logits"]
+    assert buffers.arena("scores0") == buffers.arena("q") == "attention"
+    assert buffers.arena("hidden") is None
+
+
+def test_prefill_takes_fewer_rows_of_scores_when_the_context_is_long() -> None:
+    graph = build_graph(SMOLLM2)
+    rows = [
+        map_prefill(graph, KV260, map_memory(graph, KV260, context)).attention_rows
+        for context in (256, 8192)
+    ]
+    assert rows[0] == KV260.prefill_chunk > rows[1] >= KV260.mpe.tokens
+
+
+def test_decode_alternates_between_two_copies() -> None:
+    graph = build_graph(SMOLLM2)
+    buffers = map_decode(graph, KV260, map_memory(graph, KV260, 512))
+    assert buffers.attention_rows == 3
+    assert {"scores0", "scores1", "scales1"} <= set(buffers.vector)
+
+
+def test_smollm2_fits_kv260() -> None:
+    report = fit_report(SMOLLM2, KV260, 8192)
+    assert report.fits, report.table()
+
+
+def test_llama2_7b_does_not_fit_kv260() -> None:
+    report = fit_report(LLAMA2_7B, KV260, 2048)
+    assert not report.fits
+    misfits = {item.resource for item in report.items if not item.fits}
+    assert "memory" in misfits
+    assert "choose a design with more memory" in report.table()
+
+
+def test_context_beyond_the_model_is_refused() -> None:
+    report = fit_report(replace(SMOLLM2, max_context=2048), KV260, 4096)
+    (item,) = (item for item in report.items if not item.fits)
+    assert (item.resource, item.demand, item.bound) == ("context", 4096, 2048)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4000), st.sampled_from(["tiny", "kv260", "u280", "vhk158"]))
+def test_kv_heads_do_not_overlap(context: int, name: str) -> None:
+    layout = KvLayout.of(SMOLLM2, load_design(name), context)
+    assert context <= layout.context < context + 32
+    starts = [layout.k(1, head) for head in range(layout.heads)]
+    starts += [layout.v(1, head) for head in range(layout.heads)]
+    assert starts == sorted(starts)
+    assert starts[0] == layout.layer_stride
+    assert starts[-1] + layout.v_stride == 2 * layout.layer_stride
