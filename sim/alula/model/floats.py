@@ -1,0 +1,17 @@
+"""fp32 constants that stand in registers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from alula.model.kernels.arithmetic import clean
+
+__all__ = ["from_register"]
+
+
+@lru_cache(maxsize=256)
+def from_register(bits: int) -> np.float32:
+    """The value of a register read as fp32, cleaned as if it came from memory."""
+    return np.array([clean(np.uint32(bits))], np.uint32).view(np.float32)[0]

@@ -1,0 +1,92 @@
+"""MM and MV: products of streamed weights and the activation buffer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alula.isa import FORMATS
+from alula.model.errors import OutOfRange, UndefinedBehaviour
+from alula.model.handlers.formats import check_format
+from alula.model.handlers.registry import executes
+from alula.model.kernels.product import (
+    gather,
+    product_8,
+    product_8_parallel,
+    product_w4,
+    shift_rows,
+)
+from alula.model.kernels.weights import TILE
+from alula.model.state import State
+
+
+SERIAL_MACS = 1_000_000
+"""8-bit products smaller than this are done before other threads have woken up."""
+
+
+def _multiply(
+    state: State, name: str, fmt: str, src: int, groups: int, blocks: int, rows: int, dst: int,
+    stride: int,
+) -> None:  # fmt: skip
+    streamed = state.stream.take()
+    if (streamed.fmt, streamed.blocks, streamed.groups) != (fmt, blocks, groups):
+        raise UndefinedBehaviour(
+            f"{name} must take {streamed.fmt} blocks={streamed.blocks} groups={streamed.groups} as "
+            f"streamed, not {fmt} blocks={blocks} groups={groups}"
+        )
+    if not rows:
+        raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
+    results = blocks * state.rows
+    words = state.words(results)
+    if stride < words and rows > 1:
+        raise UndefinedBehaviour(f"{name} stride must be at least {words}, not {stride}")
+    state.check_groups(f"{name} src", src, -(-rows // state.tokens) * groups)
+    state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
+    x = np.empty((rows, groups, 32), np.int16)
+    shifts = np.empty((rows, groups), np.int64)
+    sums = np.empty((rows, groups), np.int64)
+    power = np.empty(rows, np.int64)
+    gather(*state.activations, src, state.tokens, groups, rows, x, shifts, sums, power)
+    lanes, vector = state.lanes, state.vector
+    overflow = np.empty(-(-results // TILE), np.uint8)
+    place = (power, state.accumulator_limit, results, vector, dst * lanes, stride * lanes, overflow)
+    macs = results * groups * 32 * rows
+    if fmt == "W4":
+        product_w4(*streamed.arrays, x, shifts, sums, *place)
+    else:
+        flat = np.empty((rows, 32 * groups), np.int16)
+        shift_rows(x, shifts, flat)
+        run = product_8 if macs < SERIAL_MACS else product_8_parallel
+        run(*streamed.arrays, flat, *place)
+    if overflow.any():
+        bits = state.accumulator_limit.bit_length()
+        raise UndefinedBehaviour(f"{name} accumulators must fit {bits} bits signed, not overflow")
+    if results % lanes:
+        for row in range(rows):
+            end = (dst + row * stride) * lanes
+            vector[end + results : end + words * lanes] = 0
+    state.macs += macs
+
+
+@executes("MV")
+def _(
+    state: State, fmt: str, nm: str, src: int, groups: int, blocks: int, rows: int, dst: int,
+    stride: int,
+) -> None:  # fmt: skip
+    check_format("MV", fmt, nm)
+    if rows > state.tokens:
+        raise UndefinedBehaviour(f"MV rows must be at most {state.tokens}, not {rows}")
+    _multiply(state, "MV", fmt, src, groups, blocks, rows, dst, stride)
+
+
+@executes("MM")
+def _(
+    state: State, fmt: str, nm: str, src: int, groups: int, blocks: int, rows: int, dst: int,
+    stride: int,
+) -> None:  # fmt: skip
+    check_format("MM", fmt, nm)
+    held = FORMATS[fmt].beats(1, groups)
+    if rows > state.tokens and held > state.stream.capacity:
+        raise OutOfRange(
+            f"MM row block must fit the stream's {state.stream.capacity} beats, not take {held}"
+        )
+    _multiply(state, "MM", fmt, src, groups, blocks, rows, dst, stride)

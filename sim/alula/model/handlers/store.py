@@ -1,0 +1,98 @@
+"""ST: vector buffer and staging to memory."""
+
+from __future__ import annotations
+
+from alula.isa import FORMATS
+from alula.model.errors import OutOfRange
+from alula.model.handlers.registry import executes
+from alula.model.kernels.weights import store_k, store_t
+from alula.model.state import STAGING_VALUES, State
+
+
+@executes("ST.V")
+def _(state: State, src: int, addr: int, count: int) -> None:
+    memory = state.memory
+    beats = -(-4 * count // memory.width)
+    memory.check("ST.V addr", addr, beats)
+    state.check_vector("ST.V src", src, state.words(count))
+    memory.touch(addr, beats)
+    start, source = addr * memory.width // 4, src * state.lanes
+    memory.words[start : start + count] = state.vector_bits[source : source + count]
+    state.bytes_written += 4 * count
+
+
+@executes("ST.W")
+def _(state: State, value: int, addr: int, skip: int) -> None:
+    memory = state.memory
+    memory.check("ST.W addr", addr, 1)
+    if 4 * skip >= memory.width:
+        raise OutOfRange(f"ST.W skip must be at most {memory.width // 4 - 1}, not {skip}")
+    memory.touch(addr, 1)
+    memory.words[addr * memory.width // 4 + skip] = value
+    state.bytes_written += 4
+
+
+def _check_rows(state: State, name: str, src: int, heads: int, rows: int, groups: int) -> None:
+    state.check_staging(f"{name} src", src, heads * rows)
+    if 32 * groups > STAGING_VALUES:
+        raise OutOfRange(f"{name} groups must be at most {STAGING_VALUES // 32}, not {groups}")
+
+
+@executes("ST.K")
+def _(
+    state: State,
+    src: int,
+    addr: int,
+    heads: int,
+    rows: int,
+    groups: int,
+    stride: int,
+    position: int,
+) -> None:
+    if not (heads and rows and groups):
+        return
+    memory = state.memory
+    _check_rows(state, "ST.K", src, heads, rows, groups)
+    last = position + rows - 1
+    end = FORMATS["W8"].value_beat(last // state.rows, groups, groups)
+    memory.check("ST.K addr", addr, (heads - 1) * stride + end)
+    hit = store_k(
+        memory.bytes, memory.marks, memory.width, memory.lane, addr * memory.width,
+        stride * memory.width, position, rows, heads, groups, src, state.staging,
+        state.staging_scale,
+    )  # fmt: skip
+    if hit:
+        memory.forget_stored()
+    state.bytes_written += rows * heads * (32 * groups + 2)
+
+
+@executes("ST.T")
+def _(
+    state: State,
+    src: int,
+    addr: int,
+    heads: int,
+    rows: int,
+    groups: int,
+    stride: int,
+    position: int,
+    pitch: int,
+    scales: int,
+) -> None:
+    if not (heads and rows and groups):
+        return
+    memory = state.memory
+    _check_rows(state, "ST.T", src, heads, rows, groups)
+    last = position + rows - 1
+    base = (heads - 1) * stride
+    block = (32 * groups - 1) // state.rows
+    memory.check("ST.T addr", addr, base + block * pitch + last // 16 * 2 + 2)
+    memory.check("ST.T addr + scales", addr, base + scales + 2 * last // memory.width + 1)
+    hit = store_t(
+        memory.bytes, memory.marks, memory.width, memory.lane, addr * memory.width,
+        stride * memory.width, position, rows, heads, groups, pitch * memory.width,
+        scales * memory.width, src, state.staging, state.staging_scale,
+    )  # fmt: skip
+    if hit:
+        memory.forget_stored()
+    state.bytes_written += rows * heads * (32 * groups + 2)

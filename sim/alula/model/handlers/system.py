@@ -1,0 +1,59 @@
+"""SYS: what the sequencer does itself."""
+
+from __future__ import annotations
+
+from alula.model.errors import UndefinedBehaviour
+from alula.model.handlers.registry import executes
+from alula.model.sequencer import Sequencer
+
+
+@executes("NOP")
+def _(sequencer: Sequencer) -> None:
+    pass
+
+
+@executes("LOOP")
+def _(sequencer: Sequencer, count: int, body: int) -> None:
+    sequencer.loop(count, body)
+
+
+@executes("LI")
+def _(sequencer: Sequencer, rd: int, value: int) -> None:
+    sequencer.set(rd, value)
+
+
+@executes("ADDR")
+def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
+    sequencer.set(rd, a + b)
+
+
+@executes("SUBR")
+def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
+    sequencer.set(rd, a - b)
+
+
+@executes("MULR")
+def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
+    sequencer.set(rd, a * b)
+
+
+@executes("DIVR")
+def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
+    if b == 0:
+        raise UndefinedBehaviour("DIVR b must be at least 1, not 0")
+    sequencer.set(rd, a // b)
+
+
+@executes("MINR")
+def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
+    sequencer.set(rd, min(a, b))
+
+
+@executes("ARG")
+def _(sequencer: Sequencer, rd: int) -> None:
+    sequencer.set(rd, max(sequencer.state.best_index, 0))
+
+
+@executes("END")
+def _(sequencer: Sequencer) -> None:
+    sequencer.ended = True

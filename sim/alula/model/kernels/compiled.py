@@ -1,0 +1,59 @@
+"""Numba's `njit`, with a cache on disk that notices a change in any kernel's file.
+
+Numba itself looks only at the file of the function it compiles, not at those of its callees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+__all__ = ["kernel"]
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> str:
+    """Beside the kernels if that can be written, in the user's cache if not."""
+    here = Path(__file__).resolve().parent
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alula"
+    candidates = [here / "__pycache__", user, Path(tempfile.gettempdir()) / f"alula-{os.getuid()}"]
+    for candidate in candidates:
+        folder = candidate / f"kernels-{_fingerprint(here)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return str(folder)
+    return ""
+
+
+_FOLDER = _cache_folder()
+
+
+def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a function to be compiled: plain IEEE arithmetic, no global lock, cached."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        before = numba.config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
+        numba.config.CACHE_DIR = _FOLDER  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            return numba.njit(
+                cache=bool(_FOLDER), parallel=parallel, nogil=True, fastmath=False, error_model="numpy"
+            )(function)
+        finally:
+            numba.config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
+
+    return decorate

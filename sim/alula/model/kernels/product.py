@@ -1,0 +1,151 @@
+"""Products of decoded weights and A8 rows: integers to the end, then fp32.
+
+`x` holds the activations of a product as [row, group, 32]; `sums` their sum for each group. Rows of
+weights are computed in tiles that threads share out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from alula.model.kernels.arithmetic import fl
+from alula.model.kernels.compiled import kernel
+from alula.model.kernels.weights import TILE
+
+MIN_UNIT = 16
+CHUNK = 512
+"""8-bit products with a shift, at most 127 * (127 << 7), whose sum surely fits 32 bits."""
+
+
+@kernel()
+def gather(q, shift, exponent, src, tokens, groups, rows, x, e, sums, power):
+    """Rows of the activation buffer, in order."""
+    for row in range(rows):
+        first = src + row // tokens * groups
+        slot = row % tokens
+        power[row] = exponent[first, slot]
+        for group in range(groups):
+            e[row, group] = shift[first + group, slot]
+            total = 0
+            for k in range(32):
+                value = q[first + group, slot, k]
+                total += value
+                x[row, group, k] = value
+            sums[row, group] = total
+
+
+@kernel()
+def _finish(acc, c, power, limit, out, at):
+    """One result; 1 if the accumulator overflows `limit`."""
+    scaled = fl(np.float64(fl(np.float64(acc))) * np.float64(c))
+    out[at] = fl(math.ldexp(np.float64(scaled), power))
+    return acc >= limit or acc < -limit
+
+
+@kernel()
+def _unpack(q, tile, group, u):
+    """The 4-bit values of a group, inputs in order. Loop bounds that numba cannot see keep it small."""
+    depth = q.shape[2]
+    for k in range(depth):
+        for n in range(q.shape[3]):
+            pair = q[tile, group, k, n]
+            u[k, n] = pair & 15
+            u[k + depth, n] = pair >> 4
+
+
+@kernel()
+def _dot(u, x, row, group, start, stop, d):
+    """16 products of at most 15 * 127, whose sum fits 16 bits."""
+    for n in range(d.shape[0]):
+        d[n] = 0
+    for k in range(start, stop, 4):
+        x0, x1 = x[row, group, k], x[row, group, k + 1]
+        x2, x3 = x[row, group, k + 2], x[row, group, k + 3]
+        for n in range(d.shape[0]):
+            d[n] += u[k, n] * x0 + u[k + 1, n] * x1 + u[k + 2, n] * x2 + u[k + 3, n] * x3
+
+
+@kernel()
+def _weigh(low, high, s, m, tile, group, minimum, shift, acc, row):
+    """(s * dot + 16 * m * sum) << e: 27 bits before the shift."""
+    for n in range(low.shape[0]):
+        dot = np.int32(
+            (np.int32(low[n]) + np.int32(high[n])) * np.int32(s[tile, group, n])
+            + np.int32(m[tile, group, n]) * minimum
+        )
+        acc[row, n] += np.int64(dot) << shift
+
+
+@kernel()
+def _tile_w4(tile, q, s, m, c, x, e, sums, power, limit, results, out, dst, stride):
+    groups, depth, width, rows = q.shape[1], q.shape[2], q.shape[3], x.shape[0]
+    u = np.empty((2 * depth, width), np.int16)
+    low = np.empty(width, np.int16)
+    high = np.empty(width, np.int16)
+    acc = np.zeros((rows, width), np.int64)
+    for g in range(groups):
+        _unpack(q, tile, g, u)
+        for r in range(rows):
+            _dot(u, x, r, g, 0, depth, low)
+            _dot(u, x, r, g, depth, 2 * depth, high)
+            minimum = np.int32(MIN_UNIT * sums[r, g])
+            _weigh(low, high, s, m, tile, g, minimum, e[r, g], acc, r)
+    overflow = 0
+    for r in range(rows):
+        for n in range(tile * width, min((tile + 1) * width, results)):
+            value = acc[r, n - tile * width]
+            overflow |= _finish(value, c[n], power[r], limit, out, dst + r * stride + n)
+    return overflow
+
+
+@kernel(parallel=True)
+def product_w4(q, s, m, c, x, e, sums, power, limit, results, out, dst, stride, overflow):
+    """W4, tiles shared by all threads; those where an accumulator overflowed are marked."""
+    for tile in prange(q.shape[0]):
+        overflow[tile] = _tile_w4(
+            np.int64(tile), q, s, m, c, x, e, sums, power, limit, results, out, dst, stride
+        )
+
+
+@kernel()
+def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
+    length = q.shape[1]
+    overflow = 0
+    for n in range(tile * TILE, min((tile + 1) * TILE, results)):
+        for r in range(x.shape[0]):
+            acc = np.int64(0)
+            for start in range(0, length, CHUNK):
+                dot = np.int32(0)
+                for k in range(start, min(start + CHUNK, length)):
+                    dot = np.int32(dot + np.int32(np.int32(q[n, k]) * np.int32(x[r, k])))
+                acc += dot
+            overflow |= _finish(acc, c[n], power[r], limit, out, dst + r * stride + n)
+    return overflow
+
+
+@kernel(parallel=True)
+def product_8_parallel(q, c, x, power, limit, results, out, dst, stride, overflow):
+    """W8 and V8, `x` shifted already and flat over groups; marks tiles as `product_w4` does."""
+    for tile in prange(overflow.shape[0]):
+        overflow[tile] = _tile_8(
+            np.int64(tile), q, c, x, power, limit, results, out, dst, stride
+        )
+
+
+@kernel()
+def product_8(q, c, x, power, limit, results, out, dst, stride, overflow):
+    """The same on one thread, which is faster for a head's K or V."""
+    for tile in range(overflow.shape[0]):
+        overflow[tile] = _tile_8(tile, q, c, x, power, limit, results, out, dst, stride)
+
+
+@kernel()
+def shift_rows(x, e, shifted):
+    """Activations times their group's power of two, flat over groups."""
+    for row in range(x.shape[0]):
+        for group in range(x.shape[1]):
+            for k in range(32):
+                shifted[row, 32 * group + k] = x[row, group, k] << e[row, group]

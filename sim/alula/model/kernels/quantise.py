@@ -1,0 +1,73 @@
+"""QUANT and QUANTKV."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from alula.model.kernels.arithmetic import bf16_bits, multiply, reciprocal
+from alula.model.kernels.compiled import kernel
+
+SHIFTS = 7
+Q_MAX = 127.0
+INVERSE_Q_MAX = np.float32(1 / 127)
+NOTHING = -(1 << 20)
+
+
+@kernel()
+def _clamp(value):
+    return min(max(np.rint(value), -Q_MAX), Q_MAX)
+
+
+@kernel()
+def quantise(v, src, rows, length, stride, q, shift, exponent, dst, slot):
+    """QUANT: rows of `length` into rows `slot`.. of the matrix at group `dst`."""
+    tokens = q.shape[1]
+    groups = (length + 31) // 32
+    bounds = np.empty(groups, np.int64)
+    for row in range(rows):
+        x = src + row * stride
+        largest = NOTHING
+        for g in range(groups):
+            top = np.float32(0)
+            for i in range(32 * g, min(32 * g + 32, length)):
+                top = max(top, abs(v[x + i]))
+            # frexp gives top = m * 2**e with 1/2 <= m < 1: e is the least with top < 2**e
+            bounds[g] = math.frexp(np.float64(top))[1] if top > 0 else NOTHING
+            largest = max(largest, bounds[g])
+        common = largest if largest > NOTHING else 0
+        place = (slot + row) // tokens * groups + dst
+        t = (slot + row) % tokens
+        exponent[place, t] = common - SHIFTS - 7
+        for g in range(groups):
+            e = max(bounds[g] - common + SHIFTS, 0)
+            shift[place + g, t] = e
+            factor = math.ldexp(1.0, -(common - SHIFTS - 7 + e))
+            for k in range(32):
+                i = 32 * g + k
+                value = np.float64(v[x + i]) if i < length else 0.0
+                q[place + g, t, k] = np.int8(_clamp(value * factor))
+
+
+@kernel()
+def quantise_kv(v, src, rows, heads, dim, stride, q, c, dst, table, step_bits):
+    """QUANTKV: heads into staging rows; values beyond `dim` up to a whole group are zero."""
+    padded = (dim + 31) // 32 * 32
+    single = np.empty(1, np.uint32)
+    for row in range(rows):
+        for head in range(heads):
+            x = src + row * stride + head * dim
+            top = np.float32(0)
+            for i in range(dim):
+                top = max(top, abs(v[x + i]))
+            bits = bf16_bits(multiply(top, INVERSE_Q_MAX))
+            place = dst + row * heads + head
+            c[place] = bits
+            single[0] = np.uint32(bits << 16)
+            r = np.float32(0)
+            if bits:
+                r = reciprocal(single.view(np.float32)[0], table, step_bits)
+            for i in range(padded):
+                value = multiply(v[x + i], r) if i < dim else np.float32(0)
+                q[place, i] = np.int8(_clamp(np.float64(value)))

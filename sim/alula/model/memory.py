@@ -1,0 +1,122 @@
+"""External memory, and the weight matrices decoded from it."""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+
+from alula.isa import FORMATS
+from alula.model.errors import OutOfRange
+from alula.model.kernels.weights import TILE, unpack_8, unpack_w4
+
+__all__ = ["Matrix", "Memory"]
+
+_CACHED = np.uint8(1)
+_STORED = np.uint8(2)
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+
+def _zeros(size: int) -> np.ndarray:
+    """Bytes that cost nothing until they are written."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
+
+
+class Matrix:
+    """Decoded weights: `arrays` are the arguments of the product kernels of `fmt`."""
+
+    __slots__ = ("arrays", "blocks", "fmt", "groups")
+
+    def __init__(self, fmt: str, blocks: int, groups: int, arrays: tuple[np.ndarray, ...]) -> None:
+        self.fmt, self.blocks, self.groups, self.arrays = fmt, blocks, groups, arrays
+
+
+class Memory:
+    """`beats` beats of `width` bytes; each channel's part of one is `lane` bytes.
+
+    Every beat has a mark: whether a cached matrix lies there, and whether an instruction of a
+    program has written it (KV cache), which is then decoded anew each time.
+    """
+
+    def __init__(self, beats: int, width: int, lane: int) -> None:
+        self.beats, self.width, self.lane = beats, width, lane
+        self.clear()
+
+    def clear(self) -> None:
+        """All zeros, nothing cached."""
+        self.bytes = _zeros(self.beats * self.width)
+        self.marks = _zeros(self.beats)
+        self.halves = self.bytes.view(np.uint16)
+        self.words = self.bytes.view(np.uint32)
+        self._matrices: dict[tuple[str, int, int, int, int], Matrix] = {}
+
+    def check(self, what: str, beat: int, count: int) -> None:
+        """OutOfRange unless beats `beat`.. exist."""
+        if beat < 0 or count < 0 or beat + count > self.beats:
+            limit = f"within {self.beats} beats of memory"
+            raise OutOfRange(f"{what} must be {limit}, not {beat}..{beat + count - 1}")
+
+    def fill(self, beat: int, data: np.ndarray) -> None:
+        """Write bytes from the start of a beat."""
+        self.touch(beat, -(-data.size // self.width), _CACHED)
+        start = beat * self.width
+        self.bytes[start : start + data.size] = data
+
+    def touch(self, beat: int, count: int, mark: np.uint8 = _STORED) -> None:
+        """Beats are about to be written; `mark` is what to remember of it besides."""
+        marks = self.marks[beat : beat + count]
+        if (marks & _CACHED).any():
+            self._forget(beat, beat + count)
+        if mark is _STORED:
+            marks |= _STORED
+
+    def _extent(self, key: tuple[str, int, int, int, int]) -> tuple[int, int]:
+        fmt, start, blocks, groups, stride = key
+        if stride:
+            return start, start + (blocks - 1) * stride + FORMATS[fmt].beats(1, groups)
+        return start, start + FORMATS[fmt].beats(blocks, groups)
+
+    def _forget(self, start: int, end: int) -> None:
+        for key in list(self._matrices):
+            first, last = self._extent(key)
+            if first < end and start < last:
+                del self._matrices[key]
+
+    def forget_stored(self) -> None:
+        """Drop cached matrices that a program has written into."""
+        for key in list(self._matrices):
+            first, last = self._extent(key)
+            if (self.marks[first:last] & _STORED).any():
+                del self._matrices[key]
+
+    def matrix(self, fmt: str, start: int, blocks: int, groups: int, stride: int) -> Matrix:
+        """The matrix at beat `start`, as it stands in memory now."""
+        key = (fmt, start, blocks, groups, stride)
+        found = self._matrices.get(key)
+        if found is not None:
+            return found
+        first, last = self._extent(key)
+        self.check("LD.W addr", first, last - first)
+        found = self._decode(*key)
+        marks = self.marks[first:last]
+        if not (marks & _STORED).any():
+            marks |= _CACHED
+            self._matrices[key] = found
+        return found
+
+    def _decode(self, fmt: str, start: int, blocks: int, groups: int, stride: int) -> Matrix:
+        rows = blocks * (self.width // 8)
+        place = (self.bytes, start * self.width, self.width, self.lane, blocks, groups)
+        if fmt == "W4":
+            tiles = -(-rows // TILE)
+            q = np.zeros((tiles, groups, 16, TILE), np.uint8)
+            s = np.zeros((tiles, groups, TILE), np.uint8)
+            m = np.zeros((tiles, groups, TILE), np.int8)
+            c = np.empty(rows, np.float32)
+            unpack_w4(*place, q, s, m, c.view(np.uint32))
+            return Matrix(fmt, blocks, groups, (q, s, m, c))
+        q = np.empty((rows, 32 * groups), np.int8)
+        c = np.ones(rows, np.float32)
+        unpack_8(*place, stride * self.width, fmt == "W8", q, c.view(np.uint32))
+        return Matrix(fmt, blocks, groups, (q, c))

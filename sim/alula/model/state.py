@@ -1,0 +1,82 @@
+"""Everything a program can change except the sequencer's registers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alula.design import Design
+from alula.model.errors import OutOfRange
+from alula.model.memory import Memory
+from alula.model.stream import WeightStream
+
+__all__ = ["STAGING_VALUES", "State"]
+
+STAGING_VALUES = 256
+"""int8 values of a staging row: the largest head."""
+
+
+class State:
+    """Memory, buffers and stream of a design, and the totals that handlers add up.
+
+    Attributes:
+        vector: float32, flat. `vector_bits` is the same as uint32.
+        activations: q int8 [group, T, 32], shift uint8 and exponent int16 [group, T].
+        staging, staging_scale: int8 [row, STAGING_VALUES] and bf16 bits [row].
+        best, best_index: What ARGMAX found; the index is -1 before the first.
+    """
+
+    def __init__(self, design: Design) -> None:
+        channel = design.memory.beat_bytes
+        self.rows = design.rows
+        self.lanes = design.sfu.lanes
+        self.tokens = design.mpe.tokens
+        self.vector_words = design.vector_words
+        self.groups = design.buffers.activation_kib * 1024 // (self.tokens * 32)
+        self.staging_rows = design.staging_bytes // STAGING_VALUES
+        self.accumulator_limit = 1 << min(design.mpe.accumulator_bits, 48) - 1
+        self.memory = Memory(design.channel_bytes // channel, design.channels * channel, channel)
+        self.stream = WeightStream(design.stream_beats)
+        self.clear()
+
+    def clear(self) -> None:
+        """All zeros."""
+        self.memory.clear()
+        self.stream.clear()
+        self.vector = np.zeros(self.vector_words * self.lanes, np.float32)
+        self.vector_bits = self.vector.view(np.uint32)
+        self.activations = (
+            np.zeros((self.groups, self.tokens, 32), np.int8),
+            np.zeros((self.groups, self.tokens), np.uint8),
+            np.zeros((self.groups, self.tokens), np.int16),
+        )
+        self.staging = np.zeros((self.staging_rows, STAGING_VALUES), np.int8)
+        self.staging_scale = np.zeros(self.staging_rows, np.uint16)
+        self.best = 0.0
+        self.best_index = -1
+        self.clear_totals()
+
+    def clear_totals(self) -> None:
+        """Start counting from zero."""
+        self.bytes_read = self.bytes_written = self.macs = 0
+
+    def words(self, elements: int) -> int:
+        """Vector buffer words that hold so many elements."""
+        return -(-elements // self.lanes)
+
+    def check_vector(self, what: str, word: int, count: int) -> None:
+        """OutOfRange unless words `word`.. of the vector buffer exist."""
+        if word + count > self.vector_words:
+            limit = f"within {self.vector_words} words of the vector buffer"
+            raise OutOfRange(f"{what} must be {limit}, not {word}..{word + count - 1}")
+
+    def check_groups(self, what: str, group: int, count: int) -> None:
+        """OutOfRange unless groups `group`.. of the activation buffer exist."""
+        if group + count > self.groups:
+            limit = f"within {self.groups} groups of the activation buffer"
+            raise OutOfRange(f"{what} must be {limit}, not {group}..{group + count - 1}")
+
+    def check_staging(self, what: str, row: int, count: int) -> None:
+        """OutOfRange unless rows `row`.. of staging exist."""
+        if row + count > self.staging_rows:
+            limit = f"within {self.staging_rows} rows of staging"
+            raise OutOfRange(f"{what} must be {limit}, not {row}..{row + count - 1}")

@@ -1,0 +1,66 @@
+"""A program prepared to run: each instruction with its handler, and what is left to resolve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alula.isa import Engine, Op, Program, Ref
+from alula.isa.fields import Operand, Register
+from alula.model.handlers import HANDLERS
+
+__all__ = ["ENGINES", "Step", "prepare"]
+
+ENGINES = len(Engine)
+
+
+class Step:
+    """One instruction.
+
+    Attributes:
+        values: The handler's arguments; those named by `refs` are still to be filled in.
+        refs: (index in `values`, register, offset) of each operand that reads a register.
+        waits, signals: Token counters, `producer * ENGINES + consumer`.
+        pushes, takes: Whether it fills the weight stream or takes its head.
+    """
+
+    __slots__ = (
+        "address",
+        "engine",
+        "handler",
+        "op",
+        "pushes",
+        "refs",
+        "signals",
+        "takes",
+        "values",
+        "waits",
+    )
+
+    def __init__(self, address: int, op: Op) -> None:
+        instruction = op.instruction
+        engine = int(instruction.engine)
+        self.address, self.op, self.engine = address, op, engine
+        self.handler = HANDLERS[op.name]
+        self.waits = tuple(other * ENGINES + engine for other in sorted(op.wait))
+        self.signals = tuple(engine * ENGINES + other for other in sorted(op.signal))
+        self.pushes = op.name == "LD.W"
+        self.takes = instruction.engine in (Engine.MM, Engine.MV)
+        self.values: list[Any] = []
+        refs = []
+        for field in instruction.fields:
+            value: Any = op.values[field.name]
+            if isinstance(field, Operand):
+                value = value if isinstance(value, Ref) else Ref(0, value)
+            elif isinstance(field, Register) and field.name != "rd":
+                value = Ref(value, 0)
+            if isinstance(value, Ref):
+                if value.register:
+                    refs.append((len(self.values), value.register, value.offset))
+                value = value.offset
+            self.values.append(value)
+        self.refs = tuple(refs)
+
+
+def prepare(program: Program) -> tuple[Step, ...]:
+    """The steps of a program. IsaError if it cannot be decoded."""
+    return tuple(Step(address, op) for address, op in enumerate(program.ops))

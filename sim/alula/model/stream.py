@@ -1,0 +1,49 @@
+"""The weight stream: what LD has pushed and the MPE has not yet taken."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from alula.isa import Engine
+from alula.model.memory import Matrix
+
+__all__ = ["WeightStream"]
+
+
+class WeightStream:
+    """Matrices in the order they were pushed.
+
+    Attributes:
+        capacity: Beats that fit.
+        used: Beats pushed and not yet taken. More than `capacity`: the last LD.W is still pushing.
+        head: The engine that the first beat is for; -1 if there is none.
+    """
+
+    __slots__ = ("_entries", "capacity", "head", "used")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._entries: deque[tuple[int, Matrix, int]] = deque()
+        self.used = 0
+        self.head = -1
+
+    def push(self, engine: Engine, matrix: Matrix, beats: int) -> None:
+        """Append the beats of a matrix for `engine`."""
+        if not self._entries:
+            self.head = int(engine)
+        self._entries.append((int(engine), matrix, beats))
+        self.used += beats
+
+    def take(self) -> Matrix:
+        """Remove and return the first matrix."""
+        _, matrix, beats = self._entries.popleft()
+        self.used -= beats
+        self.head = self._entries[0][0] if self._entries else -1
+        return matrix
