@@ -1,0 +1,152 @@
+"""A session's answers, errors and reuse, on an executor that counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alula.runtime import PromptError, RunError, Session
+from alula.runtime.executor import Executor
+from alula.runtime.session import SessionInfo
+from alula.runtime.tokenizer_sources import open_tokenizer
+from alula.runtime.worker import Output
+
+VOCABULARY = 260
+INFO = SessionInfo("counter", "model", "0" * 16, "*=accel", 20, VOCABULARY, 0)
+
+
+class Counting(Executor):
+    """The next token is the last one plus one; logits say the same."""
+
+    def __init__(self, fail_at: int = -1) -> None:
+        self.calls: list[tuple[str, list[int], int]] = []
+        self.fail_at = fail_at
+
+    def forward(
+        self,
+        phase: str,
+        ids: Sequence[int],
+        position: int,
+        rows: int = 1,
+        logits: bool = False,
+    ) -> Output:
+        self.calls.append((phase, list(ids), position))
+        if position == self.fail_at:
+            self.fail_at = -1
+            raise RuntimeError("the device is gone")
+        token = (ids[-1] + 1) % VOCABULARY
+        row = np.zeros((1, VOCABULARY), np.float32)
+        row[0, token] = 50
+        return Output(token=token, logits=row if logits else None)
+
+
+@pytest.fixture
+def executor() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def session(executor: Counting) -> Session:
+    return Session(executor, INFO, None)
+
+
+@pytest.fixture
+def talking(executor: Counting, small_model: Path) -> Session:
+    return Session(executor, INFO, open_tokenizer(small_model, "d" * 64))
+
+
+def test_an_answer_in_ids(session: Session, executor: Counting) -> None:
+    result = session.generate([5, 6], max_new_tokens=4)
+    assert (result.prompt_ids, result.token_ids) == ([5, 6], [7, 8, 9, 10])
+    assert (result.text, result.finish, result.reused) == ("", "length", 0)
+    assert result.prefill_s > 0
+    assert (result.decode_tokens_per_s or 0) > 0
+    assert executor.calls == [
+        ("prefill", [5, 6], 0),
+        ("decode", [7], 2),
+        ("decode", [8], 3),
+        ("decode", [9], 4),
+    ]
+
+
+def test_one_token_has_no_decode_speed(session: Session) -> None:
+    assert session.generate([5], max_new_tokens=1).decode_tokens_per_s is None
+
+
+def test_drawing_uses_logits(session: Session) -> None:
+    assert session.generate([5], max_new_tokens=3, temperature=1, seed=0).token_ids == [6, 7, 8]
+
+
+def test_what_was_said_is_not_run_again(session: Session, executor: Counting) -> None:
+    first = session.generate([5, 6], max_new_tokens=3)
+    executor.calls.clear()
+    result = session.generate([5, 6, *first.token_ids, 50], max_new_tokens=1)
+    assert result.reused == 4
+    assert executor.calls == [("prefill", [9, 50], 4)]
+    executor.calls.clear()
+    assert session.generate([5, 6], max_new_tokens=1).reused == 1
+    assert executor.calls == [("prefill", [6], 1)]
+    assert session.generate([9], max_new_tokens=1).reused == 0
+
+
+def test_the_end_of_the_context(session: Session) -> None:
+    result = session.generate(list(range(18)), max_new_tokens=100)
+    assert (result.token_ids, result.finish) == ([18, 19, 20], "context")
+    assert session.generate([3] * 20, max_new_tokens=1).finish == "length"
+
+
+def test_text_comes_in_pieces(talking: Session) -> None:
+    pieces: list[str] = []
+    result = talking.generate("ab", raw=True, max_new_tokens=3, on_text=pieces.append)
+    assert result.text == "".join(pieces) == "cde"
+    assert talking.generate("ab", raw=True, max_new_tokens=9, stop=["ef"]).text == "cd"
+
+
+def test_a_stop_token_ends_the_answer(talking: Session) -> None:
+    result = talking.generate([VOCABULARY - 2], max_new_tokens=9)
+    assert result.token_ids == [VOCABULARY - 1, 0, 1]
+    assert (result.text, result.finish) == ("", "stop")
+
+
+def test_a_text_is_a_turn_of_a_conversation(talking: Session) -> None:
+    plain = talking.encode("hi", raw=True)
+    asked = talking.encode([{"role": "user", "content": "hi"}])
+    assert talking.encode("hi") == asked
+    assert len(asked) == len(plain) + len("user: \n") + 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ([], "the prompt must hold at least one token, not be empty"),
+        ("", "the prompt must hold at least one token, not be empty"),
+        ([1] * 21, "the prompt must be at most 20 tokens, the context, not 21"),
+        ([1, 260], "the prompt's token ids must be 0 to 259, not 260"),
+        ([-1], "the prompt's token ids must be 0 to 259, not -1"),
+        ("hello", "the prompt must be token ids, not text: counter has no tokenizer"),
+        ([1, {"role": "user"}], "the prompt must be token ids or messages, not both"),
+    ],
+)
+def test_prompts_that_cannot_be(session: Session, executor, prompt, words: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        session.generate(prompt)
+    assert str(caught.value) == words
+    assert executor.calls == []
+    assert session.generate([1], max_new_tokens=1).token_ids == [2]
+
+
+def test_other_arguments(session: Session) -> None:
+    with pytest.raises(RunError, match=r"^max_new_tokens must be at least 1, not 0$"):
+        session.generate([1], max_new_tokens=0)
+    with pytest.raises(RunError, match=r"^stop texts need a model with a tokenizer"):
+        session.generate([1], stop=["x"])
+
+
+def test_usable_after_an_error(session: Session, executor: Counting) -> None:
+    executor.fail_at = 4
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        session.generate([5, 6], max_new_tokens=9)
+    executor.calls.clear()
+    assert session.generate([5, 6, 7, 8, 9], max_new_tokens=2).token_ids == [10, 11]
+    assert executor.calls[0] == ("prefill", [9], 4)
