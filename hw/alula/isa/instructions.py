@@ -48,7 +48,7 @@ def _memory(name: str = "addr", bits: int = 32) -> Operand:
 
 
 def _vector(name: str, doc: str) -> Operand:
-    return Operand(name, 14, f"{doc}, vector buffer word")
+    return Operand(name, 16, f"{doc}, vector buffer word")
 
 
 _ROWS = Operand("rows", 8, "rows")
@@ -59,11 +59,11 @@ _TYPE = Choice("type", ("fp32", "bf16"), "element type in memory")
 _PRODUCT = (
     _FORMAT,
     _SPARSITY,
-    Operand("src", 12, "activations, activation buffer group"),
+    Operand("src", 13, "activations, activation buffer group"),
     Operand("groups", 9, "groups of 32 inputs in a row"),
     Operand("blocks", 13, "row blocks of outputs"),
     Operand("rows", 8, "activation rows"),
-    Operand("dst", 14, "results of row 0, vector buffer word"),
+    Operand("dst", 16, "results of row 0, vector buffer word"),
     Operand("stride", 13, "words from one result row to the next; results beyond are dropped"),
 )
 
@@ -120,7 +120,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x03,
         (
             _TYPE,
-            Operand("table", 24, "first row of the table, beats"),
+            Operand("table", 22, "first row of the table, beats"),
             Operand("ids", 24, "row numbers, u32 from the start of a beat"),
             Operand("count", 8, "rows to gather"),
             Operand("len", 14, "elements of a row; table rows start at beats"),
@@ -303,7 +303,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x26,
         (
             _vector("src", "row 0"),
-            Operand("dst", 12, "activation buffer group"),
+            Operand("dst", 13, "activation buffer group"),
             Operand("slot", 8, "row of the destination matrix that row 0 becomes"),
             _ROWS,
             Operand("len", 16, "elements of a row, rounded up to 32 by the last word's zeros"),
