@@ -204,7 +204,7 @@ def test_an_unknown_architecture(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(UnsupportedModel, match="unknown architecture .* mamba"):
+    with pytest.raises(UnsupportedModel, match=r"unknown architecture .* mamba"):
         load(tmp_path / "model.gguf")
 
 
@@ -213,7 +213,7 @@ def test_tensors_beyond_the_family_are_refused(random_model, tmp_path: Path) -> 
     path = write_gguf(
         tmp_path / "model.gguf", random_model("llama2"), change=lambda t: t.update(router)
     )
-    with pytest.raises(UnsupportedModel, match="ffn_gate_inp"):
+    with pytest.raises(UnsupportedModel, match=r"ffn_gate_inp"):
         load(path)
 
 
@@ -223,7 +223,7 @@ def test_a_missing_tensor_is_named(random_model, tmp_path: Path) -> None:
         random_model("llama2"),
         change=lambda tensors: tensors.pop("blk.1.ffn_up.weight"),
     )
-    with pytest.raises(FrontendError, match="not without blk.1.ffn_up.weight"):
+    with pytest.raises(FrontendError, match=r"not without blk.1.ffn_up.weight"):
         load(path)
 
 
@@ -313,12 +313,12 @@ def test_scales_that_are_not_finite_are_refused_when_read(random_model, tmp_path
 def test_pickles_are_refused_under_any_name(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"model{suffix}"
     torch.save({"weight": torch.zeros(2)}, path)
-    with pytest.raises(FrontendError, match="nothing is executed from a model file"):
+    with pytest.raises(FrontendError, match=r"nothing is executed from a model file"):
         load(path)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FrontendError, match="must be a GGUF file, a folder or package.module"):
+    with pytest.raises(FrontendError, match=r"must be a GGUF file, a folder or package.module"):
         load(tmp_path / "missing.gguf")
 
 
