@@ -133,6 +133,4 @@ class Machine:
 
     def _counters(self, scheduler: Scheduler) -> Counters:
         state, counts = self.state, scheduler.counts
-        return Counters(
-            sum(counts), *counts, state.bytes_read, state.bytes_written, state.macs
-        )
+        return Counters(sum(counts), *counts, state.bytes_read, state.bytes_written, state.macs)

@@ -88,7 +88,9 @@ class Scheduler:
             if self._active and not isinstance(error, Deadlock):
                 step, place = self._active
                 place = place or self._place()
-                error.at(format_op(step.op), step.address, place.iterations, self._origin(step, place))
+                error.at(
+                    format_op(step.op), step.address, place.iterations, self._origin(step, place)
+                )
             raise
 
     def _run(self) -> None:

@@ -11,8 +11,12 @@ from alula.model.stream import WeightStream
 
 __all__ = ["STAGING_VALUES", "State"]
 
-STAGING_VALUES = 256
-"""int8 values of a staging row: the largest head."""
+STAGING_VALUES = 480
+"""int8 values of the largest staging row; a row takes its head's groups and a bf16 scale."""
+
+
+def _row_bytes(groups: int) -> int:
+    return 32 * groups + 2
 
 
 class State:
@@ -32,7 +36,7 @@ class State:
         self.tokens = design.mpe.tokens
         self.vector_words = design.vector_words
         self.groups = design.buffers.activation_kib * 1024 // (self.tokens * 32)
-        self.staging_rows = design.staging_bytes // STAGING_VALUES
+        self.staging_bytes = design.staging_bytes
         self.accumulator_limit = 1 << min(design.mpe.accumulator_bits, 48) - 1
         self.memory = Memory(design.channel_bytes // channel, design.channels * channel, channel)
         self.stream = WeightStream(design.stream_beats)
@@ -49,8 +53,9 @@ class State:
             np.zeros((self.groups, self.tokens), np.uint8),
             np.zeros((self.groups, self.tokens), np.int16),
         )
-        self.staging = np.zeros((self.staging_rows, STAGING_VALUES), np.int8)
-        self.staging_scale = np.zeros(self.staging_rows, np.uint16)
+        rows = self.staging_bytes // _row_bytes(1)
+        self.staging = np.zeros((rows, STAGING_VALUES), np.int8)
+        self.staging_scale = np.zeros(rows, np.uint16)
         self.best = 0.0
         self.best_index = -1
         self.clear_totals()
@@ -75,8 +80,12 @@ class State:
             limit = f"within {self.groups} groups of the activation buffer"
             raise OutOfRange(f"{what} must be {limit}, not {group}..{group + count - 1}")
 
-    def check_staging(self, what: str, row: int, count: int) -> None:
-        """OutOfRange unless rows `row`.. of staging exist."""
-        if row + count > self.staging_rows:
-            limit = f"within {self.staging_rows} rows of staging"
+    def check_staging(self, what: str, row: int, count: int, groups: int) -> None:
+        """OutOfRange unless rows `row`.. of `groups` groups each exist in staging."""
+        if 32 * groups > STAGING_VALUES:
+            limit = f"a row of at most {STAGING_VALUES} values"
+            raise OutOfRange(f"{what} must be {limit}, not {32 * groups}")
+        rows = self.staging_bytes // _row_bytes(groups)
+        if row + count > rows:
+            limit = f"within {rows} rows of staging"
             raise OutOfRange(f"{what} must be {limit}, not {row}..{row + count - 1}")

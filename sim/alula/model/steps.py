@@ -44,7 +44,7 @@ class Step:
         self.waits = tuple(other * ENGINES + engine for other in sorted(op.wait))
         self.signals = tuple(engine * ENGINES + other for other in sorted(op.signal))
         self.pushes = op.name == "LD.W"
-        self.takes = instruction.engine in (Engine.MM, Engine.MV)
+        self.takes = op.name in ("MM", "MV")
         self.values: list[Any] = []
         refs = []
         for field in instruction.fields:

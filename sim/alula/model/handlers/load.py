@@ -52,9 +52,7 @@ def _(state: State, element: str, addr: int, dst: int, count: int) -> None:
 
 
 @executes("LD.G")
-def _(
-    state: State, element: str, table: int, ids: int, count: int, length: int, dst: int
-) -> None:
+def _(state: State, element: str, table: int, ids: int, count: int, length: int, dst: int) -> None:
     memory = state.memory
     beats, words = _beats(state, element, length), state.words(length)
     listed = -(-4 * count // memory.width)

@@ -18,7 +18,6 @@ from alula.model.kernels.product import (
 from alula.model.kernels.weights import TILE
 from alula.model.state import State
 
-
 SERIAL_MACS = 1_000_000
 """8-bit products smaller than this are done before other threads have woken up."""
 
@@ -35,10 +34,9 @@ def _multiply(
         )
     if not rows:
         raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
-    results = blocks * state.rows
+    lanes, vector = state.lanes, state.vector
+    results = min(blocks * state.rows, stride * lanes)
     words = state.words(results)
-    if stride < words and rows > 1:
-        raise UndefinedBehaviour(f"{name} stride must be at least {words}, not {stride}")
     state.check_groups(f"{name} src", src, -(-rows // state.tokens) * groups)
     state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
     x = np.empty((rows, groups, 32), np.int16)
@@ -46,10 +44,9 @@ def _multiply(
     sums = np.empty((rows, groups), np.int64)
     power = np.empty(rows, np.int64)
     gather(*state.activations, src, state.tokens, groups, rows, x, shifts, sums, power)
-    lanes, vector = state.lanes, state.vector
     overflow = np.empty(-(-results // TILE), np.uint8)
     place = (power, state.accumulator_limit, results, vector, dst * lanes, stride * lanes, overflow)
-    macs = results * groups * 32 * rows
+    macs = blocks * state.rows * groups * 32 * rows
     if fmt == "W4":
         product_w4(*streamed.arrays, x, shifts, sums, *place)
     else:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from alula.model.errors import OutOfRange, Unimplemented
+from alula.model.errors import Unimplemented
 from alula.model.handlers.registry import executes
 from alula.model.kernels.quantise import quantise, quantise_kv
-from alula.model.state import STAGING_VALUES, State
+from alula.model.state import State
 from alula.model.tables import RECIP
 
 
 @executes("QUANT")
-def _(
-    state: State, src: int, dst: int, slot: int, rows: int, length: int, stride: int
-) -> None:
+def _(state: State, src: int, dst: int, slot: int, rows: int, length: int, stride: int) -> None:
     if not rows or not length:
         return
     state.check_vector("QUANT src", src, (rows - 1) * stride + state.words(length))
@@ -27,12 +25,10 @@ def _(state: State, src: int, dst: int, rows: int, heads: int, dim: int, stride:
     if not rows or not heads or not dim:
         return
     lanes = state.lanes
-    if dim > STAGING_VALUES:
-        raise OutOfRange(f"QUANTKV dim must be at most {STAGING_VALUES}, not {dim}")
     if dim % lanes and lanes % dim:
         raise Unimplemented(f"QUANTKV dim must be a multiple of {lanes} or divide it, not {dim}")
     state.check_vector("QUANTKV src", src, (rows - 1) * stride + state.words(heads * dim))
-    state.check_staging("QUANTKV dst", dst, rows * heads)
+    state.check_staging("QUANTKV dst", dst, rows * heads, -(-dim // 32))
     quantise_kv(
         state.vector, src * lanes, rows, heads, dim, stride * lanes, state.staging,
         state.staging_scale, dst, *RECIP,

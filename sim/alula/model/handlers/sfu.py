@@ -60,9 +60,7 @@ def _(
 
 
 @executes("SOFTMAX")
-def _(
-    state: State, src: int, rows: int, length: int, step: str, stride: int, scale: int
-) -> None:
+def _(state: State, src: int, rows: int, length: int, step: str, stride: int, scale: int) -> None:
     if not rows:
         return
     if not length:

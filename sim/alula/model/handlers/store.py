@@ -6,7 +6,7 @@ from alula.isa import FORMATS
 from alula.model.errors import OutOfRange
 from alula.model.handlers.registry import executes
 from alula.model.kernels.weights import store_k, store_t
-from alula.model.state import STAGING_VALUES, State
+from alula.model.state import State
 
 
 @executes("ST.V")
@@ -32,12 +32,6 @@ def _(state: State, value: int, addr: int, skip: int) -> None:
     state.bytes_written += 4
 
 
-def _check_rows(state: State, name: str, src: int, heads: int, rows: int, groups: int) -> None:
-    state.check_staging(f"{name} src", src, heads * rows)
-    if 32 * groups > STAGING_VALUES:
-        raise OutOfRange(f"{name} groups must be at most {STAGING_VALUES // 32}, not {groups}")
-
-
 @executes("ST.K")
 def _(
     state: State,
@@ -52,7 +46,7 @@ def _(
     if not (heads and rows and groups):
         return
     memory = state.memory
-    _check_rows(state, "ST.K", src, heads, rows, groups)
+    state.check_staging("ST.K src", src, heads * rows, groups)
     last = position + rows - 1
     end = FORMATS["W8"].value_beat(last // state.rows, groups, groups)
     memory.check("ST.K addr", addr, (heads - 1) * stride + end)
@@ -82,7 +76,7 @@ def _(
     if not (heads and rows and groups):
         return
     memory = state.memory
-    _check_rows(state, "ST.T", src, heads, rows, groups)
+    state.check_staging("ST.T src", src, heads * rows, groups)
     last = position + rows - 1
     base = (heads - 1) * stride
     block = (32 * groups - 1) // state.rows

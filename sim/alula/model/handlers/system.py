@@ -8,8 +8,13 @@ from alula.model.sequencer import Sequencer
 
 
 @executes("NOP")
-def _(sequencer: Sequencer) -> None:
-    pass
+@executes("LD.SYNC")
+@executes("ST.SYNC")
+@executes("MM.SYNC")
+@executes("MV.SYNC")
+@executes("MISC.SYNC")
+def _(_: object) -> None:
+    """Tokens only."""
 
 
 @executes("LOOP")

@@ -51,7 +51,11 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable
         numba.config.CACHE_DIR = _FOLDER  # pyright: ignore[reportAttributeAccessIssue]
         try:
             return numba.njit(
-                cache=bool(_FOLDER), parallel=parallel, nogil=True, fastmath=False, error_model="numpy"
+                cache=bool(_FOLDER),
+                parallel=parallel,
+                nogil=True,
+                fastmath=False,
+                error_model="numpy",
             )(function)
         finally:
             numba.config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]

@@ -104,7 +104,7 @@ def _tile_w4(tile, q, s, m, c, x, e, sums, power, limit, results, out, dst, stri
 @kernel(parallel=True)
 def product_w4(q, s, m, c, x, e, sums, power, limit, results, out, dst, stride, overflow):
     """W4, tiles shared by all threads; those where an accumulator overflowed are marked."""
-    for tile in prange(q.shape[0]):
+    for tile in prange(overflow.shape[0]):
         overflow[tile] = _tile_w4(
             np.int64(tile), q, s, m, c, x, e, sums, power, limit, results, out, dst, stride
         )
@@ -130,9 +130,7 @@ def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
 def product_8_parallel(q, c, x, power, limit, results, out, dst, stride, overflow):
     """W8 and V8, `x` shifted already and flat over groups; marks tiles as `product_w4` does."""
     for tile in prange(overflow.shape[0]):
-        overflow[tile] = _tile_8(
-            np.int64(tile), q, c, x, power, limit, results, out, dst, stride
-        )
+        overflow[tile] = _tile_8(np.int64(tile), q, c, x, power, limit, results, out, dst, stride)
 
 
 @kernel()

@@ -85,7 +85,9 @@ def layer_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, 
 
 
 @kernel()
-def softmax(v, src, rows, length, step, stride, width, scale, exp_table, exp_step, table, step_bits):
+def softmax(
+    v, src, rows, length, step, stride, width, scale, exp_table, exp_step, table, step_bits
+):
     """SOFTMAX in place; zeros up to `width`."""
     partials = np.empty(PARTIALS, np.float32)
     for row in range(rows):

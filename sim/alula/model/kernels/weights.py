@@ -42,7 +42,9 @@ def unpack_w4(memory, start, width, lane, blocks, groups, q, s, m, c):
                     n = (block * channels + channel) * rows + row
                     tile, j = n // TILE, n % TILE
                     if group == 0:
-                        c[n] = _scale(memory, scales + channel * lane + 2 * (block % 4 * rows + row))
+                        c[n] = _scale(
+                            memory, scales + channel * lane + 2 * (block % 4 * rows + row)
+                        )
                     meta = metas + channel * lane + count % 4 * 2 * rows + row
                     s[tile, group, j] = memory[meta]
                     m[tile, group, j] = np.int8(memory[meta + rows])
@@ -129,7 +131,21 @@ def store_k(memory, marks, width, lane, start, stride, position, tokens, heads, 
 
 @kernel()
 def store_t(
-    memory, marks, width, lane, start, stride, position, tokens, heads, groups, pitch, scales, src, q, c
+    memory,
+    marks,
+    width,
+    lane,
+    start,
+    stride,
+    position,
+    tokens,
+    heads,
+    groups,
+    pitch,
+    scales,
+    src,
+    q,
+    c,
 ):
     """V columns and their scales. Nonzero if a cached matrix was hit."""
     rows = lane // 8
