@@ -174,7 +174,7 @@ def test_a_value_out_of_range_is_named_with_instruction_field_and_limit(instruct
             Op("LI", {"value": 1 << 32}),
             "LI value must be 0..4294967295, not 4294967296",
         ),
-        (Op("LD.V", {"dst": 16384}), "LD.V dst must be 0..16383, not 16384"),
+        (Op("LD.V", {"dst": 65536}), "LD.V dst must be 0..65535, not 65536"),
         (
             Op("LD.W", {"fmt": "W5"}),
             "LD.W fmt must be one of W4, W8, V8, W3, W2, not W5",

@@ -143,7 +143,7 @@ def test_a_file_cut_anywhere_is_refused(kind, path):
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_a_file_with_changed_bytes_loads_or_is_refused(kind, data):
     good, _ = LOADERS[kind]
     with tempfile.TemporaryDirectory() as folder:
@@ -298,7 +298,7 @@ json_values = st.recursive(
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_any_value_in_a_header_loads_or_is_refused(kind, data):
     good, magic = LOADERS[kind]
     with tempfile.TemporaryDirectory() as folder:
