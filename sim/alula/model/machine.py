@@ -132,5 +132,17 @@ class Machine:
             raise MachineError(f"{what} must be {expected}, not for {actual}")
 
     def _counters(self, scheduler: Scheduler) -> Counters:
-        state, counts = self.state, scheduler.counts
-        return Counters(sum(counts), *counts, state.bytes_read, state.bytes_written, state.macs)
+        state = self.state
+        ld, st, mm, mv, misc, system = scheduler.counts
+        return Counters(
+            sum(scheduler.counts),
+            ld,
+            st,
+            mm,
+            mv,
+            misc,
+            system,
+            state.bytes_read,
+            state.bytes_written,
+            state.macs,
+        )

@@ -11,7 +11,7 @@ __all__ = ["Loop", "Sequencer"]
 
 
 class Loop:
-    """A loop being run: its first instruction, the one after its last, iterations done and in all."""
+    """A loop being run: where its body starts and ends, iterations done and in all."""
 
     __slots__ = ("address", "count", "done", "end", "start")
 

@@ -78,7 +78,7 @@ def exponential(x, table, step_bits):
     argument = np.int64(scaled)
     power = argument >> EXP_FRACTION
     y = look_up(table, step_bits, argument & ((1 << EXP_FRACTION) - 1))
-    return fl(math.ldexp(np.float64(y), power - EXP_TABLE_ONE))
+    return fl(math.ldexp(np.float64(y), int(power - EXP_TABLE_ONE)))
 
 
 @kernel()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import config
 
 __all__ = ["kernel"]
 
@@ -47,17 +48,12 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable
     """Decorate a function to be compiled: plain IEEE arithmetic, no global lock, cached."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        before = numba.config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
-        numba.config.CACHE_DIR = _FOLDER  # pyright: ignore[reportAttributeAccessIssue]
+        before = config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
+        config.CACHE_DIR = _FOLDER  # pyright: ignore[reportAttributeAccessIssue]
         try:
-            return numba.njit(
-                cache=bool(_FOLDER),
-                parallel=parallel,
-                nogil=True,
-                fastmath=False,
-                error_model="numpy",
-            )(function)
+            options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
+            return numba.njit(cache=bool(_FOLDER), fastmath=False, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
+            config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
 
     return decorate

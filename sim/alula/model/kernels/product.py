@@ -47,7 +47,8 @@ def _finish(acc, c, power, limit, out, at):
 
 @kernel()
 def _unpack(q, tile, group, u):
-    """The 4-bit values of a group, inputs in order. Loop bounds that numba cannot see keep it small."""
+    """The 4-bit values of a group, inputs in order."""
+    # a bound that numba cannot see keeps the loop small
     depth = q.shape[2]
     for k in range(depth):
         for n in range(q.shape[3]):

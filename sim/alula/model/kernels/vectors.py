@@ -1,4 +1,4 @@
-"""Vectors between memory and the vector buffer, as bits. Sources and destinations count elements."""
+"""Vectors from memory to the vector buffer, as bits. Sources and destinations count elements."""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ def _scale(memory, at):
 
 @kernel()
 def unpack_w4(memory, start, width, lane, blocks, groups, q, s, m, c):
-    """W4 into `q` uint8 [tile, group, 16, TILE] (input k low, input k + 16 high), `s`, `m`, bits of `c`."""
+    """W4 into `q` uint8 [tile, group, 16, TILE], `s`, `m` [tile, group, TILE] and bits of `c`.
+
+    A byte of `q` holds input k of its group in the low half, input k + 16 in the high half.
+    """
     rows = lane // 8
     channels = width // lane
     beat = start
@@ -60,7 +63,10 @@ def unpack_w4(memory, start, width, lane, blocks, groups, q, s, m, c):
 
 @kernel()
 def unpack_8(memory, start, width, lane, blocks, groups, pitch, scaled, q, c):
-    """W8 (`scaled`) or V8 into `q` int8 [row, 32 * group]. `pitch`: bytes between row blocks or 0."""
+    """W8 (`scaled`) or V8 into `q` int8 [row, 32 * group] and bits of `c`.
+
+    `pitch`: bytes from one row block to the next, 0 if packed.
+    """
     rows = lane // 8
     channels = width // lane
     beat = start
@@ -103,7 +109,7 @@ def _put(memory, marks, width, at, value):
 
 @kernel()
 def store_k(memory, marks, width, lane, start, stride, position, tokens, heads, groups, src, q, c):
-    """K rows from staging `q`, `c` into one W8 matrix a head. Nonzero if a cached matrix was hit."""
+    """K rows from staging `q`, `c`, a W8 matrix for each head. Nonzero if a mark says cached."""
     rows = lane // 8
     block_rows = rows * (width // lane)
     hit = 0
@@ -147,7 +153,7 @@ def store_t(
     q,
     c,
 ):
-    """V columns and their scales. Nonzero if a cached matrix was hit."""
+    """V columns and their scales. Nonzero if a mark says cached."""
     rows = lane // 8
     block_rows = rows * (width // lane)
     hit = 0
