@@ -1,0 +1,23 @@
+"""Float tensors to the contract's formats and their place in beats.
+
+The integer reference, `alula.quant.reference.IntegerReference`, is imported by its own name: it
+needs torch, and nothing here does.
+"""
+
+from alula.quant.kv_packing import KvLayout, pack_k, pack_v, unpack_k, unpack_v
+from alula.quant.matrix import QuantizedMatrix, quantize
+from alula.quant.model import QuantizedModel
+from alula.quant.packing import pack, unpack
+
+__all__ = [
+    "KvLayout",
+    "QuantizedMatrix",
+    "QuantizedModel",
+    "pack",
+    "pack_k",
+    "pack_v",
+    "quantize",
+    "unpack",
+    "unpack_k",
+    "unpack_v",
+]

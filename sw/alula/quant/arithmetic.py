@@ -1,0 +1,78 @@
+"""fp32 arithmetic of the contract on torch tensors, the same bits on every device.
+
+Operands and results are float32 tensors whose values are +0 or normal. A product of two such values
+is exact in float64; their sum is rounded once by float32 itself, and a sum below 2**-126 is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import hardshrink, pad
+
+from alula.isa.formats import PARTIAL_SUMS
+from alula.quant.floats import LARGEST, SMALLEST
+
+CACHED = 1 << 17
+"""Elements of a tensor that stays in the processor's cache: pieces of this size run fastest."""
+_FLUSHED = math.nextafter(SMALLEST, 0.0)
+_FLUSHED_SINGLE = SMALLEST - 2.0**-149
+
+
+def in_pieces(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """``function(*rows)`` for a function that treats each row of its arguments by itself."""
+    step = max(1, CACHED * len(rows[0]) // max(1, rows[0].numel()))
+    if step >= len(rows[0]):
+        return function(*rows)
+    return torch.cat(
+        [function(*part) for part in zip(*(row.split(step) for row in rows), strict=True)]
+    )
+
+
+def rounded(values: Tensor) -> Tensor:
+    """``fl`` of exact float64 values."""
+    return hardshrink(values, _FLUSHED).to(torch.float32).clamp_(-LARGEST, LARGEST)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``fl(a * b)``, broadcast."""
+    return rounded(a.double() * b)
+
+
+def total(a: Tensor, b: Tensor) -> Tensor:
+    """``fl(a + b)``, broadcast."""
+    return hardshrink(a + b, _FLUSHED_SINGLE).clamp_(-LARGEST, LARGEST)
+
+
+def difference(a: Tensor, b: Tensor) -> Tensor:
+    """``fl(a - b)``, broadcast."""
+    return total(a, -b)
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """``2.0 ** exponent`` in float64, for integers from -1022 to 1023."""
+    return (exponent.to(torch.int64) + 1023 << 52).view(torch.float64)
+
+
+def exponents(values: Tensor) -> Tensor:
+    """``floor(log2(abs(values)))`` of normal float32 values as int32, -127 for zero."""
+    return (values.contiguous().view(torch.int32) >> 23 & 0xFF) - 127
+
+
+def tree_sum(terms: Tensor) -> Tensor:
+    """SUM over the last dimension, which is kept with length 1."""
+    short = -terms.shape[-1] % PARTIAL_SUMS
+    if short:
+        terms = pad(terms, (0, short))
+    rounds = terms.unflatten(-1, (-1, PARTIAL_SUMS))
+    partial = rounds[..., 0, :]
+    for index in range(1, rounds.shape[-2]):
+        partial = total(partial, rounds[..., index, :])
+    half = PARTIAL_SUMS // 2
+    while half:
+        partial = total(partial[..., :half], partial[..., half : 2 * half])
+        half //= 2
+    return partial

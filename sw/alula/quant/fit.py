@@ -1,0 +1,150 @@
+"""The W4 fit: integers that come nearest to a row of weights, compiled and deterministic.
+
+Everything is done in units of the row's scale `c`. A group starts from its range or a little
+less of it; then `(s, m)` walks to the best neighbour, and to the least-squares `s`, until nothing
+improves.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from alula.isa.formats import GROUP, MIN_UNIT
+from alula.quant.floats import SMALLEST, FloatArray
+
+_LEVELS = 15
+_S_MAX = 255
+_M_LOW, _M_HIGH = -128, 127
+_SHRINKS = (1.0, 0.93, 0.86, 0.79)
+_NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1))
+_STEPS = 8
+
+_ONE, _ZERO, _TOP = np.float32(1), np.float32(0), np.float32(_LEVELS)
+
+
+def fit_w4(
+    weight: FloatArray,
+    q: NDArray[np.uint8],
+    s: NDArray[np.uint8],
+    m: NDArray[np.int8],
+    c: FloatArray,
+) -> None:
+    """Fit every row of `weight` ``[N, K]``, finite.
+
+    Writes q ``[N, K32]``, s and m ``[N, G]``, c ``[N]``. Rows of zeros get c, q and m of 0, s of 1.
+    """
+    workers = os.cpu_count() or 1
+    step = -(-len(weight) // (4 * workers))
+    parts = [slice(first, first + step) for first in range(0, len(weight), step)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(
+            pool.map(
+                lambda part: _fit_rows(weight[part], q[part], s[part], m[part], c[part]), parts
+            )
+        )
+
+
+@numba.njit(cache=True, nogil=True)
+def _fit_rows(weight, q, s, m, c):  # pyright: ignore
+    x, rest = np.empty(GROUP, np.float32), np.empty(GROUP, np.float32)
+    inputs = weight.shape[1]
+    for row in range(len(weight)):
+        scale = _row_scale(weight[row])
+        c[row] = scale
+        if scale == 0.0:
+            s[row], m[row], q[row] = 1, 0, 0
+            continue
+        for group in range(s.shape[1]):
+            first = group * GROUP
+            count = min(GROUP, inputs - first)
+            for k in range(GROUP):
+                x[k] = weight[row, first + k % count] / scale
+            best_s, best_m = _fit_group(x, rest)
+            s[row, group], m[row, group] = best_s, best_m
+            inverse, offset = _ONE / np.float32(best_s), np.float32(MIN_UNIT * best_m)
+            for k in range(GROUP):
+                level = np.rint(min(max((x[k] - offset) * inverse, _ZERO), _TOP))
+                q[row, first + k] = np.uint8(level) if k < count else 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _row_scale(row):  # pyright: ignore
+    """The smallest normal bf16 scale under which every group's s and m fit."""
+    need = 0.0
+    for first in range(0, len(row), GROUP):
+        low = high = np.float64(row[first])
+        for value in row[first + 1 : first + GROUP]:
+            low, high = min(low, value), max(high, value)
+        need = max(need, (high - low) / (_LEVELS * _S_MAX))
+        need = max(need, low / (MIN_UNIT * _M_HIGH), low / (MIN_UNIT * _M_LOW))
+    if need == 0.0:
+        return 0.0
+    mantissa, exponent = math.frexp(max(need, SMALLEST))
+    return math.ldexp(math.ceil(mantissa * 256.0), exponent - 8)
+
+
+@numba.njit(cache=True, nogil=True)
+def _error(x, rest, s, m):  # pyright: ignore
+    """Squared error of a group under (s, m), each q the best one for it."""
+    scale, offset = np.float32(s), np.float32(MIN_UNIT * m)
+    inverse = _ONE / scale
+    for k in range(GROUP):
+        value = x[k] - offset
+        error = value - scale * np.rint(min(max(value * inverse, _ZERO), _TOP))
+        rest[k] = error * error
+    for half in (16, 8, 4, 2, 1):
+        for k in range(half):
+            rest[k] += rest[k + half]
+    return rest[0]
+
+
+@numba.njit(cache=True, nogil=True)
+def _least_squares_s(x, s, m):  # pyright: ignore
+    """The best s for the levels that (s, m) gives."""
+    offset = np.float32(MIN_UNIT * m)
+    inverse = _ONE / np.float32(s)
+    above = below = _ZERO
+    for k in range(GROUP):
+        value = x[k] - offset
+        level = np.rint(min(max(value * inverse, _ZERO), _TOP))
+        above += level * value
+        below += level * level
+    return _clamped(above / below, 1, _S_MAX) if below > 0 else s
+
+
+@numba.njit(cache=True, nogil=True)
+def _clamped(value, low, high):  # pyright: ignore
+    return int(min(max(np.rint(value), low), high))
+
+
+@numba.njit(cache=True, nogil=True)
+def _fit_group(x, rest):  # pyright: ignore
+    middle, half = (x.max() + x.min()) / 2, (x.max() - x.min()) / 2
+    best_s, best_m, best = 1, 0, np.float32(np.inf)
+    for shrink in _SHRINKS:
+        m = _clamped((middle - half * shrink) / MIN_UNIT, _M_LOW, _M_HIGH)
+        s = _clamped(2 * half * shrink / _LEVELS, 1, _S_MAX)
+        error = _error(x, rest, s, m)
+        if error < best:
+            best_s, best_m, best = s, m, error
+    for _ in range(_STEPS):
+        start_s, start_m = best_s, best_m
+        s = _least_squares_s(x, start_s, start_m)
+        error = _error(x, rest, s, start_m)
+        if error < best:
+            best_s, best = s, error
+        for ds, dm in _NEIGHBOURS:
+            s, m = start_s + ds, start_m + dm
+            if 1 <= s <= _S_MAX and _M_LOW <= m <= _M_HIGH:
+                error = _error(x, rest, s, m)
+                if error < best:
+                    best_s, best_m, best = s, m, error
+        if best_s == start_s and best_m == start_m:
+            break
+    return best_s, best_m

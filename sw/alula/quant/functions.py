@@ -1,0 +1,86 @@
+"""The SFU's functions of one variable on torch tensors: table interpolation in integers."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from alula.isa.functions import EXP2, PHI, PHI_TANH, RECIP, RSQRT, SIGMOID, Table
+from alula.quant.arithmetic import exponents, power_of_two, product, rounded
+from alula.quant.floats import LARGEST
+
+_LOG2E = math.log2(math.e)
+_MANTISSA = (1 << 23) - 1
+_ONE = 1 << 24
+
+
+@cache
+def _coefficients(table: Table, device: torch.device) -> tuple[Tensor, Tensor]:
+    c0, c1 = (torch.tensor(part, dtype=torch.int64, device=device) for part in table.coefficients)
+    return c0, c1
+
+
+def interpolate(table: Table, u: Tensor) -> Tensor:
+    """The table's integer at fixed-point arguments `u`, int64 and within its range."""
+    c0, c1 = _coefficients(table, u.device)
+    index = (u >> table.step_bits).flatten()
+    rest = u & (1 << table.step_bits) - 1
+    start, rise = (part.index_select(0, index).view(u.shape) for part in (c0, c1))
+    return start + (rise * rest >> table.step_bits)
+
+
+def _mantissas(x: Tensor) -> Tensor:
+    return (x.contiguous().view(torch.int32) & _MANTISSA).to(torch.int64)
+
+
+def exp(x: Tensor) -> Tensor:
+    """``exp(x)`` for x <= 0."""
+    t = product(x, torch.tensor(_LOG2E, dtype=torch.float32, device=x.device))
+    bits = EXP2.step_bits + 7
+    u = torch.floor(t.double().clamp_(min=-256.0) * (1 << bits) + 0.5).to(torch.int64)
+    n = u >> bits
+    y = interpolate(EXP2, u & (1 << bits) - 1).double() * power_of_two(n - EXP2.fraction_bits)
+    return rounded(torch.where(u < -126 * (1 << bits), 0.0, y))
+
+
+def _distribution(table: Table, argument_bits: int, x: Tensor) -> Tensor:
+    """A table of a function with f(-x) = 1 - f(x), 1 beyond the table's end."""
+    end = table.segments << table.step_bits
+    scaled = x.double().abs_().clamp_(max=2 * table.high) * (1 << argument_bits)
+    u = torch.floor(scaled + 0.5).to(torch.int64)
+    y = torch.where(u >= end, _ONE, interpolate(table, u.clamp(max=end - 1)))
+    y = torch.where(x < 0, _ONE - y, y)
+    return rounded(y.double() * 2.0**-24)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """The logistic function."""
+    return _distribution(SIGMOID, 15, x)
+
+
+def phi(x: Tensor) -> Tensor:
+    """The normal distribution function."""
+    return _distribution(PHI, 16, x)
+
+
+def phi_tanh(x: Tensor) -> Tensor:
+    """Its tanh approximation."""
+    return _distribution(PHI_TANH, 16, x)
+
+
+def recip(x: Tensor) -> Tensor:
+    """``1 / x`` for x > 0; an unspecified finite number for x = 0."""
+    y = interpolate(RECIP, _mantissas(x)).double()
+    return rounded(y * power_of_two(-exponents(x) - RECIP.fraction_bits))
+
+
+def rsqrt(x: Tensor) -> Tensor:
+    """``1 / sqrt(x)`` for x >= 0; the largest finite number for x = 0."""
+    exponent = exponents(x)
+    odd = exponent & 1
+    argument = torch.where(odd == 1, (1 << 23) + 2 * _mantissas(x), _mantissas(x))
+    y = interpolate(RSQRT, argument).double() * power_of_two(-(exponent >> 1) - RSQRT.fraction_bits)
+    return torch.where(x == 0, LARGEST, rounded(y))

@@ -1,0 +1,135 @@
+"""A weight matrix in one of the contract's formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alula.isa.formats import FORMATS, GROUP, MIN_UNIT, Q_MAX
+from alula.quant.fit import fit_w4
+from alula.quant.floats import LARGEST, SMALLEST, FloatArray, round_bf16
+
+_CHUNK = 1 << 20
+"""Weights handled at a time: bounds the temporary memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedMatrix:
+    """Integers and scales of a matrix of N rows and K inputs.
+
+    K32 is K rounded up to a multiple of 32. With ``g = k // 32`` the weight is
+    ``c[n] * (s[n, g] * q[n, k] + MIN_UNIT * m[n, g])`` for W4 and ``c[n] * q[n, k]`` for the 8-bit
+    formats. Inputs from K on have ``q = 0``.
+
+    Attributes:
+        format: a name of `FORMATS`.
+        shape: ``(N, K)``.
+        q: ``[N, K32]``; W4: uint8, 0 to 15; W8 and V8: int8, -127 to 127.
+        c: float32 ``[N]``, each a non-negative bf16 value; ones for V8.
+        s: uint8 ``[N, K32 / 32]`` for W4, else None.
+        m: int8 ``[N, K32 / 32]`` for W4, else None.
+
+    Raises:
+        ValueError: An array has another shape or type.
+    """
+
+    format: str
+    shape: tuple[int, int]
+    q: NDArray[np.uint8] | NDArray[np.int8]
+    c: FloatArray
+    s: NDArray[np.uint8] | None = None
+    m: NDArray[np.int8] | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {self.format}")
+        rows, groups = self.shape[0], self.groups
+        metas = FORMATS[self.format].metas
+        value = np.uint8 if FORMATS[self.format].bits == 4 else np.int8
+        self._check("q", self.q, value, (rows, groups * GROUP))
+        self._check("c", self.c, np.float32, (rows,))
+        if metas:
+            self._check("s", self.s, np.uint8, (rows, groups))
+            self._check("m", self.m, np.int8, (rows, groups))
+        elif self.s is not None or self.m is not None:
+            raise ValueError(f"s and m must be None for {self.format}")
+
+    def _check(self, name: str, array: NDArray | None, dtype: type, shape: tuple[int, ...]) -> None:
+        found = "None" if array is None else f"{array.dtype} {array.shape}"
+        if array is None or array.dtype != dtype or array.shape != shape:
+            raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, not {found}")
+
+    @property
+    def groups(self) -> int:
+        """Groups of 32 inputs in a row."""
+        return -(-self.shape[1] // GROUP)
+
+    def integers(self) -> NDArray[np.int16]:
+        """The integer weights ``w`` of the contract, ``[N, K]``: what `c` multiplies."""
+        if self.s is None or self.m is None:
+            return self.q[:, : self.shape[1]].astype(np.int16)
+        out = self.q.astype(np.int16).reshape(len(self.q), -1, GROUP)
+        out *= self.s[..., None].astype(np.int16)
+        out += MIN_UNIT * self.m[..., None].astype(np.int16)
+        return np.ascontiguousarray(out.reshape(len(self.q), -1)[:, : self.shape[1]])
+
+    def dequantize(self) -> FloatArray:
+        """The weights, float32 ``[N, K]``. The product with `c` is exact; overflow is clamped."""
+        with np.errstate(over="ignore"):
+            weights = self.integers().astype(np.float32)
+            weights *= self.c[:, None]
+        return np.clip(weights, -LARGEST, LARGEST, out=weights)
+
+
+def quantize(weight: FloatArray, fmt: str) -> QuantizedMatrix:
+    """The matrix of format `fmt` nearest to `weight`, in squares summed over each row's groups.
+
+    Deterministic. Temporary memory beyond the result is a few megabytes.
+
+    Args:
+        weight: float32 ``[N, K]``, finite.
+        fmt: ``"W4"`` or ``"W8"``.
+
+    Raises:
+        ValueError: Another format, not two dimensions, or NaN or infinity in `weight`.
+    """
+    if fmt not in ("W4", "W8"):
+        raise ValueError(f"fmt must be W4 or W8, not {fmt}")
+    weight = np.ascontiguousarray(weight, dtype=np.float32)
+    if weight.ndim != 2 or not weight.size:
+        raise ValueError(f"weight must have rows and inputs, not the shape {weight.shape}")
+    if not np.isfinite(weight).all():
+        raise ValueError("weight must be finite, not NaN or infinite")
+    return _quantize_w8(weight) if fmt == "W8" else _quantize_w4(weight)
+
+
+def _row_scale(need: FloatArray) -> FloatArray:
+    """bf16 scales near `need`, none of them below the normal numbers but for rows of zeros."""
+    return np.where(need > 0, np.maximum(round_bf16(need), np.float32(SMALLEST)), np.float32(0))
+
+
+def _quantize_w8(weight: FloatArray) -> QuantizedMatrix:
+    rows, inputs = weight.shape
+    q = np.zeros((rows, -(-inputs // GROUP) * GROUP), np.int8)
+    c = np.zeros(rows, np.float32)
+    step = max(1, _CHUNK // inputs)
+    for first in range(0, rows, step):
+        part = weight[first : first + step]
+        scale = _row_scale(np.abs(part).max(axis=1) / np.float32(Q_MAX))
+        c[first : first + step] = scale
+        ratio = part / np.where(scale > 0, scale, np.float32(1))[:, None]
+        q[first : first + step, :inputs] = np.clip(np.rint(ratio), -Q_MAX, Q_MAX)
+    return QuantizedMatrix("W8", (rows, inputs), q, c)
+
+
+def _quantize_w4(weight: FloatArray) -> QuantizedMatrix:
+    rows, inputs = weight.shape
+    groups = -(-inputs // GROUP)
+    q = np.zeros((rows, groups * GROUP), np.uint8)
+    s = np.ones((rows, groups), np.uint8)
+    m = np.zeros((rows, groups), np.int8)
+    c = np.zeros(rows, np.float32)
+    fit_w4(weight, q, s, m, c)
+    return QuantizedMatrix("W4", (rows, inputs), q, c, s, m)

@@ -1,0 +1,136 @@
+"""A checkpoint's tensors in the number formats of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from alula.ir.architecture import Architecture
+from alula.quant.floats import FloatArray, clean, round_bf16
+from alula.quant.matrix import QuantizedMatrix, quantize
+
+_HEAD = "lm_head"
+
+
+class Source(Protocol):
+    """What is read of a checkpoint."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's shape."""
+        ...
+
+    def tensor(self, name: str) -> FloatArray:
+        """A tensor by its canonical name, float32."""
+        ...
+
+
+class QuantizedModel:
+    """A model as the machine holds it: quantised, cleaned, the attention scale folded in.
+
+    Nothing is kept: every call reads the checkpoint and quantises anew, so that memory stays at one
+    matrix. The attention scale is folded into the query projection, or into the query norm's gain
+    where there is one.
+
+    Args:
+        checkpoint: where tensors come from.
+        fmt: the format of the layers' matrices, ``"W4"`` or ``"W8"``.
+        head_fmt: the format of the head, likewise. Its error goes into the logits undamped, and where
+            it is tied to the embeddings a file seldom has it in 4 bits: W8 by default.
+        progress: called after each quantised matrix with its name and its number of weights.
+
+    Attributes:
+        architecture: the checkpoint's.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Source,
+        fmt: str = "W4",
+        head_fmt: str = "W8",
+        progress: Callable[[str, int], None] | None = None,
+    ) -> None:
+        for name, value in (("fmt", fmt), ("head_fmt", head_fmt)):
+            if value not in ("W4", "W8"):
+                raise ValueError(f"{name} must be W4 or W8, not {value}")
+        self.architecture = checkpoint.architecture
+        self._fmt, self._head_fmt = fmt, head_fmt
+        self._checkpoint = checkpoint
+        self._progress = progress
+        shape = self.architecture
+        self._shapes = {
+            f"layers.{layer}.{name}": size
+            for layer in range(shape.layers)
+            for name, size in shape.projections.items()
+        }
+        self._shapes[_HEAD] = (shape.vocab_size, shape.hidden_size)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """``(N, K)`` of every matrix, by name, in the order they are used; the head is the last."""
+        return dict(self._shapes)
+
+    def format(self, name: str) -> str:
+        """The format of a matrix, a name of `FORMATS`."""
+        return self._head_fmt if name == _HEAD else self._fmt
+
+    def matrix(self, name: str) -> QuantizedMatrix:
+        """``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` or ``lm_head``.
+
+        Raises:
+            KeyError: The model has no such matrix.
+        """
+        if name not in self._shapes:
+            raise KeyError(f"the model has no matrix {name!r}")
+        weight = self._checkpoint.tensor(f"{name}.weight")
+        result = quantize(self._scaled(f"{name}.weight", weight), self.format(name))
+        if self._progress is not None:
+            self._progress(name, weight.size)
+        return result
+
+    def vector(self, name: str) -> FloatArray | None:
+        """A gain or a bias, cleaned float32, None if the model has none.
+
+        `name` is the tensor's: ``layers.0.attn_norm.weight``, ``layers.0.attn.q.bias``,
+        ``layers.0.attn.q_norm.weight``, ``final_norm.weight``.
+        """
+        shape = self.architecture.tensors().get(name)
+        if shape is None or len(shape) != 1:
+            return None
+        return clean(self._scaled(name, self._checkpoint.tensor(name)))
+
+    def embedding(self) -> FloatArray:
+        """The token embeddings rounded to bf16, float32 ``[vocab_size, hidden_size]``."""
+        return round_bf16(self._checkpoint.tensor("embed.weight"))
+
+    def positions(self) -> FloatArray | None:
+        """The learned positions, cleaned float32 ``[max_context, hidden_size]``, None with rope."""
+        if self.architecture.position != "learned":
+            return None
+        return clean(self._checkpoint.tensor("embed.position"))
+
+    def rope_table(self, length: int | None = None) -> FloatArray | None:
+        """Cosines then sines of the first `length` positions (all if None).
+
+        Cleaned float32 ``[length, head_dim]``, rounded from float64; None with learned positions.
+        The angle of pair i at position p is ``p * rope_inverse_frequencies[i]``.
+        """
+        frequencies = self.architecture.rope_inverse_frequencies
+        if frequencies is None:
+            return None
+        length = self.architecture.max_context if length is None else length
+        angles = np.arange(length, dtype=np.float64)[:, None] * np.array(frequencies)
+        return clean(np.concatenate((np.cos(angles), np.sin(angles)), axis=1))
+
+    def _scaled(self, name: str, values: FloatArray) -> FloatArray:
+        """`values` times the attention scale, rounded once, if this is a tensor that takes it."""
+        parts = (
+            ("attn.q_norm.weight",)
+            if self.architecture.qk_norm
+            else ("attn.q.weight", "attn.q.bias")
+        )
+        if not name.endswith(parts):
+            return values
+        return clean(values.astype(np.float64) * self.architecture.attention_scale)

@@ -1,0 +1,65 @@
+"""The SFU's instructions on torch tensors, as section 4 of the contract states them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from alula.quant.arithmetic import difference, product, total, tree_sum
+from alula.quant.functions import exp, phi, phi_tanh, recip, rsqrt, sigmoid
+
+
+def _constant(value: float, like: Tensor) -> Tensor:
+    return torch.tensor(value, dtype=torch.float32, device=like.device)
+
+
+def _mean(terms: Tensor) -> Tensor:
+    return product(tree_sum(terms), _constant(1 / terms.shape[-1], terms))
+
+
+def rmsnorm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
+    """RMSNORM over the last dimension."""
+    r = rsqrt(total(_mean(product(x, x)), _constant(eps, x)))
+    return product(product(x, r), gain)
+
+
+def layernorm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """LAYERNORM over the last dimension."""
+    d = difference(x, _mean(x))
+    r = rsqrt(total(_mean(product(d, d)), _constant(eps, x)))
+    return total(product(product(d, r), gain), bias)
+
+
+def softmax(x: Tensor, valid: Tensor, factors: Tensor) -> Tensor:
+    """SOFTMAX of rows ``[..., T, n]``, of which row t has ``valid[t]`` entries, times `factors`.
+
+    `factors` broadcasts to `x`. Entries from ``valid[t]`` are zero.
+    """
+    inside = torch.arange(x.shape[-1], device=x.device) < valid[:, None]
+    largest = x.masked_fill(~inside, -torch.inf).amax(-1, keepdim=True)
+    e = exp(difference(torch.where(inside, x, largest), largest))
+    e = torch.where(inside, e, 0.0)
+    return product(product(e, recip(tree_sum(e))), factors)
+
+
+def rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """ROPE on heads ``[T, heads, dim]`` with tables ``[T, 1, dim / 2]``."""
+    a, b = x.chunk(2, dim=-1)
+    first = difference(product(a, cosine), product(b, sine))
+    second = total(product(b, cosine), product(a, sine))
+    return torch.cat((first, second), dim=-1)
+
+
+def _relu(a: Tensor) -> Tensor:
+    return torch.where(a > 0, a, 0.0)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": lambda a: product(a, sigmoid(a)),
+    "gelu": lambda a: product(a, phi(a)),
+    "gelu_tanh": lambda a: product(a, phi_tanh(a)),
+    "relu": _relu,
+}
+"""ACT by function, without the gate."""

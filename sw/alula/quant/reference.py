@@ -1,0 +1,224 @@
+"""Torch integer: the quantised model, unit by unit, exact to the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from alula.ir.architecture import Architecture
+from alula.quant.arithmetic import CACHED, in_pieces, product, total
+from alula.quant.cache import IntegerCache
+from alula.quant.integers import (
+    Activations,
+    check_exact,
+    multiply,
+    quantize_kv,
+    quantize_rows,
+)
+from alula.quant.model import QuantizedModel
+from alula.quant.operations import ACTIVATIONS, layernorm, rmsnorm, rope, softmax
+
+
+class IntegerReference:
+    """A quantised model run by torch in the contract's arithmetic, a unit at a time.
+
+    The units are those of `Architecture.units`. A unit's weights are read when it first runs and
+    kept: two bytes a weight. Hidden states are ``[tokens, hidden_size]``, float32, on `device`. The
+    bits are the same on every device.
+
+    Args:
+        model: the quantised model.
+        device: ``"cpu"`` or a CUDA device.
+
+    Attributes:
+        architecture: the model's.
+        device: where everything is held.
+    """
+
+    def __init__(self, model: QuantizedModel, device: str | torch.device = "cpu") -> None:
+        self.architecture: Architecture = model.architecture
+        self.device = torch.device(device)
+        self._model = model
+        self._matrices: dict[str, tuple[Tensor, Tensor]] = {}
+        self._vectors: dict[str, Tensor | None] = {}
+        self._tables: dict[str, Tensor] = {}
+
+    def cache(self) -> list[IntegerCache]:
+        """Empty caches, one for each layer."""
+        shape = self.architecture
+        return [
+            IntegerCache(shape.kv_heads, shape.head_dim, self.device) for _ in range(shape.layers)
+        ]
+
+    @torch.inference_mode()
+    def embed(self, ids: Tensor | Sequence[int], positions: Tensor | Sequence[int]) -> Tensor:
+        """Hidden states of token ids at positions.
+
+        Raises:
+            ValueError: An id is not in the vocabulary or a position not in the context.
+        """
+        ids = self._integers("ids", ids, self.architecture.vocab_size)
+        positions = self._integers("positions", positions, self.architecture.max_context)
+        if "embed" not in self._tables:
+            table = torch.from_numpy(self._model.embedding())
+            self._tables["embed"] = table.to(self.device, torch.bfloat16)
+        hidden = self._tables["embed"][ids].float()
+        learned = self._learned_positions()
+        return hidden if learned is None else total(hidden, learned[positions])
+
+    @torch.inference_mode()
+    def layer(
+        self,
+        index: int,
+        hidden: Tensor,
+        positions: Tensor | Sequence[int],
+        cache: IntegerCache | None = None,
+    ) -> Tensor:
+        """One layer's output for `hidden`, which follows the tokens in `cache` and joins them.
+
+        Without a cache the tokens see only each other. Attention is causal in the order of tokens;
+        `positions` only turn the rope.
+        """
+        shape, unit = self.architecture, f"layers.{index}"
+        tokens = hidden.shape[0]
+        normed = quantize_rows(self._norm(f"{unit}.attn_norm", hidden))
+        query, key, value = (
+            self._project(f"{unit}.attn.{part}", normed).view(tokens, -1, shape.head_dim)
+            for part in "qkv"
+        )
+        if shape.qk_norm:
+            query = self._rms(f"{unit}.attn.q_norm.weight", query)
+            key = self._rms(f"{unit}.attn.k_norm.weight", key)
+        if shape.position == "rope":
+            cosine, sine = self._rope(self._integers("positions", positions, shape.max_context))
+            query, key = rope(query, cosine, sine), rope(key, cosine, sine)
+        if cache is None:
+            cache = IntegerCache(shape.kv_heads, shape.head_dim, self.device)
+        keys, key_scales = quantize_kv(key)
+        values, value_scales = quantize_kv(value)
+        cache.append(keys, key_scales[..., 0], values, value_scales[..., 0])
+        attended = quantize_rows(self._attend(query, cache))
+        hidden = total(hidden, self._project(f"{unit}.attn.o", attended))
+        normed = quantize_rows(self._norm(f"{unit}.mlp_norm", hidden))
+        activation = ACTIVATIONS[shape.activation]
+        if shape.gated_mlp:
+            gate = in_pieces(activation, self._project(f"{unit}.mlp.gate", normed))
+            inner = in_pieces(product, gate, self._project(f"{unit}.mlp.up", normed))
+        else:
+            inner = in_pieces(activation, self._project(f"{unit}.mlp.up", normed))
+        return total(hidden, self._project(f"{unit}.mlp.down", quantize_rows(inner)))
+
+    @torch.inference_mode()
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
+        return self._project("lm_head", quantize_rows(self._norm("final_norm", hidden)))
+
+    def hidden(
+        self, ids: Tensor | Sequence[int], caches: Sequence[IntegerCache] | None = None
+    ) -> Tensor:
+        """The last layer's output for tokens that follow those in `caches` (none: a new text)."""
+        start = caches[0].length if caches else 0
+        positions = torch.arange(start, start + len(ids), device=self.device)
+        hidden = self.embed(ids, positions)
+        for index in range(self.architecture.layers):
+            hidden = self.layer(index, hidden, positions, caches[index] if caches else None)
+        return hidden
+
+    def logits(
+        self, ids: Tensor | Sequence[int], caches: Sequence[IntegerCache] | None = None
+    ) -> Tensor:
+        """Logits ``[tokens, vocab_size]`` for tokens that follow those in `caches`."""
+        return self.head(self.hidden(ids, caches))
+
+    def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
+        tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
+        if tensor.ndim != 1 or not len(tensor):
+            raise ValueError(f"{name} must be a row of numbers, not of shape {tuple(tensor.shape)}")
+        low, high = (int(bound) for bound in torch.aminmax(tensor))
+        if low < 0 or high >= limit:
+            raise ValueError(f"{name} must be 0 to {limit - 1}, not {low if low < 0 else high}")
+        return tensor
+
+    def _matrix(self, name: str) -> tuple[Tensor, Tensor]:
+        if name not in self._matrices:
+            matrix = self._model.matrix(name)
+            integers = matrix.integers()
+            check_exact(matrix.shape[1], int(abs(integers).max()))
+            self._matrices[name] = (
+                torch.from_numpy(integers).to(self.device),
+                torch.from_numpy(matrix.c).to(self.device),
+            )
+        return self._matrices[name]
+
+    def _vector(self, name: str) -> Tensor | None:
+        if name not in self._vectors:
+            vector = self._model.vector(name)
+            self._vectors[name] = (
+                None if vector is None else torch.from_numpy(vector).to(self.device)
+            )
+        return self._vectors[name]
+
+    def _project(self, name: str, x: Activations) -> Tensor:
+        result = multiply(x, *self._matrix(name))
+        bias = self._vector(f"{name}.bias")
+        return result if bias is None else total(result, bias)
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        if self.architecture.norm == "rmsnorm":
+            return self._rms(f"{name}.weight", x)
+        gain, bias = self._vector(f"{name}.weight"), self._vector(f"{name}.bias")
+        assert gain is not None
+        assert bias is not None
+        return layernorm(x, gain, bias, self.architecture.norm_eps)
+
+    def _rms(self, name: str, x: Tensor) -> Tensor:
+        gain = self._vector(name)
+        assert gain is not None
+        return rmsnorm(x, gain, self.architecture.norm_eps)
+
+    def _learned_positions(self) -> Tensor | None:
+        if self.architecture.position != "learned":
+            return None
+        if "positions" not in self._tables:
+            table = self._model.positions()
+            assert table is not None
+            self._tables["positions"] = torch.from_numpy(table).to(self.device)
+        return self._tables["positions"]
+
+    def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine ``[tokens, 1, head_dim / 2]``, out of a table that grows as needed."""
+        needed = int(positions.max()) + 1
+        if "rope" not in self._tables or len(self._tables["rope"]) < needed:
+            table = self._model.rope_table(min(self.architecture.max_context, max(256, 2 * needed)))
+            assert table is not None
+            self._tables["rope"] = torch.from_numpy(table).to(self.device)
+        cosine, sine = self._tables["rope"][positions, None].chunk(2, dim=-1)
+        return cosine, sine
+
+    def _attend(self, query: Tensor, cache: IntegerCache) -> Tensor:
+        """Attention of the cache's last tokens: ``[tokens, heads * head_dim]``."""
+        tokens = query.shape[0]
+        first = cache.length - tokens
+        step = max(1, CACHED // (self.architecture.heads * cache.length))
+        parts = [
+            self._attend_part(query[start : start + step], first + start, cache)
+            for start in range(0, tokens, step)
+        ]
+        return torch.cat(parts)
+
+    def _attend_part(self, query: Tensor, first: int, cache: IntegerCache) -> Tensor:
+        """Attention of tokens from the cache's position `first` on."""
+        tokens, heads, dim = query.shape
+        kv_heads = self.architecture.kv_heads
+        shared = heads // kv_heads
+        length = first + tokens
+        rows = query.view(tokens, kv_heads, shared, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
+        keys = cache.keys[:length].transpose(0, 1)
+        scores = multiply(quantize_rows(rows), keys, cache.key_scales[:length].T)
+        valid = torch.arange(first + 1, length + 1, device=self.device).repeat_interleave(shared)
+        weights = softmax(scores, valid, cache.value_scales[:length].T[:, None])
+        values = cache.values[:length].permute(1, 2, 0)
+        mixed = multiply(quantize_rows(weights), values, None)
+        return mixed.view(kv_heads, tokens, shared * dim).transpose(0, 1).reshape(tokens, -1)
