@@ -85,6 +85,7 @@ def test_a_cache_says_what_it_cannot_do() -> None:
         cache.truncate(1)
 
 
+@pytest.mark.slow
 def test_the_real_model_equals_transformers(smollm2_path: Path) -> None:
     pytest.importorskip("accelerate", reason="transformers reads GGUF only with accelerate")
     oracle = AutoModelForCausalLM.from_pretrained(

@@ -158,7 +158,8 @@ def _workers(
 
 
 def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:
-    from alula.quant import IntegerReference, QuantizedModel
+    from alula.quant import QuantizedModel
+    from alula.quant.reference import IntegerReference
     from alula.runtime.reference import FloatReference
     from alula.runtime.torch_units import FloatUnits, IntegerUnits, torch_device
 

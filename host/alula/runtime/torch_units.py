@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from alula.quant import IntegerReference
 from alula.quant.integers import quantize_kv
+from alula.quant.reference import IntegerReference
 from alula.runtime.errors import DeviceError
 from alula.runtime.reference import FloatReference
 from alula.runtime.split import Phase, Segment
@@ -47,6 +47,7 @@ class _TorchUnits:
         self._reference = reference
         self._caches = reference.cache()
 
+    @torch.inference_mode()
     def run(
         self,
         segment: Segment,
@@ -91,6 +92,7 @@ class IntegerUnits(_TorchUnits):
         parts = (cache.keys, cache.key_scales, cache.values, cache.value_scales)
         return KvRows(*(values[part].cpu().numpy() for values in parts))
 
+    @torch.inference_mode()
     def write_kv(self, layer: int, start: int, rows: KvRows) -> None:
         """Take keys and values; see `Worker.write_kv`."""
         cache, device = self._caches[layer], self._reference.device
@@ -117,6 +119,7 @@ class FloatUnits(_TorchUnits):
         parts = (k, k_scale[..., 0], v, v_scale[..., 0])
         return KvRows(*(part.cpu().numpy() for part in parts))
 
+    @torch.inference_mode()
     def write_kv(self, layer: int, start: int, rows: KvRows) -> None:
         """Take keys and values, dequantised; see `Worker.write_kv`."""
         cache, device = self._caches[layer], self._reference.device
