@@ -209,6 +209,7 @@ HEADERS = [
     (Program, "payload_bytes", 64.0, "payload_bytes must be a whole number, not 64.0"),
     (Program, "payload_bytes", -1, "payload_bytes must be at least 0, not -1"),
     (Program, "payload_bytes", 65, "payload must be 65 bytes, not 64"),
+    (Program, "payload_bytes", 63, "payload must be 63 bytes, not 64"),
     (Program, "sha256", 7, "sha256 must be text, not 7"),
     (
         Program,
