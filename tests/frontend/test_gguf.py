@@ -170,9 +170,23 @@ def test_every_type_that_holds_weights_can_be_read() -> None:
     assert {kind for kind in Kind if not readable(kind)} == helpers | {Kind.Q1_0}
 
 
-def test_metadata_equals_what_the_gguf_package_reads(smollm2_path: Path) -> None:
-    ours = GgufFile(smollm2_path)
-    theirs = gguf.GGUFReader(smollm2_path)
+def test_a_file_equals_what_the_gguf_package_reads(random_model, tmp_path: Path) -> None:
+    def every_type(writer: gguf.GGUFWriter) -> None:
+        integers = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+        for name in integers:
+            getattr(writer, f"add_{name}")(f"test.{name}", 100)
+        writer.add_float32("test.float32", 0.1)
+        writer.add_float64("test.float64", 0.1)
+        writer.add_bool("test.bool", True)
+        writer.add_string("test.string", "wing\u00e9")
+        writer.add_array("test.integers", [1, -2, 3])
+        writer.add_array("test.numbers", [0.5, 2.0])
+        writer.add_array("test.flags", [True, False])
+        writer.add_array("test.strings", ["", "a\n", "\u0120the"])
+        writer.add_custom_alignment(64)
+
+    path = write_gguf(tmp_path / "model.gguf", random_model("qwen2"), Kind.Q5_1, extra=every_type)
+    ours, theirs = GgufFile(path), gguf.GGUFReader(path)
     fields = {k: f.contents() for k, f in theirs.fields.items() if not k.startswith("GGUF.")}
     assert ours.metadata == fields
     rows = {t.name: (t.data_offset, t.n_bytes, t.tensor_type) for t in theirs.tensors}
@@ -317,9 +331,10 @@ def test_pickles_are_refused_under_any_name(suffix: str, tmp_path: Path) -> None
         load(path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["missing.gguf", "no\0name"])
+def test_a_file_that_is_not_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(FrontendError, match=r"must be a GGUF file, a folder or package.module"):
-        load(tmp_path / "missing.gguf")
+        load(tmp_path / name)
 
 
 def test_the_real_model(smollm2_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_what_a_module_says_about_its_architecture() -> None:
         "mlp.up",
         "mlp.down",
     }
-    assert load(build(STYLES["llama by hand"])).architecture.max_context == CONTEXT
+    assert load(build(Style())).architecture.max_context == CONTEXT
     grouped = load(build(STYLES["grouped einsum with a scale of its own"]))
     assert grouped.architecture.attention_scale == pytest.approx(0.2, rel=1e-5)
     assert grouped.notes == ("context taken as 2048: the module names none",)

@@ -42,16 +42,17 @@ def load(model: str | Path | nn.Module) -> Checkpoint:
     if isinstance(model, str) and not path.exists() and _FACTORY.fullmatch(model):
         return _load_module(_call(model), model)
     try:
-        if path.is_dir():
-            from alula.frontend.huggingface import load_huggingface
-
-            return load_huggingface(path)
-        refuse_pickle(path)
-    except OSError as error:
+        path.stat()
+    except (OSError, ValueError) as error:
         raise FrontendError(
             f"the model must be a GGUF file, a folder or package.module:factory, "
-            f"not {str(model)!r}: {error.strerror or error}"
+            f"not {str(model)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
+    if path.is_dir():
+        from alula.frontend.huggingface import load_huggingface
+
+        return load_huggingface(path)
+    refuse_pickle(path)
     if path.suffix == ".safetensors":
         raise FrontendError(
             f"the model must be the folder with config.json, not one file of it ({path})"

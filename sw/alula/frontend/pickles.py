@@ -13,14 +13,21 @@ _PROTOCOLS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file is pickled, or a zip as torch.save writes it, by suffix or content."""
-    with path.open("rb") as file:
-        start = file.read(4)
+    """Whether a file is pickled, or a zip as torch.save writes it, by suffix or content.
+
+    Raises:
+        FrontendError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise FrontendError(f"{path} must be readable, not {error.strerror or error}") from error
     return path.suffix.lower() in SUFFIXES or start == _ZIP or start.startswith(_PROTOCOLS)
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raises FrontendError if the file is pickled."""
+    """Raises FrontendError if the file is pickled or cannot be read."""
     if is_pickle(path):
         raise FrontendError(
             f"the weights must be GGUF or safetensors, not a pickle: "
