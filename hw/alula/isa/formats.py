@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "BLOCK",
+    "EXCESS",
     "FORMATS",
     "GROUP",
     "MAX_SHIFT",
@@ -28,7 +29,9 @@ MAX_SHIFT = 7
 """S: the largest shift of an activation group."""
 Q_MAX = 127
 """Largest magnitude of an 8-bit value."""
-MIN_UNIT = 16
+EXCESS = 8
+"""What is subtracted from a stored 4-bit value."""
+MIN_UNIT = 4
 """A 4-bit group's min counts in units of this many steps of the row's scale."""
 PARTIAL_SUMS = 64
 """Partial sums of SUM."""

@@ -12,7 +12,7 @@ import numpy as np
 from alula.codegen.image import build_image
 from alula.codegen.phase import DECODE, PREFILL, Phase
 from alula.design import Design
-from alula.ir import Architecture, Graph, build_graph
+from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.isa import Image, IsaError, Program
 from alula.mapper import BufferMap, DoesNotFit, FitItem, FitReport, KvLayout, MemoryMap
 from alula.mapper.fit import check_placement
@@ -96,11 +96,11 @@ def generate(
 
 
 def plan(
-    architecture: Architecture, design: Design, context: int
+    architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
 ) -> tuple[Graph, MemoryMap, Program, Program, FitReport]:
     """Everything that needs no weights. Raises DoesNotFit, IllegalGraph for an impossible model."""
     graph = build_graph(architecture)
-    memory, prefill, decode, fit = check_placement(graph, design, context)
+    memory, prefill, decode, fit = check_placement(graph, design, context, precision)
     if not fit.fits:
         raise DoesNotFit(fit)
     try:
@@ -122,7 +122,7 @@ def compile_model(
 
     Raises DoesNotFit before any tensor is read. Peak memory is the image plus one matrix in float.
     """
-    graph, memory, prefill, decode, fit = plan(model.architecture, design, context)
+    graph, memory, prefill, decode, fit = plan(model.architecture, design, context, model.precision)
     data: np.ndarray = build_image(graph, memory, model, design, progress or (lambda *_: None))
     image = Image(design.hash, data, memory.regions)
     return Build(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from alula.design import Design
-from alula.ir import Architecture, Graph, build_graph
+from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.isa import FORMATS
 from alula.isa.formats import GROUP
 from alula.mapper.buffers import BufferMap, activation_groups, map_decode, map_prefill
@@ -146,10 +146,10 @@ def _stream_item(memory: MemoryMap, design: Design) -> FitItem:
 
 
 def check_placement(
-    graph: Graph, design: Design, context: int
+    graph: Graph, design: Design, context: int, precision: Precision
 ) -> tuple[MemoryMap, BufferMap, BufferMap, FitReport]:
     """Memory map, prefill and decode buffers, and the report on them."""
-    memory = map_memory(graph, design, context)
+    memory = map_memory(graph, design, context, precision)
     prefill, decode = map_prefill(graph, design, memory), map_decode(graph, design, memory)
     architecture = graph.architecture
     limit = min(design.context_max, architecture.max_context)
@@ -163,6 +163,8 @@ def check_placement(
     return memory, prefill, decode, FitReport(design.name, context, items)
 
 
-def fit_report(architecture: Architecture, design: Design, context: int) -> FitReport:
+def fit_report(
+    architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
+) -> FitReport:
     """What a model of this shape needs of a design. IllegalGraph if the IR cannot express it."""
-    return check_placement(build_graph(architecture), design, context)[3]
+    return check_placement(build_graph(architecture), design, context, precision)[3]

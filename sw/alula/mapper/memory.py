@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from alula.design import Design
-from alula.ir import Graph, Node
+from alula.ir import Graph, Node, Precision
 from alula.isa.formats import FORMATS, GROUP, WeightFormat
 from alula.isa.image import Region
 from alula.mapper.kv import KvLayout
 
-WEIGHT_FORMAT = "W4"
 TILE_TARGET = 2048
 """Logits of one tile of the head, about."""
 
@@ -83,7 +82,9 @@ def _runs(nodes: tuple[Node, ...]) -> Iterator[tuple[str, list[Node]]]:
     yield name, run
 
 
-def _section(graph: Graph, nodes: tuple[Node, ...], design: Design, tiled: bool) -> Section:
+def _section(
+    graph: Graph, nodes: tuple[Node, ...], design: Design, precision: Precision, tiled: bool
+) -> Section:
     vectors: dict[str, Vectors] = {}
     matrices: dict[str, Matrix] = {}
     offset = 0
@@ -107,7 +108,7 @@ def _section(graph: Graph, nodes: tuple[Node, ...], design: Design, tiled: bool)
                 node.unit,
                 outputs,
                 offset,
-                FORMATS[WEIGHT_FORMAT],
+                FORMATS[precision.format(node.unit)],
                 -(-tile // design.rows),
                 graph.width(node.inputs[0]) // GROUP,
                 -(-outputs // tile),
@@ -134,11 +135,13 @@ class MemoryMap:
         return max(region.end for region in self.regions.values())
 
 
-def map_memory(graph: Graph, design: Design, context: int) -> MemoryMap:
+def map_memory(
+    graph: Graph, design: Design, context: int, precision: Precision = Precision()
+) -> MemoryMap:
     """Place everything. What depends on the context comes last, so that code need not know it."""
     architecture = graph.architecture
-    layer = _section(graph, graph.sections["layer"], design, tiled=False)
-    head = _section(graph, graph.sections["head"], design, tiled=True)
+    layer = _section(graph, graph.sections["layer"], design, precision, tiled=False)
+    head = _section(graph, graph.sections["head"], design, precision, tiled=True)
     kv = KvLayout.of(architecture, design, context)
     tile = head_tile(design)
     position_width = (

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import GROUP, MIN_UNIT
+from alula.isa.formats import EXCESS, GROUP, MIN_UNIT
 from alula.quant.floats import SMALLEST, FloatArray
 
 _LEVELS = 15
@@ -25,7 +25,8 @@ _SHRINKS = (1.0, 0.93, 0.86, 0.79)
 _NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1))
 _STEPS = 8
 
-_ONE, _ZERO, _TOP = np.float32(1), np.float32(0), np.float32(_LEVELS)
+_ONE, _ZERO = np.float32(1), np.float32(0)
+_LOW, _HIGH = np.float32(-EXCESS), np.float32(_LEVELS - EXCESS)
 
 
 def fit_w4(
@@ -69,8 +70,8 @@ def _fit_rows(weight, q, s, m, c):  # pyright: ignore
             s[row, group], m[row, group] = best_s, best_m
             inverse, offset = _ONE / np.float32(best_s), np.float32(MIN_UNIT * best_m)
             for k in range(GROUP):
-                level = np.rint(min(max((x[k] - offset) * inverse, _ZERO), _TOP))
-                q[row, first + k] = np.uint8(level) if k < count else 0
+                level = np.rint(min(max((x[k] - offset) * inverse, _LOW), _HIGH))
+                q[row, first + k] = np.uint8(level + EXCESS) if k < count else 0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -82,7 +83,8 @@ def _row_scale(row):  # pyright: ignore
         for value in row[first + 1 : first + GROUP]:
             low, high = min(low, value), max(high, value)
         need = max(need, (high - low) / (_LEVELS * _S_MAX))
-        need = max(need, low / (MIN_UNIT * _M_HIGH), low / (MIN_UNIT * _M_LOW))
+        reach = abs(high + low) / 2 + (high - low) / (2 * _LEVELS)
+        need = max(need, reach / (MIN_UNIT * _M_HIGH))
     if need == 0.0:
         return 0.0
     mantissa, exponent = math.frexp(max(need, SMALLEST))
@@ -96,7 +98,7 @@ def _error(x, rest, s, m):  # pyright: ignore
     inverse = _ONE / scale
     for k in range(GROUP):
         value = x[k] - offset
-        error = value - scale * np.rint(min(max(value * inverse, _ZERO), _TOP))
+        error = value - scale * np.rint(min(max(value * inverse, _LOW), _HIGH))
         rest[k] = error * error
     for half in (16, 8, 4, 2, 1):
         for k in range(half):
@@ -112,7 +114,7 @@ def _least_squares_s(x, s, m):  # pyright: ignore
     above = below = _ZERO
     for k in range(GROUP):
         value = x[k] - offset
-        level = np.rint(min(max(value * inverse, _ZERO), _TOP))
+        level = np.rint(min(max(value * inverse, _LOW), _HIGH))
         above += level * value
         below += level * level
     return _clamped(above / below, 1, _S_MAX) if below > 0 else s
@@ -128,8 +130,8 @@ def _fit_group(x, rest):  # pyright: ignore
     middle, half = (x.max() + x.min()) / 2, (x.max() - x.min()) / 2
     best_s, best_m, best = 1, 0, np.float32(np.inf)
     for shrink in _SHRINKS:
-        m = _clamped((middle - half * shrink) / MIN_UNIT, _M_LOW, _M_HIGH)
         s = _clamped(2 * half * shrink / _LEVELS, 1, _S_MAX)
+        m = _clamped((middle + s / 2) / MIN_UNIT, _M_LOW, _M_HIGH)
         error = _error(x, rest, s, m)
         if error < best:
             best_s, best_m, best = s, m, error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import FORMATS, GROUP, MIN_UNIT, Q_MAX
+from alula.isa.formats import EXCESS, FORMATS, GROUP, MIN_UNIT, Q_MAX
 from alula.quant.fit import fit_w4
 from alula.quant.floats import LARGEST, SMALLEST, FloatArray, round_bf16
 
@@ -20,8 +20,8 @@ class QuantizedMatrix:
     """Integers and scales of a matrix of N rows and K inputs.
 
     K32 is K rounded up to a multiple of 32. With ``g = k // 32`` the weight is
-    ``c[n] * (s[n, g] * q[n, k] + MIN_UNIT * m[n, g])`` for W4 and ``c[n] * q[n, k]`` for the 8-bit
-    formats. Inputs from K on have ``q = 0``.
+    ``c[n] * (s[n, g] * (q[n, k] - EXCESS) + MIN_UNIT * m[n, g])`` for W4 and ``c[n] * q[n, k]`` for
+    the 8-bit formats. Inputs from K on have ``q = 0``.
 
     Attributes:
         format: a name of `FORMATS`.
@@ -70,7 +70,7 @@ class QuantizedMatrix:
         """The integer weights ``w`` of the contract, ``[N, K]``: what `c` multiplies."""
         if self.s is None or self.m is None:
             return self.q[:, : self.shape[1]].astype(np.int16)
-        out = self.q.astype(np.int16).reshape(len(self.q), -1, GROUP)
+        out = self.q.astype(np.int16).reshape(len(self.q), -1, GROUP) - np.int16(EXCESS)
         out *= self.s[..., None].astype(np.int16)
         out += MIN_UNIT * self.m[..., None].astype(np.int16)
         return np.ascontiguousarray(out.reshape(len(self.q), -1)[:, : self.shape[1]])

@@ -7,11 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from alula.ir.architecture import Architecture
+from alula.ir import Architecture, Precision
+from alula.ir.precision import HEAD
 from alula.quant.floats import FloatArray, clean, round_bf16
 from alula.quant.matrix import QuantizedMatrix, quantize
-
-_HEAD = "lm_head"
 
 
 class Source(Protocol):
@@ -36,27 +35,22 @@ class QuantizedModel:
 
     Args:
         checkpoint: where tensors come from.
-        fmt: the format of the layers' matrices, ``"W4"`` or ``"W8"``.
-        head_fmt: the format of the head, likewise. Its error goes into the logits undamped, and where
-            it is tied to the embeddings a file seldom has it in 4 bits: W8 by default.
+        precision: the formats of the matrices.
         progress: called after each quantised matrix with its name and its number of weights.
 
     Attributes:
         architecture: the checkpoint's.
+        precision: `precision`.
     """
 
     def __init__(
         self,
         checkpoint: Source,
-        fmt: str = "W4",
-        head_fmt: str = "W8",
+        precision: Precision = Precision(),
         progress: Callable[[str, int], None] | None = None,
     ) -> None:
-        for name, value in (("fmt", fmt), ("head_fmt", head_fmt)):
-            if value not in ("W4", "W8"):
-                raise ValueError(f"{name} must be W4 or W8, not {value}")
         self.architecture = checkpoint.architecture
-        self._fmt, self._head_fmt = fmt, head_fmt
+        self.precision = precision
         self._checkpoint = checkpoint
         self._progress = progress
         shape = self.architecture
@@ -65,7 +59,7 @@ class QuantizedModel:
             for layer in range(shape.layers)
             for name, size in shape.projections.items()
         }
-        self._shapes[_HEAD] = (shape.vocab_size, shape.hidden_size)
+        self._shapes[HEAD] = (shape.vocab_size, shape.hidden_size)
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -74,7 +68,7 @@ class QuantizedModel:
 
     def format(self, name: str) -> str:
         """The format of a matrix, a name of `FORMATS`."""
-        return self._head_fmt if name == _HEAD else self._fmt
+        return self.precision.format(name)
 
     def matrix(self, name: str) -> QuantizedMatrix:
         """``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` or ``lm_head``.

@@ -1,6 +1,7 @@
 """Products of decoded weights and A8 rows: integers to the end, then fp32.
 
-`x` holds the activations of a product as [row, group, 32]; `sums` their sum for each group. Rows of
+For W4, `x` holds the activations as [row, group, 32], `e` their shifts and `sums` their sum for
+each group; for W8 and V8, `x` is shifted already and flat. `power` is each row's exponent. Rows of
 weights are computed in tiles that threads share out.
 """
 
@@ -15,7 +16,8 @@ from alula.model.kernels.arithmetic import fl
 from alula.model.kernels.compiled import kernel
 from alula.model.kernels.weights import TILE
 
-MIN_UNIT = 16
+EXCESS = 8
+MIN_UNIT = 4
 CHUNK = 512
 """8-bit products with a shift, at most 127 * (127 << 7), whose sum surely fits 32 bits."""
 
@@ -38,11 +40,32 @@ def gather(q, shift, exponent, src, tokens, groups, rows, x, e, sums, power):
 
 
 @kernel()
+def gather_shifted(q, shift, exponent, src, tokens, groups, rows, x, power):
+    """Rows of the activation buffer, times their groups' powers of two, flat over groups."""
+    for row in range(rows):
+        first = src + row // tokens * groups
+        slot = row % tokens
+        power[row] = exponent[first, slot]
+        for group in range(groups):
+            e = shift[first + group, slot]
+            for k in range(32):
+                x[row, 32 * group + k] = q[first + group, slot, k] << e
+
+
+@kernel()
 def _finish(acc, c, power, limit, out, at):
     """One result; 1 if the accumulator overflows `limit`."""
     scaled = fl(np.float64(fl(np.float64(acc))) * np.float64(c))
     out[at] = fl(math.ldexp(np.float64(scaled), power))
     return acc >= limit or acc < -limit
+
+
+@kernel()
+def _any(marks):
+    found = False
+    for i in range(marks.shape[0]):
+        found |= marks[i] != 0
+    return found
 
 
 @kernel()
@@ -70,11 +93,12 @@ def _dot(u, x, row, group, start, stop, d):
 
 
 @kernel()
-def _weigh(low, high, s, m, tile, group, minimum, shift, acc, row):
-    """(s * dot + 16 * m * sum) << e: 27 bits before the shift."""
+def _weigh(low, high, s, m, tile, group, total, shift, acc, row):
+    """(s * (dot - 8 * sum) + 4 * m * sum) << e: 25 bits before the shift."""
+    excess, minimum = np.int32(EXCESS * total), np.int32(MIN_UNIT * total)
     for n in range(low.shape[0]):
         dot = np.int32(
-            (np.int32(low[n]) + np.int32(high[n])) * np.int32(s[tile, group, n])
+            (np.int32(low[n]) + np.int32(high[n]) - excess) * np.int32(s[tile, group, n])
             + np.int32(m[tile, group, n]) * minimum
         )
         acc[row, n] += np.int64(dot) << shift
@@ -92,8 +116,7 @@ def _tile_w4(tile, q, s, m, c, x, e, sums, power, limit, results, out, dst, stri
         for r in range(rows):
             _dot(u, x, r, g, 0, depth, low)
             _dot(u, x, r, g, depth, 2 * depth, high)
-            minimum = np.int32(MIN_UNIT * sums[r, g])
-            _weigh(low, high, s, m, tile, g, minimum, e[r, g], acc, r)
+            _weigh(low, high, s, m, tile, g, sums[r, g], e[r, g], acc, r)
     overflow = 0
     for r in range(rows):
         for n in range(tile * width, min((tile + 1) * width, results)):
@@ -109,6 +132,7 @@ def product_w4(q, s, m, c, x, e, sums, power, limit, results, out, dst, stride, 
         overflow[tile] = _tile_w4(
             np.int64(tile), q, s, m, c, x, e, sums, power, limit, results, out, dst, stride
         )
+    return _any(overflow)
 
 
 @kernel()
@@ -132,6 +156,7 @@ def product_8_parallel(q, c, x, power, limit, results, out, dst, stride, overflo
     """W8 and V8, `x` shifted already and flat over groups; marks tiles as `product_w4` does."""
     for tile in prange(overflow.shape[0]):
         overflow[tile] = _tile_8(np.int64(tile), q, c, x, power, limit, results, out, dst, stride)
+    return _any(overflow)
 
 
 @kernel()
@@ -139,12 +164,4 @@ def product_8(q, c, x, power, limit, results, out, dst, stride, overflow):
     """The same on one thread, which is faster for a head's K or V."""
     for tile in range(overflow.shape[0]):
         overflow[tile] = _tile_8(tile, q, c, x, power, limit, results, out, dst, stride)
-
-
-@kernel()
-def shift_rows(x, e, shifted):
-    """Activations times their group's power of two, flat over groups."""
-    for row in range(x.shape[0]):
-        for group in range(x.shape[1]):
-            for k in range(32):
-                shifted[row, 32 * group + k] = x[row, group, k] << e[row, group]
+    return _any(overflow)
