@@ -12,6 +12,7 @@ from alula.design import Design
 from alula.isa import Image, Program
 from alula.model.counters import Counters
 from alula.model.errors import MachineError, OutOfRange
+from alula.model.kernels.compiled import start_threads
 from alula.model.scheduler import Retired, Scheduler
 from alula.model.sequencer import Sequencer
 from alula.model.state import State
@@ -29,6 +30,7 @@ class Machine:
     """
 
     def __init__(self, design: Design, *, watchdog: int = 100_000_000) -> None:
+        start_threads()
         self.design = design
         self.watchdog = watchdog
         self.state = State(design)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,13 +24,23 @@ def _zeros(size: int) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
 
 
+@lru_cache(maxsize=64)
+def _ones(rows: int) -> np.ndarray:
+    return np.ones(rows, np.float32)
+
+
 class Matrix:
-    """Decoded weights: `arrays` are the arguments of the product kernels of `fmt`."""
+    """Decoded weights.
 
-    __slots__ = ("arrays", "blocks", "fmt", "groups")
+    Attributes:
+        shape: Format, row blocks, groups in a row.
+        arrays: Arguments of the product kernels.
+    """
 
-    def __init__(self, fmt: str, blocks: int, groups: int, arrays: tuple[np.ndarray, ...]) -> None:
-        self.fmt, self.blocks, self.groups, self.arrays = fmt, blocks, groups, arrays
+    __slots__ = ("arrays", "shape")
+
+    def __init__(self, shape: tuple[str, int, int], arrays: tuple[np.ndarray, ...]) -> None:
+        self.shape, self.arrays = shape, arrays
 
 
 class Memory:
@@ -50,6 +61,7 @@ class Memory:
         self.halves = self.bytes.view(np.uint16)
         self.words = self.bytes.view(np.uint32)
         self._matrices: dict[tuple[str, int, int, int, int], Matrix] = {}
+        self._changing: set[tuple[str, int, int, int, int]] = set()
 
     def check(self, what: str, beat: int, count: int) -> None:
         """OutOfRange unless beats `beat`.. exist."""
@@ -96,14 +108,17 @@ class Memory:
         found = self._matrices.get(key)
         if found is not None:
             return found
-        first, last = self._extent(key)
-        self.check("LD.W addr", first, last - first)
-        found = self._decode(*key)
-        marks = self.marks[first:last]
-        if not (marks & _STORED).any():
-            marks |= _CACHED
-            self._matrices[key] = found
-        return found
+        if key not in self._changing:
+            first, last = self._extent(key)
+            self.check("LD.W addr", first, last - first)
+            marks = self.marks[first:last]
+            if (marks & _STORED).any():
+                self._changing.add(key)
+            else:
+                marks |= _CACHED
+                found = self._matrices[key] = self._decode(*key)
+                return found
+        return self._decode(*key)
 
     def _decode(self, fmt: str, start: int, blocks: int, groups: int, stride: int) -> Matrix:
         rows = blocks * (self.width // 8)
@@ -115,8 +130,8 @@ class Memory:
             m = np.zeros((tiles, groups, TILE), np.int8)
             c = np.empty(rows, np.float32)
             unpack_w4(*place, q, s, m, c.view(np.uint32))
-            return Matrix(fmt, blocks, groups, (q, s, m, c))
+            return Matrix((fmt, blocks, groups), (q, s, m, c))
         q = np.empty((rows, 32 * groups), np.int8)
-        c = np.ones(rows, np.float32)
+        c = _ones(rows) if fmt == "V8" else np.empty(rows, np.float32)
         unpack_8(*place, stride * self.width, fmt == "W8", q, c.view(np.uint32))
-        return Matrix(fmt, blocks, groups, (q, c))
+        return Matrix((fmt, blocks, groups), (q, c))

@@ -97,6 +97,7 @@ class Scheduler:
         sequencer, steps, queues = self._sequencer, self._steps, self._queues
         registers, loops = sequencer.registers, sequencer.loops
         length, left = len(steps), self._watchdog
+        counts, watched, shuffled = self.counts, self._on_retire is not None, bool(self._shuffle)
         while not sequencer.ended:
             pc = sequencer.pc
             if pc >= length:
@@ -113,10 +114,15 @@ class Scheduler:
                 values = values.copy()
                 for index, register, offset in step.refs:
                     values[index] = registers[register] + offset & REGISTER_MASK
-            if step.engine == _SYS:
+            if step.plain and not watched:
+                sequencer.pc = pc + 1
+                self._active = step, None
+                step.handler(sequencer, *values)
+                counts[_SYS] += 1
+            elif step.engine == _SYS:
                 self._system(step, values)
             elif (
-                self._shuffle is not None
+                shuffled
                 or queues[step.engine]
                 or (self._pushing is not None and step.engine == _LD)
                 or not self._try(step, values, None)
@@ -205,7 +211,8 @@ class Scheduler:
         if step.pushes and self._stream.used > self._stream.capacity:
             self._pushing = _Pending(step, values, place or self._place())
             return True
-        self._signal(step, values, place)
+        if step.signals or self._on_retire is not None:
+            self._signal(step, values, place)
         if step.takes and self._pushing and self._stream.used <= self._stream.capacity:
             pushing, self._pushing = self._pushing, None
             self._signal(*pushing)

@@ -40,6 +40,7 @@ class State:
         self.accumulator_limit = 1 << min(design.mpe.accumulator_bits, 48) - 1
         self.memory = Memory(design.channel_bytes // channel, design.channels * channel, channel)
         self.stream = WeightStream(design.stream_beats)
+        self._scratch: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -63,6 +64,21 @@ class State:
     def clear_totals(self) -> None:
         """Start counting from zero."""
         self.bytes_read = self.bytes_written = self.macs = 0
+
+    def scratch(self, rows: int, groups: int) -> tuple[np.ndarray, ...]:
+        """Room for the activations of a product: x, shifts, sums, powers; x flat and shifted."""
+        found = self._scratch.get((rows, groups))
+        if found is None:
+            if len(self._scratch) > 64:
+                self._scratch.clear()
+            found = self._scratch[rows, groups] = (
+                np.empty((rows, groups, 32), np.int16),
+                np.empty((rows, groups), np.int64),
+                np.empty((rows, groups), np.int64),
+                np.empty(rows, np.int64),
+                np.empty((rows, 32 * groups), np.int16),
+            )
+        return found
 
     def words(self, elements: int) -> int:
         """Vector buffer words that hold so many elements."""

@@ -20,6 +20,7 @@ class Step:
         values: The handler's arguments; those named by `refs` are still to be filled in.
         refs: (index in `values`, register, offset) of each operand that reads a register.
         waits, signals: Token counters, `producer * ENGINES + consumer`.
+        plain: Whether all it does is change registers.
         pushes, takes: Whether it fills the weight stream or takes its head.
     """
 
@@ -28,6 +29,7 @@ class Step:
         "engine",
         "handler",
         "op",
+        "plain",
         "pushes",
         "refs",
         "signals",
@@ -45,6 +47,8 @@ class Step:
         self.signals = tuple(engine * ENGINES + other for other in sorted(op.signal))
         self.pushes = op.name == "LD.W"
         self.takes = op.name in ("MM", "MV")
+        plain = instruction.engine is Engine.SYS and op.name != "END"
+        self.plain = plain and not (op.wait or op.signal)
         self.values: list[Any] = []
         refs = []
         for field in instruction.fields:

@@ -10,10 +10,10 @@ from alula.model.handlers.formats import check_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.product import (
     gather,
+    gather_shifted,
     product_8,
     product_8_parallel,
     product_w4,
-    shift_rows,
 )
 from alula.model.kernels.weights import TILE
 from alula.model.state import State
@@ -27,34 +27,31 @@ def _multiply(
     stride: int,
 ) -> None:  # fmt: skip
     streamed = state.stream.take()
-    if (streamed.fmt, streamed.blocks, streamed.groups) != (fmt, blocks, groups):
+    if streamed.shape != (fmt, blocks, groups):
+        kind, *sizes = streamed.shape
         raise UndefinedBehaviour(
-            f"{name} must take {streamed.fmt} blocks={streamed.blocks} groups={streamed.groups} as "
-            f"streamed, not {fmt} blocks={blocks} groups={groups}"
+            f"{name} must take {kind} blocks={sizes[0]} groups={sizes[1]} as streamed, "
+            f"not {fmt} blocks={blocks} groups={groups}"
         )
     if not rows:
         raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
-    lanes, vector = state.lanes, state.vector
+    lanes, vector, tokens = state.lanes, state.vector, state.tokens
     results = min(blocks * state.rows, stride * lanes)
-    words = state.words(results)
-    state.check_groups(f"{name} src", src, -(-rows // state.tokens) * groups)
+    words = -(-results // lanes)
+    state.check_groups(f"{name} src", src, -(-rows // tokens) * groups)
     state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
-    x = np.empty((rows, groups, 32), np.int16)
-    shifts = np.empty((rows, groups), np.int64)
-    sums = np.empty((rows, groups), np.int64)
-    power = np.empty(rows, np.int64)
-    gather(*state.activations, src, state.tokens, groups, rows, x, shifts, sums, power)
+    macs = blocks * state.rows * groups * 32 * rows
+    x, shifts, sums, power, flat = state.scratch(rows, groups)
     overflow = np.empty(-(-results // TILE), np.uint8)
     place = (power, state.accumulator_limit, results, vector, dst * lanes, stride * lanes, overflow)
-    macs = blocks * state.rows * groups * 32 * rows
     if fmt == "W4":
-        product_w4(*streamed.arrays, x, shifts, sums, *place)
+        gather(*state.activations, src, tokens, groups, rows, x, shifts, sums, power)
+        overflowed = product_w4(*streamed.arrays, x, shifts, sums, *place)
     else:
-        flat = np.empty((rows, 32 * groups), np.int16)
-        shift_rows(x, shifts, flat)
+        gather_shifted(*state.activations, src, tokens, groups, rows, flat, power)
         run = product_8 if macs < SERIAL_MACS else product_8_parallel
-        run(*streamed.arrays, flat, *place)
-    if overflow.any():
+        overflowed = run(*streamed.arrays, flat, *place)
+    if overflowed:
         bits = state.accumulator_limit.bit_length()
         raise UndefinedBehaviour(f"{name} accumulators must fit {bits} bits signed, not overflow")
     if results % lanes:
@@ -81,9 +78,9 @@ def _(
     stride: int,
 ) -> None:  # fmt: skip
     check_format("MM", fmt, nm)
-    held = FORMATS[fmt].beats(1, groups)
-    if rows > state.tokens and held > state.stream.capacity:
-        raise OutOfRange(
-            f"MM row block must fit the stream's {state.stream.capacity} beats, not take {held}"
-        )
+    if rows > state.tokens:
+        held = FORMATS[fmt].beats(1, groups)
+        if held > state.stream.capacity:
+            limit = f"the stream's {state.stream.capacity} beats"
+            raise OutOfRange(f"MM row block must fit {limit}, not take {held}")
     _multiply(state, "MM", fmt, src, groups, blocks, rows, dst, stride)

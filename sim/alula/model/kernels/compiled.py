@@ -15,7 +15,7 @@ from typing import Any
 import numba
 from numba.core import config
 
-__all__ = ["kernel"]
+__all__ = ["kernel", "start_threads"]
 
 
 def _fingerprint(folder: Path) -> str:
@@ -42,6 +42,21 @@ def _cache_folder() -> str:
 
 
 _FOLDER = _cache_folder()
+
+
+def start_threads() -> None:
+    """Start the threads of parallel kernels, so that idle ones sleep soon instead of spinning.
+
+    Products are short and many; on a busy machine a spinning thread takes the time of the one that
+    it waits for. GNU's OpenMP reads its setting when it is loaded, which is here.
+    """
+    if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        return
+    os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        numba.get_num_threads()
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
 
 
 def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
