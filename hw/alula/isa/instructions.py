@@ -257,7 +257,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         (
             _vector("src", "heads of token 0, replaced"),
             _vector(
-                "table", "cosines then sines of each token, dim words apart as they are loaded"
+                "table", "cosines then sines of each token, dim elements apart as they are loaded"
             ),
             _ROWS,
             Operand("heads", 8, "heads of a token"),
