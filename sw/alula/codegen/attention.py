@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from alula.codegen.emitter import engine_of
+from alula.codegen.scope import Count, Scope
 from alula.ir import Node
 from alula.isa import Engine, Ref
 from alula.isa.formats import GROUP
 from alula.mapper import BufferMap
-
-if TYPE_CHECKING:
-    from alula.codegen.phase import Phase
 
 CACHE = "memory.kv"
 
@@ -28,30 +24,30 @@ def constants(buffers: BufferMap) -> list[tuple[str, int]]:
     return constants
 
 
-def measure(phase: Phase) -> None:
+def measure(scope: Scope) -> None:
     """Registers for one token's attention: length, row blocks of K, groups of V."""
-    emit = phase.emit
+    emit = scope.emit
     emit.add("kv_len", "position", 1)
-    emit.ceil_div("k_blocks", "kv_len", phase.design.rows)
+    emit.ceil_div("k_blocks", "kv_len", scope.design.rows)
     emit.ceil_div("v_groups", "kv_len", GROUP)
 
 
-def append(phase: Phase, node: Node, rows: Ref | int) -> None:
+def append(scope: Scope, node: Node, rows: Count) -> None:
     """Quantise K and V rows and write them to the cache."""
-    emit, kv = phase.emit, phase.memory.kv
+    emit, kv = scope.emit, scope.memory.kv
     for index, name in enumerate(node.inputs):
         emit.op(
             "QUANTKV",
-            reads=phase.touch(name),
+            reads=scope.touch(name),
             writes=[f"staging.{name}"],
-            src=phase.vector(name),
-            dst=index * phase.buffers.rows * kv.heads,
+            src=scope.vector(name),
+            dst=index * scope.buffers.rows * kv.heads,
             rows=rows,
             heads=kv.heads,
             dim=kv.head_dim,
-            stride=phase.row_words(name),
+            stride=scope.row_words(name),
         )
-    _values_base(phase)
+    _values_base(scope)
     emit.alu("MULR", "count", "v_pitch", kv.v_blocks)
     shape = {
         "heads": kv.heads,
@@ -73,7 +69,7 @@ def append(phase: Phase, node: Node, rows: Ref | int) -> None:
         "ST.T",
         reads=[f"staging.{value}"],
         writes=[CACHE],
-        src=phase.buffers.rows * kv.heads,
+        src=scope.buffers.rows * kv.heads,
         addr=emit.reg("v_address"),
         stride=emit.reg("v_stride"),
         pitch=emit.reg("v_pitch"),
@@ -82,43 +78,43 @@ def append(phase: Phase, node: Node, rows: Ref | int) -> None:
     )
 
 
-def _values_base(phase: Phase) -> None:
+def _values_base(scope: Scope) -> None:
     """`v_address`: V of the layer's first head."""
-    emit = phase.emit
-    emit.alu("MULR", "v_address", "k_stride", phase.memory.kv.heads)
+    emit = scope.emit
+    emit.alu("MULR", "v_address", "k_stride", scope.memory.kv.heads)
     emit.add("v_address", "v_address", emit.reg("kv_base"))
 
 
-def _scales_address(phase: Phase) -> None:
+def _scales_address(scope: Scope) -> None:
     """`s_address`: the scales that belong to V at `v_address`."""
-    emit = phase.emit
-    emit.alu("MULR", "s_address", "v_pitch", phase.memory.kv.v_blocks)
+    emit = scope.emit
+    emit.alu("MULR", "s_address", "v_pitch", scope.memory.kv.v_blocks)
     emit.add("s_address", "s_address", emit.reg("v_address"))
 
 
 class _Step:
     """One attention step: some query rows against one KV head, in one copy of the buffers."""
 
-    def __init__(self, phase: Phase, copy: int, rows: Ref | int, engine: Engine) -> None:
-        self.phase, self.rows, self.engine = phase, rows, engine
+    def __init__(self, scope: Scope, copy: int, rows: Count, engine: Engine) -> None:
+        self.scope, self.rows, self.engine = scope, rows, engine
         self.query, self.probability = f"query{copy}", f"probability{copy}"
         self.scores, self.scales = f"scores{copy}", f"scales{copy}"
 
-    def place(self, name: str) -> Ref | int:
+    def place(self, name: str) -> Count:
         """Address of a buffer: in a register if the context moves it."""
-        phase = self.phase
-        if name in phase.emit.registers:
-            return phase.emit.reg(name)
-        buffers = phase.buffers
+        scope = self.scope
+        if name in scope.emit.registers:
+            return scope.emit.reg(name)
+        buffers = scope.buffers
         return (buffers.vector if name in buffers.vector else buffers.activation)[name]
 
-    def score(self, source: Ref | int, stride: int, length: Ref, *, causal: bool) -> None:
+    def score(self, source: Count, stride: int, length: Ref, *, causal: bool) -> None:
         """From query rows to quantised probabilities, against K at `k_address`."""
-        phase, emit = self.phase, self.phase.emit
-        dim = phase.memory.kv.head_dim
+        scope, emit = self.scope, self.scope.emit
+        dim = scope.memory.kv.head_dim
         emit.op(
             "QUANT",
-            reads=phase.touch("q"),
+            reads=scope.touch("q"),
             writes=[self.query],
             src=source,
             dst=self.place(self.query),
@@ -131,7 +127,7 @@ class _Step:
         emit.op(
             self.engine.name,
             reads=[self.query],
-            writes=phase.touch(self.scores),
+            writes=scope.touch(self.scores),
             src=self.place(self.query),
             rows=self.rows,
             dst=self.place(self.scores),
@@ -142,7 +138,7 @@ class _Step:
         emit.op(
             "LD.V",
             reads=[CACHE],
-            writes=phase.touch(self.scales),
+            writes=scope.touch(self.scales),
             type="bf16",
             addr=emit.reg("s_address"),
             dst=self.place(self.scales),
@@ -150,8 +146,8 @@ class _Step:
         )
         emit.op(
             "SOFTMAX",
-            reads=phase.touch(self.scores, self.scales),
-            writes=phase.touch(self.scores),
+            reads=scope.touch(self.scores, self.scales),
+            writes=scope.touch(self.scores),
             src=self.place(self.scores),
             rows=self.rows,
             len=length,
@@ -161,7 +157,7 @@ class _Step:
         )
         emit.op(
             "QUANT",
-            reads=phase.touch(self.scores),
+            reads=scope.touch(self.scores),
             writes=[self.probability],
             src=self.place(self.scores),
             dst=self.place(self.probability),
@@ -170,12 +166,12 @@ class _Step:
             stride=emit.reg("score_stride"),
         )
 
-    def weigh(self, destination: Ref | int, stride: int) -> None:
+    def weigh(self, destination: Count, stride: int) -> None:
         """Probabilities times V at `v_address`."""
-        phase, emit = self.phase, self.phase.emit
+        scope, emit = self.scope, self.scope.emit
         shape = {
             "fmt": "V8",
-            "blocks": phase.memory.kv.v_blocks,
+            "blocks": scope.memory.kv.v_blocks,
             "groups": emit.reg("v_groups"),
         }
         emit.op(
@@ -189,7 +185,7 @@ class _Step:
         emit.op(
             self.engine.name,
             reads=[self.probability],
-            writes=phase.touch("attention"),
+            writes=scope.touch("attention"),
             src=self.place(self.probability),
             rows=self.rows,
             dst=destination,
@@ -198,60 +194,60 @@ class _Step:
         )
 
 
-def attend_token(phase: Phase, node: Node) -> None:
+def attend_token(scope: Scope, node: Node) -> None:
     """One token: the query heads of a KV head are rows of one step; steps overlap two deep.
 
     `node.output` gets head after head. The order K0 K1 V0 K2 V1 ... keeps the weight stream busy
     while the SFU is at a head's softmax.
     """
-    emit, kv = phase.emit, phase.memory.kv
-    group = phase.graph.architecture.heads // kv.heads
-    engine = engine_of(group > phase.design.mpe.tokens)
-    words = phase.words(kv.head_dim)
-    steps = [_Step(phase, head % phase.buffers.copies, group, engine) for head in range(kv.heads)]
+    emit, kv = scope.emit, scope.memory.kv
+    group = scope.graph.architecture.heads // kv.heads
+    engine = engine_of(group > scope.design.mpe.tokens)
+    words = scope.words(kv.head_dim)
+    steps = [_Step(scope, head % scope.buffers.copies, group, engine) for head in range(kv.heads)]
     emit.add("k_address", "kv_base", 0)
-    _values_base(phase)
-    _scales_address(phase)
+    _values_base(scope)
+    _scales_address(scope)
     for head in range(kv.heads + 1):
         if head < kv.heads:
             steps[head].score(
-                phase.vector("q") + head * group * words, words, emit.reg("kv_len"), causal=False
+                scope.vector("q") + head * group * words, words, emit.reg("kv_len"), causal=False
             )
             emit.add("k_address", "k_address", emit.reg("k_stride"))
             emit.add("s_address", "s_address", emit.reg("v_stride"))
         if head:
-            steps[head - 1].weigh(phase.vector(node.output) + (head - 1) * group * words, words)
+            steps[head - 1].weigh(scope.vector(node.output) + (head - 1) * group * words, words)
             emit.add("v_address", "v_address", emit.reg("v_stride"))
 
 
-def attend_chunk(phase: Phase, node: Node) -> None:
+def attend_chunk(scope: Scope, node: Node) -> None:
     """A chunk of tokens: each step is some tokens of one query head, with a causal mask."""
-    emit, kv = phase.emit, phase.memory.kv
-    heads = phase.graph.architecture.heads
-    words = phase.words(kv.head_dim)
-    step = _Step(phase, 0, emit.reg("step_rows"), Engine.MM)
+    emit, kv = scope.emit, scope.memory.kv
+    heads = scope.graph.architecture.heads
+    words = scope.words(kv.head_dim)
+    step = _Step(scope, 0, emit.reg("step_rows"), Engine.MM)
     emit.add("head", None, 0)
     with emit.loop(heads):
         emit.alu("DIVR", "count", "head", heads // kv.heads)
         emit.alu("MULR", "k_address", "count", emit.reg("k_stride"))
         emit.add("k_address", "k_address", emit.reg("kv_base"))
-        _values_base(phase)
+        _values_base(scope)
         emit.alu("MULR", "count", "count", emit.reg("v_stride"))
         emit.add("v_address", "v_address", emit.reg("count"))
-        _scales_address(phase)
+        _scales_address(scope)
         emit.alu("MULR", "word", "head", words)
         emit.add("kv_len", "position", 1)
         emit.add("count", "rows", emit.reg("attention_rows"))
         emit.alu("SUBR", "count", "count", 1)
         emit.alu("DIVR", "count", "count", emit.reg("attention_rows"))
         with emit.loop(emit.reg("count")):
-            _chunk_step(phase, step, node.output)
+            _chunk_step(scope, step, node.output)
         emit.add("head", "head", 1)
 
 
-def _chunk_step(phase: Phase, step: _Step, output: str) -> None:
+def _chunk_step(scope: Scope, step: _Step, output: str) -> None:
     """Rows of one head from `word` on, the first of which sees `kv_len` positions."""
-    emit, most = phase.emit, phase.emit.reg("attention_rows")
+    emit, most = scope.emit, scope.emit.reg("attention_rows")
     emit.add("step_rows", "position", emit.reg("rows"))
     emit.add("step_rows", "step_rows", 1)
     emit.alu("SUBR", "step_rows", "step_rows", emit.reg("kv_len"))
@@ -259,11 +255,11 @@ def _chunk_step(phase: Phase, step: _Step, output: str) -> None:
     emit.add("count", "kv_len", emit.reg("step_rows"))
     emit.alu("SUBR", "count", "count", 1)
     emit.ceil_div("v_groups", "count", GROUP)
-    emit.ceil_div("k_blocks", "count", phase.design.rows)
-    width = phase.row_words("q")
-    source = emit.reg("word", phase.vector("q"))
+    emit.ceil_div("k_blocks", "count", scope.design.rows)
+    width = scope.row_words("q")
+    source = emit.reg("word", scope.vector("q"))
     step.score(source, width, emit.reg("kv_len"), causal=True)
-    step.weigh(emit.reg("word", phase.vector(output)), width)
+    step.weigh(emit.reg("word", scope.vector(output)), width)
     emit.alu("MULR", "count", "attention_rows", width)
     emit.add("word", "word", emit.reg("count"))
     emit.add("kv_len", "kv_len", most)

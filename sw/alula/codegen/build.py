@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from alula.codegen.image import build_image
-from alula.codegen.phase import DECODE, PREFILL, Phase
+from alula.codegen.phase import DECODE, PREFILL, emit_phase
 from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.isa import Image, IsaError, Program
@@ -90,8 +90,8 @@ def generate(
 ) -> tuple[Program, Program]:
     """The prefill and the decode program of a placed graph."""
     return (
-        Phase(PREFILL, graph, design, memory, prefill).program(),
-        Phase(DECODE, graph, design, memory, decode).program(),
+        emit_phase(PREFILL, graph, design, memory, prefill),
+        emit_phase(DECODE, graph, design, memory, decode),
     )
 
 

@@ -1,0 +1,210 @@
+"""The operations of a layer, each a few instructions."""
+
+from __future__ import annotations
+
+import struct
+
+from alula.codegen import attention
+from alula.codegen.emitter import engine_of
+from alula.codegen.scope import Count, Scope
+from alula.ir import Node
+from alula.isa import Ref
+from alula.mapper import Matrix, Vectors
+
+
+def float_bits(value: float) -> int:
+    """The bits of a number rounded to fp32."""
+    return struct.unpack("<I", struct.pack("<f", value))[0]
+
+
+def _load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
+    scope.emit.op(
+        "LD.V",
+        writes=scope.touch(name),
+        addr=addr,
+        dst=scope.vector(name),
+        count=vectors.size * scope.design.sfu.lanes,
+    )
+
+
+def norm(scope: Scope, node: Node, rows: Count, source: Count | None = None) -> None:
+    """Load a norm's vectors and normalise rows at `source`, the node's input if None."""
+    emit = scope.emit
+    name, vectors = scope.vectors_of(node.parameters[0])
+    if name in scope.memory.layer.vectors:
+        _load_vectors(scope, name, vectors, emit.reg("layer", vectors.offset))
+    else:
+        _load_vectors(
+            scope, name, vectors, Ref(0, scope.memory.regions["head"].start + vectors.offset)
+        )
+    width = scope.graph.width(node.output)
+    _normalise(
+        scope,
+        "RMSNORM" if scope.graph.architecture.norm == "rmsnorm" else "LAYERNORM",
+        node,
+        scope.vector(node.inputs[0]) if source is None else source,
+        rows,
+        width,
+    )
+
+
+def _normalise(scope: Scope, name: str, node: Node, source: Count, rows: Count, width: int) -> None:
+    emit = scope.emit
+    resource, gain = scope.parameter(node.parameters[0])
+    emit.op("LI", rd=emit.number("inverse"), value=float_bits(1 / width))
+    emit.op("LI", rd=emit.number("epsilon"), value=float_bits(scope.graph.architecture.norm_eps))
+    emit.op(
+        name,
+        reads=scope.touch(*node.inputs, resource),
+        writes=scope.touch(node.output),
+        dst=scope.vector(node.output),
+        src=source,
+        gain=gain,
+        rows=rows,
+        len=width,
+        inv=emit.number("inverse"),
+        eps=emit.number("epsilon"),
+    )
+
+
+def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
+    count: Count
+    if scope.chunked:
+        scope.emit.alu("MULR", "count", "rows", node.heads)
+        count = scope.emit.reg("count")
+    else:
+        count = node.heads
+    dim = scope.graph.architecture.head_dim
+    _normalise(scope, "RMSNORM", node, scope.vector(node.output), count, dim)
+
+
+def _rope(scope: Scope, node: Node, rows: Count) -> None:
+    scope.emit.op(
+        "ROPE",
+        reads=scope.touch(node.output, "position"),
+        writes=scope.touch(node.output),
+        src=scope.vector(node.output),
+        table=scope.vector("position"),
+        rows=rows,
+        heads=node.heads,
+        dim=scope.graph.architecture.head_dim,
+        stride=scope.row_words(node.output),
+    )
+
+
+def _bias(scope: Scope, node: Node, rows: Count) -> None:
+    resource, word = scope.parameter(node.parameters[0])
+    scope.emit.op(
+        "ADD",
+        reads=scope.touch(node.output, resource),
+        writes=scope.touch(node.output),
+        dst=scope.vector(node.output),
+        a=scope.vector(node.output),
+        b=word,
+        rows=rows,
+        words=scope.row_words(node.output),
+        broadcast="1",
+    )
+
+
+def _add(scope: Scope, node: Node, rows: Count) -> None:
+    first, second = node.inputs
+    scope.emit.op(
+        "ADD",
+        reads=scope.touch(first, second),
+        writes=scope.touch(node.output),
+        dst=scope.vector(node.output),
+        a=scope.vector(first),
+        b=scope.vector(second),
+        rows=rows,
+        words=scope.row_words(node.output),
+    )
+
+
+def _activation(scope: Scope, node: Node, rows: Count) -> None:
+    emit, words = scope.emit, scope.row_words(node.output)
+    count: Count = words
+    if scope.chunked:
+        emit.alu("MULR", "count", "rows", words)
+        count = emit.reg("count")
+    emit.op(
+        "ACT",
+        reads=scope.touch(*node.inputs),
+        writes=scope.touch(node.output),
+        func=node.parameters[0],
+        gated=str(int(node.op == "gated_activation")),
+        dst=scope.vector(node.output),
+        a=scope.vector(node.inputs[0]),
+        b=scope.vector(node.inputs[-1]),
+        count=count,
+    )
+
+
+def _quantise(scope: Scope, node: Node, rows: Count) -> None:
+    scope.emit.op(
+        "QUANT",
+        reads=scope.touch(*node.inputs),
+        writes=[node.output],
+        src=scope.vector(node.inputs[0]),
+        dst=scope.buffers.activation[node.output],
+        rows=rows,
+        len=scope.graph.width(node.inputs[0]),
+        stride=scope.row_words(node.inputs[0]),
+    )
+
+
+def product(
+    scope: Scope, node: Node, matrix: Matrix, addr: Ref, rows: Count, dst_words: int
+) -> None:
+    """Stream a matrix and multiply: `dst_words` is the width of a result row."""
+    emit, engine = scope.emit, engine_of(scope.chunked)
+    shape = {"fmt": matrix.format.name, "blocks": matrix.blocks, "groups": matrix.groups}
+    emit.op("LD.W", to=engine.name, addr=addr, **shape)
+    emit.op(
+        engine.name,
+        reads=[node.inputs[0]],
+        writes=scope.touch(node.output),
+        src=scope.buffers.activation[node.inputs[0]],
+        rows=rows,
+        dst=scope.vector(node.output),
+        stride=dst_words,
+        **shape,
+    )
+
+
+def _product(scope: Scope, node: Node, rows: Count) -> None:
+    matrix = scope.memory.layer.matrices[node.unit]
+    addr = scope.emit.reg("layer", matrix.offset)
+    product(scope, node, matrix, addr, rows, scope.row_words(node.output))
+
+
+def _append(scope: Scope, node: Node, rows: Count) -> None:
+    attention.append(scope, node, rows)
+
+
+def _attend(scope: Scope, node: Node, _: Count) -> None:
+    if scope.chunked:
+        attention.attend_chunk(scope, node)
+    else:
+        attention.attend_token(scope, node)
+
+
+_EMITTERS = {
+    "norm": norm,
+    "head_norm": _head_norm,
+    "rope": _rope,
+    "bias": _bias,
+    "add": _add,
+    "activation": _activation,
+    "gated_activation": _activation,
+    "quantise": _quantise,
+    "product": _product,
+    "append": _append,
+    "attend": _attend,
+}
+
+
+def emit_node(scope: Scope, node: Node, rows: Count) -> None:
+    """Emit one node of a layer or of the head, for `rows` rows."""
+    with scope.emit.scratch():
+        _EMITTERS[node.op](scope, node, rows)
