@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
+from alula.isa.formats import PARTIAL_SUMS
 from alula.model.kernels.compiled import kernel
 
 TINY = 2.0**-126
 LARGEST = np.float32(np.finfo(np.float32).max)
 LOG2E = float(np.float32(math.log2(math.e)))
-PARTIALS = 64
 
 EXP_FRACTION = 17
 EXP_TABLE_ONE = 23
@@ -52,7 +52,7 @@ def multiply(a, b):
 @kernel()
 def tree(partials):
     """Add the 64 partial sums; they are overwritten."""
-    half = PARTIALS // 2
+    half = PARTIAL_SUMS // 2
     while half:
         for j in range(half):
             partials[j] = add(partials[j], partials[j + half])

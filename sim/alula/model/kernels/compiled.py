@@ -1,6 +1,7 @@
-"""Numba's `njit`, with a cache on disk that notices a change in any kernel's file.
+"""Numba's `njit`, with a cache on disk that notices a change in any file a kernel depends on.
 
-Numba itself looks only at the file of the function it compiles, not at those of its callees.
+Numba itself looks only at the file of the function it compiles, not at those of its callees and
+constants.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 import numba
 from numba.core import config
 
+from alula.isa import formats
+
 __all__ = ["kernel", "start_threads"]
 
 
 def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(folder.glob("*.py")):
+    for path in (*sorted(folder.glob("*.py")), Path(formats.__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -12,12 +12,11 @@ import math
 import numpy as np
 from numba import prange
 
+from alula.isa.formats import EXCESS, MIN_UNIT
 from alula.model.kernels.arithmetic import fl
 from alula.model.kernels.compiled import kernel
 from alula.model.kernels.weights import TILE
 
-EXCESS = 8
-MIN_UNIT = 4
 CHUNK = 512
 """8-bit products with a shift, at most 127 * (127 << 7), whose sum surely fits 32 bits."""
 

@@ -6,18 +6,18 @@ import math
 
 import numpy as np
 
+from alula.isa.formats import MAX_SHIFT, Q_MAX
 from alula.model.kernels.arithmetic import bf16_bits, multiply, reciprocal
 from alula.model.kernels.compiled import kernel
 
-SHIFTS = 7
-Q_MAX = 127.0
-INVERSE_Q_MAX = np.float32(1 / 127)
+LIMIT = float(Q_MAX)
+INVERSE = np.float32(1 / Q_MAX)
 NOTHING = -(1 << 20)
 
 
 @kernel()
 def _clamp(value):
-    return min(max(np.rint(value), -Q_MAX), Q_MAX)
+    return min(max(np.rint(value), -LIMIT), LIMIT)
 
 
 @kernel()
@@ -39,11 +39,11 @@ def quantise(v, src, rows, length, stride, q, shift, exponent, dst, slot):
         common = largest if largest > NOTHING else 0
         place = (slot + row) // tokens * groups + dst
         t = (slot + row) % tokens
-        exponent[place, t] = common - SHIFTS - 7
+        exponent[place, t] = common - MAX_SHIFT - 7
         for g in range(groups):
-            e = max(bounds[g] - common + SHIFTS, 0)
+            e = max(bounds[g] - common + MAX_SHIFT, 0)
             shift[place + g, t] = e
-            factor = math.ldexp(1.0, -(common - SHIFTS - 7 + e))
+            factor = math.ldexp(1.0, -(common - MAX_SHIFT - 7 + e))
             for k in range(32):
                 i = 32 * g + k
                 value = np.float64(v[x + i]) if i < length else 0.0
@@ -61,7 +61,7 @@ def quantise_kv(v, src, rows, heads, dim, stride, q, c, dst, table, step_bits):
             top = np.float32(0)
             for i in range(dim):
                 top = max(top, abs(v[x + i]))
-            bits = bf16_bits(multiply(top, INVERSE_Q_MAX))
+            bits = bf16_bits(multiply(top, INVERSE))
             place = dst + row * heads + head
             c[place] = bits
             single[0] = np.uint32(bits << 16)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from alula.isa.formats import PARTIAL_SUMS
 from alula.model.kernels.arithmetic import (
-    PARTIALS,
     add,
     distribution,
     exponential,
@@ -32,8 +32,8 @@ def _zero(v, start, end):
 @kernel()
 def _sum_squares(v, src, length, centre, partials):
     partials[:] = 0
-    for base in range(0, length, PARTIALS):
-        for j in range(min(PARTIALS, length - base)):
+    for base in range(0, length, PARTIAL_SUMS):
+        for j in range(min(PARTIAL_SUMS, length - base)):
             d = subtract(v[src + base + j], centre)
             partials[j] = add(partials[j], multiply(d, d))
     return tree(partials)
@@ -42,8 +42,8 @@ def _sum_squares(v, src, length, centre, partials):
 @kernel()
 def _sum(v, src, length, partials):
     partials[:] = 0
-    for base in range(0, length, PARTIALS):
-        for j in range(min(PARTIALS, length - base)):
+    for base in range(0, length, PARTIAL_SUMS):
+        for j in range(min(PARTIAL_SUMS, length - base)):
             partials[j] = add(partials[j], v[src + base + j])
     return tree(partials)
 
@@ -51,7 +51,7 @@ def _sum(v, src, length, partials):
 @kernel()
 def rms_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, step_bits):
     """RMSNORM; rows are `pitch` apart."""
-    partials = np.empty(PARTIALS, np.float32)
+    partials = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(rows):
         x, y = src + row * pitch, dst + row * pitch
         total = _sum_squares(v, x, length, np.float32(0), partials)
@@ -68,7 +68,7 @@ def rms_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, st
 @kernel()
 def layer_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, step_bits):
     """LAYERNORM; the bias lies one pitch after the gain."""
-    partials = np.empty(PARTIALS, np.float32)
+    partials = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(rows):
         x, y = src + row * pitch, dst + row * pitch
         mean = multiply(_sum(v, x, length, partials), inverse)
@@ -89,7 +89,7 @@ def softmax(
     v, src, rows, length, step, stride, width, scale, exp_table, exp_step, table, step_bits
 ):
     """SOFTMAX in place; zeros up to `width`."""
-    partials = np.empty(PARTIALS, np.float32)
+    partials = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(rows):
         x = src + row * stride
         valid = length + row * step
