@@ -1,8 +1,8 @@
 """The W4 fit: integers that come nearest to a row of weights, compiled and deterministic.
 
-Everything is done in units of the row's scale `c`. A group starts from its range or a little
-less of it; then `(s, m)` walks to the best neighbour, and to the least-squares `s`, until nothing
-improves.
+Everything is done in units of the row's scale `c`. A group starts from its range in some
+number of steps; then `(s, m)` walks to the best neighbour, and to the least-squares `s`, until
+nothing improves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from alula.quant.floats import SMALLEST, FloatArray
 _LEVELS = 15
 _S_MAX = 255
 _M_LOW, _M_HIGH = -128, 127
-_SHRINKS = (1.0, 0.93, 0.86, 0.79)
+_SPANS = (15.0, 16.1, 17.4, 19.0, 14.0, 13.0, 12.0, 11.0)
+"""Steps that a group's range is taken for at first: its ends are clipped, or levels stay empty."""
 _NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1))
 _STEPS = 8
 
@@ -127,11 +128,12 @@ def _clamped(value, low, high):  # pyright: ignore
 
 @numba.njit(cache=True, nogil=True)
 def _fit_group(x, rest):  # pyright: ignore
-    middle, half = (x.max() + x.min()) / 2, (x.max() - x.min()) / 2
+    low, high = x.min(), x.max()
     best_s, best_m, best = 1, 0, np.float32(np.inf)
-    for shrink in _SHRINKS:
-        s = _clamped(2 * half * shrink / _LEVELS, 1, _S_MAX)
-        m = _clamped((middle + s / 2) / MIN_UNIT, _M_LOW, _M_HIGH)
+    for span in _SPANS:
+        s = _clamped((high - low) / span, 1, _S_MAX)
+        first = low + max(span - _LEVELS, 0.0) / 2 * s
+        m = _clamped((first + EXCESS * s) / MIN_UNIT, _M_LOW, _M_HIGH)
         error = _error(x, rest, s, m)
         if error < best:
             best_s, best_m, best = s, m, error
