@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from alula.design import Design
 from alula.frontend import Checkpoint
-from alula.isa import ContainerError
 from alula.runtime.folders import cache_folder, new_folder
 from alula.runtime.progress import Progress, silent
 
@@ -52,7 +51,7 @@ def built(
     if place.is_dir():
         try:
             return Build.load(place)
-        except (ContainerError, OSError):
+        except (OSError, ValueError, KeyError):
             shutil.rmtree(place)
     build = compiled(checkpoint, design, context, progress)
     with new_folder(place) as folder:

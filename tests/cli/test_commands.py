@@ -1,0 +1,167 @@
+"""What the commands print, for people and for programs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alula.isa import Program
+
+RUN_KEYS = {
+    "text",
+    "prompt_ids",
+    "token_ids",
+    "device",
+    "design_hash",
+    "program_bytes",
+    "prefill_s",
+    "decode_tokens_per_s",
+}
+EVAL_KEYS = {"perplexity", "reference_perplexity", "ratio", "top1_agreement"}
+COMPILE_KEYS = {
+    "decode_program_bytes",
+    "prefill_program_bytes",
+    "image_bytes",
+    "kv_bytes",
+    "fits",
+}
+LISTING = """LI rd=r3 value=7
+LOOP count=4 body=1
+    NOP
+END
+"""
+
+
+def test_run_json(alula, small_model: Path) -> None:
+    result = alula("run", small_model, "Hi", "--design", "tiny", "--max-new-tokens", 4, "--json")
+    assert (result.code, result.errors) == (0, [])
+    assert result.json.keys() >= RUN_KEYS
+    assert len(result.json["token_ids"]) == 4
+    assert result.json["device"] == "model"
+    assert 0 < result.json["program_bytes"] < 65536
+    assert result.json["prefill_s"] > 0
+    assert result.json["decode_tokens_per_s"] > 0
+
+
+def test_run_streams_what_json_has(alula, small_model: Path) -> None:
+    words = ("run", small_model, "--design", "tiny", "--max-new-tokens", 6, "--raw")
+    text = alula(*words, "abc", "--json").json["text"]
+    result = alula(*words, "abc")
+    assert (result.code, result.out, result.errors) == (0, text + "\n", [])
+
+
+def test_prompts_in_three_ways(alula, small_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text("Grüße", encoding="utf-8")
+    words = ("run", small_model, "--design", "tiny", "--max-new-tokens", 2, "--json", "--raw")
+    first = alula(*words, "Grüße").json
+    ids = ",".join(map(str, first["prompt_ids"]))
+    for way in (("--prompt-file", file), ("--prompt-ids", ids)):
+        again = alula(*words, *way).json
+        assert again["token_ids"] == first["token_ids"]
+        assert again["prompt_ids"] == first["prompt_ids"]
+
+
+def test_run_split(alula, small_model: Path) -> None:
+    words = ("run", small_model, "Hi", "--design", "tiny", "--max-new-tokens", 4, "--json")
+    whole = alula(*words).json
+    split = alula(*words, "--map", "layers.0-1=torch,*=accel").json
+    assert split["token_ids"] == whole["token_ids"]
+    alone = alula(*words, "--map", "*=torch", "--torch-mode", "float").json
+    assert alone["program_bytes"] == 0
+
+
+def test_eval(alula, small_model: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("She sells sea shells by the sea shore. " * 3)
+    words = ("eval", small_model, "--design", "tiny", "--text", text, "--tokens", 60)
+    result = alula(*words, "--json")
+    assert result.code == 0
+    assert result.json.keys() >= EVAL_KEYS
+    found = result.json
+    assert found["ratio"] == pytest.approx(found["perplexity"] / found["reference_perplexity"])
+    assert 0 < found["top1_agreement"] <= 1
+    assert (found["tokens"], found["predictions"]) == (60, 59)
+    shown = alula(*words)
+    assert f"ratio           {found['ratio']:.4f}\n" in shown.out
+
+
+def test_compile(alula, small_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "build"
+    result = alula(
+        "compile", small_model, "--design", "tiny", "--context", 64, "--out", out, "--json"
+    )
+    assert (result.code, result.errors) == (0, [])
+    assert result.json.keys() >= COMPILE_KEYS
+    assert result.json["fits"] is True
+    sizes = [len(Program.load(out / f"{name}.alula").code) for name in ("decode", "prefill")]
+    assert sizes == [result.json["decode_program_bytes"], result.json["prefill_program_bytes"]]
+    assert (out / "image.alula").stat().st_size > result.json["image_bytes"] > 0
+    shown = alula("compile", small_model, "--design", "tiny", "--context", 64)
+    assert "vector buffer" in shown.out
+    assert "decode program bytes" in shown.out
+
+
+def test_assembler_round_trip(alula, tmp_path: Path) -> None:
+    source, program = tmp_path / "a.s", tmp_path / "a.alula"
+    source.write_text(LISTING)
+    assert alula("asm", source, "-o", program, "--design", "tiny", "--json").json["bytes"] == 64
+    listing = tmp_path / "b.s"
+    listing.write_text(alula("disasm", program).out)
+    again = tmp_path / "b.alula"
+    assert alula("asm", listing, "-o", again, "--design", "tiny").code == 0
+    assert Program.load(again).code == Program.load(program).code
+    found = alula("disasm", program, "--json").json
+    assert found["instructions"][-1] == "END"
+    assert found["design_hash"] == Program.load(program).design_hash
+
+
+def test_disassembly_of_a_build_assembles_again(alula, small_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "build"
+    alula("compile", small_model, "--design", "tiny", "--context", 64, "--out", out)
+    for name in ("decode", "prefill"):
+        listing = tmp_path / f"{name}.s"
+        listing.write_text(alula("disasm", out / f"{name}.alula").out)
+        again = tmp_path / f"{name}.alula"
+        assert alula("asm", listing, "-o", again, "--design", "tiny").code == 0
+        assert Program.load(again).code == Program.load(out / f"{name}.alula").code
+
+
+def test_models(alula) -> None:
+    (model,) = alula("models", "list", "--json").json
+    assert model["name"] == "smollm2-135m"
+    assert model["licence"] == "Apache-2.0"
+    assert "smollm2-135m  SmolLM2-135M-Instruct, GGUF Q4_1" in alula("models", "list").out
+
+
+def test_models_get_and_path(alula, smollm2_path: Path) -> None:
+    got = alula("models", "get", "smollm2-135m", "--json").json
+    assert Path(got["path"]).read_bytes()[:4] == b"GGUF"
+    assert alula("models", "path", "smollm2-135m").out == got["path"] + "\n"
+
+
+def test_doctor(alula) -> None:
+    result = alula("doctor", "--json")
+    assert result.code == 0
+    assert {"name", "found", "ok", "fix"} <= result.json[0].keys()
+    assert "g++" in alula("doctor").out
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "eval", "compile", "asm", "disasm", "models get", "doctor"]
+)
+def test_help_has_options(alula, command: str) -> None:
+    result = alula(*command.split(), "--help")
+    assert (result.code, result.errors) == (0, [])
+    assert "--json" in result.out
+
+
+def test_help_takes_half_a_second() -> None:
+    """In processor time, which a busy machine does not stretch."""
+    program = "import sys; sys.argv = ['alula', '--help']; from alula.cli import main; main()"
+    before = os.times()
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    assert after.children_user - before.children_user < 0.5
