@@ -24,7 +24,7 @@ class State:
 
     Attributes:
         vector: float32, flat. `vector_bits` is the same as uint32.
-        activations: q int8 [group, T, 32], shift uint8 and exponent int16 [group, T].
+        activations: q int8 [group, T, 32], scale uint8 and exponent int16 [group, T].
         staging, staging_scale: int8 [row, STAGING_VALUES] and bf16 bits [row].
         best, best_index: What ARGMAX found; the index is -1 before the first.
     """
@@ -66,7 +66,7 @@ class State:
         self.bytes_read = self.bytes_written = self.macs = 0
 
     def scratch(self, rows: int, groups: int) -> tuple[np.ndarray, ...]:
-        """Room for the activations of a product: x, shifts, sums, powers; x flat and shifted."""
+        """Room for the activations of a product: x, scales, sums, powers; x flat and scaled."""
         found = self._scratch.get((rows, groups))
         if found is None:
             if len(self._scratch) > 64:

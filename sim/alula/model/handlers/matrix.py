@@ -10,7 +10,7 @@ from alula.model.handlers.formats import check_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.product import (
     gather,
-    gather_shifted,
+    gather_scaled,
     product_8,
     product_8_parallel,
     product_w4,
@@ -41,14 +41,14 @@ def _multiply(
     state.check_groups(f"{name} src", src, -(-rows // tokens) * groups)
     state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
     macs = blocks * state.rows * groups * 32 * rows
-    x, shifts, sums, power, flat = state.scratch(rows, groups)
+    x, scales, sums, power, flat = state.scratch(rows, groups)
     overflow = np.empty(-(-results // TILE), np.uint8)
     place = (power, state.accumulator_limit, results, vector, dst * lanes, stride * lanes, overflow)
     if fmt == "W4":
-        gather(*state.activations, src, tokens, groups, rows, x, shifts, sums, power)
-        overflowed = product_w4(*streamed.arrays, x, shifts, sums, *place)
+        gather(*state.activations, src, tokens, groups, rows, x, scales, sums, power)
+        overflowed = product_w4(*streamed.arrays, x, scales, sums, *place)
     else:
-        gather_shifted(*state.activations, src, tokens, groups, rows, flat, power)
+        gather_scaled(*state.activations, src, tokens, groups, rows, flat, power)
         run = product_8 if macs < SERIAL_MACS else product_8_parallel
         overflowed = run(*streamed.arrays, flat, *place)
     if overflowed:

@@ -72,7 +72,7 @@ def look_up(table, step_bits, argument):
 def exponential(x, table, step_bits):
     """exp(x), x <= 0."""
     t = np.float64(multiply(x, np.float32(LOG2E)))
-    scaled = math.floor(t * 2.0**EXP_FRACTION + 0.5)
+    scaled = np.floor(t * 2.0**EXP_FRACTION + 0.5)
     if scaled < -126.0 * 2.0**EXP_FRACTION:
         return np.float32(0.0)
     argument = np.int64(scaled)
@@ -84,7 +84,7 @@ def exponential(x, table, step_bits):
 @kernel()
 def distribution(x, table, step_bits, fraction, bound):
     """A function with f(-x) = 1 - f(x): its table covers `[0, bound)` and it is 1 from there on."""
-    scaled = math.floor(abs(np.float64(x)) * 2.0**fraction + 0.5)
+    scaled = np.floor(abs(np.float64(x)) * 2.0**fraction + 0.5)
     if scaled >= bound * 2.0**fraction:
         y = np.int64(1 << TABLE_ONE)
     else:

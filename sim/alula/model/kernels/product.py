@@ -1,7 +1,7 @@
 """Products of decoded weights and A8 rows: integers to the end, then fp32.
 
-For W4, `x` holds the activations as [row, group, 32], `e` their shifts and `sums` their sum for
-each group; for W8 and V8, `x` is shifted already and flat. `power` is each row's exponent. Rows of
+For W4, `x` holds the activations as [row, group, 32], `u` their scales and `sums` their sum for
+each group; for W8 and V8, `x` is scaled already and flat. `power` is each row's exponent. Rows of
 weights are computed in tiles that threads share out.
 """
 
@@ -18,18 +18,18 @@ from alula.model.kernels.compiled import kernel
 from alula.model.kernels.weights import TILE
 
 CHUNK = 512
-"""8-bit products with a shift, at most 127 * (127 << 7), whose sum surely fits 32 bits."""
+"""8-bit products with a scale, at most 127 * 127 * 255, whose sum surely fits 32 bits."""
 
 
 @kernel()
-def gather(q, shift, exponent, src, tokens, groups, rows, x, e, sums, power):
+def gather(q, scale, exponent, src, tokens, groups, rows, x, u, sums, power):
     """Rows of the activation buffer, in order."""
     for row in range(rows):
         first = src + row // tokens * groups
         slot = row % tokens
         power[row] = exponent[first, slot]
         for group in range(groups):
-            e[row, group] = shift[first + group, slot]
+            u[row, group] = scale[first + group, slot]
             total = 0
             for k in range(32):
                 value = q[first + group, slot, k]
@@ -39,16 +39,16 @@ def gather(q, shift, exponent, src, tokens, groups, rows, x, e, sums, power):
 
 
 @kernel()
-def gather_shifted(q, shift, exponent, src, tokens, groups, rows, x, power):
-    """Rows of the activation buffer, times their groups' powers of two, flat over groups."""
+def gather_scaled(q, scale, exponent, src, tokens, groups, rows, x, power):
+    """Rows of the activation buffer, times their groups' scales, flat over groups."""
     for row in range(rows):
         first = src + row // tokens * groups
         slot = row % tokens
         power[row] = exponent[first, slot]
         for group in range(groups):
-            e = shift[first + group, slot]
+            u = np.int64(scale[first + group, slot])
             for k in range(32):
-                x[row, 32 * group + k] = q[first + group, slot, k] << e
+                x[row, 32 * group + k] = q[first + group, slot, k] * u
 
 
 @kernel()
@@ -68,19 +68,19 @@ def _any(marks):
 
 
 @kernel()
-def _unpack(q, tile, group, u):
+def _unpack(q, tile, group, w):
     """The 4-bit values of a group, inputs in order."""
     # a bound that numba cannot see keeps the loop small
     depth = q.shape[2]
     for k in range(depth):
         for n in range(q.shape[3]):
             pair = q[tile, group, k, n]
-            u[k, n] = pair & 15
-            u[k + depth, n] = pair >> 4
+            w[k, n] = pair & 15
+            w[k + depth, n] = pair >> 4
 
 
 @kernel()
-def _dot(u, x, row, group, start, stop, d):
+def _dot(w, x, row, group, start, stop, d):
     """16 products of at most 15 * 127, whose sum fits 16 bits."""
     for n in range(d.shape[0]):
         d[n] = 0
@@ -88,34 +88,34 @@ def _dot(u, x, row, group, start, stop, d):
         x0, x1 = x[row, group, k], x[row, group, k + 1]
         x2, x3 = x[row, group, k + 2], x[row, group, k + 3]
         for n in range(d.shape[0]):
-            d[n] += u[k, n] * x0 + u[k + 1, n] * x1 + u[k + 2, n] * x2 + u[k + 3, n] * x3
+            d[n] += w[k, n] * x0 + w[k + 1, n] * x1 + w[k + 2, n] * x2 + w[k + 3, n] * x3
 
 
 @kernel()
-def _weigh(low, high, s, m, tile, group, total, shift, acc, row):
-    """(s * (dot - 8 * sum) + 4 * m * sum) << e: 25 bits before the shift."""
+def _weigh(low, high, s, m, tile, group, total, scale, acc, row):
+    """(s * (dot - 8 * sum) + 4 * m * sum) * u: 25 bits before the scale."""
     excess, minimum = np.int32(EXCESS * total), np.int32(MIN_UNIT * total)
     for n in range(low.shape[0]):
         dot = np.int32(
             (np.int32(low[n]) + np.int32(high[n]) - excess) * np.int32(s[tile, group, n])
             + np.int32(m[tile, group, n]) * minimum
         )
-        acc[row, n] += np.int64(dot) << shift
+        acc[row, n] += np.int64(dot) * scale
 
 
 @kernel()
-def _tile_w4(tile, q, s, m, c, x, e, sums, power, limit, results, out, dst, stride):
+def _tile_w4(tile, q, s, m, c, x, u, sums, power, limit, results, out, dst, stride):
     groups, depth, width, rows = q.shape[1], q.shape[2], q.shape[3], x.shape[0]
-    u = np.empty((2 * depth, width), np.int16)
+    w = np.empty((2 * depth, width), np.int16)
     low = np.empty(width, np.int16)
     high = np.empty(width, np.int16)
     acc = np.zeros((rows, width), np.int64)
     for g in range(groups):
-        _unpack(q, tile, g, u)
+        _unpack(q, tile, g, w)
         for r in range(rows):
-            _dot(u, x, r, g, 0, depth, low)
-            _dot(u, x, r, g, depth, 2 * depth, high)
-            _weigh(low, high, s, m, tile, g, sums[r, g], e[r, g], acc, r)
+            _dot(w, x, r, g, 0, depth, low)
+            _dot(w, x, r, g, depth, 2 * depth, high)
+            _weigh(low, high, s, m, tile, g, sums[r, g], u[r, g], acc, r)
     overflow = 0
     for r in range(rows):
         for n in range(tile * width, min((tile + 1) * width, results)):
@@ -125,11 +125,11 @@ def _tile_w4(tile, q, s, m, c, x, e, sums, power, limit, results, out, dst, stri
 
 
 @kernel(parallel=True)
-def product_w4(q, s, m, c, x, e, sums, power, limit, results, out, dst, stride, overflow):
+def product_w4(q, s, m, c, x, u, sums, power, limit, results, out, dst, stride, overflow):
     """W4, tiles shared by all threads; those where an accumulator overflowed are marked."""
     for tile in prange(overflow.shape[0]):
         overflow[tile] = _tile_w4(
-            np.int64(tile), q, s, m, c, x, e, sums, power, limit, results, out, dst, stride
+            np.int64(tile), q, s, m, c, x, u, sums, power, limit, results, out, dst, stride
         )
     return _any(overflow)
 
@@ -152,7 +152,7 @@ def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
 
 @kernel(parallel=True)
 def product_8_parallel(q, c, x, power, limit, results, out, dst, stride, overflow):
-    """W8 and V8, `x` shifted already and flat over groups; marks tiles as `product_w4` does."""
+    """W8 and V8, `x` scaled already and flat over groups; marks tiles as `product_w4` does."""
     for tile in prange(overflow.shape[0]):
         overflow[tile] = _tile_8(np.int64(tile), q, c, x, power, limit, results, out, dst, stride)
     return _any(overflow)

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from alula.isa.formats import MAX_SHIFT, Q_MAX
+from alula.isa.formats import Q_MAX, SCALE_MAX
 from alula.model.kernels.arithmetic import bf16_bits, multiply, reciprocal
 from alula.model.kernels.compiled import kernel
 
 LIMIT = float(Q_MAX)
 INVERSE = np.float32(1 / Q_MAX)
-NOTHING = -(1 << 20)
+SCALE_BITS = SCALE_MAX.bit_length()
+RECIPROCALS = (1 / np.maximum(np.arange(SCALE_MAX + 1), 1)).astype(np.float32)
 
 
 @kernel()
@@ -21,33 +22,34 @@ def _clamp(value):
 
 
 @kernel()
-def quantise(v, src, rows, length, stride, q, shift, exponent, dst, slot):
+def quantise(v, src, rows, length, stride, q, scale, exponent, dst, slot):
     """QUANT: rows of `length` into rows `slot`.. of the matrix at group `dst`."""
     tokens = q.shape[1]
     groups = (length + 31) // 32
-    bounds = np.empty(groups, np.int64)
+    tops = np.empty(groups, np.float32)
     for row in range(rows):
         x = src + row * stride
-        largest = NOTHING
+        largest = np.float32(0)
         for g in range(groups):
             top = np.float32(0)
             for i in range(32 * g, min(32 * g + 32, length)):
                 top = max(top, abs(v[x + i]))
-            # frexp gives top = m * 2**e with 1/2 <= m < 1: e is the least with top < 2**e
-            bounds[g] = math.frexp(np.float64(top))[1] if top > 0 else NOTHING
-            largest = max(largest, bounds[g])
-        common = largest if largest > NOTHING else 0
+            tops[g] = multiply(top, INVERSE)
+            largest = max(largest, tops[g])
+        # frexp gives largest = m * 2**e with 1/2 <= m < 1
+        common = math.frexp(np.float64(largest))[1] - SCALE_BITS if largest > 0 else 0
+        unit = math.ldexp(1.0, -common)
         place = (slot + row) // tokens * groups + dst
         t = (slot + row) % tokens
-        exponent[place, t] = common - MAX_SHIFT - 7
+        exponent[place, t] = common
         for g in range(groups):
-            e = max(bounds[g] - common + MAX_SHIFT, 0)
-            shift[place + g, t] = e
-            factor = math.ldexp(1.0, -(common - MAX_SHIFT - 7 + e))
+            u = min(max(int(math.ceil(np.float64(tops[g]) * unit)), 1), SCALE_MAX)
+            scale[place + g, t] = u
+            inverse = RECIPROCALS[u]
             for k in range(32):
                 i = 32 * g + k
-                value = np.float64(v[x + i]) if i < length else 0.0
-                q[place + g, t, k] = np.int8(_clamp(value * factor))
+                value = np.float64(multiply(v[x + i], inverse)) if i < length else 0.0
+                q[place + g, t, k] = np.int8(_clamp(value * unit))
 
 
 @kernel()

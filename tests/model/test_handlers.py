@@ -1,0 +1,28 @@
+"""Every declared instruction has one meaning."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from alula.isa import INSTRUCTIONS, Instruction
+from alula.model.handlers import HANDLERS
+from alula.model.handlers.registry import executes
+
+
+def test_each_instruction_has_exactly_one_handler() -> None:
+    assert sorted(HANDLERS) == sorted(instruction.name for instruction in INSTRUCTIONS)
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=lambda item: item.name)
+def test_a_handler_takes_its_instructions_fields(instruction: Instruction) -> None:
+    parameters = list(inspect.signature(HANDLERS[instruction.name]).parameters)[1:]
+    fields = [field.name for field in instruction.fields]
+    renamed = {"len": "length", "type": "element"}
+    assert parameters == [renamed.get(name, name) for name in fields]
+
+
+def test_a_second_handler_is_refused() -> None:
+    with pytest.raises(ValueError, match="MV must have one handler, not two"):
+        executes("MV")(lambda: None)
