@@ -12,21 +12,21 @@ __all__ = [
     "EXCESS",
     "FORMATS",
     "GROUP",
-    "MAX_SHIFT",
     "METAS_PER_BEAT",
     "MIN_UNIT",
     "PARTIAL_SUMS",
     "Q_MAX",
     "SCALES_PER_BEAT",
+    "SCALE_MAX",
     "WeightFormat",
 ]
 
 BLOCK = 16
 """Inputs of a block: the multipliers of one chain."""
 GROUP = 32
-"""Inputs that share a scale and a min (weights) or a shift (activations)."""
-MAX_SHIFT = 7
-"""S: the largest shift of an activation group."""
+"""Inputs that share a scale: of weights, with a min, and of activations."""
+SCALE_MAX = 255
+"""Largest scale of a group, of weights or of activations."""
 Q_MAX = 127
 """Largest magnitude of an 8-bit value."""
 EXCESS = 8

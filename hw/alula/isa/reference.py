@@ -17,8 +17,8 @@ from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate,
 from alula.isa.formats import (
     FORMATS,
     GROUP,
-    MAX_SHIFT,
     METAS_PER_BEAT,
+    SCALE_MAX,
     SCALES_PER_BEAT,
     WeightFormat,
 )
@@ -296,7 +296,7 @@ def _lines() -> Iterator[str]:
     yield "## Weight formats"
     yield ""
     yield from _formats()
-    yield f"Activations are int8 with a shift of 0..{MAX_SHIFT} for each {GROUP} inputs of a row."
+    yield f"Activations are int8 with a scale of 1..{SCALE_MAX} for each {GROUP} inputs of a row."
     yield ""
     yield "## Tables of the SFU"
     yield ""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from alula.isa.formats import GROUP, MAX_SHIFT, Q_MAX
+from alula.isa.formats import GROUP, Q_MAX, SCALE_MAX
 from alula.quant.arithmetic import CACHED, exponents, power_of_two, product, rounded
 from alula.quant.functions import recip
 
 EXACT = 1 << 53
 """Integers of smaller magnitude are exact in float64, in every order of summation."""
-_LARGEST_ACTIVATION = Q_MAX << MAX_SHIFT
+_LARGEST_ACTIVATION = Q_MAX * SCALE_MAX
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Activations:
     """Rows in the A8 format.
 
     Attributes:
-        shifted: ``q << e``, float64 ``[..., K]``.
+        scaled: ``q * u``, float64 ``[..., K]``.
         exponent: E, int64 ``[..., 1]``.
     """
 
-    shifted: Tensor
+    scaled: Tensor
     exponent: Tensor
 
 
@@ -33,16 +33,21 @@ def quantize_rows(x: Tensor) -> Activations:
     """QUANT over the last dimension of float32 ``[..., K]``."""
     inputs = x.shape[-1]
     padded = torch.nn.functional.pad(x, (0, -inputs % GROUP)).unflatten(-1, (-1, GROUP))
-    largest = padded.abs().amax(-1)
-    bound = exponents(largest).to(torch.int64) + 1
-    lowest = torch.iinfo(torch.int32).min
-    row = torch.where(largest > 0, bound, lowest).amax(-1, keepdim=True)
-    row = torch.where(row == lowest, 0, row)
-    shift = torch.where(largest > 0, (bound - row + MAX_SHIFT).clamp_(min=0), 0)
-    exponent = row - MAX_SHIFT - 7
-    q = torch.round(padded.double() * power_of_two(-(exponent + shift))[..., None])
-    q = q.clamp_(-Q_MAX, Q_MAX).mul_(power_of_two(shift)[..., None])
+    step = product(padded.abs().amax(-1), _constant(1 / Q_MAX, x))
+    largest = step.amax(-1, keepdim=True)
+    bits = SCALE_MAX.bit_length()
+    exponent = torch.where(largest > 0, exponents(largest).to(torch.int64) + 1 - bits, 0)
+    unit = power_of_two(-exponent)
+    scale = torch.ceil(step.double() * unit).clamp_(1, SCALE_MAX)
+    inverse = (1 / scale).float()
+    q = torch.round(product(padded, inverse[..., None]).double() * unit[..., None])
+    q = q.clamp_(-Q_MAX, Q_MAX).mul_(scale[..., None])
     return Activations(q.flatten(-2)[..., :inputs], exponent)
+
+
+def _constant(value: float, like: Tensor) -> Tensor:
+    """A number rounded to float32, beside a tensor."""
+    return torch.tensor(value, dtype=torch.float32, device=like.device)
 
 
 def quantize_kv(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,7 +56,7 @@ def quantize_kv(x: Tensor) -> tuple[Tensor, Tensor]:
     Gives int8 ``[..., K]`` and c ``[..., 1]``, float32 with bf16 values. Where c is zero, so is q.
     """
     largest = x.abs().amax(-1, keepdim=True)
-    c = round_bf16(product(largest, torch.tensor(1 / Q_MAX, dtype=torch.float32, device=x.device)))
+    c = round_bf16(product(largest, _constant(1 / Q_MAX, x)))
     q = torch.round(product(x, recip(c))).clamp_(-Q_MAX, Q_MAX)
     return torch.where(c > 0, q, 0.0).to(torch.int8), c
 
@@ -67,7 +72,7 @@ def check_exact(inputs: int, largest_weight: int) -> None:
     """ValueError unless every sum of `inputs` products with such weights is exact in float64."""
     bound = inputs * _LARGEST_ACTIVATION * largest_weight
     if bound >= EXACT:
-        raise ValueError(f"inputs * 127 * 2**{MAX_SHIFT} * weight must be below 2**53, not {bound}")
+        raise ValueError(f"inputs * 127 * {SCALE_MAX} * weight must be below 2**53, not {bound}")
 
 
 def multiply(x: Activations, weights: Tensor, scale: Tensor | None) -> Tensor:
@@ -75,14 +80,14 @@ def multiply(x: Activations, weights: Tensor, scale: Tensor | None) -> Tensor:
 
     `scale` None means c = 1 (V8). Leading dimensions of batches may precede all three.
     """
-    rows, inputs = x.shifted.shape[-2:]
+    rows, inputs = x.scaled.shape[-2:]
     outputs = weights.shape[-2]
     step = max(1, CACHED // (max(rows, inputs) * max(1, weights[..., 0, 0].numel())))
-    result = x.shifted.new_empty((*x.shifted.shape[:-1], outputs), dtype=torch.float32)
+    result = x.scaled.new_empty((*x.scaled.shape[:-1], outputs), dtype=torch.float32)
     unit = power_of_two(x.exponent)
     for first in range(0, outputs, step):
         part = slice(first, first + step)
-        values = (x.shifted @ weights[..., part, :].double().mT).float()
+        values = (x.scaled @ weights[..., part, :].double().mT).float()
         if scale is not None:
             values = product(values, scale[..., None, part])
         result[..., part] = rounded(unit * values)

@@ -43,7 +43,7 @@ def quantise(v, src, rows, length, stride, q, scale, exponent, dst, slot):
         t = (slot + row) % tokens
         exponent[place, t] = common
         for g in range(groups):
-            u = min(max(int(math.ceil(np.float64(tops[g]) * unit)), 1), SCALE_MAX)
+            u = min(max(math.ceil(np.float64(tops[g]) * unit), 1), SCALE_MAX)
             scale[place + g, t] = u
             inverse = RECIPROCALS[u]
             for k in range(32):
