@@ -144,7 +144,7 @@ def test_no_such_model(alula, model: str, words: str) -> None:
         (["hi", "--device", "board"], "device must be model, not 'board': boards are not in"),
         (["hi", "--context", "0"], "context must be at least 1, not 0"),
         (["hi", "--map", "layers.9=torch,*=accel"], "units must be embed, layers.0 to layers.2"),
-        (["hi", "--map", "*=torch", "--torch-mode", "no"], "torch mode must be int or float"),
+        (["hi", "--map", "*=torch", "--torch-mode", "no"], "Invalid value for '--torch-mode'"),
         (["hi", "--prompt-file", "nowhere.txt"], "the prompt must be given once"),
         (["--prompt-file", "nowhere.txt"], "no such file or directory: nowhere.txt"),
         (["hi", "--max-new-tokens", "x"], "Invalid value for '--max-new-tokens'"),

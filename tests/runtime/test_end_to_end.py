@@ -223,13 +223,15 @@ class TestCache:
         assert len(places) >= 2
 
 
+@pytest.fixture(scope="module")
+def session(smollm2_path: Path) -> Session:
+    """The real model on the accelerator."""
+    return load(str(smollm2_path), "kv260", context=256)
+
+
 @pytest.mark.slow
 class TestSmolLM2:
     """The real model."""
-
-    @pytest.fixture(scope="class")
-    def session(self, smollm2_path: Path) -> Session:
-        return load(str(smollm2_path), "kv260", context=256)
 
     def test_answers(self, session: Session) -> None:
         result = session.generate("What is the capital of France?", max_new_tokens=12)

@@ -1,6 +1,6 @@
 """Arguments and options that several commands share."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,7 +24,7 @@ Map = Annotated[
     ),
 ]
 TorchMode = Annotated[
-    str,
+    Literal["int", "float"],
     typer.Option("--torch-mode", help="What torch means in the map: int (exact) or float."),
 ]
 Context = Annotated[

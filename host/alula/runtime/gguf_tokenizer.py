@@ -67,11 +67,10 @@ def build_tokenizer(metadata: Mapping[str, Any], where: object) -> Tokenizer:
         elif token_kind == _USER_DEFINED:
             tokenizer.add_tokens([AddedToken(token, normalized=False)])
     default = kind == "llama" or metadata.get("tokenizer.ggml.pre") in _BOS_BY_DEFAULT
-    bos = metadata.get("tokenizer.ggml.bos_token_id")
-    if metadata.get("tokenizer.ggml.add_bos_token", default) and _is_id(bos, tokens):
-        tokenizer.post_processor = TemplateProcessing(
-            single=f"{tokens[bos]} $A", special_tokens=[(tokens[bos], bos)]
-        )
+    bos = special_token(metadata, "bos")
+    if bos is not None and metadata.get("tokenizer.ggml.add_bos_token", default):
+        special = [(bos, metadata["tokenizer.ggml.bos_token_id"])]
+        tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A", special_tokens=special)
     return tokenizer
 
 
@@ -81,11 +80,9 @@ def special_token(metadata: Mapping[str, Any], name: str) -> str | None:
         metadata.get("tokenizer.ggml.tokens"),
         metadata.get(f"tokenizer.ggml.{name}_token_id"),
     )
-    return tokens[index] if tokens and _is_id(index, tokens) else None
-
-
-def _is_id(value: object, tokens: Sequence[str]) -> bool:
-    return isinstance(value, int) and 0 <= value < len(tokens)
+    if not tokens or not isinstance(index, int) or not 0 <= index < len(tokens):
+        return None
+    return tokens[index]
 
 
 def _byte_level(metadata: Mapping[str, Any], tokens: list[str], where: object) -> Tokenizer:
@@ -135,12 +132,10 @@ def _sentence_piece(metadata: Mapping[str, Any], tokens: list[str], where: objec
             byte_fallback=True,
         )
     )
-    spaces = [normalizers.Replace(" ", "▁")]
-    strip = []
+    prepend, strip = [], []
     if metadata.get("tokenizer.ggml.add_space_prefix", True):
-        spaces.insert(0, normalizers.Prepend("▁"))
-        strip = [decoders.Strip(" ", 1, 0)]
-    tokenizer.normalizer = normalizers.Sequence(spaces)
+        prepend, strip = [normalizers.Prepend("▁")], [decoders.Strip(" ", 1, 0)]
+    tokenizer.normalizer = normalizers.Sequence([*prepend, normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
     )

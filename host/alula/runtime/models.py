@@ -10,7 +10,6 @@ import time
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import IO
 
 from alula.runtime.errors import ModelError
 from alula.runtime.folders import cache_folder, new_folder
@@ -64,8 +63,9 @@ def get(name: str, progress: Progress = silent) -> Path:
     installed = _installed(known)
     if installed is not None and installed.is_file():
         with installed.open("rb") as source:
-            if _digest(source) == known.sha256:
-                return installed
+            digest = hashlib.file_digest(source, "sha256").hexdigest()
+        if digest == known.sha256:
+            return installed
     if place.exists():
         raise ModelError(
             f"{file} must be {known.size} bytes; to fetch it again remove the folder {place}"
@@ -94,10 +94,6 @@ def _installed(known: KnownModel) -> Path | None:
     except metadata.PackageNotFoundError:
         return None
     return Path(str(found.locate_file(known.member))) if found.version == version else None
-
-
-def _digest(source: IO[bytes]) -> str:
-    return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _download(known: KnownModel, folder: Path, progress: Progress) -> Path:

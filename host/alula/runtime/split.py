@@ -127,7 +127,7 @@ def _parse_rule(text: str, units: Sequence[str], torch_mode: TorchMode) -> _Rule
     left, equals, right = (part.strip() for part in text.partition("="))
     if not equals or not left:
         raise SplitError(f"a rule must be UNITS=TARGET such as layers.0-9=torch, not {text!r}")
-    phases = PHASES
+    phases: tuple[Phase, ...] = PHASES
     prefix, colon, rest = left.partition(":")
     if colon:
         phases = tuple(phase for phase in PHASES if phase == prefix)

@@ -77,7 +77,7 @@ class Tokenizer:
                 [[dict(message) for message in messages]],
                 chat_template=self.settings.chat_template,
                 add_generation_prompt=True,
-                **self.settings.special_tokens,
+                **dict[str, Any](self.settings.special_tokens),
             )
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
