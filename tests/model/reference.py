@@ -14,6 +14,7 @@ TINY = Fraction(1, 2**126)
 LARGEST = Fraction((2**24 - 1) * 2**104)
 LOG2E = Fraction(float(np.float32(1 / math.log(2))))
 HALF = Fraction(1, 2)
+INVERSE_127 = Fraction(float(np.float32(1 / 127)))
 
 
 def exponent(value: Fraction) -> int:
@@ -128,24 +129,24 @@ ACTIVATIONS = {
 
 
 def quantise(x: list[Fraction]) -> tuple[int, list[int], list[int]]:
-    """QUANT: exponent, shifts, values (a whole number of groups)."""
+    """QUANT: exponent, scales, values (a whole number of groups)."""
     groups = [x[start : start + 32] for start in range(0, len(x), 32)]
     groups[-1] = groups[-1] + [Fraction(0)] * (32 - len(groups[-1]))
-    bounds = [exponent(top) + 1 if (top := max(map(abs, group))) else None for group in groups]
-    largest = max((bound for bound in bounds if bound is not None), default=0)
-    shifts = [0 if bound is None else max(bound - largest + 7, 0) for bound in bounds]
-    common = largest - 7 - 7
+    steps = [fl(max(map(abs, group)) * INVERSE_127) for group in groups]
+    power = exponent(max(steps)) - 7 if max(steps) else 0
+    unit = Fraction(2) ** power
+    scales = [max(1, min(255, math.ceil(step / unit))) for step in steps]
     values = [
-        max(-127, min(127, round(v / Fraction(2) ** (common + shift))))
-        for group, shift in zip(groups, shifts, strict=True)
+        max(-127, min(127, round(fl(v * Fraction(float(np.float32(1 / scale)))) / unit)))
+        for group, scale in zip(groups, scales, strict=True)
         for v in group
     ]
-    return common, shifts, values
+    return power, scales, values
 
 
 def quantise_kv(x: list[Fraction]) -> tuple[Fraction, list[int]]:
     """QUANTKV: scale and values."""
-    scale = fl(max(map(abs, x)) * Fraction(float(np.float32(1 / 127))))
+    scale = fl(max(map(abs, x)) * INVERSE_127)
     scale = fl(scale, bits=8)
     if not scale:
         return scale, [0] * len(x)

@@ -14,12 +14,12 @@ from alula.design import Design
 
 
 def row_of(bench: Bench, dst: int, row: int, groups: int) -> tuple[int, list[int], list[int]]:
-    """Exponent, shifts and values of a row of the activation buffer."""
-    q, shift, exponent = bench.machine.state.activations
+    """Exponent, scales and values of a row of the activation buffer."""
+    q, scale, exponent = bench.machine.state.activations
     tokens = bench.design.mpe.tokens
     start, slot = dst + row // tokens * groups, row % tokens
     values = q[start : start + groups, slot].reshape(-1).tolist()
-    return int(exponent[start, slot]), shift[start : start + groups, slot].tolist(), values
+    return int(exponent[start, slot]), scale[start : start + groups, slot].tolist(), values
 
 
 NORMALS = st.floats(width=32, allow_subnormal=False, allow_nan=False, allow_infinity=False)
