@@ -61,10 +61,10 @@ _PRODUCT = (
     _SPARSITY,
     Operand("src", 13, "activations, activation buffer group"),
     Operand("groups", 9, "groups of 32 inputs in a row"),
-    Operand("blocks", 13, "row blocks of outputs"),
+    Operand("outputs", 15, "results of a row; ceil(outputs / R) row blocks are taken"),
     Operand("rows", 8, "activation rows"),
     Operand("dst", 16, "results of row 0, vector buffer word"),
-    Operand("stride", 13, "words from one result row to the next; results beyond are dropped"),
+    Operand("stride", 12, "words from one result row to the next"),
 )
 
 

@@ -108,8 +108,13 @@ class _Step:
         buffers = scope.buffers
         return (buffers.vector if name in buffers.vector else buffers.activation)[name]
 
-    def score(self, source: Count, stride: int, length: Ref, *, causal: bool) -> None:
-        """From query rows to quantised probabilities, against K at `k_address`."""
+    def score(
+        self, source: Count, stride: int, length: Ref, positions: Ref, *, causal: bool
+    ) -> None:
+        """From query rows to quantised probabilities, against K at `k_address`.
+
+        The first row sees `length` positions, the last all `positions`.
+        """
         scope, emit = self.scope, self.scope.emit
         dim = scope.memory.kv.head_dim
         emit.op(
@@ -122,13 +127,21 @@ class _Step:
             len=dim,
             stride=stride,
         )
-        shape = {"fmt": "W8", "blocks": emit.reg("k_blocks"), "groups": dim // GROUP}
-        emit.op("LD.W", reads=[CACHE], to=self.engine.name, addr=emit.reg("k_address"), **shape)
+        shape = {"fmt": "W8", "groups": dim // GROUP}
+        emit.op(
+            "LD.W",
+            reads=[CACHE],
+            to=self.engine.name,
+            addr=emit.reg("k_address"),
+            blocks=emit.reg("k_blocks"),
+            **shape,
+        )
         emit.op(
             self.engine.name,
             reads=[self.query],
             writes=scope.touch(self.scores),
             src=self.place(self.query),
+            outputs=positions,
             rows=self.rows,
             dst=self.place(self.scores),
             stride=emit.reg("score_stride"),
@@ -169,16 +182,13 @@ class _Step:
     def weigh(self, destination: Count, stride: int) -> None:
         """Probabilities times V at `v_address`."""
         scope, emit = self.scope, self.scope.emit
-        shape = {
-            "fmt": "V8",
-            "blocks": scope.memory.kv.v_blocks,
-            "groups": emit.reg("v_groups"),
-        }
+        shape = {"fmt": "V8", "groups": emit.reg("v_groups")}
         emit.op(
             "LD.W",
             reads=[CACHE],
             to=self.engine.name,
             addr=emit.reg("v_address"),
+            blocks=scope.memory.kv.v_blocks,
             stride=emit.reg("v_pitch"),
             **shape,
         )
@@ -187,6 +197,7 @@ class _Step:
             reads=[self.probability],
             writes=scope.touch("attention"),
             src=self.place(self.probability),
+            outputs=scope.memory.kv.head_dim,
             rows=self.rows,
             dst=destination,
             stride=stride,
@@ -210,9 +221,8 @@ def attend_token(scope: Scope, node: Node) -> None:
     _scales_address(scope)
     for head in range(kv.heads + 1):
         if head < kv.heads:
-            steps[head].score(
-                scope.vector("q") + head * group * words, words, emit.reg("kv_len"), causal=False
-            )
+            source, length = scope.vector("q") + head * group * words, emit.reg("kv_len")
+            steps[head].score(source, words, length, length, causal=False)
             emit.add("k_address", "k_address", emit.reg("k_stride"))
             emit.add("s_address", "s_address", emit.reg("v_stride"))
         if head:
@@ -258,7 +268,7 @@ def _chunk_step(scope: Scope, step: _Step, output: str) -> None:
     emit.ceil_div("k_blocks", "count", scope.design.rows)
     width = scope.row_words("q")
     source = emit.reg("word", scope.vector("q"))
-    step.score(source, width, emit.reg("kv_len"), causal=True)
+    step.score(source, width, emit.reg("kv_len"), emit.reg("count"), causal=True)
     step.weigh(emit.reg("word", scope.vector(output)), width)
     emit.alu("MULR", "count", "attention_rows", width)
     emit.add("word", "word", emit.reg("count"))

@@ -31,7 +31,7 @@ def emit_head(scope: Scope) -> None:
 def _tiles(scope: Scope, node: Node, rows: Ref) -> None:
     emit, memory = scope.emit, scope.memory
     matrix = memory.head.matrices[node.unit]
-    tile = matrix.blocks * scope.design.rows
+    tile = matrix.tile
     tile_words = scope.words(tile)
     emit.op("ARGMAX", reads=["argmax"], writes=["argmax"], first="1")
     emit.add("address", None, memory.regions["head"].start + matrix.offset)

@@ -46,7 +46,7 @@ class _Writer:
     def matrix(self, start: int, matrix: Matrix, model: QuantizedModel, unit: str) -> None:
         """A matrix, tile by tile."""
         quantised = model.matrix(unit)
-        tile = matrix.blocks * self.design.rows
+        tile = matrix.tile
         for index in range(matrix.tiles):
             part = quantised if matrix.tiles == 1 else _tile(quantised, index * tile, tile)
             beats = pack(part, self.design.channels, self.design.rows)

@@ -158,13 +158,14 @@ def product(
 ) -> None:
     """Stream a matrix and multiply: `dst_words` is the width of a result row."""
     emit, engine = scope.emit, engine_of(scope.chunked)
-    shape = {"fmt": matrix.format.name, "blocks": matrix.blocks, "groups": matrix.groups}
-    emit.op("LD.W", to=engine.name, addr=addr, **shape)
+    shape = {"fmt": matrix.format.name, "groups": matrix.groups}
+    emit.op("LD.W", to=engine.name, addr=addr, blocks=matrix.blocks, **shape)
     emit.op(
         engine.name,
         reads=[node.inputs[0]],
         writes=scope.touch(node.output),
         src=scope.buffers.activation[node.inputs[0]],
+        outputs=matrix.tile,
         rows=rows,
         dst=scope.vector(node.output),
         stride=dst_words,

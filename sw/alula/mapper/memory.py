@@ -29,10 +29,11 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight matrix: `blocks` row blocks of `groups` groups, `tiles` times for the head."""
+    """A weight matrix, the head's in `tiles` of `tile` outputs: each `blocks` x `groups`."""
 
     unit: str
     outputs: int
+    tile: int
     offset: int
     format: WeightFormat
     blocks: int
@@ -107,6 +108,7 @@ def _section(
             matrix = Matrix(
                 node.unit,
                 outputs,
+                tile,
                 offset,
                 FORMATS[precision.format(node.unit)],
                 -(-tile // design.rows),

@@ -23,9 +23,10 @@ SERIAL_MACS = 1_000_000
 
 
 def _multiply(
-    state: State, name: str, fmt: str, src: int, groups: int, blocks: int, rows: int, dst: int,
+    state: State, name: str, fmt: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
+    blocks = -(-outputs // state.rows)
     streamed = state.stream.take()
     if streamed.shape != (fmt, blocks, groups):
         kind, *sizes = streamed.shape
@@ -36,14 +37,13 @@ def _multiply(
     if not rows:
         raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
     lanes, vector, tokens = state.lanes, state.vector, state.tokens
-    results = min(blocks * state.rows, stride * lanes)
-    words = -(-results // lanes)
+    words = state.words(outputs)
     state.check_groups(f"{name} src", src, -(-rows // tokens) * groups)
     state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
     macs = blocks * state.rows * groups * 32 * rows
     x, scales, sums, power, flat = state.scratch(rows, groups)
-    overflow = np.empty(-(-results // TILE), np.uint8)
-    place = (power, state.accumulator_limit, results, vector, dst * lanes, stride * lanes, overflow)
+    overflow = np.empty(-(-outputs // TILE), np.uint8)
+    place = (power, state.accumulator_limit, outputs, vector, dst * lanes, stride * lanes, overflow)
     if fmt == "W4":
         gather(*state.activations, src, tokens, groups, rows, x, scales, sums, power)
         overflowed = product_w4(*streamed.arrays, x, scales, sums, *place)
@@ -54,27 +54,27 @@ def _multiply(
     if overflowed:
         bits = state.accumulator_limit.bit_length()
         raise UndefinedBehaviour(f"{name} accumulators must fit {bits} bits signed, not overflow")
-    if results % lanes:
+    if outputs % lanes:
         for row in range(rows):
             end = (dst + row * stride) * lanes
-            vector[end + results : end + words * lanes] = 0
+            vector[end + outputs : end + words * lanes] = 0
     state.macs += macs
 
 
 @executes("MV")
 def _(
-    state: State, fmt: str, nm: str, src: int, groups: int, blocks: int, rows: int, dst: int,
+    state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
     check_format("MV", fmt, nm)
     if rows > state.tokens:
         raise UndefinedBehaviour(f"MV rows must be at most {state.tokens}, not {rows}")
-    _multiply(state, "MV", fmt, src, groups, blocks, rows, dst, stride)
+    _multiply(state, "MV", fmt, src, groups, outputs, rows, dst, stride)
 
 
 @executes("MM")
 def _(
-    state: State, fmt: str, nm: str, src: int, groups: int, blocks: int, rows: int, dst: int,
+    state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
     check_format("MM", fmt, nm)
@@ -83,4 +83,4 @@ def _(
         if held > state.stream.capacity:
             limit = f"the stream's {state.stream.capacity} beats"
             raise OutOfRange(f"MM row block must fit {limit}, not take {held}")
-    _multiply(state, "MM", fmt, src, groups, blocks, rows, dst, stride)
+    _multiply(state, "MM", fmt, src, groups, outputs, rows, dst, stride)
