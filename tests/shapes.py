@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from alula.ir import Architecture
 
 SMOLLM2 = Architecture(
@@ -58,3 +60,57 @@ GPT2 = Architecture(
     tied_head=True,
     biases=frozenset(("attn.q", "attn.k", "attn.v", "attn.o", "mlp.up", "mlp.down")),
 )
+
+_SMALL = replace(
+    SMOLLM2,
+    vocab_size=160,
+    hidden_size=64,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=32,
+    intermediate_size=96,
+    max_context=96,
+    rope_inverse_frequencies=tuple(10000.0 ** (-i / 16) for i in range(16)),
+    attention_scale=32**-0.5,
+)
+_SMALL_GPT2 = replace(
+    GPT2,
+    vocab_size=170,
+    hidden_size=64,
+    layers=2,
+    heads=2,
+    kv_heads=2,
+    head_dim=32,
+    intermediate_size=128,
+    max_context=96,
+    attention_scale=32**-0.5,
+)
+
+FAMILIES = {
+    "llama": replace(_SMALL, tied_head=False),
+    "smollm": _SMALL,
+    "multi-query": replace(_SMALL, heads=5, kv_heads=1),
+    "qwen2": replace(_SMALL, biases=frozenset(("attn.q", "attn.k", "attn.v"))),
+    "qwen3": replace(_SMALL, qk_norm=True, head_dim=64, rope_inverse_frequencies=(0.5,) * 32),
+    "gpt2": _SMALL_GPT2,
+    "opt": replace(_SMALL_GPT2, activation="relu", tied_head=False),
+    "erf-gelu": replace(_SMALL_GPT2, activation="gelu"),
+}
+"""A small shape for each thing that sets families apart."""
+
+
+class RandomCheckpoint:
+    """A model of a shape with random weights, a fixed seed for each tensor."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+
+    def tensor(self, name: str) -> np.ndarray:
+        """float32 weights; norms around 1, everything else around 0."""
+        if name == "lm_head.weight" and self.architecture.tied_head:
+            name = "embed.weight"
+        shape = self.architecture.tensors()[name]
+        random = np.random.default_rng([ord(letter) for letter in name])
+        values = random.standard_normal(shape) * (0.3 if len(shape) == 2 else 0.1)
+        return (values + ("norm.weight" in name)).astype(np.float32)

@@ -1,0 +1,97 @@
+"""Down the ladder: each family, compiled and run on the machine model, against the integer reference.
+
+Prefill over several chunks, then decode: hidden states, logits and the next token must be equal bit
+for bit, on designs whose row blocks, lanes and chunks differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from tests.shapes import FAMILIES, RandomCheckpoint
+
+from alula.codegen import Build, compile_model
+from alula.design import load_design
+from alula.model import Machine
+from alula.quant import QuantizedModel
+from alula.quant.reference import IntegerReference
+
+CONTEXT = 96
+PROMPT = [int(token) for token in np.random.default_rng(7).integers(0, 160, 37)]
+
+
+class Bench:
+    """A build on a machine, driven as docs/architecture.md section 5 says."""
+
+    def __init__(self, build: Build) -> None:
+        self.build, self.machine = build, Machine(build.design)
+        self.machine.load(build.image)
+        self.beat = build.design.bytes_per_cycle
+
+    def run(self, ids: Sequence[int], position: int, **inputs: int) -> None:
+        """Run the prefill program, for one token the decode program."""
+        chunk = self.build.design.prefill_chunk
+        start = self.build.image.regions["ids"].start
+        for index, first in enumerate(range(0, len(ids), chunk)):
+            place = start + index * self.build.row_beats["ids"]
+            self.machine.write(
+                place, np.array(ids[first : first + chunk], np.uint32).view(np.uint8)
+            )
+        program = self.build.decode if len(ids) == 1 else self.build.prefill
+        defaults = {"embed": 1, "first_layer": 0, "layers": self.build.architecture.layers}
+        counts = {"position": position, "tokens": len(ids), "head_rows": 1, "logits": 1}
+        self.machine.run(program, {**defaults, **counts, "hidden_out": 1, **inputs})
+
+    def rows(self, region: str, count: int, width: int) -> np.ndarray:
+        """Bits of the first rows of a region, uint32 [count, width]."""
+        size = self.build.row_beats[region] * self.beat
+        raw = self.machine.read(self.build.image.regions[region].start, count * size)
+        return np.asarray(raw).view(np.uint32).reshape(count, -1)[:, :width]
+
+    def token(self) -> int:
+        """The argmax that the machine found."""
+        raw = self.machine.read(self.build.image.regions["result"].start, 4)
+        return int(np.asarray(raw).view(np.uint32)[0])
+
+
+def _bits(values: torch.Tensor) -> np.ndarray:
+    return values.contiguous().numpy().view(np.uint32)
+
+
+@pytest.mark.parametrize("design", ["tiny", "kv260", "u280"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_machine_equals_reference(family: str, design: str) -> None:
+    shape = FAMILIES[family]
+    model = QuantizedModel(RandomCheckpoint(shape))
+    bench = Bench(compile_model(model, load_design(design), CONTEXT))
+    reference = IntegerReference(model)
+    caches = reference.cache()
+    position, ids = 0, PROMPT
+    for _ in range(3):
+        bench.run(ids, position)
+        positions = torch.arange(position, position + len(ids))
+        hidden = reference.embed(torch.tensor(ids), positions)
+        for layer in range(shape.layers):
+            hidden = reference.layer(layer, hidden, positions, caches[layer])
+        logits = reference.head(hidden[-1:])
+        found = bench.rows("hidden", len(ids), shape.hidden_size)
+        np.testing.assert_array_equal(found, _bits(hidden))
+        np.testing.assert_array_equal(bench.rows("logits", 1, shape.vocab_size), _bits(logits))
+        assert bench.token() == int(logits[0].argmax())
+        position += len(ids)
+        ids = [bench.token()]
+
+
+def test_layers_can_be_run_in_parts() -> None:
+    """Hidden states through memory between two runs give what one run gives."""
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]))
+    build = compile_model(model, load_design("tiny"), CONTEXT)
+    whole, parts = Bench(build), Bench(build)
+    whole.run(PROMPT, 0)
+    parts.run(PROMPT, 0, layers=1, head_rows=0)
+    parts.run(PROMPT, 0, embed=0, first_layer=1, layers=1)
+    np.testing.assert_array_equal(parts.rows("logits", 1, 160), whole.rows("logits", 1, 160))
+    assert parts.token() == whole.token()
