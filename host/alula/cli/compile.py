@@ -31,11 +31,11 @@ def compile(
     alula compile smollm2-135m --design tiny --json
     """
     from alula.design import load_design
+    from alula.folders import new_folder
     from alula.frontend import load as load_checkpoint
     from alula.mapper import DoesNotFit
     from alula.runtime.cache import built
     from alula.runtime.errors import RunError
-    from alula.runtime.folders import new_folder
     from alula.runtime.loading import context_of
     from alula.runtime.models import resolve
 

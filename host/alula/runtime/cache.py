@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alula.design import Design
+from alula.folders import cache_folder, new_folder
 from alula.frontend import Checkpoint
-from alula.runtime.folders import cache_folder, new_folder
 from alula.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from alula.folders import cache_folder, new_folder
 from alula.runtime.errors import ModelError
-from alula.runtime.folders import cache_folder, new_folder
 from alula.runtime.known import KNOWN_MODELS, KnownModel
 from alula.runtime.progress import Progress, silent
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
+from alula.folders import cache_folder, new_folder
 from alula.frontend.gguf_file import GgufFile
 from alula.runtime.errors import TokenizerError
-from alula.runtime.folders import cache_folder, new_folder
 from alula.runtime.gguf_tokenizer import build_tokenizer, special_token
 from alula.runtime.tokenizer import Settings, Tokenizer, backend_from_text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alula.runtime.folders import cache_folder, new_folder
+from alula.folders import cache_folder, new_folder
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
