@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,16 @@ def program(
     constants: Mapping[int, int] | None = None,
     **fields: Any,
 ) -> Program:
-    """A listing, with END if it has none."""
+    """A listing, with END if it has none.
+
+    MM and MV may say `blocks`, as LD.W does: that many row blocks full of outputs.
+    """
+    text = re.sub(
+        r"^(\s*M[MV] .*?)\bblocks=(\d+)",
+        lambda found: f"{found[1]}outputs={int(found[2]) * design.rows}",
+        text,
+        flags=re.MULTILINE,
+    )
     if "END" not in text.split():
         text += "\nEND"
     code = encode_all(assemble(text))

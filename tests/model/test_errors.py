@@ -283,7 +283,7 @@ def test_a_deadlock_tells_who_waits_for_whom() -> None:
         "something must be able to go on, not wait: "
         "SYS waits for a token from MISC (address 4, head: NOP wait=MISC); "
         "MV waits for a token from MISC and MM to take the head of the stream "
-        "(address 1, qkv: MV fmt=V8 nm=dense src=0 groups=1 blocks=1 rows=1 dst=0 stride=1 "
+        "(address 1, qkv: MV fmt=V8 nm=dense src=0 groups=1 outputs=8 rows=1 dst=0 stride=1 "
         "wait=MISC); "
         "MISC waits for a token from ST and a token from MV "
         "(address 3, loop 0, softmax: MISC.SYNC wait=ST,MV)"
@@ -296,7 +296,7 @@ def test_a_deadlock_at_the_end() -> None:
         "SYS waits for LD and MV to finish (address 2: END); "
         "LD waits for a token from ST (address 0: LD.SYNC wait=ST); "
         "MV waits for LD to fill the stream "
-        "(address 1: MV fmt=V8 nm=dense src=0 groups=1 blocks=1 rows=1 dst=0 stride=1)"
+        "(address 1: MV fmt=V8 nm=dense src=0 groups=1 outputs=8 rows=1 dst=0 stride=1)"
     )
 
 

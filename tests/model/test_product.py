@@ -83,7 +83,7 @@ def test_products(
     assert counters.bytes_read == FORMATS[fmt].beats(blocks, groups) * design.bytes_per_cycle
 
 
-def test_results_beyond_the_stride_are_dropped() -> None:
+def test_padding_of_the_last_row_block_is_dropped() -> None:
     bench = Bench(ODD)
     weights = random_weights("V8", ODD, 3, 1)
     bench.machine.write(WEIGHTS, pack(weights, ODD))
@@ -91,11 +91,12 @@ def test_results_beyond_the_stride_are_dropped() -> None:
     bench.put(0, np.full(40, 9))
     bench.run(
         f"LD.W to=MM addr={WEIGHTS} fmt=V8 blocks=3 groups=1\n"
-        "MM fmt=V8 blocks=3 groups=1 src=0 rows=2 dst=0 stride=3"
+        f"MM fmt=V8 outputs={2 * ODD.rows + 1} groups=1 src=0 rows=2 dst=0 stride=4"
     )
-    expected = expected_rows(values, powers, weights)[:, :12]
-    np.testing.assert_array_equal(bench.get(0, 24), expected.reshape(-1))
-    assert (bench.get(6, 8) == 9).all()
+    expected = expected_rows(values, powers, weights)[:, : 4 * ODD.sfu.lanes]
+    expected[:, 2 * ODD.rows + 1 :] = 0
+    np.testing.assert_array_equal(bench.get(0, 32), expected.reshape(-1))
+    assert (bench.get(8, 8) == 9).all()
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=NAMES)

@@ -3,7 +3,7 @@
 One instruction a line, `;` starts a comment, fields in any order:
 
     LD.W to=MV fmt=W4 addr=r3+0x40 blocks=72 groups=18 signal=MV
-    MV wait=MISC,LD fmt=W4 src=0 groups=18 blocks=72 rows=1 dst=r5
+    MV wait=MISC,LD fmt=W4 src=0 groups=18 outputs=576 rows=1 dst=r5
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ QUANT wait=LD src=0 dst=0 rows=1 len=64 stride=4 signal=MV
 MV.SYNC wait=MISC                                   ; x is in the activation buffer
 LOOP count=3 body=6
     LD.W to=MV fmt=W4 addr=r1 blocks=8 groups=2     ; 2 + 4 + 32 beats
-    MV fmt=W4 src=0 groups=2 blocks=8 rows=1 dst=r3+64 stride=4 signal=ST
+    MV fmt=W4 src=0 groups=2 outputs=64 rows=1 dst=r3+64 stride=4 signal=ST
     ST.V wait=MV src=r3+64 addr=r2 count=64
     ADDR rd=r1 a=r1 b=38
     ADDR rd=r2 a=r2 b=4
