@@ -1,4 +1,4 @@
-"""Down the ladder: each family, compiled and run on the machine model, against the integer reference.
+"""Down the ladder: each family on the machine model against the integer reference.
 
 Prefill over several chunks, then decode: hidden states, logits and the next token must be equal bit
 for bit, on designs whose row blocks, lanes and chunks differ.
