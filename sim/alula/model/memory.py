@@ -24,6 +24,11 @@ def _zeros(size: int) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
 
 
+@lru_cache(maxsize=4096)
+def _beats(fmt: str, blocks: int, groups: int) -> int:
+    return FORMATS[fmt].beats(blocks, groups)
+
+
 @lru_cache(maxsize=64)
 def _ones(rows: int) -> np.ndarray:
     return np.ones(rows, np.float32)
@@ -34,13 +39,15 @@ class Matrix:
 
     Attributes:
         shape: Format, row blocks, groups in a row.
+        beats: Beats in the weight stream.
         arrays: Arguments of the product kernels.
     """
 
-    __slots__ = ("arrays", "shape")
+    __slots__ = ("arrays", "beats", "shape")
 
     def __init__(self, shape: tuple[str, int, int], arrays: tuple[np.ndarray, ...]) -> None:
         self.shape, self.arrays = shape, arrays
+        self.beats = _beats(*shape)
 
 
 class Memory:

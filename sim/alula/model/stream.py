@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 
-from alula.isa import Engine
 from alula.model.memory import Matrix
 
 __all__ = ["WeightStream"]
@@ -30,20 +29,20 @@ class WeightStream:
 
     def clear(self) -> None:
         """Drop everything."""
-        self._entries: deque[tuple[int, Matrix, int]] = deque()
+        self._entries: deque[tuple[int, Matrix]] = deque()
         self.used = 0
         self.head = -1
 
-    def push(self, engine: Engine, matrix: Matrix, beats: int) -> None:
+    def push(self, engine: int, matrix: Matrix) -> None:
         """Append the beats of a matrix for `engine`."""
         if not self._entries:
-            self.head = int(engine)
-        self._entries.append((int(engine), matrix, beats))
-        self.used += beats
+            self.head = engine
+        self._entries.append((engine, matrix))
+        self.used += matrix.beats
 
     def take(self) -> Matrix:
         """Remove and return the first matrix."""
-        _, matrix, beats = self._entries.popleft()
-        self.used -= beats
+        _, matrix = self._entries.popleft()
+        self.used -= matrix.beats
         self.head = self._entries[0][0] if self._entries else -1
         return matrix

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from alula.isa import FORMATS, Engine
+from alula.isa import Engine
 from alula.model.errors import UndefinedBehaviour
 from alula.model.handlers.formats import check_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.vectors import load_bf16, load_fp32
 from alula.model.state import State
+
+_ENGINES = {"MV": int(Engine.MV), "MM": int(Engine.MM)}
 
 
 @executes("LD.W")
@@ -21,9 +23,9 @@ def _(
         )
     if stride and fmt != "V8":
         raise UndefinedBehaviour(f"LD.W stride must be 0 for {fmt}, not {stride}")
-    beats = FORMATS[fmt].beats(blocks, groups)
-    state.stream.push(Engine[to], state.memory.matrix(fmt, addr, blocks, groups, stride), beats)
-    state.bytes_read += beats * state.memory.width
+    matrix = state.memory.matrix(fmt, addr, blocks, groups, stride)
+    state.stream.push(_ENGINES[to], matrix)
+    state.bytes_read += matrix.beats * state.memory.width
 
 
 def _load_row(state: State, element: str, byte: int, word: int, count: int) -> None:

@@ -135,6 +135,14 @@ def product_w4(q, s, m, c, x, u, sums, power, limit, results, out, dst, stride, 
 
 
 @kernel()
+def _dot_8(weights, x):
+    total = np.int32(0)
+    for k in range(weights.shape[0]):
+        total = np.int32(total + np.int32(np.int32(weights[k]) * np.int32(x[k])))
+    return total
+
+
+@kernel()
 def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
     length = q.shape[1]
     overflow = 0
@@ -142,10 +150,7 @@ def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
         for r in range(x.shape[0]):
             acc = np.int64(0)
             for start in range(0, length, CHUNK):
-                dot = np.int32(0)
-                for k in range(start, min(start + CHUNK, length)):
-                    dot = np.int32(dot + np.int32(np.int32(q[n, k]) * np.int32(x[r, k])))
-                acc += dot
+                acc += _dot_8(q[n, start : start + CHUNK], x[r, start : start + CHUNK])
             overflow |= _finish(acc, c[n], power[r], limit, out, dst + r * stride + n)
     return overflow
 
