@@ -16,16 +16,20 @@ from torch.nn.functional import hardshrink, pad
 from alula.isa.formats import PARTIAL_SUMS
 from alula.quant.floats import LARGEST, SMALLEST
 
-CACHED = 1 << 17
-"""Elements of a tensor that stays in the processor's cache: pieces of this size run fastest."""
 _FLUSHED = math.nextafter(SMALLEST, 0.0)
 _FLUSHED_SINGLE = SMALLEST - 2.0**-149
 
 
+def piece_size(device: torch.device) -> int:
+    """Elements of a tensor to work on at a time: what a CPU's cache holds, or what fills a GPU."""
+    return 1 << 17 if device.type == "cpu" else 1 << 24
+
+
 def in_pieces(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     """``function(*rows)`` for a function that treats each row of its arguments by itself."""
-    step = max(1, CACHED * len(rows[0]) // max(1, rows[0].numel()))
-    if step >= len(rows[0]):
+    first = rows[0]
+    step = max(1, piece_size(first.device) * len(first) // max(1, first.numel()))
+    if step >= len(first):
         return function(*rows)
     return torch.cat(
         [function(*part) for part in zip(*(row.split(step) for row in rows), strict=True)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from alula.isa.formats import GROUP, Q_MAX, SCALE_MAX
-from alula.quant.arithmetic import CACHED, exponents, power_of_two, product, rounded
+from alula.quant.arithmetic import exponents, piece_size, power_of_two, product, rounded
 from alula.quant.functions import recip
 
 EXACT = 1 << 53
@@ -82,7 +82,8 @@ def multiply(x: Activations, weights: Tensor, scale: Tensor | None) -> Tensor:
     """
     rows, inputs = x.scaled.shape[-2:]
     outputs = weights.shape[-2]
-    step = max(1, CACHED // (max(rows, inputs) * max(1, weights[..., 0, 0].numel())))
+    each = max(rows, inputs) * max(1, weights[..., 0, 0].numel())
+    step = max(1, piece_size(x.scaled.device) // each)
     result = x.scaled.new_empty((*x.scaled.shape[:-1], outputs), dtype=torch.float32)
     unit = power_of_two(x.exponent)
     for first in range(0, outputs, step):

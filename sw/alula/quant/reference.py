@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from alula.ir.architecture import Architecture
-from alula.quant.arithmetic import CACHED, in_pieces, product, total
+from alula.quant.arithmetic import in_pieces, piece_size, product, total
 from alula.quant.cache import IntegerCache
 from alula.quant.integers import (
     Activations,
@@ -201,7 +201,7 @@ class IntegerReference:
         """Attention of the cache's last tokens: ``[tokens, heads * head_dim]``."""
         tokens = query.shape[0]
         first = cache.length - tokens
-        step = max(1, CACHED // (self.architecture.heads * cache.length))
+        step = max(1, piece_size(self.device) // (self.architecture.heads * cache.length))
         parts = [
             self._attend_part(query[start : start + step], first + start, cache)
             for start in range(0, tokens, step)

@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alula.ir import Architecture, Precision
+from alula.quant import QuantizedModel
+from alula.quant.reference import IntegerReference
+from alula.runtime.reference import FloatReference
+
+LLAMA = Architecture(
+    family="llama",
+    vocab_size=300,
+    hidden_size=64,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=32,
+    intermediate_size=96,
+    max_context=128,
+    norm="rmsnorm",
+    norm_eps=1e-5,
+    activation="silu",
+    gated_mlp=True,
+    position="rope",
+    rope_inverse_frequencies=tuple(10000.0 ** (-i / 16) for i in range(16)),
+    tied_head=True,
+)
+SHAPES = {
+    "llama": LLAMA,
+    "qwen2": replace(LLAMA, biases=frozenset({"attn.q", "attn.k", "attn.v"}), kv_heads=4),
+    "qwen3": replace(LLAMA, qk_norm=True, head_dim=48, rope_inverse_frequencies=(0.1,) * 24),
+    "opt": replace(
+        LLAMA,
+        norm="layernorm",
+        activation="relu",
+        gated_mlp=False,
+        position="learned",
+        rope_inverse_frequencies=None,
+        kv_heads=4,
+        head_dim=16,
+        attention_scale=16**-0.5,
+        biases=frozenset({"attn.q", "attn.k", "attn.v", "attn.o", "mlp.up", "mlp.down"}),
+        intermediate_size=80,
+    ),
+}
+SHAPES["gpt2"] = replace(SHAPES["opt"], activation="gelu_tanh", vocab_size=77)
+
+
+class Weights:
+    """A random checkpoint."""
+
+    def __init__(self, architecture, seed=0):
+        self.architecture = architecture
+        rng = np.random.default_rng(seed)
+        self._tensors = {
+            name: (rng.normal(size=shape) * (0.15 if len(shape) > 1 else 0.3)).astype(np.float32)
+            for name, shape in architecture.tensors().items()
+        }
+        for name, values in self._tensors.items():
+            if "norm.weight" in name:
+                values += 1
+
+    def tensor(self, name):
+        if name == "lm_head.weight" and self.architecture.tied_head:
+            name = "embed.weight"
+        return self._tensors[name].copy()
+
+
+@pytest.fixture(params=SHAPES, scope="module")
+def weights(request):
+    return Weights(SHAPES[request.param])
+
+
+IDS = list(range(3, 73))
+
+
+def test_stays_near_float(weights):
+    model = QuantizedModel(weights, Precision("W8", "W8"))
+    mine = IntegerReference(model).logits(IDS)
+    wanted = FloatReference(weights).logits(IDS)
+    assert mine.shape == wanted.shape
+    assert (mine - wanted).norm() / wanted.norm() < 0.06
+
+
+def test_does_not_depend_on_how_tokens_are_cut(weights):
+    reference = IntegerReference(QuantizedModel(weights))
+    whole = reference.logits(IDS)
+    caches = reference.cache()
+    parts = [reference.logits(IDS[:33], caches), reference.logits(IDS[33:36], caches)]
+    parts += [reference.logits([token], caches) for token in IDS[36:]]
+    assert torch.equal(torch.cat(parts), whole)
+    caches[0].truncate(40)
+    caches[1].truncate(40)
+    assert torch.equal(reference.logits(IDS[40:], caches), whole[40:])
+
+
+def test_values_are_clean_and_inputs_unchanged(weights):
+    reference = IntegerReference(QuantizedModel(weights))
+    hidden = reference.embed(IDS, range(len(IDS)))
+    before = hidden.clone()
+    after = reference.layer(0, hidden, range(len(IDS)))
+    assert torch.equal(hidden, before)
+    for values in (hidden, after, reference.head(after)):
+        assert values.dtype == torch.float32
+        magnitude = values.abs()
+        assert ((magnitude >= 2.0**-126) | (values == 0)).all()
+        assert not (values.signbit() & (values == 0)).any()
+
+
+def test_attention_in_pieces_gives_the_same_bits(weights, monkeypatch):
+    reference = IntegerReference(QuantizedModel(weights))
+    whole = reference.logits(IDS)
+    for module in ("arithmetic", "integers", "reference"):
+        monkeypatch.setattr(f"alula.quant.{module}.piece_size", lambda device: 3000)
+    assert torch.equal(reference.logits(IDS), whole)
+
+
+def test_cache_holds_the_contracts_rows():
+    reference = IntegerReference(QuantizedModel(Weights(LLAMA)))
+    cache = reference.cache()[0]
+    reference.layer(0, reference.embed(IDS, range(70)), range(70), cache)
+    assert cache.length == 70
+    for rows, scales in ((cache.keys, cache.key_scales), (cache.values, cache.value_scales)):
+        assert (rows.dtype, tuple(rows.shape)) == (torch.int8, (70, 2, 32))
+        assert (scales.dtype, tuple(scales.shape)) == (torch.float32, (70, 2))
+        assert torch.equal(scales, scales.bfloat16().float())
+        assert rows.abs().max() <= 127
+    with pytest.raises(ValueError, match="length must be 0 to 70, not 71"):
+        cache.truncate(71)
+    with pytest.raises(ValueError, match=r"values must be torch\.int8"):
+        cache.append(cache.keys.float(), cache.key_scales, cache.values.float(), cache.key_scales)
+
+
+def test_refusals():
+    reference = IntegerReference(QuantizedModel(Weights(LLAMA)))
+    with pytest.raises(ValueError, match="ids must be 0 to 299, not 300"):
+        reference.embed([300], [0])
+    with pytest.raises(ValueError, match="positions must be 0 to 127, not 128"):
+        reference.embed([3], [128])
+    with pytest.raises(ValueError, match=r"ids must be a row of numbers, not of shape \(0,\)"):
+        reference.embed([], [0])
