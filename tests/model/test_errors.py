@@ -49,6 +49,11 @@ FAULTS = [
         UndefinedBehaviour,
         "MV rows must be at least 1, not 0",
     ),
+    (
+        LOADED + "MV fmt=V8 outputs=8 groups=1 rows=2 stride=0",
+        UndefinedBehaviour,
+        "MV stride must be at least 1, not 0",
+    ),
     (LOADED, UndefinedBehaviour, "END must find the weight stream empty, not with 1 matrices"),
     (
         "SOFTMAX src=0 rows=1 len=0 scale=0",

@@ -38,6 +38,8 @@ def _multiply(
         raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
     lanes, vector, tokens = state.lanes, state.vector, state.tokens
     words = state.words(outputs)
+    if stride < words and rows > 1:
+        raise UndefinedBehaviour(f"{name} stride must be at least {words}, not {stride}")
     state.check_groups(f"{name} src", src, -(-rows // tokens) * groups)
     state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
     macs = blocks * state.rows * groups * 32 * rows
