@@ -105,8 +105,13 @@ def test_root_of_zero_is_the_largest_number() -> None:
     assert arithmetic.reciprocal_root(np.float32(0), *RSQRT) == np.float32(LARGEST)
 
 
+TIES = st.integers(0x0080, 0x7F7F).map(
+    lambda upper: np.array([upper << 16 | 0x8000], np.uint32).view(np.float32)[0]
+)
+
+
 @settings(max_examples=300, deadline=None)
-@given(normal())
+@given(normal() | TIES)
 def test_bf16(x: np.float32) -> None:
     bits = arithmetic.bf16_bits(x)
     value = np.array([bits << 16], np.uint32).view(np.float32)[0]

@@ -36,6 +36,18 @@ def test_quant_of_anything(values: list[float]) -> None:
     assert row_of(bench, 3, 0, -(-x.size // 32)) == reference.quantise(fractions(x))
 
 
+def test_quant_rounds_ties_to_even() -> None:
+    bench = Bench()
+    x = np.zeros(64, np.float32)
+    x[0] = 25400
+    x[32:40] = [0.5, 1.5, 2.5, 3.5, -0.5, -1.5, -2.5, 126.5]
+    bench.put(0, x)
+    bench.run("QUANT src=0 dst=0 rows=1 len=64 stride=0")
+    power, scales, values = row_of(bench, 0, 0, 2)
+    assert (power, scales[1]) == (0, 1)
+    assert values[32:40] == [0, 2, 2, 4, 0, -2, -2, 126]
+
+
 @pytest.mark.parametrize("design", DESIGNS, ids=NAMES)
 @pytest.mark.parametrize("length", [32, 40, 96])
 def test_quant_places_rows_in_slots(design: Design, length: int) -> None:
