@@ -1,0 +1,76 @@
+"""Counting tokens: one counter for each ordered pair of engines."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.isa.instructions import Engine
+
+__all__ = ["COUNT", "TOKEN_LIMIT", "Tokens"]
+
+COUNT = len(Engine)
+TOKEN_LIMIT = 255
+"""Tokens that a counter holds."""
+
+_MASKS = data.ArrayLayout(COUNT, COUNT)
+
+
+class Tokens(Component):
+    """36 counters of 8 bits.
+
+    A token given in one cycle is seen by `available` in the next.
+
+    Members:
+        wait: For each engine the engines from which its next instruction takes a token; bits as in
+            `alula.isa.Engine`.
+        available: For each engine, all tokens that its `wait` names are there. Stays high until
+            they are taken, as nobody else takes them.
+        take: For each engine, its `wait` is taken now; only where `available`.
+        signal: For each engine the engines that it gives a token to.
+        give: For each engine, its `signal` is given now.
+        clear: All counters to zero.
+        fault: A full counter was to grow; sticky until `clear`. `giver` and `taker` name its pair,
+            the first one.
+    """
+
+    wait: In(_MASKS)
+    available: Out(COUNT)
+    take: In(COUNT)
+    signal: In(_MASKS)
+    give: In(COUNT)
+    clear: In(1)
+    fault: Out(1)
+    giver: Out(range(COUNT))
+    taker: Out(range(COUNT))
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        some = [[Signal(name=f"some_{a}_{b}") for b in range(COUNT)] for a in range(COUNT)]
+        for giver in range(COUNT):
+            for taker in range(COUNT):
+                count = Signal(range(TOKEN_LIMIT + 1), name=f"count_{giver}_{taker}")
+                up = Signal(name=f"up_{giver}_{taker}")
+                down = Signal(name=f"down_{giver}_{taker}")
+                m.d.comb += [
+                    up.eq(self.give[giver] & self.signal[giver][taker]),
+                    down.eq(self.take[taker] & self.wait[taker][giver]),
+                    some[giver][taker].eq(count != 0),
+                ]
+                with m.If(up & ~down):
+                    with m.If(count == TOKEN_LIMIT):
+                        with m.If(~self.fault):
+                            m.d.sync += [self.giver.eq(giver), self.taker.eq(taker)]
+                        m.d.sync += self.fault.eq(1)
+                    with m.Else():
+                        m.d.sync += count.eq(count + 1)
+                with m.Elif(down & ~up):
+                    m.d.sync += count.eq(count - 1)
+                with m.If(self.clear):
+                    m.d.sync += count.eq(0)
+        for taker in range(COUNT):
+            there = Cat(some[giver][taker] for giver in range(COUNT))
+            m.d.comb += self.available[taker].eq((self.wait[taker] & ~there) == 0)
+        with m.If(self.clear):
+            m.d.sync += self.fault.eq(0)
+        return m
