@@ -1,0 +1,71 @@
+"""fp32 as the contract has it, in bits: +0 or a normal number."""
+
+from amaranth.hdl import Cat, Const, Mux, Value
+
+__all__ = [
+    "BIAS",
+    "LARGEST",
+    "LOG2E",
+    "ONE",
+    "ONE_127TH",
+    "clean",
+    "pack",
+    "significand",
+    "to_bf16",
+    "widen",
+]
+
+BIAS = 127
+LARGEST = 0x7F7F_FFFF
+"""The largest finite number."""
+ONE = 0x3F80_0000
+LOG2E = 0x3FB8_AA3B
+"""log2(e), to the nearest fp32."""
+ONE_127TH = 0x3C01_0204
+"""1/127, to the nearest fp32."""
+
+
+def significand(bits: Value) -> Value:
+    """The 24 bits of the significand, 0 for zero."""
+    return Cat(bits[:23], bits[23:31].any()) & Mux(bits[23:31].any(), 0xFF_FFFF, 0)
+
+
+def pack(sign: Value, exponent: Value, wide: Value) -> Value:
+    """`fl` of a normalised number.
+
+    Args:
+        sign: 1 for negative.
+        exponent: biased, signed, of the exact number.
+        wide: its significand, top bit one, at least 26 bits; the lowest may stand for more below.
+    """
+    low = len(wide) - 24
+    up = wide[low - 1] & (wide[: low - 1].any() | wide[low])
+    magnitude = (Cat(wide[low:-1], exponent[:8]) + up)[:31]
+    return Mux(
+        exponent < 1,
+        Const(0, 32),
+        Mux(
+            (exponent > 254) | magnitude[23:31].all(),
+            Cat(Const(LARGEST, 31), sign),
+            Cat(magnitude, sign),
+        ),
+    )
+
+
+def clean(bits: Value) -> Value:
+    """fp32 bits as they enter from memory: exponent 0 is +0, 255 the largest finite number."""
+    exponent = bits[23:31]
+    saturated = Mux(exponent.all(), Const(LARGEST, 31), bits[:31])
+    return Mux(exponent.any(), Cat(saturated, bits[31]), Const(0, 32))
+
+
+def to_bf16(bits: Value) -> Value:
+    """The 16 bits of the nearest bf16, ties to even, saturated to the largest finite."""
+    up = bits[15] & (bits[:15].any() | bits[16])
+    magnitude = (bits[16:31] + up)[:15]
+    return Cat(Mux(magnitude[7:15].all(), Const(0x7F7F, 15), magnitude), bits[31])
+
+
+def widen(half: Value) -> Value:
+    """A bf16 as fp32."""
+    return Cat(Const(0, 16), half)
