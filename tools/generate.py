@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
@@ -18,6 +19,7 @@ FILES = {
 }
 SECTIONS = {
     ("README.md", "designs"): "alula.design.table:table_text",
+    ("README.md", "measured"): "benchmarks.table:table_text",
 }
 
 

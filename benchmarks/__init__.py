@@ -1,0 +1,1 @@
+"""The measured promises: each module measures one of them, `run.py` all."""

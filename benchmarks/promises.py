@@ -1,0 +1,42 @@
+"""What is promised: which measured value, and what it must be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One line of the table: a value of the results and the bound it must keep."""
+
+    what: str
+    measurement: str
+    key: str
+    bound: float
+    at_least: bool = False
+    scale: float = 1.0
+    unit: str = ""
+    digits: int = 3
+
+    def value(self, results: Mapping[str, Any]) -> float:
+        return results[self.measurement][self.key] / self.scale
+
+    def met(self, results: Mapping[str, Any]) -> bool:
+        value = self.value(results)
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def shown(self, number: float) -> str:
+        return f"{number:,.{self.digits}f}{self.unit}"
+
+
+PROMISES = (
+    Promise("perplexity, ratio to torch fp32", "accuracy", "ratio", 1.02, digits=4),
+    Promise("top-1 agreement", "accuracy", "top1_agreement", 93, True, 0.01, "%", 1),
+    Promise("decode program", "size", "decode_bytes", 65536, unit=" bytes", digits=0),
+    Promise("prefill program", "size", "prefill_bytes", 65536, unit=" bytes", digits=0),
+    Promise("same code for context 256 and 8192", "size", "identical_code", 1, True, digits=0),
+    Promise("decode speed, ratio to transformers fp32", "speed", "decode_ratio", 1, True, digits=2),
+    Promise("first load and compile", "loading", "first_load_s", 60, unit=" s", digits=1),
+    Promise("cached load", "loading", "cached_load_s", 5, unit=" s", digits=1),
+    Promise("peak memory", "loading", "peak_bytes", 4, scale=1e9, unit=" GB", digits=2),
+)
