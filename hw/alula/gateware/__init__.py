@@ -1,0 +1,1 @@
+"""The accelerator in Amaranth: a component a file, cut as docs/gateware.md says."""

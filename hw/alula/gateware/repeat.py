@@ -1,0 +1,240 @@
+"""A component that is used many times is elaborated and emitted once.
+
+`placed(component)` is put among the submodules instead of the component itself. In `emit` it
+becomes an instance of a module that is emitted on its own, once for each class and parameters;
+everywhere else (Amaranth's simulator, a plain conversion) it is the component, elaborated where it
+stands.
+"""
+
+import enum
+import hashlib
+import inspect
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from amaranth import ClockDomain, ClockSignal, Elaboratable, Fragment, Instance, ResetSignal, Value
+from amaranth.back import rtlil
+from amaranth.back.verilog import _convert_rtlil_text  # one Yosys run for all modules
+from amaranth.hdl import ValueCastable
+from amaranth.lib import wiring
+
+__all__ = ["Placed", "emit", "parameters", "placed", "ports"]
+
+_LONGEST_NAME = 64
+_PLAIN = re.compile(r"\w+")
+_MODULE = re.compile(r"^module (\\\S+|\w+)")
+
+
+class Placed(Elaboratable):
+    """A component among the submodules of another, emitted once however often it is placed.
+
+    Parameters
+    ----------
+    component : wiring.Component
+        What is placed. It must be clocked by ``sync`` alone, its constructor's parameters must be
+        readable as attributes of their names, and together with the class they must determine
+        everything that it is.
+    """
+
+    def __init__(self, component: wiring.Component) -> None:
+        if not isinstance(component, wiring.Component):
+            raise TypeError(f"a placed component must be a wiring.Component, not {component!r}")
+        self.component = component
+
+    def elaborate(self, platform: Any) -> Elaboratable | Instance:
+        """Return the component, or in `emit` an instance of its module."""
+        emission = _EMISSION.get()
+        if emission is None:
+            return self.component
+        # Amaranth warns of what is made and never elaborated, which here is the purpose.
+        self.component._MustUse__used = True  # pyright: ignore[reportAttributeAccessIssue]
+        arguments: dict[str, Any] = {
+            f"{'i' if direction == 'input' else 'o'}_{name}": value
+            for name, (value, direction) in ports(self.component).items()
+        }
+        arguments |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        return Instance(emission.module(self.component), **arguments)
+
+
+def placed(component: wiring.Component) -> Placed:
+    """Return a component wrapped so that it is emitted once. Connect to the component itself.
+
+    >>> chain = Chain(taps=16)
+    >>> m.submodules.chain = placed(chain)
+    >>> m.d.comb += chain.weight.eq(weight)
+    """
+    return Placed(component)
+
+
+def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
+    """Return the Verilog of a component and of everything placed in it, by module name.
+
+    The top comes first. Every module has ``clk`` and ``rst`` and the ports of its signature, joined
+    with two underscores; submodules that were not placed stand in the text of the module around
+    them. The texts are the same for the same description.
+
+    Args:
+        top: the component; its parameters as `Placed` demands.
+        name: the top's module name; made from class and parameters if not given.
+
+    Raises:
+        TypeError: a parameter cannot be read as an attribute.
+        ValueError: two components of the same class and parameters have different signatures.
+    """
+    emission = _Emission()
+    token = _EMISSION.set(emission)
+    try:
+        if name is None:
+            emission.module(top)
+        else:
+            emission.named(name, top)
+        texts = []
+        while emission.waiting:
+            texts.append(_rtlil(*emission.waiting.pop(0)))
+    finally:
+        _EMISSION.reset(token)
+    return _split(_convert_rtlil_text("\n".join(texts), strip_internal_attrs=True))
+
+
+def parameters(component: wiring.Component) -> dict[str, object]:
+    """Return the parameters that a component was made with, read from its attributes."""
+    values = {}
+    for parameter in inspect.signature(type(component).__init__).parameters.values():
+        if parameter.name == "self" or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            continue
+        if not hasattr(component, parameter.name):
+            raise TypeError(
+                f"{type(component).__name__}'s parameter {parameter.name!r} must be readable as an"
+                f" attribute of that name"
+            )
+        values[parameter.name] = getattr(component, parameter.name)
+    return values
+
+
+def ports(component: wiring.Component) -> dict[str, tuple[Value, str]]:
+    """Return each port's value and its direction, "input" or "output", by name in the Verilog."""
+    found = {}
+    for path, member, value in component.signature.flatten(component):
+        if isinstance(value, ValueCastable):
+            value = value.as_value()
+        if not isinstance(value, Value) or len(value) == 0:
+            continue
+        direction = "input" if member.flow == wiring.In else "output"
+        found["__".join(map(str, path))] = (value, direction)
+    return found
+
+
+class _Emission:
+    """What one call of `emit` has met: modules by kind, and those still to be elaborated."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, wiring.Component]] = []
+        self._kinds: dict[tuple[type, str], tuple[str, wiring.Component]] = {}
+        self._names: set[str] = set()
+
+    def module(self, component: wiring.Component) -> str:
+        """Return the name of the module of a component's kind; a new kind waits for its turn."""
+        values = parameters(component)
+        kind = (type(component), repr({name: _key(value) for name, value in values.items()}))
+        if kind in self._kinds:
+            name, first = self._kinds[kind]
+            if component.signature != first.signature:
+                raise ValueError(
+                    f"components of the same class and parameters must have the same signature,"
+                    f" not {first.signature!r} and {component.signature!r} ({name})"
+                )
+            return name
+        name = self._free(_module_name(type(component), values))
+        self._kinds[kind] = (name, component)
+        self.named(name, component)
+        return name
+
+    def named(self, name: str, component: wiring.Component) -> None:
+        self._names.add(name)
+        self.waiting.append((name, component))
+
+    def _free(self, wish: str) -> str:
+        name, count = wish, 1
+        while name in self._names:
+            count += 1
+            name = f"{wish}__{count}"
+        return name
+
+
+_EMISSION: ContextVar[_Emission | None] = ContextVar("emission", default=None)
+
+
+def _rtlil(name: str, component: wiring.Component) -> str:
+    sync = ClockDomain("sync")
+    fragment = Fragment.get(component, None)
+    fragment.add_domains(sync)
+    directions = {"input": rtlil._ir.PortDirection.Input, "output": rtlil._ir.PortDirection.Output}
+    given = {
+        "clk": (sync.clk, directions["input"]),
+        "rst": (sync.rst, directions["input"]),
+    } | {port: (value, directions[way]) for port, (value, way) in ports(component).items()}
+    text, _ = rtlil.convert_fragment(fragment, given, name, emit_src=False)
+    return text
+
+
+def _split(text: str) -> dict[str, str]:
+    """Cut a Verilog text into modules; those within a module stay with it."""
+    found: dict[str, list[str]] = {}
+    pending: list[str] = []
+    inside: list[str] | None = None
+    for line in text.splitlines():
+        if match := _MODULE.match(line):
+            name = match[1].removeprefix("\\").split(".")[0]
+            inside = found.setdefault(name, [])
+            inside += pending
+            pending = []
+        if inside is None:
+            if line and not line.startswith("/* Generated by"):
+                pending.append(line)
+            continue
+        inside.append(line)
+        if line == "endmodule":
+            inside.append("")
+            inside = None
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def _key(value: object) -> object:
+    """Return something whose repr tells two parameters apart."""
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__qualname__}.{value.name}"
+    if isinstance(value, Mapping):
+        return {key: _key(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_key(item) for item in value]
+    text = repr(value)
+    if " at 0x" in text:
+        raise TypeError(f"a placed component's parameter must have a repr of its value, not {text}")
+    return text
+
+
+def _module_name(kind: type, values: Mapping[str, object]) -> str:
+    """Return a readable module name: `Chain_taps16_portable`; a hash stands for what is long."""
+    words = [kind.__name__]
+    for name, value in values.items():
+        text = value.name.lower() if isinstance(value, enum.Enum) else str(value)
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words += [name] if value else [f"no_{name}"]
+        elif isinstance(value, int):
+            words.append(f"{name}{value}".replace("-", "m"))
+        elif _PLAIN.fullmatch(text):
+            words.append(text)
+        else:
+            words.append(hashlib.sha256(repr(_key(value)).encode()).hexdigest()[:8])
+    full = re.sub(r"_{2,}", "_", "_".join(words))
+    if len(full) <= _LONGEST_NAME:
+        return full
+    digest = hashlib.sha256(full.encode()).hexdigest()[:8]
+    return f"{full[: _LONGEST_NAME - 9].rstrip('_')}_{digest}"

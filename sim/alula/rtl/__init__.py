@@ -1,0 +1,6 @@
+"""Verilog to something that runs: Verilator builds, kept by content."""
+
+from alula.rtl.toolchain import ToolchainError
+from alula.rtl.verilate import Progress, Recipe, verilate
+
+__all__ = ["Progress", "Recipe", "ToolchainError", "verilate"]

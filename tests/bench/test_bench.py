@@ -1,0 +1,217 @@
+"""The generic bench: right units pass, units broken on purpose fail with what went wrong."""
+
+import re
+from itertools import pairwise
+from random import Random
+
+import pytest
+from amaranth import Module, Signal, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from alula.bench import (
+    ALWAYS,
+    Bench,
+    BoundCase,
+    Case,
+    Unit,
+    case,
+    each,
+    each_case,
+    pipeline_cases,
+    random_pattern,
+    stream_cases,
+)
+
+ITEM = data.StructLayout({"tag": 3, "values": data.ArrayLayout(12, 2)})
+
+
+FAULTS = ("none", "value", "lost", "extra", "hang", "unstable", "withdraw", "slow")
+
+
+class Queue(wiring.Component):
+    """A FIFO that adds 1 to its values; `fault` breaks it, by its place in FAULTS."""
+
+    def __init__(self, *, depth: int) -> None:
+        self.depth = depth
+        super().__init__(
+            {
+                "fault": In(range(len(FAULTS))),
+                "i": In(stream.Signature(ITEM)),
+                "o": Out(stream.Signature(ITEM)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fifo = inner = fifo.SyncFIFOBuffered(width=ITEM.size, depth=self.depth)
+        m.d.comb += [
+            inner.w_data.eq(self.i.payload.as_value()),
+            inner.w_en.eq(self.i.valid),
+            self.i.ready.eq(inner.w_rdy),
+            self.o.valid.eq(inner.r_rdy),
+            self.o.payload.as_value().eq(inner.r_data),
+            inner.r_en.eq(self.o.ready),
+        ]
+        out = ITEM(inner.r_data)
+        for index in range(2):
+            m.d.comb += self.o.payload.values[index].eq(out.values[index] + 1)
+        entered, left, cycle = Signal(8), Signal(8), Signal(8)
+        m.d.sync += [
+            entered.eq(entered + (self.i.valid & self.i.ready)),
+            left.eq(left + (self.o.valid & self.o.ready)),
+            cycle.eq(cycle + 1),
+        ]
+        with m.Switch(self.fault):
+            with m.Case(FAULTS.index("value")), m.If(left == 40):
+                m.d.comb += self.o.payload.values[1].eq(7)
+            with m.Case(FAULTS.index("lost")), m.If(entered == 40):
+                m.d.comb += inner.w_en.eq(0)
+            with m.Case(FAULTS.index("extra")), m.If((left == 200) & ~inner.r_rdy):
+                m.d.comb += self.o.valid.eq(1)
+            with m.Case(FAULTS.index("hang")), m.If(left == 40):
+                m.d.comb += [self.o.valid.eq(0), inner.r_en.eq(0)]
+            with m.Case(FAULTS.index("unstable")), m.If(~self.o.ready):
+                m.d.comb += self.o.payload.tag.eq(~out.tag)
+            with m.Case(FAULTS.index("withdraw")), m.If(cycle[0]):
+                m.d.comb += [self.o.valid.eq(0), inner.r_en.eq(0)]
+            with m.Case(FAULTS.index("slow")), m.If(cycle[0]):
+                m.d.comb += [self.i.ready.eq(0), inner.w_en.eq(0)]
+        return m
+
+
+class Adder(wiring.Component):
+    """Two stages; `late` makes it three."""
+
+    def __init__(self, *, late: bool = False) -> None:
+        self.late = late
+        super().__init__({"a": In(16), "b": In(16), "enable": In(1), "y": Out(17)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        stages = [Signal(17) for _ in range(2 + self.late)]
+        m.d.sync += stages[0].eq((self.a + self.b) & self.enable.replicate(17))
+        for before, after in pairwise(stages):
+            m.d.sync += after.eq(before)
+        m.d.comb += self.y.eq(stages[-1])
+        return m
+
+
+class Reader(wiring.Component):
+    """Asks a memory for the words at the addresses it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "address": In(stream.Signature(8)),
+                "request": Out(stream.Signature(8)),
+                "data": In(stream.Signature(unsigned(16))),
+                "word": Out(stream.Signature(unsigned(16))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        wiring.connect(m, wiring.flipped(self.address), wiring.flipped(self.request))
+        wiring.connect(m, wiring.flipped(self.data), wiring.flipped(self.word))
+        return m
+
+
+def queue_items(random: Random) -> list[dict[str, object]]:
+    return [
+        {"tag": random.getrandbits(3), "values": [random.getrandbits(11), index]}
+        for index in range(200)
+    ]
+
+
+def queue_model(item: dict) -> dict[str, object]:
+    return {"tag": item["tag"], "values": [value + 1 for value in item["values"]]}
+
+
+def queue_cases(fault: str = "none") -> list[Case]:
+    return stream_cases(
+        {"random": queue_items},
+        each(queue_model),
+        interval=1,
+        settings={"fault": FAULTS.index(fault)},
+    )
+
+
+def pairs(random: Random) -> list[tuple[int, int]]:
+    return [(random.getrandbits(16), random.getrandbits(16)) for _ in range(100)]
+
+
+def adder_cases() -> list[Case]:
+    return pipeline_cases(
+        {"edges": [(0, 0), (65535, 65535)], "random": pairs},
+        lambda a, b: a + b,
+        latency=2,
+        inputs=("a", "b"),
+        output="y",
+        settings={"enable": 1},
+    )
+
+
+def around(unit: Unit) -> None:
+    unit.respond("request", "data", lambda address: [address * 3], offer=random_pattern(0.3))
+
+
+@case
+async def resets_in_the_middle(unit: Unit) -> None:
+    unit.drive("i", queue_items(unit.random))
+    await unit.cycles(5)
+    await unit.reset()
+    items = queue_items(unit.random)
+    unit.drive("i", items, ALWAYS)
+    await unit.finish(unit.expect("o", [queue_model(item) for item in items]))
+
+
+QUEUE = Bench("queue", lambda: Queue(depth=4), [*queue_cases(), resets_in_the_middle])
+ADDER = Bench("adder", Adder, adder_cases())
+READER = Bench(
+    "reader",
+    Reader,
+    stream_cases({"all": range(256)}, each(lambda address: address * 3), around=around, interval=6),
+)
+BROKEN = {
+    fault: Bench(f"queue_{fault}", lambda: Queue(depth=4), queue_cases(fault))
+    for fault in FAULTS[1:]
+}
+LATE = Bench("adder_late", lambda: Adder(late=True), adder_cases())
+
+
+@each_case(QUEUE, ADDER, READER)
+def test_right(case: BoundCase) -> None:
+    case.check()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("value", r"^o\[40\] of 200 must be \{tag: .*, values: \[.*\]\}, not \{.*, 7\]\}"),
+        ("lost", r"\[4\d\] of 200 must be .* \(which is right for \[4\d\]\)"),
+        ("extra", r"^o must end after 200 items, not give "),
+        ("hang", r"nothing has moved since cycle .* \(o 40 of 200\)"),
+        ("unstable", r"^o must hold its payload while it waits"),
+        ("withdraw", r"^o must offer until it is taken"),
+        ("slow", r"^200 items must take at most 264 cycles at full speed, not 4\d\d"),
+    ],
+)
+def test_broken_stream(fault: str, words: str) -> None:
+    errors = [result.error for result in BROKEN[fault].results().values() if result.error]
+    assert errors
+    assert any(re.search(words, error) for error in errors), errors[0]
+
+
+def test_broken_pipeline() -> None:
+    results = LATE.results()
+    assert all(result.error for name, result in results.items() if "random" in name)
+
+
+def test_a_failure_names_bench_case_cycle_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = BROKEN["value"]
+    bound = BoundCase(broken, broken.cases[0])
+    with pytest.raises(AssertionError, match=r"queue_value-random-idle_always") as raised:
+        bound.check()
+    assert "in cycle " in str(raised.value)
+    assert "ALULA_SEED=1" in str(raised.value)
