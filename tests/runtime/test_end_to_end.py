@@ -1,5 +1,6 @@
 """A model through the compiler onto the machine model, whole and split."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,6 +237,16 @@ class TestSmolLM2:
     def test_answers(self, session: Session) -> None:
         result = session.generate("What is the capital of France?", max_new_tokens=12)
         assert "Paris" in result.text
+
+    def test_readme(self, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+        root = Path(__file__).parents[2]
+        (example,) = re.findall(
+            r"```python\n(from alula.runtime.*?)```", (root / "README.md").read_text(), re.DOTALL
+        )
+        assert len(example.splitlines()) < 10
+        monkeypatch.chdir(root)
+        exec(example)
+        assert "Paris" in capsys.readouterr().out
 
     def test_split(self, session: Session, smollm2_path: Path) -> None:
         prompt = "The alula is a small feather"

@@ -1,6 +1,7 @@
 """A session's answers, errors and reuse, on an executor that counts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,21 @@ def test_an_answer_in_ids(session: Session, executor: Counting) -> None:
         ("decode", [8], 3),
         ("decode", [9], 4),
     ]
+
+
+def test_a_long_prompt_runs_in_pieces(executor: Counting) -> None:
+    session = Session(executor, replace(INFO, context=1000), None)
+    steps: list[tuple] = []
+    result = session.generate(
+        [3] * 600, max_new_tokens=1, progress=lambda *step: steps.append(step)
+    )
+    assert result.token_ids == [4]
+    assert [(len(ids), position) for _, ids, position in executor.calls] == [
+        (256, 0),
+        (256, 256),
+        (88, 512),
+    ]
+    assert steps == [("reading the prompt", done, 600) for done in (0, 256, 512)]
 
 
 def test_one_token_has_no_decode_speed(session: Session) -> None:

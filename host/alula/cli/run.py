@@ -1,6 +1,7 @@
 """`alula run`: a model answers a prompt."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,13 @@ def run(
     from alula.runtime.session import Prompt
 
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
-    with progress_bar() as progress:
+    with ExitStack() as bars:
+        progress = bars.enter_context(progress_bar())
+
+        def show(text: str) -> None:
+            bars.close()
+            print(text, end="", flush=True)
+
         session = load(
             model,
             design,
@@ -65,17 +72,18 @@ def run(
             torch_mode=torch_mode,
             progress=progress,
         )
-    result = session.generate(
-        given,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop=stop or (),
-        raw=raw,
-        on_text=None if json else _show,
-    )
+        result = session.generate(
+            given,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop or (),
+            raw=raw,
+            on_text=None if json else show,
+            progress=progress,
+        )
     if json:
         print_json(
             {
@@ -97,10 +105,6 @@ def run(
         speed = result.decode_tokens_per_s
         decode = f", decode {speed:.1f} tokens/s" if speed else ""
         print(f"prefill {result.prefill_s:.2f} s{decode} (wall clock)", file=sys.stderr)
-
-
-def _show(text: str) -> None:
-    print(text, end="", flush=True)
 
 
 def _prompt(text: str | None, ids: str | None, file: Path | None) -> str | list[int]:

@@ -7,9 +7,15 @@ from typing import Literal
 
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
+from alula.runtime.progress import Progress, silent
 from alula.runtime.sampling import Sampler
+from alula.runtime.split import Phase
 from alula.runtime.streaming import Detokenizer, StopText
 from alula.runtime.tokenizer import Message, Tokenizer
+from alula.runtime.worker import Output
+
+_PROMPT_STEP = 256
+"""Tokens of a prompt that run at once: what Ctrl-C and a progress bar wait for."""
 
 Prompt = str | Sequence[int] | Sequence[Message]
 """A text, token ids, or a conversation."""
@@ -94,6 +100,7 @@ class Session:
         stop: Sequence[str] = (),
         raw: bool = False,
         on_text: Callable[[str], None] | None = None,
+        progress: Progress = silent,
     ) -> Generation:
         """Return the answer to a prompt.
 
@@ -107,6 +114,7 @@ class Session:
             stop: texts that end the answer; they are not part of it.
             raw: give a text to the model as it is, without its chat template.
             on_text: called with each piece of text as it comes.
+            progress: told how much of the prompt has been read.
 
         Raises:
             PromptError: the prompt is empty, longer than the context, or holds unknown ids.
@@ -125,7 +133,7 @@ class Session:
         room = self.info.context - len(ids) + 1
         finish: Finish = "context" if max_new_tokens > room else "length"
         start = first = time.perf_counter()
-        for token in self._tokens(ids, reused, max_new_tokens, sampler):
+        for token in self._tokens(ids, reused, max_new_tokens, sampler, progress):
             tokens.append(token)
             if len(tokens) == 1:
                 first = time.perf_counter()
@@ -203,25 +211,35 @@ class Session:
             shared += 1
         return shared
 
-    def _tokens(self, ids: list[int], reused: int, count: int, sampler: Sampler) -> Iterator[int]:
+    def _tokens(
+        self, ids: list[int], reused: int, count: int, sampler: Sampler, progress: Progress
+    ) -> Iterator[int]:
         """Yield up to `count` new tokens, fewer at the end of the context."""
-        token = self._next("prefill", ids[reused:], reused, sampler)
+        *starts, last = range(reused, len(ids), _PROMPT_STEP)
+        for start in starts:
+            progress("reading the prompt", start - reused, len(ids) - reused)
+            self._run("prefill", ids[start : start + _PROMPT_STEP], start)
+        progress("reading the prompt", last - reused, len(ids) - reused)
+        token = self._next("prefill", ids[last:], last, sampler)
         yield token
         for position in range(len(ids), min(len(ids) + count - 1, self.info.context)):
             token = self._next("decode", [token], position, sampler)
             yield token
 
-    def _next(
-        self, phase: Literal["prefill", "decode"], ids: list[int], position: int, sampler: Sampler
-    ) -> int:
+    def _next(self, phase: Phase, ids: list[int], position: int, sampler: Sampler) -> int:
         """Run some tokens and return the one that follows."""
-        self._held = self._held[:position]
-        output = self._executor.forward(phase, ids, position, logits=not sampler.greedy)
-        self._held += ids
+        output = self._run(phase, ids, position, logits=not sampler.greedy)
         if output.logits is not None:
             return sampler.choose(output.logits[-1])
         assert output.token is not None
         return output.token
+
+    def _run(self, phase: Phase, ids: list[int], position: int, logits: bool = False) -> Output:
+        """Run some tokens behind the first `position` that are held."""
+        self._held = self._held[:position]
+        output = self._executor.forward(phase, ids, position, logits=logits)
+        self._held += ids
+        return output
 
 
 class _Text:
