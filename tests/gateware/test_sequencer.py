@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from amaranth.sim import Simulator
+from tests.gateware.refusals import refuses
 
 from alula.gateware.command import ENGINES, codes, layout
 from alula.gateware.dispatch import Dispatch
@@ -15,7 +16,6 @@ from alula.model.errors import MachineError
 from alula.model.handlers import HANDLERS
 from alula.model.sequencer import Sequencer as ModelSequencer
 from alula.model.steps import prepare
-from tests.gateware.refusals import refuses
 
 WORDS = 256
 ARGMAX = 49_151
