@@ -28,12 +28,11 @@ demo: $(READY) ## a 135M-parameter model answers a question on the machine model
 	$(BIN)/alula models get $(MODEL)
 	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device model --max-new-tokens 12
 
-test: $(READY) ## the whole test suite
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+test: $(READY) ## the whole test suite but for the gateware's simulations
+	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
 
-sim: $(READY) ## the bit-exact machine model's tests; the gateware is not in this release
-	@echo "The RTL rungs are not in this release: this runs the bit-exact machine model's tests."
-	$(PYTHON) -m pytest tests/isa tests/model $(PYTEST_ARGS)
+sim: $(READY) ## the gateware's benches in Verilator, and the machine model's tests
+	$(PYTHON) -m pytest tests/gateware tests/bench tests/isa tests/model -m 'not slow' $(PYTEST_ARGS)
 
 check: $(READY) ## lint, format, types, import directions, generated text, public names
 	$(BIN)/ruff check

@@ -1,10 +1,33 @@
 """What tests of several packages share."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+RTL = [Path(__file__).parent / name for name in ("gateware", "bench", "rtl")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what simulates gateware, but for the smoke tests."""
+    for item in items:
+        if any(folder in item.path.parents for folder in RTL) and not item.get_closest_marker(
+            "smoke"
+        ):
+            item.add_marker("rtl")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was simulated, and how fast."""
+    bench = sys.modules.get("alula.bench.bench")
+    finished = bench.Bench.finished if bench else []
+    if finished:
+        terminalreporter.section("simulated")
+    for one in finished:
+        terminalreporter.write_line(one.summary())
 
 
 @pytest.fixture(scope="session")

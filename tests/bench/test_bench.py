@@ -203,6 +203,7 @@ def test_broken_stream(fault: str, words: str) -> None:
     assert any(re.search(words, error) for error in errors), errors[0]
 
 
+@pytest.mark.smoke
 def test_broken_pipeline() -> None:
     results = LATE.results()
     assert all(result.error for name, result in results.items() if "random" in name)

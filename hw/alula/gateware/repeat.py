@@ -81,7 +81,8 @@ def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
 
     Raises:
         TypeError: a parameter cannot be read as an attribute.
-        ValueError: two components of the same class and parameters have different signatures.
+        ValueError: two components of the same class and parameters have different signatures, or
+            a component is empty.
     """
     emission = _Emission()
     token = _EMISSION.set(emission)
@@ -90,12 +91,16 @@ def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
             emission.module(top)
         else:
             emission.named(name, top)
-        texts = []
+        texts = {}
         while emission.waiting:
-            texts.append(_rtlil(*emission.waiting.pop(0)))
+            module, component = emission.waiting.pop(0)
+            texts[module] = _rtlil(module, component)
     finally:
         _EMISSION.reset(token)
-    return _split(_convert_rtlil_text("\n".join(texts), strip_internal_attrs=True))
+    verilog = _split(_convert_rtlil_text("\n".join(texts.values()), strip_internal_attrs=True))
+    if empty := set(texts) - set(verilog):
+        raise ValueError(f"a placed component must hold logic, not nothing: {sorted(empty)}")
+    return {module: verilog[module] for module in texts}
 
 
 def parameters(component: wiring.Component) -> dict[str, object]:
