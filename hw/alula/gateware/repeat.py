@@ -49,7 +49,7 @@ class Placed(Elaboratable):
         if emission is None:
             return self.component
         # Amaranth warns of what is made and never elaborated, which here is the purpose.
-        self.component._MustUse__used = True  # pyright: ignore[reportAttributeAccessIssue]
+        self.component._MustUse__used = True
         arguments: dict[str, Any] = {
             f"{'i' if direction == 'input' else 'o'}_{name}": value
             for name, (value, direction) in ports(self.component).items()
