@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.shapes import GPT2, SMOLLM2
 
-from alula.ir import Graph, IllegalGraph, Node, build_graph, check
+from alula.ir import Graph, IllegalGraph, Node, UnsupportedShape, build_graph, check
 from alula.ir.lower import lower
 from alula.ir.passes import order, quantise
 
@@ -43,13 +43,23 @@ def test_head_norms_come_before_rope() -> None:
 
 def test_a_head_must_be_whole_groups() -> None:
     shape = replace(SMOLLM2, head_dim=48, rope_inverse_frequencies=(1.0,) * 24)
-    with pytest.raises(IllegalGraph, match=r"head_dim must be a multiple of 32, not 48"):
+    with pytest.raises(UnsupportedShape) as error:
         build_graph(shape)
+    (refusal,) = error.value.refusals
+    assert (refusal.unit, refusal.actual) == ("layers.*.attn", "48")
+    assert "64, padded with zero weights" in str(error.value)
 
 
 def test_a_row_must_be_whole_groups() -> None:
+    graph = lower(replace(SMOLLM2, intermediate_size=1530))
     with pytest.raises(IllegalGraph, match=r"width of gate.a8 must be a multiple of 32, not 1530"):
-        build_graph(replace(SMOLLM2, intermediate_size=1530))
+        check(quantise(graph))
+
+
+def test_every_size_that_does_not_fit_is_named() -> None:
+    with pytest.raises(UnsupportedShape) as error:
+        build_graph(replace(SMOLLM2, intermediate_size=1530, hidden_size=570))
+    assert [refusal.actual for refusal in error.value.refusals] == ["570", "1530"]
 
 
 def _with_layer(graph: Graph, *nodes: Node) -> Graph:

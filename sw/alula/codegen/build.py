@@ -98,7 +98,7 @@ def generate(
 def plan(
     architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
 ) -> tuple[Graph, MemoryMap, Program, Program, FitReport]:
-    """Everything that needs no weights. Raises DoesNotFit, IllegalGraph for an impossible model."""
+    """Everything that needs no weights. Raises DoesNotFit, UnsupportedShape."""
     graph = build_graph(architecture)
     memory, prefill, decode, fit = check_placement(graph, design, context, precision)
     if not fit.fits:

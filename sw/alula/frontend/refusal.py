@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+
+from alula.ir.refusal import Refusal, refusal_table
 
 
 class FrontendError(ValueError):
     """A model that cannot be read. The message is one line that names the place."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One thing a model asks for that is not supported.
-
-    Args:
-        unit: The part of the model: ``"model"``, ``"layers.3"``, ``"layers.3.attn.q"``, ...
-        reason: What about it is not supported.
-        limit: What is.
-        actual: What the model has.
-        nearest: The nearest supported form, or what to do.
-    """
-
-    unit: str
-    reason: str
-    limit: str
-    actual: str
-    nearest: str
 
 
 class UnsupportedModel(FrontendError):
@@ -43,15 +25,3 @@ class UnsupportedModel(FrontendError):
         self.source = str(source)
         self.refusals = tuple(refusals)
         super().__init__(f"{self.source} is not supported:\n{refusal_table(self.refusals)}")
-
-
-def refusal_table(refusals: Sequence[Refusal]) -> str:
-    """The refusals as lines of aligned text under a heading."""
-    rows: list[tuple[str, ...]] = [("unit", "reason", "limit", "actual", "nearest supported form")]
-    rows += [astuple(refusal) for refusal in refusals]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

@@ -3,8 +3,10 @@
 from alula.ir.architecture import Architecture
 from alula.ir.graph import Graph, Node, Value
 from alula.ir.legality import IllegalGraph, check
+from alula.ir.limits import UnsupportedShape
 from alula.ir.passes import build_graph
 from alula.ir.precision import Precision
+from alula.ir.refusal import Refusal, refusal_table
 
 __all__ = [
     "Architecture",
@@ -12,7 +14,10 @@ __all__ = [
     "IllegalGraph",
     "Node",
     "Precision",
+    "Refusal",
+    "UnsupportedShape",
     "Value",
     "build_graph",
     "check",
+    "refusal_table",
 ]

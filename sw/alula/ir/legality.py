@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alula.ir.graph import A8, CACHE, FP32, Graph, Node
+from alula.isa.formats import GROUP
 
-HEAD_MULTIPLE = 32
 STAGES = ("lowered", "quantised", "ordered")
 
 
 class IllegalGraph(ValueError):
-    """A graph that breaks a rule of its stage: a defect of a pass, or a model we cannot run."""
+    """A graph that breaks a rule of its stage: a defect of a pass."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,8 @@ def _stage(graph: Graph, node: Node) -> str | None:
 def _groups(graph: Graph, node: Node) -> str | None:
     for name in (*node.inputs, node.output):
         value = graph.values[name]
-        if value.kind == A8 and value.width % HEAD_MULTIPLE:
-            return f"width of {name} must be a multiple of {HEAD_MULTIPLE}, not {value.width}"
-    if node.op in ("rope", "append", "attend", "attention", "head_norm"):
-        dim = graph.architecture.head_dim
-        if dim % HEAD_MULTIPLE:
-            return f"head_dim must be a multiple of {HEAD_MULTIPLE}, not {dim}"
+        if value.kind == A8 and value.width % GROUP:
+            return f"width of {name} must be a multiple of {GROUP}, not {value.width}"
     return None
 
 

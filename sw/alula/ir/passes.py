@@ -7,6 +7,7 @@ from dataclasses import replace
 from alula.ir.architecture import Architecture
 from alula.ir.graph import A8, CACHE, Graph, Node, Value
 from alula.ir.legality import check
+from alula.ir.limits import check_limits
 from alula.ir.lower import lower
 
 
@@ -56,7 +57,8 @@ def order(graph: Graph) -> Graph:
 
 
 def build_graph(architecture: Architecture) -> Graph:
-    """The graph of a model, ready for placement. IllegalGraph if a rule forbids the model."""
+    """The graph of a model, ready for placement. UnsupportedShape if the formats cannot hold it."""
+    check_limits(architecture)
     graph = check(lower(architecture))
     for step in (quantise, order):
         graph = check(step(graph))

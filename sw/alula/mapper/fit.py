@@ -166,5 +166,5 @@ def check_placement(
 def fit_report(
     architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
 ) -> FitReport:
-    """What a model of this shape needs of a design. IllegalGraph if the IR cannot express it."""
+    """What a model of this shape needs of a design. UnsupportedShape if no design can run it."""
     return check_placement(build_graph(architecture), design, context, precision)[3]
