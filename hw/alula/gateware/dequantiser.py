@@ -1,0 +1,101 @@
+"""A block of weights, as the stream packs it, to INT8."""
+
+from amaranth import Cat, Module, Signal, Value, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.gateware.weight_format import BEAT, CODES, FORMAT_BITS
+from alula.isa.formats import BLOCK
+
+__all__ = ["LATENCY", "ROW_BITS", "Dequantiser"]
+
+LATENCY = 1
+"""Cycles from beats to weights."""
+ROW_BITS = 64
+"""Bits of a row in a beat."""
+
+
+class Dequantiser(Component):
+    """Takes 16 values of each row out of two beats and removes their excess.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of a block, a multiple of ``channels``.
+    channels : int
+        Memory channels, each of which packs its own rows into its part of a beat.
+
+    Members
+    -------
+    format : In(4)
+        Code of the format.
+    beats : In(2 x 64 * rows)
+        The beat in which the block begins, and the one after it.
+    phase : In(2)
+        Quarter of the first beat in which the block begins: 0, or any for 2 and 3 bits.
+    enable : In(1)
+        The weights change only after a cycle with ``enable``.
+    weights : Out(rows x 16 x 8), signed
+        `LATENCY` cycles later.
+    """
+
+    def __init__(self, *, rows: int, channels: int = 1) -> None:
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, not {channels}")
+        if rows < 1 or rows % channels:
+            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+        self.rows = rows
+        self.channels = channels
+        super().__init__(
+            {
+                "format": In(FORMAT_BITS),
+                "beats": In(data.ArrayLayout(ROW_BITS * rows, 2)),
+                "phase": In(2),
+                "enable": In(1),
+                "weights": Out(data.ArrayLayout(data.ArrayLayout(signed(8), BLOCK), rows)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        rows = self.rows // self.channels
+        width = ROW_BITS * rows
+        weights = Signal(self.weights.shape(), reset_less=True)
+        m.d.comb += self.weights.eq(weights)
+        for channel in range(self.channels):
+            joined = Cat(self.beats[beat].word_select(channel, width) for beat in range(2))
+            narrow = Signal(width, name=f"narrow_{channel}")
+            quarter = width // BEAT
+            m.d.comb += narrow.eq(
+                Cat(joined[phase * quarter :][:width] for phase in range(BEAT)).word_select(
+                    self.phase, width
+                )
+            )
+            for row in range(rows):
+                target = weights[channel * rows + row].as_value()
+                with m.If(self.enable), m.Switch(self.format):
+                    for bits, codes, excess in self._widths():
+                        source = narrow if bits < BEAT else joined
+                        string = source[BLOCK * bits * row :][: BLOCK * bits]
+                        with m.Case(*codes):
+                            m.d.sync += target.eq(
+                                Cat(
+                                    self._value(string.word_select(i, bits), excess)
+                                    for i in range(BLOCK)
+                                )
+                            )
+        return m
+
+    def _widths(self) -> list[tuple[int, list[int], bool]]:
+        """Each width, the codes that have it, and whether values have an excess."""
+        found: dict[tuple[int, bool], list[int]] = {}
+        for item in CODES.values():
+            found.setdefault((item.bits, bool(item.excess)), []).append(item.code)
+        return [(bits, codes, excess) for (bits, excess), codes in found.items()]
+
+    @staticmethod
+    def _value(stored: Value, excess: bool) -> Value:
+        """8 bits: the excess is half the range, so the top bit flips and becomes the sign."""
+        top = ~stored[-1] if excess else stored[-1]
+        return Cat(stored[:-1], top.replicate(9 - len(stored)))

@@ -1,0 +1,295 @@
+from collections.abc import Callable
+from random import Random
+
+from amaranth import Module
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from tests.gateware.matrix import Activations, Product, results
+
+from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, Case, Pattern, Unit, each_case
+from alula.bench import random_pattern as chance
+from alula.bench.scoreboard import Mismatch
+from alula.gateware.activation_buffer import read_layout, request_layout
+from alula.gateware.command import layout, opcode
+from alula.gateware.mpe import Mpe, Reason
+from alula.gateware.vector_buffer import write_layout
+from alula.gateware.weight_format import CODES
+from alula.gateware.weight_stream import TAG, WeightStream, beat_layout
+from alula.isa.instructions import Engine
+
+GROUPS = 64
+WORDS = 4096
+
+
+class Matrix(Component):
+    """The matrix engine behind its weight stream."""
+
+    def __init__(
+        self, *, rows: int, tokens: int, lanes: int, channels: int = 1, depth: int = 64,
+        block_rows: int = 0,
+    ) -> None:  # fmt: skip
+        self.rows, self.tokens, self.lanes = rows, tokens, lanes
+        self.channels, self.depth = channels, depth
+        self.block_rows = block_rows or rows
+        super().__init__(
+            {
+                "tag": In(stream.Signature(TAG)),
+                "beat": In(stream.Signature(beat_layout(rows))),
+                "mm_command": In(stream.Signature(layout(Engine.MM))),
+                "mv_command": In(stream.Signature(layout(Engine.MV))),
+                "request": Out(stream.Signature(request_layout(GROUPS))),
+                "activations": In(stream.Signature(read_layout(tokens))),
+                "write": Out(stream.Signature(write_layout(WORDS, lanes))),
+                "first": In(16),
+                "mm_done": Out(1),
+                "mv_done": Out(1),
+                "mm_busy": Out(1),
+                "mv_busy": Out(1),
+                "error": Out(Reason),
+                "empty": Out(1),
+                "fires": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.weights = weights = WeightStream(
+            rows=self.rows, channels=self.channels, depth=self.depth
+        )
+        m.submodules.mpe = mpe = Mpe(
+            rows=self.rows,
+            block_rows=self.block_rows,
+            tokens=self.tokens,
+            lanes=self.lanes,
+            groups=GROUPS,
+            words=WORDS,
+            channels=self.channels,
+        )
+        for name in ("tag", "beat"):
+            connect(m, flipped(getattr(self, name)), getattr(weights, name))
+        for name in ("head", "walk", "block"):
+            connect(m, getattr(weights, name), getattr(mpe, name))
+        for name in ("mm_command", "mv_command", "request", "activations", "write"):
+            connect(m, flipped(getattr(self, name)), getattr(mpe, name))
+        for name in ("mm_done", "mv_done", "mm_busy", "mv_busy", "error"):
+            m.d.comb += getattr(self, name).eq(getattr(mpe, name))
+        m.d.comb += [
+            mpe.first.eq(self.first),
+            self.empty.eq(weights.empty),
+            self.fires.eq(mpe.block.valid & mpe.block.ready),
+        ]
+        return m
+
+
+def command(product: Product) -> dict:
+    fields = dict.fromkeys(layout(Engine.MM).members, 0)
+    return fields | {
+        "opcode": opcode(product.engine),
+        "fmt": CODES[product.fmt].code,
+        "src": product.src,
+        "groups": product.groups,
+        "outputs": product.outputs,
+        "rows": product.rows,
+        "dst": product.dst,
+        "stride": product.stride,
+    }
+
+
+def sync(engine: str) -> dict:
+    return dict.fromkeys(layout(Engine.MM).members, 0) | {"opcode": opcode(f"{engine}.SYNC")}
+
+
+class Watch:
+    """Counts what a case asserts about pulses and pace."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.moved = False
+        self.done = {"MM": 0, "MV": 0}
+        self.fired: list[int] = []
+        self._wires = {name: unit.wires[name] for name in ("mm_done", "mv_done", "fires", "error")}
+
+    def cycle(self) -> None:
+        for engine in self.done:
+            self.done[engine] += self._wires[f"{engine.lower()}_done"].get()
+        if self._wires["fires"].get():
+            self.fired.append(self.unit.count)
+        self.moved = False
+
+
+def place(products: list[Product], lanes: int, random: Random) -> None:
+    """Give each product its own place in the vector buffer, with gaps between rows."""
+    word = random.randrange(8)
+    for product in products:
+        product.dst = word
+        product.stride = -(-product.outputs // lanes) + random.randrange(2)
+        word += product.rows * product.stride + random.randrange(2)
+    assert word < WORDS
+
+
+async def run(
+    unit: Unit,
+    products: list[Product],
+    x: Activations,
+    *,
+    beats: Pattern = ALWAYS,
+    reads: Pattern = ALWAYS,
+    writes: Pattern = ALWAYS,
+    syncs: bool = False,
+) -> Watch:
+    """Run the products, compare every word of the vector buffer."""
+    top = unit.component
+    assert isinstance(top, Matrix)
+    rows, lanes = top.rows, top.lanes
+    watch = Watch(unit)
+    expected: dict[tuple[int, int], int] = {}
+    for product in products:
+        product.fill(unit.random, rows)
+    place(products, lanes, unit.random)
+    for product in products:
+        for row, line in enumerate(results(product, x)):
+            start = product.dst + row * product.stride
+            line += [0] * (-len(line) % lanes)
+            for i, bits in enumerate(line):
+                expected[start + i // lanes, i % lanes] = bits
+    memory: dict[tuple[int, int], int] = {}
+
+    def write(item: dict) -> None:
+        for lane in range(lanes):
+            if item["mask"] >> lane & 1:
+                memory[item["address"], lane] = item["data"][lane]
+
+    tags = [
+        {
+            "mm": int(p.engine == "MM"),
+            "format": CODES[p.fmt].code,
+            "blocks": p.blocks(rows),
+            "groups": p.groups,
+        }
+        for p in products
+    ]
+    unit.join(watch)
+    unit.drive("tag", tags)
+    unit.drive("beat", [b for p in products for b in p.beats(rows, top.channels)], beats)
+    counts = {}
+    for engine in ("MM", "MV"):
+        commands = [command(p) for p in products if p.engine == engine]
+        if syncs:
+            commands = [c for item in commands for c in (item, sync(engine))]
+        counts[engine] = len(commands)
+        unit.drive(f"{engine.lower()}_command", commands)
+    unit.respond("request", "activations", lambda r: [x.read(r["group"], r["half"])], offer=reads)
+    unit.watch("write", write, writes)
+    await unit.until(lambda: watch.done == counts, "the end of all products")
+    await unit.cycles(20)
+    assert watch.done == counts
+    if unit.wires["error"].get() != 0 or not unit.wires["empty"].get():
+        raise Mismatch("the engine must end without error and with an empty stream")
+    if unit.wires["mm_busy"].get() or unit.wires["mv_busy"].get():
+        raise Mismatch("the engine must not be busy at its end")
+    wrong = [key for key in expected if memory.get(key) != expected[key]]
+    if wrong or memory.keys() != expected.keys():
+        extra = sorted(memory.keys() - expected.keys())[:4]
+        shown = [(key, expected[key], memory.get(key)) for key in wrong[:4]]
+        raise Mismatch(f"{len(wrong)} of {len(expected)} results differ {shown}, extra {extra}")
+    return watch
+
+
+def small(random: Random, rows: int, tokens: int, count: int) -> list[Product]:
+    """Random small products of every format and shape."""
+    found = []
+    for _ in range(count):
+        engine = random.choice(("MM", "MV"))
+        blocks = random.randint(1, 6)
+        found.append(
+            Product(
+                engine,
+                random.choice(("W4", "W4", "W8", "V8", "W3", "W2")),
+                random.randint(1, tokens if engine == "MV" else 3 * tokens),
+                random.randint((blocks - 1) * rows + 1, blocks * rows),
+                random.randint(1, 5),
+                src=random.randrange(GROUPS - 15),
+            )
+        )
+    return found
+
+
+PATTERNS: list[tuple[str, dict[str, Pattern]]] = [
+    ("full", {}),
+    ("beats_random", {"beats": chance(0.5)}),
+    ("reads_random", {"reads": chance(0.5)}),
+    ("writes_random", {"writes": chance(0.3)}),
+    ("writes_rare", {"writes": chance(0.03)}),
+    ("all_bursts", {"beats": BURSTS, "reads": BURSTS, "writes": BURSTS}),
+]
+
+
+def random_cases(count: int = 12) -> list[Case]:
+    def make(name: str, patterns: dict[str, Pattern], syncs: bool) -> Case:
+        async def body(unit: Unit) -> None:
+            top = unit.component
+            assert isinstance(top, Matrix)
+            x = Activations.random(unit.random, GROUPS, top.tokens)
+            products = small(unit.random, top.rows, top.tokens, count)
+            await run(unit, products, x, syncs=syncs, **patterns)
+
+        return Case(name, body)
+
+    cases = [make(name, patterns, False) for name, patterns in PATTERNS]
+    return [*cases, make("syncs", {"beats": chance(0.8)}, True)]
+
+
+def pace(name: str, make: Callable[[Random, Matrix], list[Product]], share: float) -> Case:
+    """Blocks must pass in at least a share of the cycles from the first to the last."""
+
+    async def body(unit: Unit) -> None:
+        top = unit.component
+        assert isinstance(top, Matrix)
+        x = Activations.random(unit.random, GROUPS, top.tokens)
+        watch = await run(unit, make(unit.random, top), x)
+        cycles = watch.fired[-1] - watch.fired[0] + 1
+        reached = len(watch.fired) / cycles
+        print(f"{name}: {len(watch.fired)} blocks in {cycles} cycles, {reached:.3f}")
+        if reached < share:
+            raise Mismatch(f"blocks must pass in {share} of the cycles, not {reached:.3f}")
+
+    return Case(name, body)
+
+
+PACES = [
+    pace(
+        "prefill",
+        lambda random, top: [
+            Product("MM", "W4", 4 * top.tokens, 6 * top.rows, 8) for _ in range(2)
+        ],
+        0.95,
+    ),
+    pace(
+        "prefill_short_rows",
+        lambda random, top: [Product("MM", "W4", 3 * top.tokens, 8 * top.rows, 4)],
+        0.95,
+    ),
+    # A meta beat to eight value beats and the scale beats are what keeps blocks apart.
+    pace(
+        "decode",
+        lambda random, top: [Product("MV", "W4", 1, 8 * top.rows, 12) for _ in range(3)],
+        0.87,
+    ),
+    pace(
+        "decode_heads",
+        lambda random, top: [Product("MV", "V8", top.tokens, 8 * top.rows, 2) for _ in range(6)],
+        0.495,
+    ),
+]
+
+TINY = Bench("tiny", lambda: Matrix(rows=2, tokens=2, lanes=4), [*random_cases(), *PACES])
+KV260 = Bench("kv260", lambda: Matrix(rows=8, tokens=4, lanes=16), [*random_cases(8), *PACES])
+NARROW = Bench("narrow", lambda: Matrix(rows=2, tokens=4, lanes=16, depth=48), random_cases())
+CHANNELS = Bench(
+    "channels", lambda: Matrix(rows=8, tokens=2, lanes=4, channels=4, depth=34), random_cases(8)
+)
+
+
+@each_case(TINY, KV260, NARROW, CHANNELS)
+def test_products(case: BoundCase) -> None:
+    case.check()
