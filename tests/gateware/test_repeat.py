@@ -173,9 +173,7 @@ def test_refusals() -> None:
     refuses(r"^components of the same class and parameters must have", lambda: emit(Two()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(
-            TypeError, match=r"^a placed component must be a wiring\.Component, not 3$"
-        ):
+        with pytest.raises(TypeError, match=r"must be a wiring\.Component, not 3$"):
             placed(3)
         with pytest.raises(TypeError, match=r"^Hidden's parameter 'secret' must be readable as"):
             emit(Hidden(secret=1))

@@ -1,6 +1,7 @@
 """Verilog to something that runs: Verilator builds, kept by content."""
 
+from alula.rtl.simulation import Simulation, simulate
 from alula.rtl.toolchain import ToolchainError
 from alula.rtl.verilate import Progress, Recipe, verilate
 
-__all__ = ["Progress", "Recipe", "ToolchainError", "verilate"]
+__all__ = ["Progress", "Recipe", "Simulation", "ToolchainError", "simulate", "verilate"]

@@ -46,13 +46,15 @@ _ALLOWED = (
 class Recipe:
     """What to make of Verilog modules.
 
-    `sources` are C++ files compiled with the generated code, where ``Vtop.h`` is the model.
+    `sources` are C++ files compiled with the generated code, where ``Vtop.h`` is the model, and
+    `texts` such files by name that are written first.
     `shared` makes a library instead of a program. `vpi` gives the signals in `public` (names by
     module) to VPI; `trace` adds VCD waves. `optimise` is the compiler's level for the generated
     code.
     """
 
-    sources: tuple[Path, ...]
+    sources: tuple[Path, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
     shared: bool = False
     vpi: bool = False
     trace: bool = False
@@ -68,6 +70,7 @@ class Recipe:
         digest.update(repr((settings, self.verilator_flags, self.link_flags)).encode())
         for path in self.sources:
             digest.update(path.read_bytes())
+        digest.update(repr(sorted(self.texts.items())).encode())
         for name, text in modules.items():
             digest.update(f"\n{name}\n{text}".encode())
         return digest.hexdigest()[:32]
@@ -96,9 +99,9 @@ def verilate(
     place = cache_folder() / "verilator" / recipe.key({"": top, **modules}, tools)
     if (place / product).is_file():
         return place / product
-    runtime = _runtime(tools, recipe, progress)
     with new_folder(place) as folder:
         _generate(modules, top, recipe, tools, folder, progress)
+        runtime = _runtime(tools, recipe, progress)
         objects = _compile(recipe, tools, folder, progress)
         progress("link", 0, 1)
         shared = ["-shared"] if recipe.shared else ["-rdynamic"]
@@ -143,6 +146,8 @@ def _generate(
 
 def _compile(recipe: Recipe, tools: Toolchain, folder: Path, progress: Progress) -> list[Path]:
     """Compile the generated C++: small models as one file, large ones in parallel."""
+    for name, text in recipe.texts.items():
+        (folder / "cpp" / name).write_text(text)
     own = [path.resolve() for path in recipe.sources]
     files = sorted((folder / "cpp").glob("*.cpp")) + own
     if sum(path.stat().st_size for path in files) < _UNITY_BYTES:

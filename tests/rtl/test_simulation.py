@@ -1,0 +1,86 @@
+"""Verilated modules as shared libraries: ports of every width, many cycles in one call."""
+
+import time
+from pathlib import Path
+
+import pytest
+from amaranth import Module
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from alula.folders import cache_folder
+from alula.gateware.repeat import emit
+from alula.rtl import Recipe, ToolchainError, simulate, verilate
+
+WIDTHS = (1, 8, 9, 16, 17, 32, 33, 64, 65, 200)
+
+
+class Registers(wiring.Component):
+    """A register of each width, each one more every cycle, beside a counter."""
+
+    def __init__(self) -> None:
+        members: dict[str, In | Out] = {"count": Out(40)}
+        for width in WIDTHS:
+            members[f"in_{width}"] = In(width)
+            members[f"out_{width}"] = Out(data.StructLayout({"plain": width, "next": width}))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.count.eq(self.count + 1)
+        for width in WIDTHS:
+            given, out = getattr(self, f"in_{width}"), getattr(self, f"out_{width}")
+            m.d.comb += out.plain.eq(given)
+            m.d.sync += out.next.eq(given + 1)
+        return m
+
+
+def test_ports_of_every_width() -> None:
+    with simulate(Registers()) as simulation:
+        simulation.reset()
+        for value in (0, 1, (1 << 200) // 3, (1 << 200) - 1):
+            for width in WIDTHS:
+                simulation.set(f"in_{width}", value % (1 << width))
+            simulation.step()
+            for width in WIDTHS:
+                given = value % (1 << width)
+                following = (given + 1) % (1 << width)
+                assert simulation.get(f"out_{width}") == given | following << width
+        with pytest.raises(ValueError, match=r"^in_9 must be 0 to 511, not 512$"):
+            simulation.set("in_9", 512)
+
+
+def test_many_cycles_in_one_call(capsys: pytest.CaptureFixture[str]) -> None:
+    with simulate(Registers()) as simulation:
+        simulation.reset()
+        started = time.perf_counter()
+        simulation.step(1_000_000)
+        seconds = time.perf_counter() - started
+        assert simulation.get("count") == 1_000_000
+    with capsys.disabled():
+        print(f"\nregisters: {1e6 / seconds:,.0f} cycles/s")
+
+
+def test_a_build_is_made_once_and_tells_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate(Registers()).close()
+    runtime = cache_folder() / "verilator-runtime"
+    monkeypatch.setenv("ALULA_CACHE", str(tmp_path))
+    (tmp_path / runtime.name).symlink_to(runtime)
+    told: list[str] = []
+    for _ in range(2):
+        simulate(
+            Registers(), lambda stage, done, total: told.append(f"{stage} {done}/{total}")
+        ).close()
+    expected = [f"{stage} {done}/1" for stage in ("verilator", "compile", "link") for done in "01"]
+    assert told == expected
+    assert len(list((tmp_path / "verilator").iterdir())) == 1
+
+
+def test_lint_is_an_error_and_leaves_nothing(cache: Path) -> None:
+    modules = emit(Registers(), "registers")
+    modules["registers"] = modules["registers"].replace("endmodule", "  foo bar();\nendmodule")
+    with pytest.raises(ToolchainError, match=r"^verilator_bin ended with 1:\n(.|\n)*foo"):
+        verilate(modules, "registers", Recipe(shared=True))
+    assert list((cache / "verilator").iterdir()) == []
