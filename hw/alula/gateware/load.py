@@ -1,0 +1,413 @@
+"""LD: memory to the weight stream and the vector buffer."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, enum, stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from alula.gateware.axi import reader
+from alula.gateware.command import layout, opcode
+from alula.gateware.fault import Code, Fault, FaultLatch
+from alula.gateware.quotient import quotient
+from alula.gateware.read_master import ReadMaster, axi_address_bits
+from alula.gateware.steps import BLOCK_BITS, GROUP_BITS
+from alula.gateware.unpack import Unpack, row_layout
+from alula.gateware.vector_buffer import write_layout
+from alula.gateware.weight_beats import WeightBeats
+from alula.gateware.weight_format import CODES, by_format
+from alula.gateware.weight_stream import TAG, beat_layout
+from alula.isa.formats import FORMATS, METAS_PER_BEAT, SCALES_PER_BEAT
+from alula.isa.instructions import Engine
+
+__all__ = ["JOBS", "SETUP", "Load"]
+
+JOBS = 8
+"""Instructions, or rows of LD.G, that wait for their data."""
+SETUP = {"LD.W": 5, "LD.V": 3, "LD.G": 5, "row": 5}
+"""Cycles from a command to its first transfer; of LD.G to the ids, then for each row."""
+_FACTOR_BITS = 20
+
+
+class _State(enum.Enum, shape=4):
+    IDLE = 0
+    DECODE = 1
+    MULTIPLY = 2
+    SIZE = 3
+    TAG = 4
+    JOB = 5
+    TRANSFER = 6
+    IDS = 7
+    ROW = 8
+    STOPPED = 9
+
+
+class _Job(enum.Enum, shape=2):
+    NOTHING = 0
+    MATRIX = 1
+    ROW = 2
+    IDS = 3
+
+
+class Load(Component):
+    """The LD engine: one side asks for beats, running ahead; the other hands them on as they come.
+
+    Both go through the instructions in order; what one asks for while the other still waits is
+    limited by `JOBS`, by the outstanding bursts of `ReadMaster` and by `room`. Weight beats follow
+    each other without a gap, across instructions too.
+
+    Parameters:
+        channels, beat_bytes: Memory channels and the bytes of one channel's part of a beat.
+        memory_beats: Beats of the memory.
+        words, lanes: Of the vector buffer.
+
+    Members:
+        command, done, busy, error: As docs/gateware.md says for every engine.
+        axi: A read port for each channel.
+        tag: To the weight stream, before an LD.W's beats.
+        beat: To the weight stream.
+        room: Beats that the weight stream can take from now on.
+        write: To the vector buffer.
+        cancel: Drop everything; stay so until reset.
+        quiet: Memory owes nothing: a reset does no harm.
+        starved: It waits for memory. blocked: memory waits for the stream or the vector buffer.
+    """
+
+    def __init__(
+        self, *, channels: int, beat_bytes: int, memory_beats: int, words: int, lanes: int
+    ) -> None:
+        if memory_beats < 2:
+            raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
+        self.channels, self.beat_bytes = channels, beat_bytes
+        self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
+        self.beat_bits = ceil_log2(memory_beats)
+        self.width = channels * beat_bytes
+        port = reader(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
+        super().__init__(
+            {
+                "command": In(stream.Signature(layout(Engine.LD))),
+                "done": Out(1),
+                "busy": Out(1),
+                "error": Out(Fault),
+                "axi": Out(port).array(channels),
+                "tag": Out(stream.Signature(TAG)),
+                "beat": Out(stream.Signature(beat_layout(self.width // 8))),
+                "room": In(self.beat_bits + 1),
+                "write": Out(stream.Signature(write_layout(words, lanes))),
+                "cancel": In(1),
+                "quiet": Out(1),
+                "starved": Out(1),
+                "blocked": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        row = row_layout(self.words, self.lanes)
+        job_shape = data.StructLayout(
+            {
+                "kind": _Job,
+                "ends": 1,
+                "address": self.beat_bits,
+                "stride": self.beat_bits,
+                "matrix": data.StructLayout(TAG.members),
+                "row": row,
+            }
+        )
+        m.submodules.master = master = ReadMaster(
+            channels=self.channels, beat_bits=self.beat_bits, beat_bytes=self.beat_bytes
+        )
+        m.submodules.latch = latch = FaultLatch(sources=2)
+        m.submodules.jobs = jobs = SyncFIFOBuffered(width=job_shape.size, depth=JOBS)
+        for number in range(self.channels):
+            connect(m, master.axi[number], flipped(self.axi[number]))
+        stopped = latch.fault.code != Code.NONE
+        m.d.comb += [
+            master.room.eq(self.room),
+            master.cancel.eq(self.cancel | stopped),
+            self.error.eq(latch.fault),
+            self.quiet.eq(master.quiet),
+        ]
+        ids, ids_there = Signal(8 * self.width), Signal()
+        asking = self._ask(m, master, latch.report[0], jobs, job_shape, ids, ids_there, stopped)
+        handing = self._hand(m, master, latch.report[1], jobs, job_shape, ids, ids_there)
+        m.d.comb += self.busy.eq(asking | handing | jobs.r_rdy | (jobs.level != 0))
+        return m
+
+    def _ask(self, m, master, report, jobs, job_shape, ids, ids_there, stopped) -> Signal:
+        """From commands to transfers and jobs."""
+        command = Signal(layout(Engine.LD))
+        state = Signal(_State)
+        after, following = Signal(_State), Signal(_State)
+        job = Signal(job_shape)
+        transfer = Signal(master.transfer.payload.shape())
+        factor, other = Signal(32), Signal(_FACTOR_BITS)
+        product = Signal(32 + _FACTOR_BITS)
+        wait = Signal(2)
+        m.d.sync += product.eq(factor * other)
+        address, beats = Signal(33), Signal(33 + 3)
+        blocks_left, rows_left = Signal(BLOCK_BITS), Signal(_FACTOR_BITS)
+        ids_address, ids_left = Signal(33), Signal(range(self.width // 4 + 1))
+        row_beats, row_words = Signal(_FACTOR_BITS), Signal(_FACTOR_BITS)
+        dst = Signal(_FACTOR_BITS + 1)
+
+        def fail(code: Code, detail: object) -> None:
+            m.d.comb += [report.code.eq(code), report.detail.eq(detail)]
+            m.d.sync += state.eq(_State.STOPPED)
+
+        def go(target: _State) -> None:
+            m.d.sync += state.eq(target)
+
+        def multiply(a: object, b: object, then: _State) -> None:
+            m.d.sync += [factor.eq(a), other.eq(b), wait.eq(1), after.eq(then)]
+            go(_State.MULTIPLY)
+
+        elements = Signal(32)
+        m.d.comb += elements.eq(Mux(command.opcode == opcode("LD.G"), command.len, command.count))
+        most = self.words * self.lanes
+        short = elements[: most.bit_length()]
+        size = Mux(command.type == 1, short << 1, short << 2)
+        needed = Signal(_FACTOR_BITS)
+        words = Signal(_FACTOR_BITS)
+        padded = Signal(len(size) + 1)
+        m.d.comb += [
+            padded.eq(size + (self.width - 1)),
+            needed.eq(quotient(padded, self.width)),
+            words.eq(quotient((short + (self.lanes - 1)), self.lanes)),
+        ]
+        blocks, groups = command.blocks, command.groups
+        known = Cat(*(command.fmt == CODES[name].code for name in FORMATS)).any()
+        per_group = by_format(m, command.fmt, lambda item: item.bits // 2, name="per_group")
+        scales = by_format(m, command.fmt, lambda item: item.scales, name="scales")
+        metas = by_format(m, command.fmt, lambda item: item.metas, name="metas")
+
+        m.d.comb += [
+            self.command.ready.eq((state == _State.IDLE) & ~stopped & ~self.cancel),
+            jobs.w_data.eq(job),
+            jobs.w_en.eq(state == _State.JOB),
+            self.tag.valid.eq(state == _State.TAG),
+            self.tag.payload.mm.eq(command.to),
+            self.tag.payload.format.eq(command.fmt),
+            self.tag.payload.blocks.eq(command.blocks),
+            self.tag.payload.groups.eq(command.groups),
+            transfer.address.eq(address),
+            transfer.beats.eq(beats),
+            transfer.metered.eq(command.opcode == opcode("LD.W")),
+            master.transfer.payload.eq(transfer),
+        ]
+        with m.Switch(state):
+            with m.Case(_State.IDLE):
+                m.d.sync += command.eq(self.command.payload)
+                with m.If(self.command.valid & self.command.ready):
+                    go(_State.DECODE)
+            with m.Case(_State.DECODE):
+                m.d.sync += [
+                    job.eq(0),
+                    job.ends.eq(1),
+                    following.eq(_State.IDLE),
+                    address.eq(command.addr),
+                    row_beats.eq(needed),
+                    row_words.eq(words),
+                    dst.eq(command.dst),
+                    rows_left.eq(command.count),
+                    blocks_left.eq(command.blocks),
+                ]
+                go(_State.JOB)
+                with m.Switch(command.opcode):
+                    with m.Case(opcode("LD.W")):
+                        with m.If(~known):
+                            fail(Code.UNSUPPORTED, command.fmt)
+                        with m.Elif(command.nm != 0):
+                            fail(Code.UNSUPPORTED, command.nm)
+                        with m.Elif((blocks == 0) | (groups == 0)):
+                            fail(Code.UNDEFINED, 0)
+                        with m.Elif((command.stride != 0) & scales):
+                            fail(Code.UNDEFINED, command.stride)
+                        with m.Elif((blocks >> BLOCK_BITS).any()):
+                            fail(Code.OUT_OF_RANGE, blocks)
+                        with m.Elif((groups >> GROUP_BITS).any()):
+                            fail(Code.OUT_OF_RANGE, groups)
+                        with m.Else():
+                            m.d.sync += [
+                                job.kind.eq(_Job.MATRIX),
+                                job.address.eq(command.addr),
+                                job.stride.eq(command.stride),
+                                job.matrix.format.eq(command.fmt),
+                                job.matrix.blocks.eq(command.blocks),
+                                job.matrix.groups.eq(command.groups),
+                            ]
+                            multiply(blocks, groups, _State.SIZE)
+                    with m.Case(opcode("LD.V")), m.If(elements != 0):
+                        with m.If((elements > most) | (command.dst + words > self.words)):
+                            fail(Code.OUT_OF_RANGE, command.dst)
+                        with m.Elif(command.addr + needed > self.memory_beats):
+                            fail(Code.OUT_OF_RANGE, command.addr)
+                        with m.Else():
+                            m.d.sync += [
+                                job.kind.eq(_Job.ROW),
+                                job.address.eq(command.addr),
+                                job.row.count.eq(elements),
+                                job.row.dst.eq(command.dst),
+                                job.row.bf16.eq(command.type == 1),
+                                beats.eq(needed),
+                                following.eq(_State.TRANSFER),
+                            ]
+                    with m.Case(opcode("LD.G")), m.If((elements != 0) & (command.count != 0)):
+                        m.d.sync += [ids_address.eq(command.ids), ids_left.eq(0)]
+                        with m.If((elements > most) | (command.count >> _FACTOR_BITS).any()):
+                            fail(Code.OUT_OF_RANGE, command.len)
+                        with m.Else():
+                            multiply(words, command.count, _State.SIZE)
+            with m.Case(_State.MULTIPLY):
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 0):
+                    m.d.sync += state.eq(after)
+            with m.Case(_State.SIZE):
+                with m.If(command.opcode == opcode("LD.G")):
+                    go(_State.IDS)
+                    with m.If(command.dst + product > self.words):
+                        fail(Code.OUT_OF_RANGE, command.dst)
+                with m.Else():
+                    total = Signal(38)
+                    m.d.comb += total.eq(
+                        product * per_group
+                        + Mux(metas, (product + (METAS_PER_BEAT - 1)) >> 2, 0)
+                        + Mux(scales, (blocks + (SCALES_PER_BEAT - 1)) >> 2, 0)
+                    )
+                    m.d.sync += [
+                        beats.eq(Mux(command.stride != 0, groups * per_group, total)),
+                        following.eq(_State.TRANSFER),
+                    ]
+                    go(_State.TAG)
+                    with m.If((command.stride == 0) & (command.addr + total > self.memory_beats)):
+                        fail(Code.OUT_OF_RANGE, command.addr)
+            with m.Case(_State.TAG), m.If(self.tag.ready):
+                go(_State.JOB)
+            with m.Case(_State.JOB), m.If(jobs.w_rdy):
+                m.d.sync += state.eq(following)
+            with m.Case(_State.TRANSFER):
+                with m.If(address + beats > self.memory_beats):
+                    fail(Code.OUT_OF_RANGE, address)
+                with m.Else():
+                    m.d.comb += master.transfer.valid.eq(1)
+                    with m.If(master.transfer.ready), m.Switch(job.kind):
+                        with m.Case(_Job.MATRIX):
+                            go(_State.IDLE)
+                            m.d.sync += [
+                                address.eq(address + command.stride),
+                                blocks_left.eq(blocks_left - 1),
+                            ]
+                            with m.If((command.stride != 0) & (blocks_left != 1)):
+                                go(_State.TRANSFER)
+                        with m.Case(_Job.ROW):
+                            go(_State.IDLE)
+                            with m.If((command.opcode == opcode("LD.G")) & ~job.ends):
+                                go(_State.IDS)
+                        with m.Case(_Job.IDS):
+                            go(_State.IDS)
+            with m.Case(_State.IDS):
+                m.d.sync += [job.eq(0), following.eq(_State.TRANSFER)]
+                with m.If(ids_left == 0):
+                    m.d.sync += [
+                        job.kind.eq(_Job.IDS),
+                        job.address.eq(ids_address),
+                        address.eq(ids_address),
+                        beats.eq(1),
+                        ids_address.eq(ids_address + 1),
+                        ids_left.eq(self.width // 4),
+                        ids_there.eq(0),
+                    ]
+                    go(_State.JOB)
+                with m.Elif(ids_there):
+                    multiply(ids[:32], row_beats, _State.ROW)
+            with m.Case(_State.ROW):
+                m.d.sync += [
+                    job.kind.eq(_Job.ROW),
+                    job.ends.eq(rows_left == 1),
+                    job.address.eq(command.table + product),
+                    job.row.count.eq(elements),
+                    job.row.dst.eq(dst),
+                    job.row.bf16.eq(command.type == 1),
+                    address.eq(command.table + product),
+                    beats.eq(row_beats),
+                    dst.eq(dst + row_words),
+                    rows_left.eq(rows_left - 1),
+                    ids.eq(ids >> 32),
+                    ids_left.eq(ids_left - 1),
+                ]
+                go(_State.JOB)
+                with m.If(command.table + product >= self.memory_beats):
+                    fail(Code.OUT_OF_RANGE, command.table + product)
+        return state != _State.IDLE
+
+    def _hand(self, m, master, report, jobs, job_shape, ids, ids_there) -> Signal:
+        """From beats to where their jobs send them."""
+        m.submodules.walk = walk = WeightBeats()
+        m.submodules.unpack = unpack = Unpack(
+            beat_bytes=self.width, words=self.words, lanes=self.lanes
+        )
+        connect(m, unpack.word, flipped(self.write))
+        coming, job = Signal(job_shape), Signal(job_shape)
+        active, over, given = Signal(), Signal(), Signal()
+        passed, block = Signal(self.beat_bits), Signal(self.beat_bits)
+        beat = master.beat
+        moves = beat.valid & beat.ready
+        m.d.comb += [
+            coming.eq(jobs.r_data),
+            jobs.r_en.eq(jobs.r_rdy & (~active | over)),
+            walk.matrix.format.eq(coming.matrix.format),
+            walk.matrix.blocks.eq(coming.matrix.blocks),
+            walk.matrix.groups.eq(coming.matrix.groups),
+            walk.start.eq(jobs.r_en),
+            self.beat.payload.data.eq(beat.payload),
+            self.beat.payload.kind.eq(walk.kind),
+            unpack.beat.payload.eq(beat.payload),
+            unpack.row.payload.eq(job.row),
+            unpack.row.payload.ends.eq(job.ends),
+            self.done.eq(active & over & job.ends),
+        ]
+        with m.If(jobs.r_en):
+            m.d.sync += [job.eq(coming), active.eq(1), given.eq(0)]
+            m.d.sync += [passed.eq(coming.address), block.eq(coming.address)]
+        with m.Elif(over):
+            m.d.sync += active.eq(0)
+        with m.If(moves & ~jobs.r_en):
+            m.d.sync += passed.eq(passed + 1)
+            with m.If(walk.ends_block & (job.kind == _Job.MATRIX) & (job.stride != 0)):
+                m.d.sync += [passed.eq(block + job.stride), block.eq(block + job.stride)]
+        with m.If(active), m.Switch(job.kind):
+            with m.Case(_Job.NOTHING):
+                m.d.comb += over.eq(1)
+            with m.Case(_Job.MATRIX):
+                m.d.comb += [
+                    self.beat.valid.eq(beat.valid),
+                    beat.ready.eq(self.beat.ready),
+                    walk.next.eq(moves),
+                    over.eq(moves & walk.last),
+                ]
+            with m.Case(_Job.ROW):
+                m.d.comb += [
+                    unpack.row.valid.eq(~given),
+                    unpack.beat.valid.eq(beat.valid & given),
+                    beat.ready.eq(unpack.beat.ready & given),
+                    over.eq(given & ~unpack.busy),
+                ]
+                with m.If(~given & unpack.row.ready):
+                    m.d.sync += given.eq(1)
+            with m.Case(_Job.IDS):
+                m.d.comb += [beat.ready.eq(1), over.eq(moves)]
+                with m.If(moves):
+                    m.d.sync += [ids.eq(beat.payload), ids_there.eq(1)]
+        with m.If(master.error):
+            m.d.comb += [
+                report.code.eq(Mux(master.response[0], Code.READ_DECERR, Code.READ_SLVERR)),
+                report.detail.eq(passed),
+            ]
+        m.d.comb += [
+            self.starved.eq(active & (job.kind != _Job.NOTHING) & ~beat.valid),
+            self.blocked.eq(active & beat.valid & ~beat.ready),
+        ]
+        return active
