@@ -110,6 +110,7 @@ class Sfu(wiring.Component):
         # A sum or a maximum is not finished; what it is for.
         reducing, from_sum, after = Signal(), Signal(), Signal(After)
         operation, results_left = Signal(Scalar), Signal(12)
+        summed = Signal()
         first_word, group = Signal(), Signal(range(MAX_GROUPS))
         reads_max = (now["sink"] == Sink.MAX) | (now["sink"] == Sink.STEPS)
         rotates = now["route"]["rotate"]
@@ -185,7 +186,7 @@ class Sfu(wiring.Component):
             writer.word.as_value().eq(result),
             total.valid.eq(came & sums),
             total.word.as_value().eq(result),
-            total.finish.eq(reducing & from_sum),
+            total.finish.eq(reducing & from_sum & ~summed),
             pack.valid.eq(came & packs),
             pack.word.as_value().eq(result),
             pack.exponent.eq(Mux(quant, steps.exponent, 0)),
@@ -305,8 +306,10 @@ class Sfu(wiring.Component):
                 results_left.eq(Mux(source["sink"] == Sink.STEPS, planner.groups, 1)),
             ]
 
+        with m.If(total.result_valid):
+            m.d.sync += summed.eq(1)
         with m.If(finished):
-            m.d.sync += reducing.eq(0)
+            m.d.sync += [reducing.eq(0), summed.eq(0)]
             m.d.sync += expect(now)
 
         # The pass is over when its last word has been written, added, packed or scanned.

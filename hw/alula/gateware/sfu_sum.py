@@ -26,7 +26,7 @@ class SfuSum(wiring.Component):
     Members:
         valid (In): `word` is there.
         word (In): terms; those that do not count are zero.
-        finish (In): all words have been given; hold until `result_valid`.
+        finish (In): all words have been given; high until `result_valid` and no longer.
         result_valid (Out): high for one cycle.
         result (Out): the sum, until the next one. The next word begins a new sum.
     """

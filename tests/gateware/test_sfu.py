@@ -1,0 +1,213 @@
+"""MISC, bit for bit against the machine model, with stalls on every port."""
+
+from random import Random
+
+import numpy as np
+
+from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, each_case, random_pattern
+from alula.gateware.sfu import Sfu
+from tests.gateware.sfu_machine import WORDS, Command, bits, contents, sfu_case
+
+TOKENS = 4
+Made = tuple[np.ndarray, list[Command]]
+
+
+def _places(random: Random, *sizes: int) -> list[int]:
+    """First words of areas that do not overlap."""
+    room = WORDS - sum(sizes)
+    assert room >= 0, sizes
+    gaps = sorted(random.randint(0, room) for _ in sizes)
+    places, used = [], 0
+    for gap, size in zip(gaps, sizes, strict=True):
+        places.append(gap + used)
+        used += size
+    return places
+
+
+def _add(lanes: int):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, words in ((1, 1), (1, 37), (3, 5), (4, 2), (0, 3), (2, 0)):
+            for broadcast in "01":
+                size = max(rows * words, 1)
+                a, b, dst = _places(random, size, size, size)
+                dst = random.choice((a, dst))
+                fields = {"dst": dst, "a": a, "b": b, "rows": rows, "words": words}
+                commands.append(("ADD", fields | {"broadcast": broadcast}))
+        return contents(random, lanes, "any"), commands
+
+    return make
+
+
+def _act(lanes: int):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for func in ("silu", "gelu", "gelu_tanh", "relu"):
+            for gated in "01":
+                for count in (1, 40, 0):
+                    a, b, dst = _places(random, count, count, count)
+                    dst = random.choice((a, b if gated == "1" else a, dst))
+                    fields = {"func": func, "gated": gated, "dst": dst, "a": a, "b": b}
+                    commands.append(("ACT", fields | {"count": count}))
+        return contents(random, lanes, "wide"), commands
+
+    return make
+
+
+def _norm(lanes: int, name: str):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, length in ((1, 1), (1, 576), (3, 70), (2, 63), (1, 200), (2, lanes), (0, 9)):
+            words = -(-length // lanes)
+            src, gain, dst = _places(random, rows * words, 2 * words, rows * words)
+            fields = {
+                "dst": random.choice((src, dst)),
+                "src": src,
+                "gain": gain,
+                "rows": rows,
+                "len": length,
+                "inv": bits(1 / length),
+                "eps": bits(1e-5),
+            }
+            commands.append((name, fields))
+        return contents(random, lanes), commands
+
+    return make
+
+
+def _softmax(lanes: int):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, length, step in (
+            (1, 1, "0"), (1, 129, "0"), (3, 30, "1"), (4, 64, "0"), (2, 31, "1"), (5, 1, "1"),
+            (0, 4, "0"),
+        ):  # fmt: skip
+            stride = -(-(length + 32 + rows) // lanes) + 32 // lanes + random.randint(0, 3)
+            src, scale = _places(random, max(rows, 1) * stride, stride)
+            fields = {"src": src, "rows": rows, "len": length, "step": step}
+            commands.append(("SOFTMAX", fields | {"stride": stride, "scale": scale}))
+        return contents(random, lanes, "wide"), commands
+
+    return make
+
+
+def _rope(lanes: int):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, heads, dim in ((1, 3, 64), (4, 2, 2 * lanes), (2, 1, 96), (1, 0, 64)):
+            stride = heads * dim // lanes + random.randint(0, 3)
+            table_words = -(-rows * dim // lanes)
+            src, table = _places(random, rows * stride + 1, table_words)
+            fields = {"src": src, "table": table, "rows": rows, "heads": heads}
+            commands.append(("ROPE", fields | {"dim": dim, "stride": stride}))
+        return contents(random, lanes), commands
+
+    return make
+
+
+def _quant(lanes: int, kind: str):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, length, slot in (
+            (1, 32, 0), (1, 576, 1), (5, 64, 2), (3, 70, 7), (2, 3, 0), (9, 32, 3), (0, 5, 0),
+            (1, 0, 0),
+        ):  # fmt: skip
+            stride = -(-length // lanes) + random.randint(0, 3)
+            (src,) = _places(random, rows * stride + 1)
+            fields = {"src": src, "dst": random.randint(0, 500), "slot": slot, "rows": rows}
+            commands.append(("QUANT", fields | {"len": length, "stride": stride}))
+        start = contents(random, lanes, kind)
+        start[: 40 * lanes] = 0
+        fields = {"src": 0, "dst": 3, "slot": 0, "rows": 2, "len": 40, "stride": 16}
+        return start, [*commands, ("QUANT", fields)]
+
+    return make
+
+
+def _quant_kv(lanes: int, kind: str):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, heads, dim in ((1, 3, 64), (2, 2, 32), (2, 5, 8), (3, 4, 4), (1, 2, 48),
+                                 (1, 0, 64)):  # fmt: skip
+            if dim % lanes and lanes % dim:
+                continue
+            stride = -(-heads * dim // lanes) + random.randint(0, 3)
+            (src,) = _places(random, rows * stride + 1)
+            fields = {"src": src, "dst": random.randint(0, 40), "rows": rows, "heads": heads}
+            commands.append(("QUANTKV", fields | {"dim": dim, "stride": stride}))
+        start = contents(random, lanes, kind)
+        start[: 8 * lanes] = 0
+        fields = {"src": 0, "dst": 3, "rows": 2, "heads": 1, "dim": 32, "stride": 2}
+        return start, [*commands, ("QUANTKV", fields)]
+
+    return make
+
+
+def _argmax(lanes: int):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        base = 0
+        for count, first in ((1, "0"), (100, "0"), (333, "1"), (7, "0"), (500, "0"), (0, "1"),
+                             (64, "0"), (0, "0")):  # fmt: skip
+            (src,) = _places(random, -(-count // lanes))
+            fields = {"src": src, "count": count, "base": base, "first": first}
+            commands.append(("ARGMAX", fields))
+            base += count
+        start = contents(random, lanes)
+        start[:: random.randint(5, 9)] = bits(50.0)  # ties
+        return start, commands
+
+    return make
+
+
+def _speed(lanes: int):
+    """What docs/isa.md says of cycles, on the shapes of SmolLM2-135M."""
+
+    def make(random: Random) -> Made:
+        norm = {"dst": 100, "src": 0, "gain": 200, "rows": 1, "len": 576}
+        norm |= {"inv": bits(1 / 576), "eps": bits(1e-5)}
+        words = 1536 // lanes
+        return contents(random, lanes), [
+            ("RMSNORM", norm),
+            ("SOFTMAX", {"src": 0, "rows": 1, "len": 512, "step": "0", "stride": 0, "scale": 300}),
+            ("ROPE", {"src": 0, "table": 200, "rows": 1, "heads": 9, "dim": 64, "stride": 0}),
+            ("ACT", {"func": "silu", "gated": "1", "dst": 0, "a": 0, "b": 400, "count": words}),
+            ("ADD", {"dst": 0, "a": 0, "b": 300, "rows": 1, "words": 576 // lanes,
+                     "broadcast": "0"}),
+            ("QUANT", {"src": 0, "dst": 0, "slot": 0, "rows": 1, "len": 576, "stride": 0}),
+            ("QUANTKV", {"src": 0, "dst": 0, "rows": 1, "heads": 3, "dim": 64, "stride": 0}),
+            ("ARGMAX", {"src": 0, "count": 4096, "base": 0, "first": "1"}),
+            ("LAYERNORM", norm),
+        ]  # fmt: skip
+
+    return make
+
+
+def _bench(lanes: int) -> Bench:
+    cases = []
+    for name, make in (
+        ("add", _add(lanes)),
+        ("act", _act(lanes)),
+        ("rmsnorm", _norm(lanes, "RMSNORM")),
+        ("softmax", _softmax(lanes)),
+        ("rope", _rope(lanes)),
+        ("quant", _quant(lanes, "normal")),
+        ("quant-wide", _quant(lanes, "any")),
+        ("quantkv", _quant_kv(lanes, "normal")),
+        ("quantkv-wide", _quant_kv(lanes, "any")),
+        ("argmax", _argmax(lanes)),
+        ("layernorm", _norm(lanes, "LAYERNORM")),
+    ):
+        for pattern in (ALWAYS, BURSTS, random_pattern(0.5)):
+            cases.append(sfu_case(name, lanes, TOKENS, make, pattern))
+    if lanes == 16:
+        cases.append(sfu_case("speed", lanes, TOKENS, _speed(lanes), ALWAYS, report=True))
+    return Bench(f"sfu-{lanes}", lambda: Sfu(lanes=lanes, tokens=TOKENS), cases)
+
+
+SFU_4, SFU_8, SFU_16 = (_bench(lanes) for lanes in (4, 8, 16))
+
+
+@each_case(SFU_4, SFU_8, SFU_16)
+def test_sfu(case: BoundCase) -> None:
+    case.check()
