@@ -33,12 +33,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def smollm2_path() -> Path:
     """SmolLM2-135M-Instruct as GGUF."""
-    from alula.runtime import ModelError, models
+    from alula.runtime import models
 
-    try:
-        return models.get("smollm2-135m")
-    except ModelError as error:
-        pytest.skip(str(error))
+    return models.get("smollm2-135m")
 
 
 @pytest.fixture(scope="session")

