@@ -74,14 +74,14 @@ class FloatAdd(wiring.Component):
             aligned.eq(wide >> shift1),
             lost.eq(wide & ~(Const((1 << 27) - 1, 27) << shift1)[:27]),
         ]
-        addend = Cat(aligned[0] | lost.any(), aligned[1:])
+        addend = Cat(aligned[0] | lost.any(), aligned[1:], Const(0, 1))
         base = Cat(Const(0, 3), big1)
         sign2, exponent2, sum2 = Signal(), Signal(8), Signal(28)
         with m.If(v1):
             m.d.sync += [
                 sign2.eq(sign1),
                 exponent2.eq(exponent1),
-                sum2.eq(Mux(differ1, base - addend, base + addend)),
+                sum2.eq(base + (addend ^ differ1.replicate(28)) + differ1),
             ]
 
         zeros = leading_zeros(m, sum2)
