@@ -5,13 +5,13 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from tests.gateware import exact
 
 from alula.bench import Case, Mismatch, Pattern, Unit
 from alula.gateware.command import layout
 from alula.isa.instructions import BY_NAME, Engine
 from alula.model.handlers import HANDLERS
 from alula.model.state import STAGING_VALUES, State
-from tests.gateware import exact
 
 WORDS = 1 << 10
 GROUPS = 1 << 10

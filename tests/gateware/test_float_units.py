@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 from tests.gateware import exact
 from tests.gateware.pipelines import through
 
+from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, each_case, pipeline_cases
 from alula.gateware import float_activation, float_add, float_multiply, float_root
 from alula.gateware.float_activation import FloatActivation, Function
 from alula.gateware.float_convert import (
@@ -26,22 +27,60 @@ from alula.gateware.float_table import Interpolate, TableRom, coefficients
 from alula.isa.functions import PHI, PHI_TANH, SIGMOID, TABLES
 
 
-def test_add() -> None:
-    random = Random(1)
-    vectors = [
-        {"a": a, "b": b, "subtract": random.getrandbits(1)} for a, b in exact.pairs(random, 10_000)
-    ]
-    results = through(float_add.FloatAdd(), float_add.LATENCY, vectors)
-    for vector, result in zip(vectors, results, strict=True):
-        b = -exact.value(vector["b"]) if vector["subtract"] else exact.value(vector["b"])
-        assert result == exact.fl(exact.value(vector["a"]) + b), vector
+def _operations(random: Random) -> list[tuple[int, int, int]]:
+    return [(a, b, random.getrandbits(1)) for a, b in exact.pairs(random, 30_000)]
 
 
-def test_multiply() -> None:
-    vectors = [{"a": a, "b": b} for a, b in exact.pairs(Random(2), 10_000)]
-    results = through(float_multiply.FloatMultiply(), float_multiply.LATENCY, vectors)
-    for vector, result in zip(vectors, results, strict=True):
-        assert result == exact.multiply(vector["a"], vector["b"]), vector
+def _add(a: int, b: int, subtract: int) -> int:
+    return exact.fl(exact.value(a) + (-exact.value(b) if subtract else exact.value(b)))
+
+
+def _bench(name: str, make, model, table, latency: int, inputs: tuple[str, ...]) -> Bench:
+    cases = pipeline_cases(
+        {"pairs": table},
+        model,
+        latency=latency,
+        inputs=inputs,
+        output="result",
+        settings={"valid": 1},
+        patterns=(ALWAYS, BURSTS),
+    )
+    return Bench(name, make, cases)
+
+
+ADD = _bench(
+    "float-add",
+    float_add.FloatAdd,
+    _add,
+    _operations,
+    float_add.LATENCY,
+    ("a", "b", "subtract"),
+)
+MULTIPLY = _bench(
+    "float-multiply",
+    float_multiply.FloatMultiply,
+    exact.multiply,
+    lambda random: list(exact.pairs(random, 30_000)),
+    float_multiply.LATENCY,
+    ("a", "b"),
+)
+
+
+@each_case(ADD, MULTIPLY)
+def test_arithmetic(case: BoundCase) -> None:
+    case.check()
+
+
+@pytest.mark.parametrize(
+    ("unit", "latency", "inputs"),
+    [
+        (float_add.FloatAdd, float_add.LATENCY, ("a", "b", "subtract")),
+        (float_multiply.FloatMultiply, float_multiply.LATENCY, ("a", "b")),
+    ],
+)
+def test_valid_passes_through(unit, latency: int, inputs: tuple[str, ...]) -> None:
+    vectors = [dict.fromkeys(inputs, 0) | {"a": a, "b": a} for a in exact.EDGES]
+    through(unit(), latency, vectors, idle=0.5)
 
 
 @pytest.mark.parametrize("width", [26, 48])

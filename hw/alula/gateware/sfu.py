@@ -48,6 +48,8 @@ class Sfu(wiring.Component):
         activation: write port of the activation buffer.
         staging: write port of staging.
         argmax (Out): the index that ARGMAX found, 0 if none.
+        unimplemented (Out): high for one cycle: an instruction is passed over. It is a ROPE whose
+            `dim` is no multiple of `2 * lanes`.
     """
 
     def __init__(self, *, lanes: int, tokens: int) -> None:
@@ -68,6 +70,7 @@ class Sfu(wiring.Component):
                 "activation": Out(activation_write()),
                 "staging": Out(staging_write()),
                 "argmax": Out(INDEX_BITS),
+                "unimplemented": Out(1),
             }
         )
 
@@ -348,7 +351,9 @@ class Sfu(wiring.Component):
                     with m.Case(*(opcode(i) for i in ("RMSNORM", "LAYERNORM", "SOFTMAX", "QUANT"))):
                         m.d.comb += nothing.eq((rows == 0) | (count == 0))
                     with m.Case(opcode("ROPE")):
-                        m.d.comb += nothing.eq((rows == 0) | (heads == 0))
+                        split = command["dim"][: lane_bits + 1].any()
+                        m.d.comb += nothing.eq((rows == 0) | (heads == 0) | split)
+                        m.d.comb += self.unimplemented.eq((rows != 0) & (heads != 0) & split)
                     with m.Case(opcode("QUANTKV")):
                         m.d.comb += nothing.eq((rows == 0) | (heads == 0))
                     with m.Case(opcode("ACT")):
