@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.repeat import placed
 from alula.gateware.weight_format import BEAT, CODES, FORMAT_BITS
 from alula.isa.formats import BLOCK
 
@@ -13,6 +14,55 @@ LATENCY = 1
 """Cycles from beats to weights."""
 ROW_BITS = 64
 """Bits of a row in a beat."""
+WIDTHS = sorted({item.bits for item in CODES.values()})
+
+
+class RowDequantiser(Component):
+    """The 16 values of a row out of the bit string of each width.
+
+    Members
+    -------
+    format : In(4)
+        Code of the format.
+    enable : In(1)
+        As of `Dequantiser`.
+    string_2, string_3, string_4, string_8 : In(16 * width)
+        The row's values if they have that many bits.
+    weights : Out(16 x 8), signed
+        `LATENCY` cycles later.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "format": In(FORMAT_BITS),
+                "enable": In(1),
+                **{f"string_{width}": In(BLOCK * width) for width in WIDTHS},
+                "weights": Out(data.ArrayLayout(signed(8), BLOCK)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        weights = Signal(8 * BLOCK, reset_less=True)
+        m.d.comb += self.weights.eq(weights)
+        found: dict[tuple[int, bool], list[int]] = {}
+        for item in CODES.values():
+            found.setdefault((item.bits, bool(item.excess)), []).append(item.code)
+        with m.If(self.enable), m.Switch(self.format):
+            for (width, excess), codes in found.items():
+                string = getattr(self, f"string_{width}")
+                values = [self._value(string.word_select(i, width), excess) for i in range(BLOCK)]
+                with m.Case(*codes):
+                    m.d.sync += weights.eq(Cat(values))
+        return m
+
+    @staticmethod
+    def _value(stored: Value, excess: bool) -> Value:
+        """8 bits: the excess is half the range, so the top bit flips and becomes the sign."""
+        top = ~stored[-1] if excess else stored[-1]
+        return Cat(stored[:-1], top.replicate(9 - len(stored)))
 
 
 class Dequantiser(Component):
@@ -61,41 +111,24 @@ class Dequantiser(Component):
         m = Module()
         rows = self.rows // self.channels
         width = ROW_BITS * rows
-        weights = Signal(self.weights.shape(), reset_less=True)
-        m.d.comb += self.weights.eq(weights)
         for channel in range(self.channels):
             joined = Cat(self.beats[beat].word_select(channel, width) for beat in range(2))
             narrow = Signal(width, name=f"narrow_{channel}")
-            quarter = width // BEAT
-            m.d.comb += narrow.eq(
-                Cat(joined[phase * quarter :][:width] for phase in range(BEAT)).word_select(
-                    self.phase, width
-                )
-            )
+            quarters = [joined[phase * width // BEAT :][:width] for phase in range(BEAT)]
+            m.d.comb += narrow.eq(Cat(quarters).word_select(self.phase, width))
             for row in range(rows):
-                target = weights[channel * rows + row].as_value()
-                with m.If(self.enable), m.Switch(self.format):
-                    for bits, codes, excess in self._widths():
-                        source = narrow if bits < BEAT else joined
-                        string = source[BLOCK * bits * row :][: BLOCK * bits]
-                        with m.Case(*codes):
-                            m.d.sync += target.eq(
-                                Cat(
-                                    self._value(string.word_select(i, bits), excess)
-                                    for i in range(BLOCK)
-                                )
-                            )
+                part = RowDequantiser()
+                place = channel * rows + row
+                m.submodules[f"row_{place}"] = placed(part)
+                m.d.comb += [
+                    part.format.eq(self.format),
+                    part.enable.eq(self.enable),
+                    self.weights[place].eq(part.weights),
+                ]
+                for bits in WIDTHS:
+                    # Whole beats begin a block of 4 or 8 bits; only those of 2 and 3 are shifted.
+                    string = narrow if bits < BEAT else joined
+                    m.d.comb += getattr(part, f"string_{bits}").eq(
+                        string[BLOCK * bits * row :][: BLOCK * bits]
+                    )
         return m
-
-    def _widths(self) -> list[tuple[int, list[int], bool]]:
-        """Each width, the codes that have it, and whether values have an excess."""
-        found: dict[tuple[int, bool], list[int]] = {}
-        for item in CODES.values():
-            found.setdefault((item.bits, bool(item.excess)), []).append(item.code)
-        return [(bits, codes, excess) for (bits, excess), codes in found.items()]
-
-    @staticmethod
-    def _value(stored: Value, excess: bool) -> Value:
-        """8 bits: the excess is half the range, so the top bit flips and becomes the sign."""
-        top = ~stored[-1] if excess else stored[-1]
-        return Cat(stored[:-1], top.replicate(9 - len(stored)))

@@ -48,7 +48,7 @@ def info_layout(*, rows: int, tokens: int, words: int) -> data.StructLayout:
         {
             "factor": data.ArrayLayout(16, rows),
             "power": data.ArrayLayout(signed(POWER_BITS), tokens),
-            "last_token": range(tokens),
+            "last_token": range(max(2, tokens)),
             "first_pass": 1,
             "first_block": 1,
             "last_block": 1,
@@ -238,11 +238,11 @@ class Finisher(Component):
         layout = data.StructLayout(
             {
                 "valid": 1,
-                "number": range(self.cycles),
-                "token": range(self.tokens),
-                "chunk": range(chunks),
+                "number": range(max(2, self.cycles)),
+                "token": range(max(2, self.tokens)),
+                "chunk": range(max(2, chunks)),
                 "address": address_bits(self.words),
-                "position": range(self.lanes // self.width),
+                "position": range(max(2, self.lanes // self.width)),
                 "count": range(self.width + 1),
                 "tail": 1,
                 "flush": 1,
@@ -253,8 +253,8 @@ class Finisher(Component):
         )
         turn = Signal(layout)
         busy = Signal()
-        number, token = Signal(range(self.cycles)), Signal(range(self.tokens))
-        chunk = Signal(range(chunks))
+        number, token = Signal(range(max(2, self.cycles))), Signal(range(max(2, self.tokens)))
+        chunk = Signal(range(max(2, chunks)))
         begins = Signal()
         block, element, following = (Signal(OUTPUT_BITS, name=n) for n in ("block", "e", "next_e"))
         row, next_row = (Signal(address_bits(self.words), name=n) for n in ("row", "next_row"))

@@ -270,7 +270,7 @@ class Mpe(Component):
         """Let a block and its activations into the pipeline, which never waits."""
         finisher, block = self._finisher, self.block.payload
         step = block.step
-        gap = Signal(range(self._cycles))
+        gap = Signal(range(max(2, self._cycles)))
         under_way = Signal(range(finisher.sets + 1))
         fires = Signal()
         room = (gap == 0) & (under_way != finisher.sets)

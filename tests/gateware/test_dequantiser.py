@@ -1,0 +1,80 @@
+from random import Random
+
+from tests.gateware.refusals import refuses
+
+from alula.bench import Bench, BoundCase, each_case, pipeline_cases
+from alula.gateware.dequantiser import LATENCY, Dequantiser
+from alula.gateware.weight_format import CODES
+
+ITEMS = {item.code: item for item in CODES.values()}
+
+
+def blocks(rows: int):
+    """Random beats in every format and at every phase that it can have."""
+
+    def table(random: Random) -> list[tuple[object, ...]]:
+        found = []
+        for _ in range(300):
+            item = random.choice(list(ITEMS.values()))
+            phase = {2: random.choice((0, 2)), 3: random.randrange(4)}.get(item.bits, 0)
+            beats = [random.getrandbits(64 * rows) for _ in range(2)]
+            found.append((item.code, beats, phase, 1))
+        return found
+
+    return table
+
+
+def model(rows: int, channels: int):
+    """Each channel's two beats are one string of bytes; rows follow each other from the phase."""
+
+    def weights(code: int, beats: list[int], phase: int, enable: int) -> list[list[int]]:
+        item = ITEMS[code]
+        part = 8 * rows // channels
+        found = []
+        for channel in range(channels):
+            text = b"".join(
+                beat.to_bytes(8 * rows, "little")[channel * part :][:part] for beat in beats
+            )
+            string = int.from_bytes(text[phase * part // 4 :], "little")
+            for _ in range(rows // channels):
+                row = []
+                for _ in range(16):
+                    stored = string & (1 << item.bits) - 1
+                    string >>= item.bits
+                    if not item.excess and stored >> item.bits - 1:
+                        stored -= 1 << item.bits
+                    row.append(stored - item.excess)
+                found.append(row)
+        return found
+
+    return weights
+
+
+def bench(rows: int, channels: int) -> Bench:
+    return Bench(
+        f"dequantiser_{rows}_{channels}",
+        lambda: Dequantiser(rows=rows, channels=channels),
+        pipeline_cases(
+            {"random": blocks(rows)},
+            model(rows, channels),
+            latency=LATENCY,
+            inputs=("format", "beats", "phase", "enable"),
+            output="weights",
+        ),
+    )
+
+
+BENCHES = [bench(8, 1), bench(2, 2), bench(4, 2)]
+
+
+@each_case(*BENCHES)
+def test_every_format(case: BoundCase) -> None:
+    case.check()
+
+
+def test_rows_that_do_not_divide() -> None:
+    refuses(
+        r"rows must be a multiple of channels \(3\), not 8",
+        lambda: Dequantiser(rows=8, channels=3),
+    )
+    refuses("channels must be at least 1, not 0", lambda: Dequantiser(rows=8, channels=0))
