@@ -5,9 +5,10 @@ from random import Random
 
 import numpy as np
 import pytest
-from tests.gateware.sfu_machine import WORDS, Command, bits, contents, sfu_case
+from tests.gateware.sfu_machine import WORDS, Command, bits, contents, encoded, sfu_case
 
-from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, each_case, random_pattern
+from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, Case, Unit, each_case, random_pattern
+from alula.gateware.fault import Code
 from alula.gateware.sfu import Sfu
 
 TOKENS = 4
@@ -185,6 +186,25 @@ def _speed(lanes: int):
     return make
 
 
+def _passed_over(lanes: int) -> Case:
+    """A ROPE or QUANTKV that the SFU does not have changes nothing, is done, and is reported."""
+
+    async def run(unit: Unit) -> None:
+        rope = {"src": 0, "table": 9, "rows": 1, "heads": 1, "dim": lanes, "stride": 4}
+        split = {"src": 0, "dst": 0, "rows": 1, "heads": 1, "dim": lanes + 2, "stride": 4}
+        driver = unit.drive("command")
+        unit.expect("write", [])
+        for name, fields in (("ROPE", rope), ("QUANTKV", split)):
+            driver.send(encoded(name, fields))
+            await unit.cycles()
+            await unit.until(lambda: bool(unit.wires["done"].get()), "done")
+        await unit.cycles(20)
+        error = unit.wires["error"].get()
+        assert error == {"code": Code.UNIMPLEMENTED.value, "detail": lanes}, error
+
+    return Case("passed-over", run)
+
+
 def _bench(lanes: int) -> Bench:
     cases = []
     for name, make in (
@@ -202,6 +222,7 @@ def _bench(lanes: int) -> Bench:
     ):
         for pattern in (ALWAYS, BURSTS, random_pattern(0.5)):
             cases.append(sfu_case(name, lanes, TOKENS, make, pattern))
+    cases.append(_passed_over(lanes))
     if lanes == 16:
         cases.append(sfu_case("speed", lanes, TOKENS, _speed(lanes), ALWAYS, report=True))
     return Bench(f"sfu-{lanes}", lambda: Sfu(lanes=lanes, tokens=TOKENS), cases)

@@ -1,12 +1,13 @@
 """MISC: every SFU instruction, a pass at a time."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from alula.gateware import float_activation
 from alula.gateware.command import layout, opcode
+from alula.gateware.fault import Code, Fault, FaultLatch
 from alula.gateware.float_format import LOG2E, ONE, clean
 from alula.gateware.float_table import TableRom
 from alula.gateware.repeat import placed
@@ -48,8 +49,8 @@ class Sfu(wiring.Component):
         activation: write port of the activation buffer.
         staging: write port of staging.
         argmax (Out): the index that ARGMAX found, 0 if none.
-        unimplemented (Out): high for one cycle: an instruction is passed over. It is a ROPE whose
-            `dim` is no multiple of `2 * lanes`.
+        error (Out): the first instruction that was passed over: a ROPE whose `dim` is no multiple
+            of `2 * lanes`, or a QUANTKV whose `dim` and `lanes` do not divide one another.
     """
 
     def __init__(self, *, lanes: int, tokens: int) -> None:
@@ -70,7 +71,7 @@ class Sfu(wiring.Component):
                 "activation": Out(activation_write()),
                 "staging": Out(staging_write()),
                 "argmax": Out(INDEX_BITS),
-                "unimplemented": Out(1),
+                "error": Out(Fault),
             }
         )
 
@@ -319,6 +320,12 @@ class Sfu(wiring.Component):
         over = Signal()
         m.d.comb += over.eq(a.idle & b.idle & rotate.idle & (in_flight == 0) & ~pack.block_valid)
         nothing = Signal()
+        m.submodules.latch = latch = FaultLatch(sources=1)
+        m.d.comb += self.error.eq(latch.fault)
+
+        def refuse(code: Code, detail: Value) -> list:
+            return [latch.report[0].code.eq(code), latch.report[0].detail.eq(detail)]
+
         name = command["opcode"]
         many, last_head = Signal(), Signal()
         with m.Switch(name):
@@ -351,11 +358,17 @@ class Sfu(wiring.Component):
                     with m.Case(*(opcode(i) for i in ("RMSNORM", "LAYERNORM", "SOFTMAX", "QUANT"))):
                         m.d.comb += nothing.eq((rows == 0) | (count == 0))
                     with m.Case(opcode("ROPE")):
-                        split = command["dim"][: lane_bits + 1].any()
+                        split = command["dim"][: lane_bits + 1].any() | (command["dim"] == 0)
                         m.d.comb += nothing.eq((rows == 0) | (heads == 0) | split)
-                        m.d.comb += self.unimplemented.eq((rows != 0) & (heads != 0) & split)
+                        with m.If((rows != 0) & (heads != 0) & split):
+                            m.d.comb += refuse(Code.UNIMPLEMENTED, command["dim"])
                     with m.Case(opcode("QUANTKV")):
-                        m.d.comb += nothing.eq((rows == 0) | (heads == 0))
+                        dim = command["dim"]
+                        parts = [1 << bit for bit in range(lane_bits)]
+                        split = dim[:lane_bits].any() & ~dim.matches(*parts)
+                        m.d.comb += nothing.eq((rows == 0) | (heads == 0) | (dim == 0) | split)
+                        with m.If((rows != 0) & (heads != 0) & split):
+                            m.d.comb += refuse(Code.UNIMPLEMENTED, dim)
                     with m.Case(opcode("ACT")):
                         m.d.comb += nothing.eq(command["count"][:16] == 0)
                     with m.Case(opcode("ADD")):
