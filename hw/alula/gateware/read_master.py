@@ -24,8 +24,8 @@ class ReadMaster(Component):
     """Turns transfers into bursts on every channel, and their data into one stream of beats.
 
     Reads are outstanding without limit but `OUTSTANDING` bursts and, for metered transfers, `room`.
-    A beat passes in the cycle in which every channel has its part. After an error, or while `cancel`
-    is high, no burst begins and what comes back is dropped.
+    A beat passes in the cycle in which every channel has its part. After an error, or while
+    `cancel` is high, no burst begins and what comes back is dropped.
 
     Parameters:
         channels: AXI ports, each with the same part of every beat.

@@ -1,0 +1,156 @@
+import logging
+
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster
+from tests.gateware.refusals import refuses
+
+from alula.bench import Bench, Case, Mismatch, Unit, each_case
+from alula.gateware.control import Control, Register, Use
+from alula.gateware.fault import Code
+from alula.isa import Engine
+
+HASH = 0x1122_3344_5566_7788
+
+
+class Host:
+    """The host's side, and what passes on the ports behind."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit, self.wires = unit, unit.wires
+        bus = AxiLiteBus.from_prefix(unit.dut, "axi_")
+        self.master = AxiLiteMaster(bus, unit.dut.clk, unit.dut.rst)
+        for part in (self.master.write_if, self.master.read_if):
+            part.log.setLevel(logging.CRITICAL)
+
+    async def write(self, place: int, value: int) -> None:
+        await self.master.write_dword(int(place), value)
+
+    async def read(self, place: int) -> int:
+        return await self.master.read_dword(int(place))
+
+    async def expect(self, place: int, value: int, what: str) -> None:
+        found = await self.read(place)
+        if found != value:
+            raise Mismatch(f"{what} must be {value:#x}, not {found:#x}")
+
+
+async def identity(unit: Unit) -> None:
+    host = Host(unit)
+    await host.expect(Register.HASH_LOW, HASH & 0xFFFF_FFFF, "low hash")
+    await host.expect(Register.HASH_HIGH, HASH >> 32, "high hash")
+    await host.expect(Register.IDENTITY, 0x4C55_4C41, "identity")
+    await host.expect(0xFFC, 0, "an unknown register")
+
+
+async def program(unit: Unit) -> None:
+    host = Host(unit)
+    seen: list[tuple[int, ...]] = []
+
+    class Watch:
+        moved = False
+
+        def cycle(self) -> None:
+            if unit.wires["program_enable"].get():
+                names = ("program_address", "program_part", "program_data")
+                seen.append(tuple(unit.wires[name].get() for name in names))
+            if unit.wires["register_enable"].get():
+                names = ("register_index", "register_value")
+                seen.append(tuple(unit.wires[name].get() for name in names))
+
+    unit.join(Watch())
+    from cocotb import start_soon
+
+    async def host_side() -> None:
+        await host.write(Register.PROGRAM_ADDRESS, 62)
+        for value in range(12):
+            await host.write(Register.PROGRAM, value)
+        await host.write(Register.REGISTERS + 4 * 31, 99)
+        unit.wires["running"].set(1)
+        await host.write(Register.REGISTERS + 4, 98)
+
+    task = start_soon(host_side())
+    while not task.done():
+        await unit.cycles()
+    expected = [(62 + i // 4, i % 4, i) for i in range(8)] + [(31, 99)]
+    if seen != expected:
+        raise Mismatch(f"writes must be {expected}, not {seen}")
+    unit.wires["running"].set(0)
+
+
+async def counters(unit: Unit) -> None:
+    host = Host(unit)
+    unit.wires["quiet"].set(1)
+    await host.write(Register.CONTROL, 1)
+    unit.wires["running"].set(1)
+    uses = [[unit.random.choice(list(Use)) for _ in range(60)] for _ in Engine]
+    for cycle in range(60):
+        for engine in Engine:
+            unit.wires[f"use__{int(engine)}"].set(uses[engine][cycle])
+        await unit.cycles()
+    unit.wires["running"].set(0)
+    await unit.cycles(2)
+    total = await host.read(Register.CYCLES_LOW)
+    for engine in Engine:
+        place = Register.COUNTERS + 32 * engine
+        found = [await host.read(place + 8 * use.value) for use in Use]
+        if sum(found) != total or not all(found):
+            raise Mismatch(f"{found} must add up to {total}")
+        for use in Use:
+            if abs(found[use.value] - uses[engine].count(use)) > 1:
+                raise Mismatch(f"{use} must be {uses[engine].count(use)}, not {found}")
+
+
+async def faults_and_reset(unit: Unit) -> None:
+    host = Host(unit)
+    wires = unit.wires
+    await host.write(Register.INTERRUPT, 1)
+    wires["running"].set(1)
+    wires["fault__1"].set({"code": Code.OUT_OF_RANGE, "detail": 77})
+    wires["oldest__1"].set(12)
+    await unit.cycles(3)
+    if not wires["irq"].get() or not wires["halt"].get():
+        raise Mismatch("a fault must halt and interrupt")
+    await host.expect(Register.STATUS, 0b10101, "status")
+    await host.expect(Register.FAULT_ENGINE, 1 << Engine.ST, "engine")
+    await host.expect(Register.FAULT_CODE, Code.OUT_OF_RANGE.value, "code")
+    await host.expect(Register.FAULT_DETAIL, 77, "detail")
+    await host.expect(Register.FAULT_ADDRESS, 12, "address")
+    await host.write(Register.CONTROL, 0b110)
+    await unit.cycles(20)
+    if not wires["cancel"].get() or wires["reset"].get():
+        raise Mismatch("a reset must wait until memory owes nothing")
+    wires["quiet"].set(1)
+    await unit.cycles(2)
+    resets = 0
+    for _ in range(20):
+        resets += wires["reset"].get()
+        if wires["reset"].get():
+            wires["fault__1"].set({"code": Code.NONE, "detail": 0})
+            wires["running"].set(0)
+        await unit.cycles()
+    if resets != 4 or wires["cancel"].get() or wires["irq"].get():
+        raise Mismatch(f"reset must last 4 cycles, not {resets}")
+    await host.expect(Register.STATUS, 0, "status after reset")
+
+
+BENCH = Bench(
+    "control",
+    lambda: Control(design_hash=HASH, program_words=64),
+    [
+        Case("identity", identity),
+        Case("program", program),
+        Case("counters", counters),
+        Case("faults", faults_and_reset),
+    ],
+)
+
+
+@each_case(BENCH)
+def test_control(case):
+    case.check()
+
+
+def test_parameters_are_checked():
+    text = "design_hash must be 64 bits, not 0x10000000000000000"
+    refuses(text, lambda: Control(design_hash=1 << 64, program_words=4))
+    text = r"program_words must be 1\.\.65536, not 0"
+    refuses(text, lambda: Control(design_hash=0, program_words=0))
