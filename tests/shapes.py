@@ -112,5 +112,5 @@ class RandomCheckpoint:
             name = "embed.weight"
         shape = self.architecture.tensors()[name]
         random = np.random.default_rng([ord(letter) for letter in name])
-        values = random.standard_normal(shape) * (0.3 if len(shape) == 2 else 0.1)
+        values = random.standard_normal(shape) * (0.15 if len(shape) == 2 else 0.1)
         return (values + ("norm.weight" in name)).astype(np.float32)

@@ -1,76 +1,16 @@
-from dataclasses import replace
-
-import numpy as np
 import pytest
 import torch
+from tests.shapes import FAMILIES, RandomCheckpoint
 
-from alula.ir import Architecture, Precision
+from alula.ir import Precision
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
 from alula.runtime.reference import FloatReference
 
-LLAMA = Architecture(
-    family="llama",
-    vocab_size=300,
-    hidden_size=64,
-    layers=2,
-    heads=4,
-    kv_heads=2,
-    head_dim=32,
-    intermediate_size=96,
-    max_context=128,
-    norm="rmsnorm",
-    norm_eps=1e-5,
-    activation="silu",
-    gated_mlp=True,
-    position="rope",
-    rope_inverse_frequencies=tuple(10000.0 ** (-i / 16) for i in range(16)),
-    tied_head=True,
-)
-SHAPES = {
-    "llama": LLAMA,
-    "qwen2": replace(LLAMA, biases=frozenset({"attn.q", "attn.k", "attn.v"}), kv_heads=4),
-    "qwen3": replace(LLAMA, qk_norm=True, head_dim=48, rope_inverse_frequencies=(0.1,) * 24),
-    "opt": replace(
-        LLAMA,
-        norm="layernorm",
-        activation="relu",
-        gated_mlp=False,
-        position="learned",
-        rope_inverse_frequencies=None,
-        kv_heads=4,
-        head_dim=16,
-        attention_scale=16**-0.5,
-        biases=frozenset({"attn.q", "attn.k", "attn.v", "attn.o", "mlp.up", "mlp.down"}),
-        intermediate_size=80,
-    ),
-}
-SHAPES["gpt2"] = replace(SHAPES["opt"], activation="gelu_tanh", vocab_size=77)
 
-
-class Weights:
-    """A random checkpoint."""
-
-    def __init__(self, architecture, seed=0):
-        self.architecture = architecture
-        rng = np.random.default_rng(seed)
-        self._tensors = {
-            name: (rng.normal(size=shape) * (0.15 if len(shape) > 1 else 0.3)).astype(np.float32)
-            for name, shape in architecture.tensors().items()
-        }
-        for name, values in self._tensors.items():
-            if "norm.weight" in name:
-                values += 1
-
-    def tensor(self, name):
-        if name == "lm_head.weight" and self.architecture.tied_head:
-            name = "embed.weight"
-        return self._tensors[name].copy()
-
-
-@pytest.fixture(params=SHAPES, scope="module")
+@pytest.fixture(params=FAMILIES, scope="module")
 def weights(request):
-    return Weights(SHAPES[request.param])
+    return RandomCheckpoint(FAMILIES[request.param])
 
 
 IDS = list(range(3, 73))
@@ -118,7 +58,7 @@ def test_attention_in_pieces_gives_the_same_bits(weights, monkeypatch):
 
 
 def test_cache_holds_the_contracts_rows():
-    reference = IntegerReference(QuantizedModel(Weights(LLAMA)))
+    reference = IntegerReference(QuantizedModel(RandomCheckpoint(FAMILIES["smollm"])))
     cache = reference.cache()[0]
     reference.layer(0, reference.embed(IDS, range(70)), range(70), cache)
     assert cache.length == 70
@@ -134,10 +74,10 @@ def test_cache_holds_the_contracts_rows():
 
 
 def test_refusals():
-    reference = IntegerReference(QuantizedModel(Weights(LLAMA)))
-    with pytest.raises(ValueError, match="ids must be 0 to 299, not 300"):
-        reference.embed([300], [0])
-    with pytest.raises(ValueError, match="positions must be 0 to 127, not 128"):
-        reference.embed([3], [128])
+    reference = IntegerReference(QuantizedModel(RandomCheckpoint(FAMILIES["smollm"])))
+    with pytest.raises(ValueError, match="ids must be 0 to 159, not 160"):
+        reference.embed([160], [0])
+    with pytest.raises(ValueError, match="positions must be 0 to 95, not 96"):
+        reference.embed([3], [96])
     with pytest.raises(ValueError, match=r"ids must be a row of numbers, not of shape \(0,\)"):
         reference.embed([], [0])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alula.frontend import Checkpoint
 from alula.ir.architecture import Architecture
+from alula.quant.units import UnitModel
 
 _ACTIVATIONS = {
     "silu": F.silu,
@@ -70,7 +71,7 @@ def _grown(store: Tensor | None, added: Tensor, start: int, end: int) -> Tensor:
     return store
 
 
-class FloatReference:
+class FloatReference(UnitModel[LayerCache]):
     """A checkpoint run by plain torch in float32, a unit at a time.
 
     The units are those of `Architecture.units`. A unit's weights are read when it first runs.
@@ -172,27 +173,6 @@ class FloatReference:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
         weights = self.unit("head")
         return F.linear(self._norm(hidden, weights, "final_norm"), weights["lm_head.weight"])
-
-    def hidden(
-        self, ids: Tensor | Sequence[int], caches: Sequence[LayerCache] | None = None
-    ) -> Tensor:
-        """The last layer's output for tokens that follow those in ``caches`` (none: a new text)."""
-        start = caches[0].length if caches else 0
-        positions = torch.arange(start, start + len(ids), device=self.device)
-        hidden = self.embed(ids, positions)
-        for index in range(self.architecture.layers):
-            hidden = self.layer(index, hidden, positions, caches[index] if caches else None)
-        return hidden
-
-    def logits(
-        self, ids: Tensor | Sequence[int], caches: Sequence[LayerCache] | None = None
-    ) -> Tensor:
-        """Logits ``[tokens, vocab_size]`` for tokens that follow those in ``caches``.
-
-        ValueError if there are no ids, an id is not in the vocabulary, or the text outgrows the
-        context.
-        """
-        return self.head(self.hidden(ids, caches))
 
     def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
         tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)

@@ -19,9 +19,10 @@ from alula.quant.integers import (
 )
 from alula.quant.model import QuantizedModel
 from alula.quant.operations import ACTIVATIONS, layernorm, rmsnorm, rope, softmax
+from alula.quant.units import UnitModel
 
 
-class IntegerReference:
+class IntegerReference(UnitModel[IntegerCache]):
     """A quantised model run by torch in the contract's arithmetic, a unit at a time.
 
     The units are those of `Architecture.units`. A unit's weights are read when it first runs and
@@ -114,23 +115,6 @@ class IntegerReference:
     def head(self, hidden: Tensor) -> Tensor:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
         return self._project("lm_head", quantize_rows(self._norm("final_norm", hidden)))
-
-    def hidden(
-        self, ids: Tensor | Sequence[int], caches: Sequence[IntegerCache] | None = None
-    ) -> Tensor:
-        """The last layer's output for tokens that follow those in `caches` (none: a new text)."""
-        start = caches[0].length if caches else 0
-        positions = torch.arange(start, start + len(ids), device=self.device)
-        hidden = self.embed(ids, positions)
-        for index in range(self.architecture.layers):
-            hidden = self.layer(index, hidden, positions, caches[index] if caches else None)
-        return hidden
-
-    def logits(
-        self, ids: Tensor | Sequence[int], caches: Sequence[IntegerCache] | None = None
-    ) -> Tensor:
-        """Logits ``[tokens, vocab_size]`` for tokens that follow those in `caches`."""
-        return self.head(self.hidden(ids, caches))
 
     def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
         tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
