@@ -6,6 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.multiplier import LANE_BITS, TARGETS, PackedMultiplier, Target
 from alula.gateware.multiplier import LATENCY as MULTIPLIER_LATENCY
+from alula.gateware.repeat import placed
 from alula.isa.formats import BLOCK
 
 __all__ = ["GROUPS", "LATENCY", "TOTAL_BITS", "Chain"]
@@ -144,7 +145,7 @@ class Chain(Component):
             # The cascade takes a cycle a multiplier, so operands come a cycle later each.
             skewed = self._delayed(m, f"operands_{i}", chosen, 1 + position)
             multiplier = PackedMultiplier(target=self.target)
-            m.submodules[f"multiplier_{i}"] = multiplier
+            m.submodules[f"multiplier_{i}"] = placed(multiplier)
             m.d.comb += [
                 Cat(multiplier.d, multiplier.a, multiplier.b, multiplier.start).eq(skewed),
             ]
