@@ -136,6 +136,7 @@ async def run(
     reads: Pattern = ALWAYS,
     writes: Pattern = ALWAYS,
     syncs: bool = False,
+    filled: bool = False,
 ) -> Watch:
     """Run the products, compare every word of the vector buffer."""
     top = unit.component
@@ -143,7 +144,7 @@ async def run(
     rows, lanes = top.rows, top.lanes
     watch = Watch(unit)
     expected: dict[tuple[int, int], int] = {}
-    for product in products:
+    for product in products if not filled else ():
         product.fill(unit.random, rows)
     place(products, lanes, unit.random)
     for product in products:
@@ -282,7 +283,73 @@ PACES = [
     ),
 ]
 
-TINY = Bench("tiny", lambda: Matrix(rows=2, tokens=2, lanes=4), [*random_cases(), *PACES])
+
+def extreme(sign: int) -> Case:
+    """Every weight, scale, minimum and activation at its end."""
+
+    async def body(unit: Unit) -> None:
+        top = unit.component
+        assert isinstance(top, Matrix)
+        x = Activations.random(unit.random, GROUPS, top.tokens)
+        for group in range(GROUPS):
+            x.values[group] = [[127 * sign * (-1) ** t] * 32 for t in range(top.tokens)]
+            x.scales[group] = [255] * top.tokens
+        products = []
+        for fmt in ("W4", "W8", "V8", "W3", "W2"):
+            product = Product("MV", fmt, top.tokens, 2 * top.rows, GROUPS // 2)
+            product.fill(unit.random, top.rows)
+            excess = CODES[fmt].excess
+            product.q = [[0 if excess else -128 + (fmt == "W8")] * len(row) for row in product.q]
+            product.s = [[255] * len(row) for row in product.s]
+            product.m = [[-128] * len(row) for row in product.m]
+            products.append(product)
+        await run(unit, products, x, filled=True)
+
+    return Case(f"extreme_{'positive' if sign > 0 else 'negative'}", body)
+
+
+def refused(name: str, reason: Reason, change: dict, tag: dict | None = None) -> Case:
+    """A command that breaks a rule must stop the engine, and nothing may be written."""
+
+    async def body(unit: Unit) -> None:
+        top = unit.component
+        assert isinstance(top, Matrix)
+        product = Product(change.get("engine", "MV"), "V8", 1, top.rows, 2, stride=4)
+        product.fill(unit.random, top.rows)
+        given = command(product) | {k: v for k, v in change.items() if k != "engine"}
+        mm = int(product.engine == "MM")
+        shape = {"mm": mm, "format": CODES["V8"].code, "blocks": 1, "groups": 2} | (tag or {})
+        x = Activations.random(unit.random, GROUPS, top.tokens)
+        unit.drive("tag", [shape])
+        unit.drive("beat", product.beats(top.rows, top.channels) * 2)
+        unit.drive(f"{product.engine.lower()}_command", [given])
+        unit.respond("request", "activations", lambda r: [x.read(r["group"], r["half"])])
+        unit.watch("write", lambda item: None)
+        for _ in range(200):
+            await unit.cycles()
+        if unit.wires["error"].get() != reason.value:
+            raise Mismatch(f"the error must be {reason}, not {unit.wires['error'].get()}")
+
+    return Case(name, body)
+
+
+RESERVED = CODES["W4"].code + 9
+REFUSALS = [
+    refused("reserved_format", Reason.FORMAT, {"fmt": RESERVED}),
+    refused("pattern", Reason.FORMAT, {"nm": 1}),
+    refused("other_format", Reason.STREAM, {"fmt": CODES["W8"].code}),
+    refused("other_groups", Reason.STREAM, {"groups": 3}),
+    refused("no_rows", Reason.ROWS, {"rows": 0}),
+    refused("many_rows", Reason.ROWS, {"rows": 5}),
+    refused("few_outputs", Reason.OUTPUTS, {"outputs": 1}, {"blocks": 2}),
+    refused("many_outputs", Reason.OUTPUTS, {"engine": "MM", "outputs": 100}),
+]
+
+TINY = Bench(
+    "tiny",
+    lambda: Matrix(rows=2, tokens=2, lanes=4),
+    [*random_cases(), *PACES, *REFUSALS, extreme(1), extreme(-1)],
+)
 KV260 = Bench("kv260", lambda: Matrix(rows=8, tokens=4, lanes=16), [*random_cases(8), *PACES])
 NARROW = Bench("narrow", lambda: Matrix(rows=2, tokens=4, lanes=16, depth=48), random_cases())
 CHANNELS = Bench(

@@ -13,6 +13,8 @@ LATENCY = 7
 """Cycles from the last total of a row block to `captured`."""
 ACCUMULATOR_BITS = 48
 SUM_BITS = 14
+WEIGHED_BITS = 25
+"""Bits of a weighed group: 32 products of 127 by 8 times 255, and 4 * 128 * 32 * 127."""
 
 CONTROL = data.StructLayout(
     {"first_half": 1, "second_half": 1, "minimum": 1, "load": 1, "add": 1}
@@ -136,7 +138,7 @@ class Accumulator(Component):
             m.d.sync += dot.eq(half + self.total)
 
         left, right = Signal(signed(TOTAL_BITS)), Signal(signed(9))
-        product, weighed = Signal(signed(29)), Signal(signed(30))
+        product, weighed = Signal(signed(WEIGHED_BITS)), Signal(signed(WEIGHED_BITS))
         m.d.comb += [
             left.eq(Mux(control.minimum, self.sum * MIN_UNIT, dot)),
             right.eq(Mux(control.minimum, self.minimum, self.scale)),
@@ -147,7 +149,7 @@ class Accumulator(Component):
         with m.If(control.add):
             m.d.sync += weighed.eq(weighed + product)
 
-        scaled, accumulator = Signal(signed(38)), Signal(signed(ACCUMULATOR_BITS))
+        scaled, accumulator = Signal(signed(WEIGHED_BITS + 8)), Signal(signed(ACCUMULATOR_BITS))
         m.d.sync += scaled.eq(weighed * self.factor)
         with m.If(control.accumulate):
             m.d.sync += accumulator.eq(Mux(control.restart, 0, accumulator) + scaled)

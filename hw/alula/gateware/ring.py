@@ -32,7 +32,7 @@ class Ring(Component):
     write : In stream of ``width``
         Beats.
     step : In(4)
-        Quarters that the next read takes, 0 to 8.
+        Quarters that the next read takes, 0 to 8, of one beat, or two if ``pair``.
     available : Out(1)
         That much is there. Combinational in ``step``.
     next : In(1)
