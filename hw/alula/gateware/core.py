@@ -26,7 +26,7 @@ from alula.isa.instructions import Engine
 
 __all__ = ["Core", "activation_groups"]
 
-_CONTROL = ("program", "register", "length", "start", "clear")
+_CONTROL = ("program", "length", "start", "clear")
 _STATE = ("running", "ended", "reason", "address", "waiting", "overflow", "giver", "taker")
 
 
@@ -45,11 +45,11 @@ class Core(Component):
         design: One of a single core.
 
     Members:
-        program, register, length, start, clear: As of `Dispatch`.
+        program, length, start, clear: As of `Dispatch`. parameter: Its `register`.
         running, ended, reason, address, waiting, overflow, giver, taker: As of `Dispatch`.
         busy, starved: For each engine, as of `Dispatch`.
         oldest: For each engine with a queue, the address of its oldest instruction.
-        ld_fault, st_fault, mpe_fault: Why an engine stopped; NONE as long as it did not.
+        ld_fault, st_fault, sfu_fault, mpe_fault: Why an engine stopped; NONE as long as it did not.
         faulty: One of these, `reason` or `overflow` is there.
         memory_starved: LD waits for memory. memory_blocked: memory waits for LD.
         cancel: Ask memory for nothing more and drop what it sends; stay so until reset.
@@ -75,11 +75,13 @@ class Core(Component):
         shape = self._dispatch.signature.members
         members: dict[str, In | Out] = {name: shape[name] for name in (*_CONTROL, *_STATE)}
         members |= {
+            "parameter": shape["register"],
             "busy": shape["busy"],
             "starved": shape["starved"],
             "oldest": Out(shape["oldest_ld"].shape).array(len(ENGINES)),
             "ld_fault": Out(Fault),
             "st_fault": Out(Fault),
+            "sfu_fault": Out(Fault),
             "mpe_fault": Out(MpeReason),
             "faulty": Out(1),
             "memory_starved": Out(1),
@@ -129,6 +131,7 @@ class Core(Component):
 
         for name in _CONTROL:
             m.d.comb += getattr(dispatch, name).eq(getattr(self, name))
+        m.d.comb += dispatch.register.eq(self.parameter)
         for name in (*_STATE, "busy", "starved"):
             m.d.comb += getattr(self, name).eq(getattr(dispatch, name))
         for index, engine in enumerate(ENGINES):
@@ -176,10 +179,12 @@ class Core(Component):
             self.memory_blocked.eq(load.blocked),
             self.ld_fault.eq(load.error),
             self.st_fault.eq(store.error),
+            self.sfu_fault.eq(sfu.error),
             self.mpe_fault.eq(mpe.error),
             self.faulty.eq(
                 (load.error.code != Code.NONE)
                 | (store.error.code != Code.NONE)
+                | (sfu.error.code != Code.NONE)
                 | (mpe.error != MpeReason.NONE)
                 | (dispatch.reason != Reason.NONE)
                 | dispatch.overflow

@@ -11,9 +11,10 @@ from amaranth.lib import wiring
 from alula.gateware.repeat import emit, ports
 from alula.rtl.verilate import Progress, Recipe, verilate
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Simulation", "library_texts", "simulate"]
 
-_HARNESS = Path(__file__).with_name("harness.h")
+_FOLDER = Path(__file__).parent
+_HARNESS = ("harness.h", "harness.cpp")
 _SMALL = ((8, ctypes.c_uint8), (16, ctypes.c_uint16), (32, ctypes.c_uint32), (64, ctypes.c_uint64))
 
 
@@ -25,13 +26,13 @@ class Simulation:
 
     def __init__(self, library: Path, widths: Mapping[str, int]) -> None:
         self.cycles = 0
-        self._library = ctypes.CDLL(str(library))
-        self._library.alula_open.restype = ctypes.c_void_p
-        self._library.alula_step.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
-        self._library.alula_eval.argtypes = self._library.alula_close.argtypes = [ctypes.c_void_p]
-        self._library.alula_port.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        self._library.alula_port.restype = ctypes.c_void_p
-        self._model = self._library.alula_open()
+        self.library = ctypes.CDLL(str(library))
+        self.library.alula_open.restype = ctypes.c_void_p
+        self.library.alula_step.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+        self.library.alula_eval.argtypes = self.library.alula_close.argtypes = [ctypes.c_void_p]
+        self.library.alula_port.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        self.library.alula_port.restype = ctypes.c_void_p
+        self.model = self.library.alula_open()
         self._ports = {
             name: (width, *self._cell(index, width))
             for index, (name, width) in enumerate(widths.items())
@@ -56,11 +57,11 @@ class Simulation:
 
     def settle(self) -> None:
         """Let the inputs reach the outputs that do not wait for the clock."""
-        self._library.alula_eval(self._model)
+        self.library.alula_eval(self.model)
 
     def step(self, cycles: int = 1) -> None:
         """Let cycles pass, inputs standing still."""
-        self._library.alula_step(self._model, cycles)
+        self.library.alula_step(self.model, cycles)
         self.cycles += cycles
 
     def reset(self, cycles: int = 2) -> None:
@@ -71,9 +72,9 @@ class Simulation:
 
     def close(self) -> None:
         """End the simulation; no other call may follow."""
-        if self._model is not None:
-            self._library.alula_close(self._model)
-            self._model = None
+        if self.model is not None:
+            self.library.alula_close(self.model)
+            self.model = None
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +89,7 @@ class Simulation:
 
     def _cell(self, index: int, width: int) -> tuple[ctypes.Array, int]:
         """Return the memory of a port, as Verilator lays it out, and the bits of each word."""
-        place = self._library.alula_port(self._model, index)
+        place = self.library.alula_port(self.model, index)
         for bits, kind in _SMALL:
             if width <= bits:
                 return (kind * 1).from_address(place), bits
@@ -106,18 +107,23 @@ def simulate(
     modules = emit(component)
     widths = {"clk": 1, "rst": 1}
     widths |= {name: len(value) for name, (value, _) in ports(component).items()}
+    texts = library_texts(widths)
+    recipe = Recipe(texts=texts, shared=True, optimise="-O2")
+    return Simulation(verilate(modules, next(iter(modules)), recipe, progress), widths)
+
+
+def library_texts(widths: Mapping[str, int]) -> dict[str, str]:
+    """Return the C++ of the library behind `Simulation`, by file name."""
     cases = "".join(
         f"        case {index}: return &top.{_member(name)};\n" for index, name in enumerate(widths)
     )
     table = (
-        f'#include "{_HARNESS.name}"\n\n'
+        '#include "harness.h"\n\n'
         'extern "C" void* alula_port(Simulation* simulation, int index) {\n'
         "    Vtop& top = *simulation->top;\n"
         f"    switch (index) {{\n{cases}        default: return nullptr;\n    }}\n}}\n"
     )
-    texts = {_HARNESS.name: _HARNESS.read_text(), "ports.cpp": table}
-    recipe = Recipe(texts=texts, shared=True, optimise="-O2")
-    return Simulation(verilate(modules, next(iter(modules)), recipe, progress), widths)
+    return {name: (_FOLDER / name).read_text() for name in _HARNESS} | {"ports.cpp": table}
 
 
 def _member(port: str) -> str:

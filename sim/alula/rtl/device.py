@@ -1,0 +1,247 @@
+"""A core in Verilator as the host sees it: load an image, write, run a program, read."""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alula.design import Design
+from alula.gateware.core import Core
+from alula.gateware.repeat import emit, ports
+from alula.isa import Image, Program
+from alula.isa.instructions import Engine
+from alula.rtl.simulation import Simulation, library_texts
+from alula.rtl.verilate import Progress, Recipe, verilate
+
+__all__ = ["Outcome", "RtlDevice", "RtlError", "Timing"]
+
+_FOLDER = Path(__file__).parent
+_CONTROL = ("rst", "program", "parameter", "length", "start", "running", "faulty", "address")
+_READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
+_WRITE = (
+    *("awaddr", "awlen", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready"),
+    *("bresp", "bvalid", "bready"),
+)
+_QUEUED = tuple(engine for engine in Engine if engine is not Engine.SYS)
+
+
+class RtlError(Exception):
+    """A run that did not end, and what every part was waiting for. Prints in one line."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A simple memory: fixed latencies in cycles, and random stalls.
+
+    Of 256 cycles an AXI channel stands still in `stalls`, chosen by `seed`.
+    """
+
+    read_latency: int = 20
+    write_latency: int = 10
+    stalls: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.read_latency < 1 or self.write_latency < 1:
+            found = f"{self.read_latency} and {self.write_latency}"
+            raise ValueError(f"latencies must be at least 1 cycle, not {found}")
+        if not 0 <= self.stalls < 256:
+            raise ValueError(f"stalls must be 0..255 of 256 cycles, not {self.stalls}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run took."""
+
+    cycles: int
+    bytes_read: int
+    bytes_written: int
+
+
+class _Timing(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_uint32) for name in ("read_latency", "write_latency", "stalls", "seed")
+    ]
+
+
+class _Run(ctypes.Structure):
+    _fields_ = [
+        ("code", ctypes.c_char_p),
+        ("instructions", ctypes.c_uint32),
+        ("registers", ctypes.c_void_p),
+        ("memory", ctypes.c_void_p),
+        ("beats", ctypes.c_uint64),
+        ("channels", ctypes.c_uint32),
+        ("beat_bytes", ctypes.c_uint32),
+        ("timing", _Timing),
+        ("patience", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
+    ]
+
+
+class _Outcome(ctypes.Structure):
+    _fields_ = [
+        ("cycles", ctypes.c_uint64),
+        ("beats_read", ctypes.c_uint64),
+        ("bytes_written", ctypes.c_uint64),
+        ("end", ctypes.c_uint32),
+    ]
+
+
+class RtlDevice:
+    """The gateware of a design with a memory behind it. Everything is zero until `load`.
+
+    Args:
+        design: one of a single core.
+        timing: of the memory.
+        patience: cycles in which nothing moves, after which a run is given up.
+        limit: cycles that a run may take; 0 for any number.
+        progress: told of the build's steps.
+
+    Raises:
+        ToolchainError: a tool is missing or refuses the Verilog.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        *,
+        timing: Timing | None = None,
+        patience: int = 50_000,
+        limit: int = 0,
+        progress: Progress = lambda stage, done, total: None,
+    ) -> None:
+        self.design = design
+        self.timing = timing or Timing()
+        self.patience, self.limit = patience, limit
+        core = Core(design=design)
+        modules = emit(core, "core")
+        self._widths = {"clk": 1, "rst": 1}
+        self._widths |= {name: len(value) for name, (value, _) in ports(core).items()}
+        texts = library_texts(self._widths) | {
+            name: (_FOLDER / name).read_text() for name in ("core.h", "core.cpp")
+        }
+        # `register` is a port's name, which Verilator escapes in C++.
+        flags = ("-Wno-SYMRSVDWORD",)
+        recipe = Recipe(texts=texts, shared=True, optimise="-O2", verilator_flags=flags)
+        self._library = verilate(modules, "core", recipe, progress)
+        self._beats = design.channel_bytes // design.memory.beat_bytes
+        self._simulation: Simulation | None = None
+        self._clear()
+
+    def load(self, image: Image) -> None:
+        """Put an image into memory and zero everything else, buffers included."""
+        self._check_hash("image", image.design_hash)
+        self._clear()
+        self.write(0, image.data)
+
+    def write(self, beat: int, data: bytes | bytearray | memoryview | np.ndarray) -> None:
+        """Write bytes to memory from the start of a beat."""
+        if isinstance(data, np.ndarray):
+            raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        else:
+            raw = np.frombuffer(data, np.uint8)
+        start = self._start("write", beat, raw.size)
+        self.memory[start : start + raw.size] = raw
+
+    def read(self, beat: int, count: int) -> np.ndarray:
+        """`count` bytes of memory from the start of a beat, a copy."""
+        start = self._start("read", beat, count)
+        return self.memory[start : start + count].copy()
+
+    def run(self, program: Program, inputs: Mapping[str, int]) -> Outcome:
+        """Run a program to its END. Buffers and memory keep their contents from run to run.
+
+        Raises:
+            RtlError: the program is for another design, its inputs are others, or the run did not
+                end.
+        """
+        self._check_hash("program", program.design_hash)
+        if set(inputs) != set(program.inputs):
+            expected, found = sorted(program.inputs), sorted(inputs)
+            raise RtlError(f"inputs of {program.name} must be {expected}, not {found}")
+        registers = np.zeros(32, np.uint32)
+        for register, value in program.constants.items():
+            registers[register] = value
+        for name, register in program.inputs.items():
+            registers[register] = inputs[name]
+        simulation = self._simulation
+        assert simulation is not None
+        names = list(_CONTROL)
+        for channel in range(self.design.channels):
+            names += [f"read__{channel}__{name}" for name in _READ]
+            names += [f"write__{channel}__{name}" for name in _WRITE]
+        order = {name: index for index, name in enumerate(self._widths)}
+        index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
+        sizes = (ctypes.c_uint32 * len(names))(*(_bytes(self._widths[name]) for name in names))
+        timing = self.timing
+        run = _Run(
+            code=program.code,
+            instructions=len(program),
+            registers=registers.ctypes.data,
+            memory=self.memory.ctypes.data,
+            beats=self._beats,
+            channels=self.design.channels,
+            beat_bytes=self.design.memory.beat_bytes,
+            timing=_Timing(timing.read_latency, timing.write_latency, timing.stalls, timing.seed),
+            patience=self.patience,
+            limit=self.limit,
+        )
+        outcome = _Outcome()
+        call = simulation.library.alula_run
+        call.argtypes = [ctypes.c_void_p] * 5
+        call.restype = None
+        call(simulation.model, *map(ctypes.byref, (run, index, sizes, outcome)))
+        simulation.cycles += outcome.cycles
+        if outcome.end or simulation.get("reason"):
+            kind = ("ended", "stopped on a fault", "stands still", "is at its limit")[outcome.end]
+            raise RtlError(f"{program.name} {kind} after {outcome.cycles} cycles: {self._state()}")
+        width = self.design.memory.beat_bytes
+        return Outcome(outcome.cycles, outcome.beats_read * width, outcome.bytes_written)
+
+    def close(self) -> None:
+        """End the simulation."""
+        if self._simulation is not None:
+            self._simulation.close()
+            self._simulation = None
+
+    def _state(self) -> str:
+        """Who does what: for the message of a run that did not end."""
+        simulation = self._simulation
+        assert simulation is not None
+        get = simulation.get
+        busy, starved = get("busy"), get("starved")
+        parts = [f"SYS at {get('address')}" + (" waits" if get("waiting") else "")]
+        for place, engine in enumerate(_QUEUED):
+            if busy >> engine & 1:
+                wants = " waits for a token" if starved >> engine & 1 else ""
+                parts.append(f"{engine.name} at {get(f'oldest__{place}')}{wants}")
+        for name in ("reason", "ld_fault", "st_fault", "mpe_fault", "sfu_fault", "overflow"):
+            if name in self._widths and get(name):
+                parts.append(f"{name} {get(name):#x}")
+        for name in ("memory_starved", "memory_blocked"):
+            if get(name):
+                parts.append(name.replace("_", " "))
+        return ", ".join(parts)
+
+    def _clear(self) -> None:
+        self.close()
+        self._simulation = Simulation(self._library, self._widths)
+        self.memory = np.zeros(self._beats * self.design.bytes_per_cycle, np.uint8)
+
+    def _start(self, what: str, beat: int, count: int) -> int:
+        width = self.design.bytes_per_cycle
+        if not 0 <= beat <= self._beats - -(-count // width):
+            raise RtlError(f"{what} must be within {self._beats} beats of memory, not at {beat}")
+        return beat * width
+
+    def _check_hash(self, what: str, actual: str) -> None:
+        if actual != self.design.hash:
+            raise RtlError(f"{what} must be for {self.design.hash}, not for {actual}")
+
+
+def _bytes(width: int) -> int:
+    """Bytes of a port's member in the model: 1, 2, 4, 8 or whole words of 32 bits."""
+    return next((size for size in (1, 2, 4, 8) if width <= 8 * size), -(-width // 32) * 4)

@@ -1,0 +1,94 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from tests.model.layout import pack, random_weights
+from tests.rtl.programs import SMALL, Pair
+
+from alula.rtl.device import RtlError, Timing
+
+
+@pytest.fixture(scope="module", params=[0, 60], ids=["smooth", "stalls"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    both = Pair(timing=Timing(stalls=request.param, seed=1))
+    both.write(0, np.random.default_rng(1).standard_normal(2048).astype(np.float32))
+    yield both
+    both.device.close()
+
+
+def test_end(pair: Pair) -> None:
+    assert pair.run("END").cycles < 100
+
+
+@pytest.mark.parametrize("count", [1, 4, 30, 256])
+def test_round_trip(pair: Pair, count: int) -> None:
+    pair.run(
+        f"LD.V type=fp32 addr=3 dst=5 count={count} signal=ST\n"
+        f"ST.V src=5 addr=1000 count={count} wait=LD"
+    )
+
+
+def test_word_and_registers(pair: Pair) -> None:
+    pair.run(
+        "LI rd=r2 value=7\nLI rd=r3 value=3\nLOOP count=r3 body=3\nMULR rd=r2 a=r2 b=r3\n"
+        "ADDR rd=r4 a=r4 b=r0+1\nST.W value=r2 addr=r4+1100 skip=1\nDIVR rd=r5 a=r2 b=r3\n"
+        "ST.W value=r5 addr=1110 skip=0"
+    )
+
+
+def test_gather(pair: Pair) -> None:
+    pair.write(1200, np.array([3, 0, 17, 5, 3, 1], np.uint32))
+    pair.run(
+        "LD.G type=bf16 table=8 ids=1200 count=6 len=21 dst=40 signal=ST\n"
+        "ST.V src=40 addr=1210 count=144 wait=LD"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ADD a=0 b=16 dst=32 rows=1 words=16 broadcast=0",
+        "ACT func=silu gated=1 a=0 b=16 dst=32 count=16",
+        "RMSNORM src=0 dst=32 gain=16 rows=1 len=64 inv=r1 eps=r2",
+        "ARGMAX src=0 count=64 base=0 first=1",
+    ],
+    ids=lambda text: text.split()[0],
+)
+def test_misc(pair: Pair, text: str) -> None:
+    pair.run(
+        "LD.V type=fp32 addr=0 dst=0 count=128 signal=MISC\n"
+        f"{text} wait=LD\nMISC.SYNC signal=ST,SYS\n"
+        "ST.V src=32 addr=1300 count=64 wait=MISC\n"
+        "ARG rd=r9 wait=MISC\nST.W value=r9 addr=1320 skip=0",
+        r1=0x3C800000,
+        r2=0x3727C5AC,
+    )
+
+
+@pytest.mark.parametrize("fmt", ["W4", "W8", "V8"])
+@pytest.mark.parametrize("engine", ["MV", "MM"])
+def test_product(pair: Pair, fmt: str, engine: str) -> None:
+    blocks, groups, rows = 9, 3, 2 if engine == "MV" else 5
+    pair.write(2000, pack(random_weights(fmt, SMALL, blocks, groups), SMALL))
+    pair.run(
+        f"LD.W to={engine} fmt={fmt} addr=2000 blocks={blocks} groups={groups}\n"
+        "LD.V type=fp32 addr=0 dst=0 count=480 signal=MISC\n"
+        f"QUANT src=0 dst=4 slot=0 rows={rows} len=96 stride=24 wait=LD signal={engine}\n"
+        f"{engine} fmt={fmt} src=4 dst=200 rows={rows} blocks={blocks} groups={groups} stride=5"
+        f" wait=MISC signal=ST\n"
+        f"ST.V src=200 addr=1400 count={rows * 20} wait={engine}"
+    )
+
+
+def test_who_waits_is_told(pair: Pair) -> None:
+    pair.device.patience = 500
+    with pytest.raises(RtlError, match=r"stands still after .*ST at 0 waits for a token"):
+        pair.device.run(program_of(pair, "ST.SYNC wait=LD"), {})
+    pair.device.patience = 50_000
+    pair.run("END")
+
+
+def program_of(pair: Pair, text: str):
+    from tests.model.bench import program
+
+    return program(pair.design, text)
