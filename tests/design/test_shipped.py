@@ -72,7 +72,7 @@ def test_hashes() -> None:
         "kv260": "f2853077fd9a5d41",
         "tiny": "39335562793b39e8",
         "u280": "2b941b84c87b8a23",
-        "vhk158": "ad2e84fd7d650032",
+        "vhk158": "28a0b8d74a42536d",
     }
 
 

@@ -32,8 +32,11 @@ class Mpe(Record):
 class Sfu(Record):
     """The special function unit (MISC): fp32 lanes beside the vector buffer."""
 
-    lanes: PowerOfTwo
-    """fp32 values a cycle; a lane is 4 bytes of a vector buffer word."""
+    lanes: Annotated[Literal[4, 8, 16], Whole]
+    """fp32 values a cycle; a lane is 4 bytes of a vector buffer word.
+
+    At most 16: a sum has 64 partials, which must outlast the four stages of an adder.
+    """
 
 
 class Buffers(Record):

@@ -217,7 +217,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Register("eps", "epsilon, fp32"),
         ),
         "Root mean square normalisation.",
-        "rows * (2 * len / L + 48)",
+        "rows * (2 * len / L + 66)",
     ),
     Instruction(
         "LAYERNORM",
@@ -233,7 +233,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Register("eps", "epsilon, fp32"),
         ),
         "Layer normalisation.",
-        "rows * (3 * len / L + 80)",
+        "rows * (4 * len / L + 120)",
     ),
     Instruction(
         "SOFTMAX",
