@@ -12,6 +12,7 @@ from alula.rtl.device import Outcome, RtlDevice, Timing
 
 SMALL = load_design("tiny").replace(
     {
+        "prefill_chunk": 2,
         "memory.capacity_mib": 16,
         "buffers.stream_kib": 8,
         "buffers.vector_kib": 32,
