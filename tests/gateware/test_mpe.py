@@ -5,6 +5,7 @@ from amaranth import Module
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from tests.gateware.matrix import Activations, Product, results
+from tests.gateware.refusals import refuses
 
 from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, Case, Pattern, Unit, each_case
 from alula.bench import random_pattern as chance
@@ -270,16 +271,16 @@ PACES = [
         lambda random, top: [Product("MM", "W4", 3 * top.tokens, 8 * top.rows, 4)],
         0.95,
     ),
-    # A meta beat to eight value beats and the scale beats are what keeps blocks apart.
+    # A beat a cycle: 576 of 654 beats are values, the others metas and scales.
     pace(
         "decode",
         lambda random, top: [Product("MV", "W4", 1, 8 * top.rows, 12) for _ in range(3)],
-        0.87,
+        0.88,
     ),
     pace(
         "decode_heads",
         lambda random, top: [Product("MV", "V8", top.tokens, 8 * top.rows, 2) for _ in range(6)],
-        0.495,
+        0.5,
     ),
 ]
 
@@ -353,8 +354,21 @@ TINY = Bench(
 KV260 = Bench("kv260", lambda: Matrix(rows=8, tokens=4, lanes=16), [*random_cases(8), *PACES])
 NARROW = Bench("narrow", lambda: Matrix(rows=2, tokens=4, lanes=16, depth=48), random_cases())
 CHANNELS = Bench(
-    "channels", lambda: Matrix(rows=8, tokens=2, lanes=4, channels=4, depth=34), random_cases(8)
+    "channels", lambda: Matrix(rows=4, tokens=2, lanes=2, channels=2, depth=34), random_cases(8)
 )
+
+
+def test_parameters_out_of_range() -> None:
+    def given(**changes: int) -> Mpe:
+        values = {"rows": 8, "tokens": 4, "lanes": 16, "groups": 64, "words": 64}
+        return Mpe(**values | changes)
+
+    refuses("tokens must be a power of two and at least 2, not 1", lambda: given(tokens=1))
+    refuses(r"rows must be a multiple of channels \(3\), not 8", lambda: given(channels=3))
+    refuses(r"block_rows must be a multiple of rows \(8\), not 12", lambda: given(block_rows=12))
+    refuses("lanes must be a power of two, not 12", lambda: given(lanes=12))
+    refuses("words must be at least 2, not 0", lambda: given(words=0))
+    refuses("accumulator_bits must be 32 to 64, not 16", lambda: given(accumulator_bits=16))
 
 
 @each_case(TINY, KV260, NARROW, CHANNELS)

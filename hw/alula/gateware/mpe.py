@@ -22,7 +22,7 @@ from alula.gateware.finisher import (
     finish_width,
     info_layout,
 )
-from alula.gateware.multiplier import Target
+from alula.gateware.multiplier import TARGETS, Target
 from alula.gateware.repeat import placed
 from alula.gateware.steps import Steps
 from alula.gateware.vector_buffer import address_bits, write_layout
@@ -114,6 +114,21 @@ class Mpe(Component):
     ) -> None:
         if tokens < CHAIN_TOKENS or tokens & tokens - 1:
             raise ValueError(f"tokens must be a power of two and at least 2, not {tokens}")
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, not {channels}")
+        if rows < 1 or rows % channels:
+            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+        if block_rows is not None and (block_rows < rows or block_rows % rows):
+            raise ValueError(f"block_rows must be a multiple of rows ({rows}), not {block_rows}")
+        if lanes < 1 or lanes & lanes - 1:
+            raise ValueError(f"lanes must be a power of two, not {lanes}")
+        for name, value in (("groups", groups), ("words", words)):
+            if value < 2:
+                raise ValueError(f"{name} must be at least 2, not {value}")
+        if not 32 <= accumulator_bits <= 64:
+            raise ValueError(f"accumulator_bits must be 32 to 64, not {accumulator_bits}")
+        if target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
         self.rows = rows
         self.block_rows = rows if block_rows is None else block_rows
         self.tokens = tokens
@@ -123,17 +138,6 @@ class Mpe(Component):
         self.channels = channels
         self.accumulator_bits = accumulator_bits
         self.target: Target = target
-        width = finish_width(rows=rows, block_rows=self.block_rows, tokens=tokens, lanes=lanes)
-        self._cycles = rows * tokens // width
-        self._finisher = Finisher(
-            rows=rows,
-            block_rows=self.block_rows,
-            tokens=tokens,
-            lanes=lanes,
-            words=words,
-            sets=-(-(LATENCY + 4) // self._cycles) + 2,
-        )
-        self._dequantiser = Dequantiser(rows=rows, channels=channels)
         super().__init__(
             {
                 "mm_command": In(stream.Signature(layout(Engine.MM))),
@@ -156,8 +160,17 @@ class Mpe(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
+        shape = {
+            "rows": self.rows,
+            "block_rows": self.block_rows,
+            "tokens": self.tokens,
+            "lanes": self.lanes,
+        }
+        self._cycles = self.rows * self.tokens // finish_width(**shape)
+        sets = -(-(LATENCY + 4) // self._cycles) + 2
+        m.submodules.finisher = self._finisher = Finisher(**shape, words=self.words, sets=sets)
+        self._dequantiser = Dequantiser(rows=self.rows, channels=self.channels)
         m.submodules.dequantiser = self._dequantiser
-        m.submodules.finisher = self._finisher
         product = data.StructLayout(
             {"mm": 1, "outputs": OUTPUT_BITS, "last_token": range(self.tokens)}
             | dict.fromkeys(("dst", "stride"), address_bits(self.words))
