@@ -24,9 +24,9 @@ help: ## this list
 setup: $(READY) ## make .venv and install Alula with its developer tools
 	@$(BIN)/alula doctor
 
-demo: $(READY) ## a 135M-parameter model answers a question on the machine model
+demo: $(READY) ## a 135M-parameter model answers on the machine model, checked against torch
 	$(BIN)/alula models get $(MODEL)
-	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device model --max-new-tokens 12
+	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device model --max-new-tokens 12 --verify
 
 test: $(READY) ## the whole test suite but for the gateware's simulations
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)

@@ -52,6 +52,28 @@ def test_run_streams_what_json_has(alula, small_model: Path) -> None:
     assert (result.code, result.out, result.errors) == (0, text + "\n", [])
 
 
+def test_an_answer_is_verified_against_torch(alula, small_model: Path) -> None:
+    words = ("run", small_model, "--design", "tiny", "--max-new-tokens", 5, "--raw", "--verify")
+    verified = alula(*words, "abc", "--json").json["verified"]
+    assert (verified["tokens"], verified["equal"]) == (5, 5)
+    result = alula(*words, "abc")
+    assert "verified: of 5 tokens torch gives 5 in exact integers" in result.out.splitlines()[-1]
+    refused = alula(*words, "abc", "--temperature", 1)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.errors == ["alula: temperature must be 0 to verify an answer, not 1.0"]
+
+
+def test_a_wrong_answer_is_found(alula, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alula.runtime import verification
+
+    greedy = verification._greedy
+    monkeypatch.setattr(verification, "_greedy", lambda *given: greedy(*given) + 1)
+    words = ("run", small_model, "--design", "tiny", "--max-new-tokens", 3, "--raw", "--verify")
+    result = alula(*words, "abc", "--json")
+    assert result.code == 1
+    assert result.errors == ["alula: torch must give the same 3 tokens, not 0 of them"]
+
+
 def test_prompts_in_three_ways(alula, small_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text("Grüße", encoding="utf-8")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tests.quant.test_reference import LLAMA, SHAPES, Weights
+from tests.shapes import FAMILIES, RandomCheckpoint
 
 from alula.ir import Precision
 from alula.quant import QuantizedModel, quantize
@@ -9,7 +9,7 @@ from alula.quant.floats import bf16_bits
 
 def test_matrices_and_progress():
     seen = []
-    weights = Weights(LLAMA)
+    weights = RandomCheckpoint(FAMILIES["smollm"])
     model = QuantizedModel(weights, progress=lambda name, count: seen.append((name, count)))
     assert next(iter(model.shapes)) == "layers.0.attn.q"
     assert list(model.shapes)[-1] == "lm_head"
@@ -25,7 +25,7 @@ def test_matrices_and_progress():
 
 
 def test_attention_scale_goes_into_the_query():
-    weights = Weights(SHAPES["qwen2"])
+    weights = RandomCheckpoint(FAMILIES["qwen2"])
     model = QuantizedModel(weights, Precision("W8", "W8"))
     scale = weights.architecture.attention_scale
     wanted = quantize((weights.tensor("layers.0.attn.q.weight") * scale).astype(np.float32), "W8")
@@ -37,7 +37,7 @@ def test_attention_scale_goes_into_the_query():
 
 
 def test_attention_scale_goes_into_the_query_norm():
-    weights = Weights(SHAPES["qwen3"])
+    weights = RandomCheckpoint(FAMILIES["qwen3"])
     model = QuantizedModel(weights, Precision("W8", "W8"))
     gain = weights.tensor("layers.0.attn.q_norm.weight").astype(np.float64)
     gain *= weights.architecture.attention_scale
@@ -47,26 +47,26 @@ def test_attention_scale_goes_into_the_query_norm():
 
 
 def test_vectors_that_are_not_there():
-    model = QuantizedModel(Weights(LLAMA))
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]))
     assert model.vector("layers.0.attn.q.bias") is None
     assert model.vector("final_norm.bias") is None
     assert model.vector("lm_head.weight") is None
 
 
 def test_tables():
-    model = QuantizedModel(Weights(LLAMA))
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]))
     embedding = model.embedding()
-    assert embedding.shape == (300, 64)
+    assert embedding.shape == (160, 64)
     bf16_bits(embedding)
     assert model.positions() is None
     table = model.rope_table()
     assert table is not None
-    assert (table.dtype, table.shape) == (np.float32, (128, 32))
+    assert (table.dtype, table.shape) == (np.float32, (96, 32))
     assert table[0].tolist() == [1] * 16 + [0] * 16
     assert table[3, 1] == np.float32(np.cos(3 * 10000.0 ** (-1 / 16)))
     assert (model.rope_table(5) == table[:5]).all()
-    learned = QuantizedModel(Weights(SHAPES["opt"]))
+    learned = QuantizedModel(RandomCheckpoint(FAMILIES["opt"]))
     assert learned.rope_table() is None
     positions = learned.positions()
     assert positions is not None
-    assert positions.shape == (128, 64)
+    assert positions.shape == (96, 64)

@@ -2,15 +2,20 @@
 
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alula.cli import options
-from alula.cli.errors import guarded
+from alula.cli.errors import guarded, tell
 from alula.cli.output import print_json
 from alula.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from alula.runtime.session import Generation, Session
+    from alula.runtime.verification import Verification
 
 
 @guarded
@@ -40,6 +45,9 @@ def run(
     prompt_file: Annotated[
         Path | None, typer.Option(help="The prompt from a UTF-8 file, instead of an argument.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every token of a greedy answer against torch.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Answer a prompt, every product made by the accelerator's instructions.
@@ -52,10 +60,13 @@ def run(
 
     alula run ./my-model "Hello" --map "layers.0-9=torch,*=accel" --json
     """
-    from alula.runtime import load
-    from alula.runtime.session import Prompt
+    from alula.runtime.errors import RunError
+    from alula.runtime.loading import load_model, load_tokenizer
+    from alula.runtime.session import Prompt, Session
 
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
+    if verify and temperature > 0:
+        raise RunError(f"temperature must be 0 to verify an answer, not {temperature}")
     with ExitStack() as bars:
         progress = bars.enter_context(progress_bar())
 
@@ -63,7 +74,7 @@ def run(
             bars.close()
             print(text, end="", flush=True)
 
-        session = load(
+        loaded = load_model(
             model,
             design,
             device,
@@ -72,6 +83,7 @@ def run(
             torch_mode=torch_mode,
             progress=progress,
         )
+        session = Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
         result = session.generate(
             given,
             max_new_tokens=max_new_tokens,
@@ -84,6 +96,13 @@ def run(
             on_text=None if json else show,
             progress=progress,
         )
+    verified = None
+    if verify:
+        from alula.runtime.verification import verify as compare
+
+        if not json:
+            print()
+        verified = compare(loaded.checkpoint, result.prompt_ids, result.token_ids)
     if json:
         print_json(
             {
@@ -97,10 +116,27 @@ def run(
                 "program_bytes": session.info.program_bytes,
                 "prefill_s": result.prefill_s,
                 "decode_tokens_per_s": result.decode_tokens_per_s,
+                **({"verified": asdict(verified)} if verified else {}),
             }
         )
-        return
-    print() if session.tokenizer else print(*result.token_ids)
+    else:
+        _print_rest(session, result, verified)
+    if verified and verified.equal < verified.tokens:
+        tell(f"torch must give the same {verified.tokens} tokens, not {verified.equal} of them")
+        raise typer.Exit(1)
+
+
+def _print_rest(session: "Session", result: "Generation", verified: "Verification | None") -> None:
+    """What a person reads after the streamed text."""
+    if not session.tokenizer:
+        print(*result.token_ids)
+    elif not verified:
+        print()
+    if verified:
+        print(
+            f"verified: of {verified.tokens} tokens torch gives {verified.equal} in exact "
+            f"integers, {verified.float_agreement} in fp32 on the unquantised weights"
+        )
     if sys.stderr.isatty():
         speed = result.decode_tokens_per_s
         decode = f", decode {speed:.1f} tokens/s" if speed else ""
