@@ -16,10 +16,10 @@ DESIGN ?= designs/kv260.yaml
 PROMPT ?= What is the capital of France?
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test sim check bench docs
+.PHONY: help setup demo test sim sim-full check bench docs
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## make .venv and install Alula with its developer tools
 	@$(BIN)/alula doctor
@@ -33,6 +33,9 @@ test: $(READY) ## the whole test suite but for the gateware's simulations
 
 sim: $(READY) ## the gateware's benches in Verilator, and the machine model's tests
 	$(PYTHON) -m pytest tests/gateware tests/bench tests/isa tests/model -m 'not slow' $(PYTEST_ARGS)
+
+sim-full: $(READY) ## the same in full, and whole models through the whole core
+	$(PYTHON) -m pytest tests/gateware tests/bench tests/isa tests/model tests/rtl $(PYTEST_ARGS)
 
 check: $(READY) ## lint, format, types, import directions, generated text, public names
 	$(BIN)/ruff check
