@@ -8,7 +8,7 @@ from typer.exceptions import Abort, TyperException
 from alula.cli.assembly import asm, disasm
 from alula.cli.compile import compile
 from alula.cli.doctor_command import doctor
-from alula.cli.errors import INTERRUPTED, USER_ERROR, tell
+from alula.cli.errors import USER_ERROR, tell
 from alula.cli.evaluate import evaluate
 from alula.cli.models import models
 from alula.cli.run import run
@@ -31,7 +31,7 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line and exit: 0 well, 2 the user's mistake, 130 interrupted."""
+    """Run the command line and exit: 0 well, 2 the user's mistake or Ctrl-C."""
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
@@ -39,5 +39,5 @@ def main() -> None:
         code = USER_ERROR
     except (Abort, KeyboardInterrupt):
         tell("interrupted")
-        code = INTERRUPTED
+        code = USER_ERROR
     sys.exit(code if isinstance(code, int) else 0)

@@ -9,7 +9,6 @@ from typing import ParamSpec
 import typer
 
 USER_ERROR = 2
-INTERRUPTED = 130
 
 Arguments = ParamSpec("Arguments")
 
@@ -18,7 +17,7 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a command tell what a person can mend in one line, with exit code 2, no traceback.
 
     That is every error that Alula's packages define, and the operating system's. Anything else is a
-    defect and shows its traceback. Ctrl-C exits with 130.
+    defect and shows its traceback. Ctrl-C is told like a mistake.
     """
 
     @wraps(command)
@@ -31,7 +30,7 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
             tell("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(USER_ERROR) from None
         except MemoryError:
             tell("this machine must have more free memory for that")
             raise typer.Exit(USER_ERROR) from None
