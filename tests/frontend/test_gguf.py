@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from alula.frontend import Checkpoint, FrontendError, UnsupportedModel, load
-from alula.frontend.gguf_file import GgufFile, readable
+from alula.frontend.gguf_file import GgufFile
+from alula.frontend.gguf_values import readable, values
 from alula.runtime.reference import FloatReference
 
 IDS = list(range(3, 150, 3))
@@ -167,7 +168,17 @@ def test_block_types_give_the_numbers_llama_cpp_sees(
 
 def test_every_type_that_holds_weights_can_be_read() -> None:
     helpers = {Kind.Q8_1, Kind.Q8_K, Kind.I8, Kind.I16, Kind.I32, Kind.I64}
-    assert {kind for kind in Kind if not readable(kind)} == helpers | {Kind.Q1_0}
+    assert {kind for kind in Kind if not readable(kind)} == helpers
+
+
+def test_sign_weights() -> None:
+    """Q1_0: two rows of two blocks of 128."""
+    scales = np.array([[1.5, 0.25], [-2.0, 0.0]], np.float16)
+    bits = np.random.default_rng(3).integers(0, 2, (2, 2, 128), dtype=np.uint8)
+    packed = np.packbits(bits, axis=-1, bitorder="little")
+    rows = np.concatenate((scales[..., None].view(np.uint8), packed), axis=-1).reshape(2, -1)
+    expected = np.where(bits == 1, scales[..., None], -scales[..., None]).astype(np.float32)
+    np.testing.assert_array_equal(values(rows, Kind.Q1_0), expected.reshape(2, 256))
 
 
 def test_a_file_equals_what_the_gguf_package_reads(random_model, tmp_path: Path) -> None:

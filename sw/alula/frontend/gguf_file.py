@@ -11,7 +11,6 @@ import math
 import os
 import struct
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -19,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
-from gguf.quants import dequantize
 from numpy.typing import NDArray
 
+from alula.frontend.gguf_values import values
 from alula.frontend.refusal import FrontendError
 
 MAGIC = b"GGUF"
@@ -41,24 +40,6 @@ _SCALARS = {
     GGUFValueType.FLOAT64: "<f8",
     GGUFValueType.BOOL: "?",
 }
-
-
-_PLAIN = {
-    GGMLQuantizationType.F16: "<f2",
-    GGMLQuantizationType.F32: "<f4",
-    GGMLQuantizationType.F64: "<f8",
-}
-
-
-@cache
-def readable(kind: GGMLQuantizationType) -> bool:
-    """Whether a weight type's values can be had as floats."""
-    _, size = GGML_QUANT_SIZES[kind]
-    try:
-        dequantize(np.zeros((1, size), dtype=np.uint8), kind)
-    except NotImplementedError:
-        return kind in _PLAIN
-    return True
 
 
 @dataclass(frozen=True)
@@ -179,11 +160,7 @@ class GgufFile:
         block, block_size = GGML_QUANT_SIZES[tensor.kind]
         stored = self._bytes[tensor.offset : tensor.offset + tensor.size]
         rows = stored.reshape(*tensor.shape[:-1], tensor.shape[-1] // block * block_size)
-        # Garbage in a scale may overflow here; Checkpoint.tensor then refuses what is not finite.
-        with np.errstate(all="ignore"):
-            if tensor.kind in _PLAIN:
-                return rows.view(_PLAIN[tensor.kind]).astype(np.float32)
-            return np.asarray(dequantize(rows, tensor.kind), dtype=np.float32)
+        return values(rows, tensor.kind)
 
 
 class _Cursor:

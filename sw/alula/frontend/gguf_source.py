@@ -13,7 +13,8 @@ from alula.frontend import rope
 from alula.frontend.binding import Piece, Shape, bind, half_split, rows, same, surplus
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.fields import Fields
-from alula.frontend.gguf_file import GgufFile, readable
+from alula.frontend.gguf_file import GgufFile
+from alula.frontend.gguf_values import readable
 from alula.frontend.refusal import FrontendError, Refusal, UnsupportedModel
 from alula.ir.architecture import PROJECTIONS, Architecture
 
