@@ -106,9 +106,9 @@ def write_gguf(
     extra(writer)
     tensors = gguf_tensors(model)
     change(tensors)
-    for name, row in tensors.items():
-        stored = kind if row.ndim == 2 else Kind.F32
-        writer.add_tensor(name, gguf.quantize(row, stored), raw_dtype=stored)
+    for name, weights in tensors.items():
+        stored = kind if weights.ndim == 2 else Kind.F32
+        writer.add_tensor(name, gguf.quantize(weights, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
