@@ -11,11 +11,7 @@ from alula.design import Design
 from alula.ir import Graph
 from alula.mapper import Matrix, MemoryMap, Section
 from alula.quant import QuantizedMatrix, QuantizedModel, pack
-
-
-def to_bf16(values: np.ndarray) -> np.ndarray:
-    """uint16 bf16 of float32 values that bf16 can represent exactly."""
-    return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+from alula.quant.floats import bf16_bits
 
 
 class _Writer:
@@ -96,7 +92,7 @@ def build_image(
     regions, layers = memory.regions, graph.architecture.layers
     steps = layers + 2
     progress("embedding", 0, steps)
-    writer.rows(regions["embed"].start, memory.row_beats["embed"], to_bf16(model.embedding()))
+    writer.rows(regions["embed"].start, memory.row_beats["embed"], bf16_bits(model.embedding()))
     context = regions["position"].beats // memory.row_beats["position"]
     if graph.architecture.position == "rope":
         table = _present(model.rope_table(context), "rope")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import BLOCK, GROUP, SCALES_PER_BEAT
+from alula.isa.formats import BLOCK, FORMATS, GROUP, SCALES_PER_BEAT
 from alula.quant.floats import FloatArray, bf16_bits, from_bf16_bits
 from alula.quant.packing import Bytes, channel_rows
 
@@ -20,7 +20,7 @@ Int8 = NDArray[np.int8]
 Index = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _WORD = 8
-_BEATS_PER_GROUP = 4
+_BEATS_PER_GROUP = FORMATS["V8"].beats_per_group
 
 
 @dataclass(frozen=True)
