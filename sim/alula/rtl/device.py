@@ -18,6 +18,7 @@ from alula.rtl.verilate import Progress, Recipe, verilate
 __all__ = ["Outcome", "RtlDevice", "RtlError", "Timing"]
 
 _FOLDER = Path(__file__).parent
+_SOURCES = ("port.h", "axi_memory.h", "core.h", "core.cpp")
 _CONTROL = ("rst", "program", "parameter", "length", "start", "running", "faulty", "address")
 _READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
 _WRITE = (
@@ -121,7 +122,7 @@ class RtlDevice:
         self._widths = {"clk": 1, "rst": 1}
         self._widths |= {name: len(value) for name, (value, _) in ports(core).items()}
         texts = library_texts(self._widths) | {
-            name: (_FOLDER / name).read_text() for name in ("core.h", "core.cpp")
+            name: (_FOLDER / name).read_text() for name in _SOURCES
         }
         # `register` is a port's name, which Verilator escapes in C++.
         flags = ("-Wno-SYMRSVDWORD",)
