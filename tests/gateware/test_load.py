@@ -16,6 +16,7 @@ from alula.gateware.weight_stream import BeatKind
 from alula.isa import FORMATS, Engine
 
 BEATS = 2048
+STREAM = 512
 
 
 def width(design: Design) -> int:
@@ -34,7 +35,14 @@ def make(design: Design) -> Load:
         memory_beats=BEATS,
         words=design.vector_words,
         lanes=design.sfu.lanes,
+        stream_beats=STREAM,
     )
+
+
+def give_room(unit: Unit, value: int, meta: int, scale: int) -> None:
+    """Say how much each ring of the stream can take."""
+    for kind, beats in zip(BeatKind, (value, meta, scale), strict=True):
+        unit.wires[f"free__{kind.value}"].set(beats)
 
 
 def matrix_beats(fmt: str, blocks: int, groups: int) -> list[BeatKind]:
@@ -167,7 +175,7 @@ def load_case(design: Design, idle: Pattern, pressure: Pattern, pause: float, ga
             random.choice([plan.matrix, plan.matrix, plan.strided, plan.vector, plan.sync])()
         for port, data in zip(ports, spread(design, plan.memory), strict=True):
             port.data[:] = data
-        unit.wires["room"].set(random.choice([BEATS, 40]))
+        give_room(unit, *random.choice([(STREAM, 66, 16), (40, 3, 1), (1, 1, 1)]))
         written: dict[int, list[int]] = {}
         order: list[int] = []
 
@@ -214,7 +222,7 @@ async def speed(unit: Unit) -> None:
     design = KV260
     ports = channels(unit, "read", 1, BEATS * 64, 0)
     del ports
-    unit.wires["room"].set(BEATS)
+    give_room(unit, STREAM, 66, 16)
     items = [
         command("LD.W", addr=17 * i, blocks=16, groups=2, fmt=CODES["W8"].code) for i in range(6)
     ]
@@ -234,11 +242,65 @@ async def speed(unit: Unit) -> None:
         raise Mismatch(f"{total} beats must take {total + 60} cycles, not {unit.count - seen[0]}")
 
 
+class Rings:
+    """The stream's rings, from which nothing is taken: what is free, by the kind of beat."""
+
+    moved = False
+
+    def __init__(self, unit: Unit, *free: int) -> None:
+        self.unit, self.free, self.took = unit, list(free), 0
+        unit.watch("beat", self.take)
+        give_room(unit, *free)
+
+    def take(self, beat: dict) -> None:
+        self.free[beat["kind"]] -= 1
+        self.took += 1
+        if min(self.free) < 0:
+            raise Mismatch(f"beats must fit their rings, not leave {self.free}")
+        give_room(self.unit, *self.free)
+
+
+def room_case(fmt: str, groups: int, *free: int) -> Case:
+    """LD asks for what fits, to the last beat of the first ring that is full, and for no more."""
+
+    async def run(unit: Unit) -> None:
+        ports = channels(unit, "read", 1, BEATS * 64, 0.2)
+        shape = {"fmt": CODES[fmt].code, "blocks": 60, "groups": groups}
+        kinds = [kind.value for kind in matrix_beats(fmt, 60, groups)]
+        fits = next(
+            count
+            for count in range(len(kinds))
+            if any(kinds[: count + 1].count(kind) > free[kind] for kind in range(3))
+        )
+        unit.watch("tag", lambda _: None)
+        unit.watch("write", lambda _: None)
+        rings = Rings(unit, *free)
+        unit.drive("command", [command("LD.W", **shape), command("LD.V", count=5, addr=9)])
+        await unit.cycles(800)
+        asked = sum(length for _, length in ports[0].reads) // 64
+        if not rings.took == asked == fits:
+            raise Mismatch(f"{fits} beats must be asked for and come, not {asked} and {rings.took}")
+        rings.free = [STREAM, 66, 16]
+        give_room(unit, *rings.free)
+        await unit.until(lambda: rings.took == len(kinds), "the last beat")
+
+    return Case(f"room-{fmt}-{groups}-{'-'.join(map(str, free))}", run)
+
+
+ROOM = [
+    room_case("W4", 1, 100, 66, 3),
+    room_case("W4", 4, 300, 5, 16),
+    room_case("W4", 3, 77, 60, 16),
+    room_case("W8", 2, 130, 0, 16),
+    room_case("V8", 2, 9, 0, 0),
+]
+
+
 def fault_case(name: str, expected: Code, *, broken: range = range(0), **values: int) -> Case:
     async def run(unit: Unit) -> None:
         ports = channels(unit, "read", 1, BEATS * 64, 0.2)
         ports[0].broken = broken
-        unit.wires["room"].set(BEATS)
+        give_room(unit, STREAM, 66, 16)
         unit.drive("command", [command(name, **values), command("LD.SYNC")])
         unit.watch("beat", lambda _: None)
         unit.watch("tag", lambda _: None)
@@ -295,7 +357,8 @@ FAULTS = [
     fault_case("LD.V", Code.READ_SLVERR, addr=9, count=40, broken=range(640, 704)),
     fault_case("LD.W", Code.READ_SLVERR, addr=60, broken=range(4096, 4160), **W8),
 ]
-KV = Bench("load_kv260", lambda: make(KV260), [*cases(KV260, 1), Case("speed", speed), *FAULTS])
+OTHERS = [Case("speed", speed), *ROOM, *FAULTS]
+KV = Bench("load_kv260", lambda: make(KV260), [*cases(KV260, 1), *OTHERS])
 THREE = Bench("load_odd", lambda: make(ODD), cases(ODD, 3))
 SLIM = Bench("load_narrow", lambda: make(NARROW), cases(NARROW, 3))
 

@@ -22,7 +22,7 @@ def transfer_layout(beat_bits: int) -> data.StructLayout:
 
 def burst_layout(beat_bits: int) -> data.StructLayout:
     """One burst: its first beat and the number of beats less one."""
-    return data.StructLayout({"address": beat_bits, "last": 8, "ends": 1})
+    return data.StructLayout({"address": beat_bits, "last": 8, "ends": 1, "metered": 1})
 
 
 class Bursts(Component):
@@ -37,7 +37,7 @@ class Bursts(Component):
 
     Members:
         transfer: Stream of `transfer_layout(beat_bits)`.
-        room: Beats that may be asked for.
+        room: Beats that may be asked for; `MAX_BURST` stands for more, too.
         patient: Something is under way that will make room.
         burst: Stream of `burst_layout(beat_bits)`; `ends` marks the last of its transfer.
     """
@@ -53,7 +53,7 @@ class Bursts(Component):
         super().__init__(
             {
                 "transfer": In(stream.Signature(transfer_layout(beat_bits))),
-                "room": In(beat_bits + 1),
+                "room": In(range(MAX_BURST + 1)),
                 "patient": In(1),
                 "burst": Out(stream.Signature(burst_layout(beat_bits))),
             }
@@ -90,6 +90,7 @@ class Bursts(Component):
                 burst.payload.address.eq(now.address),
                 burst.payload.last.eq(count - 1),
                 burst.payload.ends.eq(now.beats == count),
+                burst.payload.metered.eq(now.metered),
                 now.address.eq(now.address + count),
                 now.beats.eq(now.beats - count),
                 active.eq(now.beats != count),

@@ -70,7 +70,7 @@ class Core(Component):
             "lanes": design.sfu.lanes,
         }
         self._dispatch = Dispatch(program_words=design.program_bytes // WORD_BYTES)
-        self._load = Load(**memory)
+        self._load = Load(**memory, stream_beats=design.stream_beats)
         self._store = Store(**memory, staging_bytes=design.staging_bytes)
         shape = self._dispatch.signature.members
         members: dict[str, In | Out] = {name: shape[name] for name in (*_CONTROL, *_STATE)}
@@ -170,8 +170,7 @@ class Core(Component):
             dispatch.argmax.eq(sfu.argmax),
             dispatch.stream_empty.eq(stream.empty),
             dispatch.halt.eq(self.faulty),
-            # What the stream cannot take waits in memory: LD hands on in order in any case.
-            load.room.eq(design.stream_beats),
+            *(mine.eq(theirs) for mine, theirs in zip(load.free, stream.free, strict=True)),
             load.cancel.eq(self.cancel),
             store.cancel.eq(self.cancel),
             self.quiet.eq(load.quiet & store.quiet),

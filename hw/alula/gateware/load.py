@@ -13,6 +13,7 @@ from alula.gateware.command import layout, opcode
 from alula.gateware.fault import Code, Fault, FaultLatch
 from alula.gateware.quotient import quotient
 from alula.gateware.read_master import ReadMaster, axi_address_bits
+from alula.gateware.room import Room
 from alula.gateware.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.unpack import Unpack, row_layout
 from alula.gateware.vector_buffer import write_layout
@@ -55,20 +56,21 @@ class Load(Component):
     """The LD engine: one side asks for beats, running ahead; the other hands them on as they come.
 
     Both go through the instructions in order; what one asks for while the other still waits is
-    limited by `JOBS`, by the outstanding bursts of `ReadMaster` and by `room`. Weight beats follow
+    limited by `JOBS`, by the outstanding bursts of `ReadMaster` and by `Room`. Weight beats follow
     each other without a gap, across instructions too.
 
     Parameters:
         channels, beat_bytes: Memory channels and the bytes of one channel's part of a beat.
         memory_beats: Beats of the memory.
         words, lanes: Of the vector buffer.
+        stream_beats: Value beats of the weight stream.
 
     Members:
         command, done, busy, error: As docs/gateware.md says for every engine.
         axi: A read port for each channel.
         tag: To the weight stream, before an LD.W's beats.
         beat: To the weight stream.
-        room: Beats that the weight stream can take from now on.
+        free: Beats that each ring of the weight stream can take now.
         write: To the vector buffer.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
@@ -76,14 +78,23 @@ class Load(Component):
     """
 
     def __init__(
-        self, *, channels: int, beat_bytes: int, memory_beats: int, words: int, lanes: int
+        self,
+        *,
+        channels: int,
+        beat_bytes: int,
+        memory_beats: int,
+        words: int,
+        lanes: int,
+        stream_beats: int,
     ) -> None:
         if memory_beats < 2:
             raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
         self.channels, self.beat_bytes = channels, beat_bytes
         self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
+        self.stream_beats = stream_beats
         self.beat_bits = ceil_log2(memory_beats)
         self.width = channels * beat_bytes
+        self._room = room = Room(depth=stream_beats)
         port = reader(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
         super().__init__(
             {
@@ -94,7 +105,7 @@ class Load(Component):
                 "axi": Out(port).array(channels),
                 "tag": Out(stream.Signature(TAG)),
                 "beat": Out(stream.Signature(beat_layout(self.width // 8))),
-                "room": In(self.beat_bits + 1),
+                "free": room.signature.members["free"],
                 "write": Out(stream.Signature(write_layout(words, lanes))),
                 "cancel": In(1),
                 "quiet": Out(1),
@@ -120,13 +131,17 @@ class Load(Component):
         m.submodules.master = master = ReadMaster(
             channels=self.channels, beat_bits=self.beat_bits, beat_bytes=self.beat_bytes
         )
+        m.submodules.room = room = self._room
         m.submodules.latch = latch = FaultLatch(sources=2)
         m.submodules.jobs = jobs = SyncFIFOBuffered(width=job_shape.size, depth=JOBS)
         for number in range(self.channels):
             connect(m, master.axi[number], flipped(self.axi[number]))
         stopped = latch.fault.code != Code.NONE
         m.d.comb += [
-            master.room.eq(self.room),
+            master.room.eq(room.beats),
+            master.growing.eq(room.growing),
+            room.asked.eq(master.asked),
+            *(mine.eq(theirs) for mine, theirs in zip(room.free, self.free, strict=True)),
             master.cancel.eq(self.cancel | stopped),
             self.error.eq(latch.fault),
             self.quiet.eq(master.quiet),
@@ -149,6 +164,7 @@ class Load(Component):
         wait = Signal(2)
         m.d.sync += product.eq(factor * other)
         address, beats = Signal(33), Signal(33 + 3)
+        room, matrix = self._room, command.opcode == opcode("LD.W")
         blocks_left, rows_left = Signal(BLOCK_BITS), Signal(_FACTOR_BITS)
         ids_address, ids_left = Signal(33), Signal(range(self.width // 4 + 1))
         row_beats, row_words = Signal(_FACTOR_BITS), Signal(_FACTOR_BITS)
@@ -187,7 +203,11 @@ class Load(Component):
         m.d.comb += [
             self.command.ready.eq((state == _State.IDLE) & ~stopped & ~self.cancel),
             jobs.w_data.eq(job),
-            jobs.w_en.eq(state == _State.JOB),
+            jobs.w_en.eq((state == _State.JOB) & (~matrix | room.matrix.ready)),
+            room.matrix.valid.eq((state == _State.JOB) & matrix & jobs.w_rdy),
+            room.matrix.payload.format.eq(command.fmt),
+            room.matrix.payload.blocks.eq(command.blocks),
+            room.matrix.payload.groups.eq(command.groups),
             self.tag.valid.eq(state == _State.TAG),
             self.tag.payload.mm.eq(command.to),
             self.tag.payload.format.eq(command.fmt),
@@ -195,7 +215,7 @@ class Load(Component):
             self.tag.payload.groups.eq(command.groups),
             transfer.address.eq(address),
             transfer.beats.eq(beats),
-            transfer.metered.eq(command.opcode == opcode("LD.W")),
+            transfer.metered.eq(matrix),
             master.transfer.payload.eq(transfer),
         ]
         with m.Switch(state):
@@ -286,7 +306,7 @@ class Load(Component):
                         fail(Code.OUT_OF_RANGE, command.addr)
             with m.Case(_State.TAG), m.If(self.tag.ready):
                 go(_State.JOB)
-            with m.Case(_State.JOB), m.If(jobs.w_rdy):
+            with m.Case(_State.JOB), m.If(jobs.w_rdy & (~matrix | room.matrix.ready)):
                 m.d.sync += state.eq(following)
             with m.Case(_State.TRANSFER):
                 with m.If(address + beats > self.memory_beats):
@@ -362,6 +382,7 @@ class Load(Component):
             walk.matrix.blocks.eq(coming.matrix.blocks),
             walk.matrix.groups.eq(coming.matrix.groups),
             walk.start.eq(jobs.r_en),
+            self._room.kind.eq(walk.kind),
             self.beat.payload.data.eq(beat.payload),
             self.beat.payload.kind.eq(walk.kind),
             unpack.beat.payload.eq(beat.payload),
@@ -386,6 +407,7 @@ class Load(Component):
                     self.beat.valid.eq(beat.valid),
                     beat.ready.eq(self.beat.ready),
                     walk.next.eq(moves),
+                    self._room.enters.eq(moves),
                     over.eq(moves & walk.last),
                 ]
             with m.Case(_Job.ROW):

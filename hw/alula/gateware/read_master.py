@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.axi import Burst, reader
+from alula.gateware.axi import MAX_BURST, Burst, reader
 from alula.gateware.bursts import Bursts, transfer_layout
 
 __all__ = ["OUTSTANDING", "ReadMaster", "axi_address_bits"]
@@ -36,7 +36,8 @@ class ReadMaster(Component):
         axi: The ports; a beat's address counts `beat_bytes`.
         transfer: Stream of `transfer_layout(beat_bits)`.
         beat: Stream of beats, in order.
-        room: Beats that the receiver of metered beats can take from now on.
+        room: Metered beats that may be asked for. growing: It will be more in the next cycle.
+        asked: Metered beats that are asked for now.
         cancel: Drop everything; stay so until reset.
         error: A channel answered with an error; sticky. `response` is its code, `channel` its
             number.
@@ -54,7 +55,9 @@ class ReadMaster(Component):
                 "axi": Out(port).array(channels),
                 "transfer": In(stream.Signature(transfer_layout(beat_bits))),
                 "beat": Out(stream.Signature(8 * beat_bytes * channels)),
-                "room": In(beat_bits + 1),
+                "room": In(range(MAX_BURST + 1)),
+                "growing": In(1),
+                "asked": Out(range(MAX_BURST + 1)),
                 "cancel": In(1),
                 "error": Out(1),
                 "response": Out(2),
@@ -67,17 +70,15 @@ class ReadMaster(Component):
         """Make the module."""
         m = Module()
         m.submodules.bursts = bursts = self._bursts
-        pending = Signal(self.beat_bits + 1)
         drop = Signal()
         m.d.comb += [
             drop.eq(self.cancel | self.error),
             bursts.transfer.payload.eq(self.transfer.payload),
             bursts.transfer.valid.eq(self.transfer.valid),
             self.transfer.ready.eq(bursts.transfer.ready),
-            bursts.patient.eq(pending != 0),
+            bursts.room.eq(self.room),
+            bursts.patient.eq(~self.quiet | self.growing),
         ]
-        with m.If(self.room > pending):
-            m.d.comb += bursts.room.eq(self.room - pending)
 
         # A burst that a channel has been shown must stand, so one that has begun is finished.
         asking, start = Signal(), Signal()
@@ -105,10 +106,8 @@ class ReadMaster(Component):
             self.beat.payload.eq(Cat(port.rdata for port in self.axi)),
             beat_moves.eq(self.beat.valid & self.beat.ready),
         ]
-        asked = Signal(9)
-        with m.If(start):
-            m.d.comb += asked.eq(bursts.burst.payload.last + 1)
-        m.d.sync += pending.eq(pending + asked - beat_moves)
+        with m.If(start & bursts.burst.payload.metered):
+            m.d.comb += self.asked.eq(bursts.burst.payload.last + 1)
 
         for number, port in enumerate(self.axi):
             owed = Signal(range(OUTSTANDING + 1), name=f"owed_{number}")

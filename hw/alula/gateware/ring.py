@@ -43,6 +43,8 @@ class Ring(Component):
         With ``next`` and ``keep``: the walker returns to the second pointer.
     align : In(1)
         With ``next``: what is left of the beat is skipped.
+    free : Out(range(depth + 1))
+        Beats that can be written before anything is read.
     beats : Out(2 x width), or (1 x width)
         What the last ``next`` read, one cycle later, until the next one.
     phase : Out(2)
@@ -69,6 +71,7 @@ class Ring(Component):
                 "keep": In(1),
                 "back": In(1),
                 "align": In(1),
+                "free": Out(range(depth + 1)),
                 "beats": Out(data.ArrayLayout(width, 1 + self.pair)),
                 "phase": Out(2),
                 "empty": Out(1),
@@ -85,7 +88,8 @@ class Ring(Component):
         ahead, held = Signal(range(quarters + 1)), Signal(range(quarters + 1))
         written = Signal()
         m.d.comb += [
-            self.write.ready.eq(held <= quarters - BEAT),
+            self.free.eq((quarters - held) >> 2),
+            self.write.ready.eq(self.free != 0),
             written.eq(self.write.valid & self.write.ready),
             self.available.eq(ahead >= self.step),
             self.empty.eq(held == 0),

@@ -10,7 +10,7 @@ from alula.gateware.ring import Ring
 from alula.gateware.steps import BLOCK_BITS, GROUP_BITS, Steps, command_layout, step_layout
 from alula.gateware.weight_format import BEAT, FORMAT_BITS, by_format
 
-__all__ = ["TAG", "WALK", "BeatKind", "WeightStream", "beat_layout", "block_layout"]
+__all__ = ["TAG", "WALK", "BeatKind", "WeightStream", "beat_layout", "block_layout", "ring_depths"]
 
 LATENCY = 1
 """Cycles from a step to its block."""
@@ -50,6 +50,16 @@ def block_layout(rows: int) -> data.StructLayout:
     )
 
 
+def ring_depths(depth: int) -> dict[BeatKind, int]:
+    """Beats of each ring of a stream of so many value beats."""
+    even = depth + depth % 2
+    return {
+        BeatKind.VALUE: even,
+        BeatKind.META: even // 8 + 2,
+        BeatKind.SCALE: max(4, even // 32),
+    }
+
+
 class WeightStream(Component):
     """Rings of values, metas and scales, read block by block, row blocks as often as asked.
 
@@ -71,6 +81,8 @@ class WeightStream(Component):
         LD's, before the first beat of each LD.W.
     beat : In stream of `beat_layout`
         LD's. A beat waits while its ring is full.
+    free : Out, one for each `BeatKind`
+        Beats that each ring can take now.
     head : Out stream of `TAG`
         The oldest LD.W that no product has begun to take.
     walk : In stream of `WALK`
@@ -100,6 +112,7 @@ class WeightStream(Component):
             {
                 "tag": In(stream.Signature(TAG)),
                 "beat": In(stream.Signature(beat_layout(rows))),
+                "free": Out(range(depth + depth % 2 + 1)).array(len(BeatKind)),
                 "head": Out(stream.Signature(TAG)),
                 "walk": In(stream.Signature(WALK)),
                 "block": Out(stream.Signature(block_layout(rows))),
@@ -121,16 +134,17 @@ class WeightStream(Component):
         ]
 
         width = ROW_BITS * self.rows
-        depth = self.depth + self.depth % 2
         rings = {
-            BeatKind.VALUE: Ring(width=width, depth=depth, pair=True),
-            BeatKind.META: Ring(width=width, depth=depth // 8 + 2),
-            BeatKind.SCALE: Ring(width=width, depth=max(4, depth // 32)),
+            kind: Ring(width=width, depth=depth, pair=kind is BeatKind.VALUE)
+            for kind, depth in ring_depths(self.depth).items()
         }
         with m.Switch(self.beat.payload.kind):
             for kind, ring in rings.items():
                 m.submodules[kind.name.lower()] = ring
-                m.d.comb += ring.write.payload.eq(self.beat.payload.data)
+                m.d.comb += [
+                    ring.write.payload.eq(self.beat.payload.data),
+                    self.free[kind.value].eq(ring.free),
+                ]
                 with m.Case(kind):
                     m.d.comb += [
                         ring.write.valid.eq(self.beat.valid),
