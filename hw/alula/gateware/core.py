@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.design import Design
 from alula.gateware.activation_buffer import ActivationBuffer
+from alula.gateware.clock_gate import ClockGate
 from alula.gateware.command import ENGINES
 from alula.gateware.dispatch import Dispatch
 from alula.gateware.fault import Code, Fault
@@ -26,6 +27,8 @@ from alula.isa.instructions import Engine
 
 __all__ = ["Core", "activation_groups"]
 
+SFU_TAIL = 63
+"""Cycles after which MISC's clock stops: far more than its longest pipeline."""
 _CONTROL = ("program", "length", "start", "clear")
 _STATE = ("running", "ended", "reason", "address", "waiting", "overflow", "giver", "taker")
 
@@ -126,8 +129,9 @@ class Core(Component):
             "activations": activations,
             "staging": staging,
         }
+        self._clocks(m, sfu)
         for name, part in parts.items():
-            m.submodules[name] = placed(part)
+            m.submodules[name] = placed(part, "sfu" if part is sfu else "engines")
 
         for name in _CONTROL:
             m.d.comb += getattr(dispatch, name).eq(getattr(self, name))
@@ -190,6 +194,28 @@ class Core(Component):
             ),
         ]
         return m
+
+    def _clocks(self, m: Module, sfu: Sfu) -> None:
+        """Make the domain of all engines, and that of MISC, whose clock stands while it is idle."""
+        reset, sfu_reset = Signal(init=1), Signal(init=1, reset_less=True)
+        m.domains.engines = ClockDomain(local=True)
+        m.domains.sfu = ClockDomain(local=True)
+        m.submodules.sfu_clock = gate = ClockGate()
+        idle, wanted = Signal(range(SFU_TAIL + 1)), Signal()
+        m.d.comb += [
+            ClockSignal("engines").eq(ClockSignal()),
+            ResetSignal("engines").eq(reset),
+            ClockSignal("sfu").eq(gate.clock),
+            ResetSignal("sfu").eq(sfu_reset),
+            wanted.eq(sfu.command.valid | sfu.busy | reset | sfu_reset),
+            gate.enable.eq(wanted | (idle != SFU_TAIL)),
+        ]
+        m.d.sync += reset.eq(0)
+        m.d.sfu += sfu_reset.eq(reset)
+        with m.If(wanted):
+            m.d.sync += idle.eq(0)
+        with m.Elif(idle != SFU_TAIL):
+            m.d.sync += idle.eq(idle + 1)
 
     def _join_sfu(
         self,

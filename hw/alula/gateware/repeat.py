@@ -14,10 +14,21 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from amaranth import ClockDomain, ClockSignal, Elaboratable, Fragment, Instance, ResetSignal, Value
+from amaranth import (
+    ClockDomain,
+    ClockSignal,
+    DomainRenamer,
+    Elaboratable,
+    Fragment,
+    Instance,
+    ResetSignal,
+    Value,
+)
 from amaranth.back import rtlil
 from amaranth.back.verilog import _convert_rtlil_text  # one Yosys run for all modules
 from amaranth.hdl import ValueCastable
+from amaranth.hdl._ast import SignalDict
+from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
 
 __all__ = ["Placed", "emit", "parameters", "placed", "ports"]
@@ -36,36 +47,41 @@ class Placed(Elaboratable):
         What is placed. It must be clocked by ``sync`` alone, its constructor's parameters must be
         readable as attributes of their names, and together with the class they must determine
         everything that it is.
+    domain : str
+        The domain around it that becomes its ``sync``.
     """
 
-    def __init__(self, component: wiring.Component) -> None:
+    def __init__(self, component: wiring.Component, domain: str = "sync") -> None:
         if not isinstance(component, wiring.Component):
             raise TypeError(f"a placed component must be a wiring.Component, not {component!r}")
         self.component = component
+        self.domain = domain
 
     def elaborate(self, platform: Any) -> Elaboratable | Instance:
         """Return the component, or in `emit` an instance of its module."""
         emission = _EMISSION.get()
         if emission is None:
-            return self.component
+            return DomainRenamer(self.domain)(self.component)
         # Amaranth warns of what is made and never elaborated, which here is the purpose.
         self.component._MustUse__used = True
         arguments: dict[str, Any] = {
             f"{'i' if direction == 'input' else 'o'}_{name}": value
             for name, (value, direction) in ports(self.component).items()
         }
-        arguments |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        arguments |= {"i_clk": ClockSignal(self.domain), "i_rst": ResetSignal(self.domain)}
         return Instance(emission.module(self.component), **arguments)
 
 
-def placed(component: wiring.Component) -> Placed:
+def placed(component: wiring.Component, domain: str = "sync") -> Placed:
     """Return a component wrapped so that it is emitted once. Connect to the component itself.
+
+    Its ``sync`` is the domain of this name where it is placed.
 
     >>> chain = Chain(taps=16)
     >>> m.submodules.chain = placed(chain)
     >>> m.d.comb += chain.weight.eq(weight)
     """
-    return Placed(component)
+    return Placed(component, domain)
 
 
 def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
@@ -178,13 +194,27 @@ def _rtlil(name: str, component: wiring.Component) -> str:
     sync = ClockDomain("sync")
     fragment = Fragment.get(component, None)
     fragment.add_domains(sync)
-    directions = {"input": rtlil._ir.PortDirection.Input, "output": rtlil._ir.PortDirection.Output}
+    directions = {"input": PortDirection.Input, "output": PortDirection.Output}
     given = {
         "clk": (sync.clk, directions["input"]),
         "rst": (sync.rst, directions["input"]),
     } | {port: (value, directions[way]) for port, (value, way) in ports(component).items()}
-    text, _ = rtlil.convert_fragment(fragment, given, name, emit_src=False)
-    return text
+    netlist = build_netlist(fragment, ports=given, name=name)
+    empty = rtlil.EmptyModuleChecker(netlist)
+    design, names = rtlil.Design(emit_src=False), SignalDict()
+    for index, module in enumerate(netlist.modules):
+        if not empty.is_empty(index):
+            builder = design.module(".".join(module.name), src_loc=module.src_loc)
+            _ModuleEmitter(builder, netlist, module, names, empty_checker=empty).emit()
+    return str(design)
+
+
+class _ModuleEmitter(rtlil.ModuleEmitter):
+    """Says nothing of what a memory begins with where that is zeros, which is most of the text."""
+
+    def emit_memory(self, cell_idx: int, cell: Any) -> None:
+        if any(cell.init):
+            super().emit_memory(cell_idx, cell)
 
 
 def _split(text: str) -> dict[str, str]:

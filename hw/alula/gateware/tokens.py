@@ -50,13 +50,9 @@ class Tokens(Component):
         for giver in range(COUNT):
             for taker in range(COUNT):
                 count = Signal(range(TOKEN_LIMIT + 1), name=f"count_{giver}_{taker}")
-                up = Signal(name=f"up_{giver}_{taker}")
-                down = Signal(name=f"down_{giver}_{taker}")
-                m.d.comb += [
-                    up.eq(self.give[giver] & self.signal[giver][taker]),
-                    down.eq(self.take[taker] & self.wait[taker][giver]),
-                    some[giver][taker].eq(count != 0),
-                ]
+                up = self.give[giver] & self.signal[giver][taker]
+                down = self.take[taker] & self.wait[taker][giver]
+                m.d.comb += some[giver][taker].eq(count != 0)
                 with m.If(up & ~down):
                     with m.If(count == TOKEN_LIMIT):
                         with m.If(~self.fault):
