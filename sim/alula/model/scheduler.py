@@ -32,13 +32,17 @@ _LD = int(Engine.LD)
 
 
 class Retired(NamedTuple):
-    """An instruction that is done: where it stands, its fields resolved, the loops around it."""
+    """An instruction that is done: where it stands, its fields resolved, the loops around it.
+
+    `result`: what SYS has put into the register that it names.
+    """
 
     address: int
     op: Op
     values: Mapping[str, Any]
     iterations: tuple[int, ...]
     origin: str
+    result: int = 0
 
 
 class _Place(NamedTuple):
@@ -233,7 +237,10 @@ class Scheduler:
             names = (field.name for field in step.op.instruction.fields)
             resolved = dict(zip(names, values, strict=True))
             origin = self._origin(step, place)
-            self._on_retire(Retired(step.address, step.op, resolved, place.iterations, origin))
+            result = self._sequencer.registers[resolved.get("rd", 0)]
+            self._on_retire(
+                Retired(step.address, step.op, resolved, place.iterations, origin, result)
+            )
 
     # Where an instruction stands, in words
 

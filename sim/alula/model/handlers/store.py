@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from alula.isa import FORMATS
 from alula.model.errors import OutOfRange
 from alula.model.handlers.registry import executes
-from alula.model.kernels.weights import store_k, store_t
+from alula.model.kernels.weights import k_places, store_rows, t_places
 from alula.model.state import State
 
 
@@ -50,14 +52,11 @@ def _(
     last = position + rows - 1
     end = FORMATS["W8"].value_beat(last // state.rows, groups, groups)
     memory.check("ST.K addr", addr, (heads - 1) * stride + end)
-    hit = store_k(
-        memory.bytes, memory.marks, memory.width, memory.lane, addr * memory.width,
-        stride * memory.width, position, rows, heads, groups, src, state.staging,
-        state.staging_scale,
+    places = k_places(
+        memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,
+        heads, groups,
     )  # fmt: skip
-    if hit:
-        memory.forget_stored()
-    state.bytes_written += rows * heads * (32 * groups + 2)
+    _store_rows(state, places, src)
 
 
 @executes("ST.T")
@@ -82,11 +81,16 @@ def _(
     block = (32 * groups - 1) // state.rows
     memory.check("ST.T addr", addr, base + block * pitch + last // 16 * 2 + 2)
     memory.check("ST.T addr + scales", addr, base + scales + 2 * last // memory.width + 1)
-    hit = store_t(
-        memory.bytes, memory.marks, memory.width, memory.lane, addr * memory.width,
-        stride * memory.width, position, rows, heads, groups, pitch * memory.width,
-        scales * memory.width, src, state.staging, state.staging_scale,
+    places = t_places(
+        memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,
+        heads, groups, pitch * memory.width, scales * memory.width,
     )  # fmt: skip
-    if hit:
+    _store_rows(state, places, src)
+
+
+def _store_rows(state: State, places: np.ndarray, src: int) -> None:
+    memory = state.memory
+    place = (places, src, state.staging, state.staging_scale)
+    if store_rows(memory.bytes, memory.marks, memory.width, *place):
         memory.forget_stored()
-    state.bytes_written += rows * heads * (32 * groups + 2)
+    state.bytes_written += places.size

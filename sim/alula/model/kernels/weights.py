@@ -99,20 +99,14 @@ def unpack_8(memory, start, width, lane, blocks, groups, pitch, scaled, q, c):
 
 
 @kernel()
-def _put(memory, marks, width, at, value):
-    memory[at] = value
-    beat = at // width
-    touched = marks[beat] & 1
-    marks[beat] |= 2
-    return touched
+def k_places(width, lane, start, stride, position, tokens, heads, groups):
+    """Where the bytes of K rows lie in memory, in a W8 matrix for each head.
 
-
-@kernel()
-def store_k(memory, marks, width, lane, start, stride, position, tokens, heads, groups, src, q, c):
-    """K rows from staging `q`, `c`, a W8 matrix for each head. Nonzero if a mark says cached."""
+    int64 [row of a token and head, its values and the two bytes of its scale].
+    """
     rows = lane // 8
     block_rows = rows * (width // lane)
-    hit = 0
+    places = np.empty((tokens * heads, 32 * groups + 2), np.int64)
     for token in range(tokens):
         row = position + token
         block = row // block_rows
@@ -121,54 +115,56 @@ def store_k(memory, marks, width, lane, start, stride, position, tokens, heads, 
         packed = block * 4 * groups
         for head in range(heads):
             base = start + head * stride
-            source = src + token * heads + head
-            scale = base + (block // 4 + (block - block % 4) * 4 * groups) * width
-            scale += channel * lane + 2 * (block % 4 * rows + j)
-            hit |= _put(memory, marks, width, scale, np.uint8(c[source] & 0xFF))
-            hit |= _put(memory, marks, width, scale + 1, np.uint8(c[source] >> 8))
+            place = places[token * heads + head]
             values = base + (block // 4 + 1 + packed) * width + channel * lane
             for half in range(2 * groups):
                 for k in range(16):
                     offset = 16 * j + k
                     at = values + (2 * half + offset // lane) * width + offset % lane
-                    hit |= _put(memory, marks, width, at, np.uint8(q[source, 16 * half + k]))
-    return hit
+                    place[16 * half + k] = at
+            scale = base + (block // 4 + (block - block % 4) * 4 * groups) * width
+            scale += channel * lane + 2 * (block % 4 * rows + j)
+            place[32 * groups] = scale
+            place[32 * groups + 1] = scale + 1
+    return places
 
 
 @kernel()
-def store_t(
-    memory,
-    marks,
-    width,
-    lane,
-    start,
-    stride,
-    position,
-    tokens,
-    heads,
-    groups,
-    pitch,
-    scales,
-    src,
-    q,
-    c,
-):
-    """V columns and their scales. Nonzero if a mark says cached."""
+def t_places(width, lane, start, stride, position, tokens, heads, groups, pitch, scales):
+    """The same of V columns, in a V8 matrix for each head and its scales behind."""
     rows = lane // 8
     block_rows = rows * (width // lane)
-    hit = 0
+    places = np.empty((tokens * heads, 32 * groups + 2), np.int64)
     for token in range(tokens):
         column = position + token
         for head in range(heads):
             base = start + head * stride
-            source = src + token * heads + head
-            at = base + scales + 2 * column
-            hit |= _put(memory, marks, width, at, np.uint8(c[source] & 0xFF))
-            hit |= _put(memory, marks, width, at + 1, np.uint8(c[source] >> 8))
+            place = places[token * heads + head]
             for row in range(32 * groups):
                 offset = 16 * (row % rows) + column % 16
                 at = base + row // block_rows * pitch
                 at += (2 * (column // 16) + offset // lane) * width
                 at += row % block_rows // rows * lane + offset % lane
-                hit |= _put(memory, marks, width, at, np.uint8(q[source, row]))
+                place[row] = at
+            place[32 * groups] = base + scales + 2 * column
+            place[32 * groups + 1] = base + scales + 2 * column + 1
+    return places
+
+
+@kernel()
+def store_rows(memory, marks, width, places, src, q, c):
+    """Rows of staging `q`, `c` from `src` on to their `places`. Nonzero if a mark says cached."""
+    values = places.shape[1] - 2
+    hit = 0
+    for row in range(places.shape[0]):
+        source = src + row
+        for k in range(values + 2):
+            at = places[row, k]
+            if k < values:
+                memory[at] = np.uint8(q[source, k])
+            else:
+                memory[at] = np.uint8((c[source] >> (8 * (k - values))) & 0xFF)
+            beat = at // width
+            hit |= marks[beat] & 1
+            marks[beat] |= 2
     return hit
