@@ -2,9 +2,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from tests.model.bench import program
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import SMALL, Pair
 
+from alula.rtl.checked import Mismatch
 from alula.rtl.device import RtlError, Timing
 
 
@@ -17,19 +19,19 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_end(pair: Pair) -> None:
-    assert pair.run("END").cycles < 100
+    assert pair.listing("END").cycles < 100
 
 
 @pytest.mark.parametrize("count", [1, 4, 30, 256])
 def test_round_trip(pair: Pair, count: int) -> None:
-    pair.run(
+    pair.listing(
         f"LD.V type=fp32 addr=3 dst=5 count={count} signal=ST\n"
         f"ST.V src=5 addr=1000 count={count} wait=LD"
     )
 
 
 def test_word_and_registers(pair: Pair) -> None:
-    pair.run(
+    pair.listing(
         "LI rd=r2 value=7\nLI rd=r3 value=3\nLOOP count=r3 body=3\nMULR rd=r2 a=r2 b=r3\n"
         "ADDR rd=r4 a=r4 b=r0+1\nST.W value=r2 addr=r4+1100 skip=1\nDIVR rd=r5 a=r2 b=r3\n"
         "ST.W value=r5 addr=1110 skip=0"
@@ -38,7 +40,7 @@ def test_word_and_registers(pair: Pair) -> None:
 
 def test_gather(pair: Pair) -> None:
     pair.write(1200, np.array([3, 0, 17, 5, 3, 1], np.uint32))
-    pair.run(
+    pair.listing(
         "LD.G type=bf16 table=8 ids=1200 count=6 len=21 dst=40 signal=ST\n"
         "ST.V src=40 addr=1210 count=144 wait=LD"
     )
@@ -55,7 +57,7 @@ def test_gather(pair: Pair) -> None:
     ids=lambda text: text.split()[0],
 )
 def test_misc(pair: Pair, text: str) -> None:
-    pair.run(
+    pair.listing(
         "LD.V type=fp32 addr=0 dst=0 count=128 signal=MISC\n"
         f"{text} wait=LD\nMISC.SYNC signal=ST,SYS\n"
         "ST.V src=32 addr=1300 count=64 wait=MISC\n"
@@ -70,7 +72,7 @@ def test_misc(pair: Pair, text: str) -> None:
 def test_product(pair: Pair, fmt: str, engine: str) -> None:
     blocks, groups, rows = 9, 3, 2 if engine == "MV" else 5
     pair.write(2000, pack(random_weights(fmt, SMALL, blocks, groups), SMALL))
-    pair.run(
+    pair.listing(
         f"LD.W to={engine} fmt={fmt} addr=2000 blocks={blocks} groups={groups}\n"
         "LD.V type=fp32 addr=0 dst=0 count=480 signal=MISC\n"
         f"QUANT src=0 dst=4 slot=0 rows={rows} len=96 stride=24 wait=LD signal={engine}\n"
@@ -83,12 +85,34 @@ def test_product(pair: Pair, fmt: str, engine: str) -> None:
 def test_who_waits_is_told(pair: Pair) -> None:
     pair.device.patience = 500
     with pytest.raises(RtlError, match=r"stands still after .*ST at 0 waits for a token"):
-        pair.device.run(program_of(pair, "ST.SYNC wait=LD"), {})
+        pair.device.run(program(SMALL, "ST.SYNC wait=LD"), {})
     pair.device.patience = 50_000
-    pair.run("END")
+    pair.listing("END")
 
 
-def program_of(pair: Pair, text: str):
-    from tests.model.bench import program
+def test_a_difference_is_placed(pair: Pair) -> None:
+    words = r"^memory after test must be .* in 1 bytes, the first at beat 40, byte 3: must be "
+    pair.device.memory[16 * 40 + 3] ^= 1
+    with pytest.raises(Mismatch, match=words):
+        pair.listing("END")
+    pair.device.memory[16 * 40 + 3] ^= 1
+    pair.listing("END")
 
-    return program(pair.design, text)
+
+def test_a_run_is_watched_and_may_be_broken_off(pair: Pair) -> None:
+    text = "LOOP count=1000 body=1\nLD.V type=fp32 addr=0 dst=0 count=256"
+    told: list[int] = []
+
+    def stop(cycles: int) -> None:
+        told.append(cycles)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pair.device.run(program(SMALL, text), {}, stop)
+    assert told == [20_000, 40_000]
+    pair.device.limit = 1000
+    with pytest.raises(RtlError, match=r"^test is at its limit after 1000 cycles: .*LD at 1"):
+        pair.device.run(program(SMALL, text), {})
+    pair.device.limit = 0
+    assert pair.listing(text).cycles > 40_000

@@ -26,15 +26,12 @@ def run(pair: Pair, build: Build, ids: list[int], position: int) -> Outcome:
     program = build.decode if len(ids) == 1 else build.prefill
     values = {"position": position, "tokens": len(ids), "head_rows": 1, "logits": 1}
     values |= {"embed": 1, "first_layer": 0, "layers": build.architecture.layers, "hidden_out": 1}
-    pair.machine.run(program, values)
-    outcome = pair.device.run(program, values)
-    pair.compare()
-    return outcome
+    return pair.run(program, values).outcome
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    both = Pair(SMALL, Timing(stalls=20, seed=3))
+    both = Pair(Timing(stalls=20, seed=3))
     yield both
     both.device.close()
 

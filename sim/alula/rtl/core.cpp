@@ -18,9 +18,20 @@ void put(uint8_t* place, unsigned bit, unsigned bits, uint64_t value) {
 
 }  // namespace
 
-// `index` and `bytes` describe the ports: those of Control, then Read and Write of each channel.
-extern "C" void alula_run(Simulation* simulation, const Run* run, const int32_t* index,
-                          const uint32_t* bytes, Outcome* outcome) {
+// A run under way.
+struct Session {
+    Simulation* simulation;
+    Run run;
+    std::vector<Port> control;
+    std::vector<Channel> channels;
+    uint64_t now = 0, moved = 0, status = ~uint64_t{0};
+};
+
+// Reset the core, write its program and registers, start it. `index` and `bytes` describe the ports:
+// those of Control, then Read and Write of each channel.
+extern "C" Session* alula_begin(Simulation* simulation, const Run* run, const int32_t* index,
+                                const uint32_t* bytes) {
+    auto* session = new Session{simulation, *run};
     Vtop& top = *simulation->top;
     unsigned next = 0;
     auto take = [&](unsigned count) {
@@ -29,16 +40,15 @@ extern "C" void alula_run(Simulation* simulation, const Run* run, const int32_t*
             ports.push_back({static_cast<uint8_t*>(alula_port(simulation, index[next])), bytes[next]});
         return ports;
     };
-    auto control = take(CONTROLS);
-    std::vector<Channel> channels;
+    auto& control = session->control = take(CONTROLS);
     uint64_t pitch = uint64_t{run->channels} * run->beat_bytes;
     for (unsigned number = 0; number < run->channels; ++number) {
         auto read = take(READS);
         auto write = take(WRITES);
         Timing timing = run->timing;
         timing.seed += number * 7919;
-        channels.emplace_back(read, write, run->memory + number * run->beat_bytes, run->beats,
-                              run->beat_bytes, pitch, timing);
+        session->channels.emplace_back(read, write, run->memory + number * run->beat_bytes,
+                                       run->beats, run->beat_bytes, pitch, timing);
     }
 
     // A reset: no run inherits anything but what memories hold.
@@ -75,18 +85,26 @@ extern "C" void alula_run(Simulation* simulation, const Run* run, const int32_t*
     top.eval();
     edge(top);
     control[START].set(0);
+    return session;
+}
 
-    uint64_t now = 0, moved = 0, status = ~uint64_t{0};
-    outcome->end = 3;
-    while (run->limit == 0 || now < run->limit) {
+// At most `cycles` more cycles; the outcome is that of the run so far.
+extern "C" void alula_continue(Session* session, uint64_t cycles, Outcome* outcome) {
+    Vtop& top = *session->simulation->top;
+    const Run& run = session->run;
+    auto& control = session->control;
+    auto& channels = session->channels;
+    uint64_t &now = session->now, &moved = session->moved, &status = session->status;
+    outcome->end = GOES_ON;
+    for (uint64_t stop = now + cycles; now < stop; ++now) {
         for (auto& channel : channels) channel.drive(now);
         top.eval();
         if (control[FAULTY].get()) {
-            outcome->end = 1;
+            outcome->end = FAULT;
             break;
         }
         if (!control[RUNNING].get()) {
-            outcome->end = 0;
+            outcome->end = ENDED;
             break;
         }
         bool any = false;
@@ -94,13 +112,12 @@ extern "C" void alula_run(Simulation* simulation, const Run* run, const int32_t*
         uint64_t seen = control[STATUS].get();
         if (any || seen != status) moved = now;
         status = seen;
-        if (now - moved > run->patience) {
-            outcome->end = 2;
+        if (now - moved > run.patience) {
+            outcome->end = STANDS_STILL;
             break;
         }
         edge(top);
         for (auto& channel : channels) channel.release();
-        ++now;
     }
     outcome->cycles = now;
     outcome->beats_read = outcome->bytes_written = 0;
@@ -109,3 +126,5 @@ extern "C" void alula_run(Simulation* simulation, const Run* run, const int32_t*
         outcome->bytes_written += channel.written;
     }
 }
+
+extern "C" void alula_finish(Session* session) { delete session; }

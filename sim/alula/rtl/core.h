@@ -20,12 +20,13 @@ struct Run {
     uint32_t beat_bytes;
     Timing timing;
     uint64_t patience;  // cycles without any change after which the run is given up
-    uint64_t limit;     // cycles of a run; 0: any number
 };
+
+enum End : uint32_t { ENDED, FAULT, STANDS_STILL, GOES_ON };
 
 struct Outcome {
     uint64_t cycles;
     uint64_t beats_read;
     uint64_t bytes_written;
-    uint32_t end;  // 0 ended, 1 fault, 2 nothing moves, 3 limit
+    uint32_t end;  // an End
 };

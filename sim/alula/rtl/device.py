@@ -1,7 +1,7 @@
 """A core in Verilator as the host sees it: load an image, write, run a program, read."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,10 @@ _WRITE = (
     *("awaddr", "awlen", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready"),
     *("bresp", "bvalid", "bready"),
 )
+_ENDS = ("ended", "stopped on a fault", "stands still", "is at its limit")
+_GOES_ON = 3
+_SLICE = 20_000
+"""Cycles between two looks at a run."""
 _QUEUED = tuple(engine for engine in Engine if engine is not Engine.SYS)
 
 
@@ -78,7 +82,6 @@ class _Run(ctypes.Structure):
         ("beat_bytes", ctypes.c_uint32),
         ("timing", _Timing),
         ("patience", ctypes.c_uint64),
-        ("limit", ctypes.c_uint64),
     ]
 
 
@@ -117,8 +120,10 @@ class RtlDevice:
         self.design = design
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit
+        progress("gateware", 0, 1)
         core = Core(design=design)
         modules = emit(core, "core")
+        progress("gateware", 1, 1)
         self._widths = {"clk": 1, "rst": 1}
         self._widths |= {name: len(value) for name, (value, _) in ports(core).items()}
         texts = library_texts(self._widths) | {
@@ -152,8 +157,16 @@ class RtlDevice:
         start = self._start("read", beat, count)
         return self.memory[start : start + count].copy()
 
-    def run(self, program: Program, inputs: Mapping[str, int]) -> Outcome:
+    def run(
+        self,
+        program: Program,
+        inputs: Mapping[str, int],
+        watch: Callable[[int], None] = lambda cycles: None,
+    ) -> Outcome:
         """Run a program to its END. Buffers and memory keep their contents from run to run.
+
+        `watch` is called every so often with the cycles so far. What it raises, and Ctrl-C, end the
+        run; another may follow.
 
         Raises:
             RtlError: the program is for another design, its inputs are others, or the run did not
@@ -188,16 +201,21 @@ class RtlDevice:
             beat_bytes=self.design.memory.beat_bytes,
             timing=_Timing(timing.read_latency, timing.write_latency, timing.stalls, timing.seed),
             patience=self.patience,
-            limit=self.limit,
         )
-        outcome = _Outcome()
-        call = simulation.library.alula_run
-        call.argtypes = [ctypes.c_void_p] * 5
-        call.restype = None
-        call(simulation.model, *map(ctypes.byref, (run, index, sizes, outcome)))
-        simulation.cycles += outcome.cycles
+        library, outcome = simulation.library, _Outcome()
+        session = library.alula_begin(simulation.model, *map(ctypes.byref, (run, index, sizes)))
+        try:
+            while outcome.cycles < self.limit or not self.limit:
+                left = self.limit - outcome.cycles if self.limit else _SLICE
+                library.alula_continue(session, min(left, _SLICE), ctypes.byref(outcome))
+                if outcome.end != _GOES_ON:
+                    break
+                watch(outcome.cycles)
+        finally:
+            library.alula_finish(session)
+            simulation.cycles += outcome.cycles
         if outcome.end or simulation.get("reason"):
-            kind = ("ended", "stopped on a fault", "stands still", "is at its limit")[outcome.end]
+            kind = _ENDS[outcome.end]
             raise RtlError(f"{program.name} {kind} after {outcome.cycles} cycles: {self._state()}")
         width = self.design.memory.beat_bytes
         return Outcome(outcome.cycles, outcome.beats_read * width, outcome.bytes_written)
@@ -230,6 +248,11 @@ class RtlDevice:
     def _clear(self) -> None:
         self.close()
         self._simulation = Simulation(self._library, self._widths)
+        library = self._simulation.library
+        library.alula_begin.argtypes = [ctypes.c_void_p] * 4
+        library.alula_begin.restype = ctypes.c_void_p
+        library.alula_continue.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p]
+        library.alula_finish.argtypes = [ctypes.c_void_p]
         self.memory = np.zeros(self._beats * self.design.bytes_per_cycle, np.uint8)
 
     def _start(self, what: str, beat: int, count: int) -> int:
