@@ -3,7 +3,9 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +86,40 @@ def write_byte_tokenizer(folder: Path) -> None:
     )
     config = {"bos_token": "<s>", "eos_token": "</s>", "chat_template": template}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command gave: exit code, standard output, lines of standard error."""
+
+    code: int
+    out: str
+    errors: list[str]
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on standard output."""
+        (line,) = self.out.splitlines()
+        return json.loads(line)
+
+
+Alula = Callable[..., Result]
+
+
+@pytest.fixture
+def alula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Alula:
+    """Run `alula` with some words, in this process."""
+    from alula.cli import main
+
+    def run(*words: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["alula", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, errors = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Result(caught.value.code, out, errors.splitlines())
+
+    return run
 
 
 @pytest.fixture

@@ -1,48 +1,9 @@
-"""Runs the command line in this process."""
+"""What the tests of the command line share."""
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from alula.cli import main
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command gave: exit code, standard output, lines of standard error."""
-
-    code: int
-    out: str
-    errors: list[str]
-
-    @property
-    def json(self) -> Any:
-        """The one JSON value on standard output."""
-        (line,) = self.out.splitlines()
-        return json.loads(line)
-
-
-Alula = Callable[..., Result]
-
-
-@pytest.fixture
-def alula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Alula:
-    """Run `alula` with some words."""
-
-    def run(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["alula", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, errors = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Result(caught.value.code, out, errors.splitlines())
-
-    return run
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -141,7 +141,10 @@ def test_no_such_model(alula, model: str, words: str) -> None:
         (["hi", "--max-new-tokens", "0"], "max_new_tokens must be at least 1, not 0"),
         (["hi", "--temperature", "-1"], "temperature must be 0 or more, not -1"),
         (["hi", "--stop", ""], "a stop text must be at least one character, not empty"),
-        (["hi", "--device", "board"], "device must be model, not 'board': boards are not in"),
+        (
+            ["hi", "--device", "board"],
+            "device must be model or rtl, not 'board': boards are not in",
+        ),
         (["hi", "--context", "0"], "context must be at least 1, not 0"),
         (["hi", "--map", "layers.9=torch,*=accel"], "units must be embed, layers.0 to layers.2"),
         (["hi", "--map", "*=torch", "--torch-mode", "no"], "Invalid value for '--torch-mode'"),
@@ -188,7 +191,7 @@ def test_bad_designs(alula, small_model: Path, tmp_path: Path, change: dict, wor
 
 def test_no_such_design(alula, small_model: Path) -> None:
     line = refused(alula("run", small_model, "hi", "--design", "kv270"))
-    assert line.startswith("must be a design file, or kv260, tiny, u280 or vhk158")
+    assert line.startswith("must be a design file, or kv260, nano, tiny, u280 or vhk158")
 
 
 def test_an_image_for_another_design(small_model: Path) -> None:

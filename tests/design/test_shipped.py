@@ -9,10 +9,10 @@ from alula.design import Design, load_design, shipped_designs
 from alula.design.schema import schema_text
 
 DESIGNS = Path(__file__).parents[2] / "designs"
-NAMES = ["kv260", "tiny", "u280", "vhk158"]
+NAMES = ["kv260", "nano", "tiny", "u280", "vhk158"]
 
 
-def test_four_designs_ship() -> None:
+def test_these_designs_ship() -> None:
     assert sorted(shipped_designs()) == NAMES
 
 
@@ -70,6 +70,7 @@ def test_a_block_of_4_bit_weights_is_one_beat(name: str) -> None:
 def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
         "kv260": "f2853077fd9a5d41",
+        "nano": "c874b16dc70667be",
         "tiny": "39335562793b39e8",
         "u280": "2b941b84c87b8a23",
         "vhk158": "28a0b8d74a42536d",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.model.bench import program
 from tests.model.layout import pack, random_weights
-from tests.rtl.programs import SMALL, Pair
+from tests.rtl.programs import NANO, Pair
 
 from alula.rtl.checked import Mismatch
 from alula.rtl.device import RtlError, Timing
@@ -71,7 +71,7 @@ def test_misc(pair: Pair, text: str) -> None:
 @pytest.mark.parametrize("engine", ["MV", "MM"])
 def test_product(pair: Pair, fmt: str, engine: str) -> None:
     blocks, groups, rows = 9, 3, 2 if engine == "MV" else 5
-    pair.write(2000, pack(random_weights(fmt, SMALL, blocks, groups), SMALL))
+    pair.write(2000, pack(random_weights(fmt, NANO, blocks, groups), NANO))
     pair.listing(
         f"LD.W to={engine} fmt={fmt} addr=2000 blocks={blocks} groups={groups}\n"
         "LD.V type=fp32 addr=0 dst=0 count=480 signal=MISC\n"
@@ -85,7 +85,7 @@ def test_product(pair: Pair, fmt: str, engine: str) -> None:
 def test_who_waits_is_told(pair: Pair) -> None:
     pair.device.patience = 500
     with pytest.raises(RtlError, match=r"stands still after .*ST at 0 waits for a token"):
-        pair.device.run(program(SMALL, "ST.SYNC wait=LD"), {})
+        pair.device.run(program(NANO, "ST.SYNC wait=LD"), {})
     pair.device.patience = 50_000
     pair.listing("END")
 
@@ -109,10 +109,10 @@ def test_a_run_is_watched_and_may_be_broken_off(pair: Pair) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pair.device.run(program(SMALL, text), {}, stop)
+        pair.device.run(program(NANO, text), {}, stop)
     assert told == [20_000, 40_000]
     pair.device.limit = 1000
     with pytest.raises(RtlError, match=r"^test is at its limit after 1000 cycles: .*LD at 1"):
-        pair.device.run(program(SMALL, text), {})
+        pair.device.run(program(NANO, text), {})
     pair.device.limit = 0
     assert pair.listing(text).cycles > 40_000

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.rtl.programs import SMALL, Pair
+from tests.rtl.programs import NANO, Pair
 from tests.shapes import FAMILIES, RandomCheckpoint
 
 from alula.codegen import Build, compile_model
@@ -18,7 +18,7 @@ PROMPT = [int(token) for token in np.random.default_rng(7).integers(0, 160, 11)]
 
 def run(pair: Pair, build: Build, ids: list[int], position: int) -> Outcome:
     """Run prefill, for one token decode, on both, and compare their memories."""
-    chunk = SMALL.prefill_chunk
+    chunk = NANO.prefill_chunk
     start = build.image.regions["ids"].start
     for index, first in enumerate(range(0, len(ids), chunk)):
         place = start + index * build.row_beats["ids"]
@@ -38,7 +38,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_prefill_and_decode(pair: Pair, family: str) -> None:
-    build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES[family])), SMALL, 96)
+    build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES[family])), NANO, 96)
     pair.load(build.image)
     position, ids = 0, PROMPT
     for _ in range(2):

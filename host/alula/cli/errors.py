@@ -17,7 +17,8 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a command tell what a person can mend in one line, with exit code 2, no traceback.
 
     That is every error that Alula's packages define, and the operating system's. Anything else is a
-    defect and shows its traceback. Ctrl-C is told like a mistake.
+    defect and shows its traceback. Ctrl-C is told like a mistake. An error may have another
+    `exit_code`.
     """
 
     @wraps(command)
@@ -41,7 +42,7 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
             if not type(error).__module__.startswith("alula."):
                 raise
             tell(str(error))
-            raise typer.Exit(USER_ERROR) from None
+            raise typer.Exit(getattr(error, "exit_code", USER_ERROR)) from None
 
     return run
 

@@ -15,7 +15,9 @@ Model = Annotated[
 Design = Annotated[
     str, typer.Option("--design", help="A design file, or the name of one that ships.")
 ]
-Device = Annotated[str, typer.Option("--device", help="What runs the programs: model.")]
+Device = Annotated[
+    str, typer.Option("--device", help="What runs the programs: model, or rtl, the gateware.")
+]
 Map = Annotated[
     str,
     typer.Option(

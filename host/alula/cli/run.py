@@ -59,9 +59,12 @@ def run(
     alula run smollm2-135m "Tell me a story." --temperature 0.7 --top-p 0.9 --seed 1
 
     alula run ./my-model "Hello" --map "layers.0-9=torch,*=accel" --json
+
+    alula run smollm2-135m "Hi" --device rtl --map "prefill:*=torch,*=accel" --max-new-tokens 2
     """
-    from alula.runtime.errors import RunError
+    from alula.runtime.errors import MismatchError, RunError
     from alula.runtime.loading import load_model, load_tokenizer
+    from alula.runtime.runs import rtl_report
     from alula.runtime.session import Prompt, Session
 
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
@@ -84,18 +87,28 @@ def run(
             progress=progress,
         )
         session = Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
-        result = session.generate(
-            given,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop or (),
-            raw=raw,
-            on_text=None if json else show,
-            progress=progress,
-        )
+        # Where a token takes minutes, a person sees how far it is, and the text at the end.
+        watched = device == "rtl" and sys.stderr.isatty()
+        try:
+            result = session.generate(
+                given,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+                stop=stop or (),
+                raw=raw,
+                on_text=None if json or watched else show,
+                progress=progress,
+            )
+        except MismatchError as error:
+            if json:
+                print_json({"device": device, "matches_model": False, **vars(error)})
+            raise
+    if watched and not json:
+        print(result.text, end="", flush=True)
+    report = rtl_report(loaded.runs, loaded.design) if device == "rtl" and loaded.runs else {}
     verified = None
     if verify:
         from alula.runtime.verification import verify as compare
@@ -116,11 +129,17 @@ def run(
                 "program_bytes": session.info.program_bytes,
                 "prefill_s": result.prefill_s,
                 "decode_tokens_per_s": result.decode_tokens_per_s,
+                **({"matches_model": True, **report} if report else {}),
                 **({"verified": asdict(verified)} if verified else {}),
             }
         )
     else:
         _print_rest(session, result, verified)
+        if report:
+            print(
+                f"rtl: {report['rtl_cycles']:,} cycles, {report['cycles_per_token']:,.0f} a token, "
+                f"{report['sim_cycles_per_s']:,.0f} a second; all of memory is the machine model's"
+            )
     if verified and verified.equal < verified.tokens:
         tell(f"torch must give the same {verified.tokens} tokens, not {verified.equal} of them")
         raise typer.Exit(1)

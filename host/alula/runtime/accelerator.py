@@ -5,6 +5,7 @@ import numpy as np
 from alula.codegen import Build
 from alula.runtime.device import Bytes, Device
 from alula.runtime.kv_memory import KvMemory
+from alula.runtime.runs import Run
 from alula.runtime.split import Phase, Segment
 from alula.runtime.worker import Floats, Ids, KvRows, Output
 
@@ -15,11 +16,16 @@ class Accelerator:
     Args:
         build: the compiled model.
         device: of the build's design.
+
+    Attributes:
+        runs: every run of a program so far.
     """
 
     def __init__(self, build: Build, device: Device) -> None:
         design, architecture = build.design, build.architecture
+        self.runs: list[Run] = []
         self._device = device
+        self._traffic = build.traffic
         self._programs = {"prefill": build.prefill, "decode": build.decode}
         self._regions = build.image.regions
         self._beat_bytes = design.bytes_per_cycle
@@ -78,6 +84,7 @@ class Accelerator:
             self._write_ids(source)
         else:
             self._write_rows("hidden", source)
+        layers = len(segment.layers)
         self._device.run(
             self._programs[phase],
             {
@@ -85,12 +92,21 @@ class Accelerator:
                 "tokens": tokens,
                 "embed": int(segment.embed),
                 "first_layer": segment.layers.start,
-                "layers": len(segment.layers),
+                "layers": layers,
                 "head_rows": rows if segment.head else 0,
                 "logits": int(logits and segment.head),
                 "hidden_out": int(not segment.head),
             },
         )
+        needed = self._traffic.read(
+            position=position,
+            tokens=tokens,
+            layers=layers,
+            embed=segment.embed,
+            head=segment.head and rows > 0,
+        )
+        counters, seconds = self._device.counters, self._device.seconds
+        self.runs.append(Run(phase, position, tokens, needed, counters, seconds))
         if not segment.head:
             return Output(hidden=self._read_rows("hidden", tokens, self._hidden_size))
         return Output(

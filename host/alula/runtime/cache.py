@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from alula.design import Design
 from alula.folders import cache_folder, new_folder
 from alula.frontend import Checkpoint
 from alula.runtime.progress import Progress, silent
+from alula.sources import sources_id
 
 if TYPE_CHECKING:
     from alula.codegen import Build
@@ -29,7 +29,7 @@ def build_folder(checkpoint: Checkpoint, design: Design, context: int) -> Path:
 
     The compiler's own sources are part of the key: another version never takes this one's builds.
     """
-    parts = (checkpoint.content_id, design.hash, str(context), _compiler_id())
+    parts = (checkpoint.content_id, design.hash, str(context), sources_id(*_COMPILER))
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return cache_folder() / "builds" / key[:32]
 
@@ -67,15 +67,3 @@ def compiled(
     from alula.quant import QuantizedModel
 
     return compile_model(QuantizedModel(checkpoint), design, context, progress)
-
-
-def _compiler_id() -> str:
-    """Return a hash of every source file that a build depends on."""
-    digest = hashlib.sha256()
-    for package in _COMPILER:
-        spec = find_spec(package)
-        assert spec is not None
-        for folder in spec.submodule_search_locations or ():
-            for path in sorted(Path(folder).glob("*.py")):
-                digest.update(f"{package}/{path.name}\n".encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from alula.design import Design
 from alula.isa import Image, Program
 from alula.runtime.errors import DeviceError
+from alula.runtime.progress import Progress, silent
 
 Bytes = NDArray[np.uint8]
 
@@ -29,6 +30,11 @@ class Device(Protocol):
         """What the last run counted, by name; empty before the first."""
         ...
 
+    @property
+    def seconds(self) -> float:
+        """Wall clock of the last run, seconds."""
+        ...
+
     def load(self, image: Image) -> None:
         """Make memory what an image says; its design must be the device's."""
         ...
@@ -46,19 +52,25 @@ class Device(Protocol):
         ...
 
 
-def _open_model(design: Design) -> Device:
+def _open_model(design: Design, progress: Progress) -> Device:
     from alula.runtime.model_device import ModelDevice
 
     return ModelDevice(design)
 
 
-DEVICES: Mapping[str, Callable[[Design], Device]] = {"model": _open_model}
-"""The devices there are: name to what opens one for a design."""
+def _open_rtl(design: Design, progress: Progress) -> Device:
+    from alula.runtime.rtl_device import RtlDevice
 
-LATER: Mapping[str, str] = {
-    "rtl": "the simulated gateware is not in this release",
-    "board": "boards are not in this release",
+    return RtlDevice(design, progress)
+
+
+DEVICES: Mapping[str, Callable[[Design, Progress], Device]] = {
+    "model": _open_model,
+    "rtl": _open_rtl,
 }
+"""The devices there are: name to what opens one for a design, telling how far it is."""
+
+LATER: Mapping[str, str] = {"board": "boards are not in this release"}
 """Names that are taken, and why they do not work."""
 
 
@@ -69,7 +81,17 @@ def check_device(name: str) -> None:
         raise DeviceError(f"device must be {' or '.join(DEVICES)}, not {name!r}{reason}")
 
 
-def open_device(name: str, design: Design) -> Device:
-    """Return the device of this name for a design. DeviceError if there is none."""
+def open_device(name: str, design: Design, progress: Progress = silent) -> Device:
+    """Return the device of this name for a design.
+
+    Args:
+        name: one of `DEVICES`.
+        design: the accelerator.
+        progress: told how far building the device and long runs are, as long as it lives.
+
+    Raises:
+        DeviceError: there is no such device, or it is not for this design.
+        ToolchainError: what it needs is not on this machine.
+    """
     check_device(name)
-    return DEVICES[name](design)
+    return DEVICES[name](design, progress)

@@ -23,3 +23,19 @@ class ModelError(RunError):
 
 class DeviceError(RunError):
     """A device that does not exist or refused its work."""
+
+
+class MismatchError(RunError):
+    """A device left another memory than the machine model: the gateware is wrong, or the model.
+
+    Attributes:
+        beat, byte: the first difference, and its place in the beat.
+        region: name of the region that holds it.
+        exit_code: of a command that meets it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, beat: int, byte: int, region: str) -> None:
+        self.beat, self.byte, self.region = beat, byte, region
+        super().__init__(message)

@@ -1,6 +1,6 @@
 """From a model's name to a session: checkpoint, split, build, device, tokenizer."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from alula.runtime.errors import RunError, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.models import resolve
 from alula.runtime.progress import Progress, silent
+from alula.runtime.runs import Run
 from alula.runtime.session import Session, SessionInfo
 from alula.runtime.split import DEFAULT_MAP, Split, Target, TorchMode, parse_split
 from alula.runtime.tokenizer import Tokenizer
@@ -35,12 +36,14 @@ class Loaded:
         design: the accelerator.
         executor: runs the model by its split.
         info: what it runs on.
+        runs: every run of the accelerator so far; it grows.
     """
 
     checkpoint: Checkpoint
     design: Design
     executor: Executor
     info: SessionInfo
+    runs: Sequence[Run]
 
 
 def load(
@@ -62,7 +65,7 @@ def load(
         map: which units run where; see `alula.runtime.split`.
         context: most tokens of a sequence; by default what the model and the design allow.
         torch_mode: what the target `torch` means in the map.
-        progress: told how far downloading and compiling are.
+        progress: told how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
         RunError: the map, the device or the context cannot be, or the model cannot be fetched.
@@ -94,7 +97,16 @@ def load_model(
     architecture = checkpoint.architecture
     split = parse_split(map, architecture.units, torch_mode)
     tokens = context_of(checkpoint, chosen, context)
-    workers, program_bytes = _workers(split, checkpoint, chosen, device, tokens, progress)
+    workers = _torch_workers(split, checkpoint)
+    runs: Sequence[Run] = ()
+    program_bytes = 0
+    if ACCEL in split.targets:
+        from alula.runtime.accelerator import Accelerator
+
+        build = built(checkpoint, chosen, tokens, progress)
+        accelerator = Accelerator(build, open_device(device, chosen, progress))
+        workers[ACCEL] = accelerator
+        runs, program_bytes = accelerator.runs, len(build.decode.code)
     info = SessionInfo(
         model=model if isinstance(model, str) else str(checkpoint.source),
         device=device,
@@ -104,7 +116,7 @@ def load_model(
         vocab_size=architecture.vocab_size,
         program_bytes=program_bytes,
     )
-    return Loaded(checkpoint, chosen, Executor(split, workers), info)
+    return Loaded(checkpoint, chosen, Executor(split, workers), info, runs)
 
 
 def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> int:
@@ -136,25 +148,8 @@ def needed_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     return tokenizer
 
 
-def _workers(
-    split: Split,
-    checkpoint: Checkpoint,
-    design: Design,
-    device: str,
-    context: int,
-    progress: Progress,
-) -> tuple[Mapping[Target, Worker], int]:
-    """Return a worker for each target, and the size of the decode program in bytes."""
-    workers: dict[Target, Worker] = {
-        target: _torch_worker(target, checkpoint) for target in split.targets - {ACCEL}
-    }
-    if ACCEL not in split.targets:
-        return workers, 0
-    from alula.runtime.accelerator import Accelerator
-
-    build = built(checkpoint, design, context, progress)
-    workers[ACCEL] = Accelerator(build, open_device(device, design))
-    return workers, len(build.decode.code)
+def _torch_workers(split: Split, checkpoint: Checkpoint) -> dict[Target, Worker]:
+    return {target: _torch_worker(target, checkpoint) for target in split.targets - {ACCEL}}
 
 
 def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:

@@ -1,5 +1,6 @@
 """The bit-exact machine model as a device."""
 
+import time
 from collections.abc import Mapping
 
 from alula.design import Design
@@ -20,11 +21,17 @@ class ModelDevice:
     def __init__(self, design: Design) -> None:
         self._machine = Machine(design)
         self._counters: Mapping[str, int] = {}
+        self._seconds = 0.0
 
     @property
     def counters(self) -> Mapping[str, int]:
         """What the last run counted, by name."""
         return self._counters
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock of the last run, seconds."""
+        return self._seconds
 
     def load(self, image: Image) -> None:
         """Make memory what an image says. MachineError if it is for another design."""
@@ -41,4 +48,6 @@ class ModelDevice:
 
     def run(self, program: Program, inputs: Mapping[str, int]) -> None:
         """Run a program to its end. MachineError names the instruction that cannot be."""
+        started = time.perf_counter()
         self._counters = self._machine.run(program, inputs).as_dict()
+        self._seconds = time.perf_counter() - started

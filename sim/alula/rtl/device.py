@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from alula.design import Design
-from alula.gateware.core import Core
-from alula.gateware.repeat import emit, ports
 from alula.isa import Image, Program
 from alula.isa.instructions import Engine
+from alula.rtl.emission import emitted_core
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.verilate import Progress, Recipe, verilate
 
@@ -121,18 +120,16 @@ class RtlDevice:
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit
         progress("gateware", 0, 1)
-        core = Core(design=design)
-        modules = emit(core, "core")
+        core = emitted_core(design)
         progress("gateware", 1, 1)
-        self._widths = {"clk": 1, "rst": 1}
-        self._widths |= {name: len(value) for name, (value, _) in ports(core).items()}
+        self._widths = core.widths
         texts = library_texts(self._widths) | {
             name: (_FOLDER / name).read_text() for name in _SOURCES
         }
         # `register` is a port's name, which Verilator escapes in C++.
         flags = ("-Wno-SYMRSVDWORD",)
         recipe = Recipe(texts=texts, shared=True, optimise="-O2", verilator_flags=flags)
-        self._library = verilate(modules, "core", recipe, progress)
+        self._library = verilate(core.modules, "core", recipe, progress)
         self._beats = design.channel_bytes // design.memory.beat_bytes
         self._simulation: Simulation | None = None
         self._clear()

