@@ -128,7 +128,7 @@ class RtlDevice:
         }
         # `register` is a port's name, which Verilator escapes in C++.
         flags = ("-Wno-SYMRSVDWORD",)
-        recipe = Recipe(texts=texts, shared=True, optimise="-O2", verilator_flags=flags)
+        recipe = Recipe(texts=texts, shared=True, optimise="-O1", verilator_flags=flags)
         self._library = verilate(core.modules, "core", recipe, progress)
         self._beats = design.channel_bytes // design.memory.beat_bytes
         self._simulation: Simulation | None = None

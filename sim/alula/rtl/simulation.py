@@ -108,7 +108,7 @@ def simulate(
     widths = {"clk": 1, "rst": 1}
     widths |= {name: len(value) for name, (value, _) in ports(component).items()}
     texts = library_texts(widths)
-    recipe = Recipe(texts=texts, shared=True, optimise="-O2")
+    recipe = Recipe(texts=texts, shared=True, optimise="-O1")
     return Simulation(verilate(modules, next(iter(modules)), recipe, progress), widths)
 
 
