@@ -13,6 +13,7 @@ BUFFERS = (
     "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 128 BRAM36 and 128 UltraRAM"
     " (kv260: buffers)"
 )
+MAPPING = "row and, in any order, rank, bank, bankgroup and column"
 VALUES = [
     ("mpe.lanes", 8, "must be 16, not 8 (kv260: mpe.lanes)"),
     ("sfu.lanes", 32, "must be 4, 8 or 16, not 32 (kv260: sfu.lanes)"),
@@ -55,6 +56,44 @@ VALUES = [
         "buffers.vector_kib",
         4096,
         BUFFERS,
+    ),
+    (
+        "memory.dram.part",
+        "ddr3-800d-4gb-x16",
+        (
+            "must be ddr4-2400r-8gb-x8 or ddr4-2400r-8gb-x16 (memory.kind), not 'ddr3-800d-4gb-x16'"
+            " (kv260: memory.dram.part)"
+        ),
+    ),
+    (
+        "memory.dram.bus_bits",
+        72,
+        "must be a multiple of 16 (part), not 72 (kv260: memory.dram.bus_bits)",
+    ),
+    ("memory.dram.ranks", 3, "must be 1, 2 or 4, not 3 (kv260: memory.dram.ranks)"),
+    ("memory.dram.mapping", "row", f"must be {MAPPING}, not 'row' (kv260: memory.dram.mapping)"),
+    (
+        "memory.dram.timings.tCCD_S",
+        3,
+        "must be at least 4 (the clocks of a burst), not 3 (kv260: memory.dram.timings.tCCD_S)",
+    ),
+    (
+        "memory.dram.timings.tREFI",
+        505,
+        (
+            "must be more than 505 (tRFC + tRC + tWR + CWL), not 505"
+            " (kv260: memory.dram.timings.tREFI)"
+        ),
+    ),
+    (
+        "memory.dram.timings.tRFC",
+        0,
+        "must be at least 1, not 0 (kv260: memory.dram.timings.tRFC)",
+    ),
+    (
+        "memory.capacity_mib",
+        8192,
+        "must be at most 4096 (memory.dram), not 8192 (kv260: memory.capacity_mib)",
     ),
 ]
 
@@ -148,7 +187,7 @@ def test_no_such_file() -> None:
     with pytest.raises(DesignError) as caught:
         load_design("designs/none.yaml")
     expected = (
-        "must be a design file, or kv260, tiny, u280 or vhk158, not a path without a file"
+        "must be a design file, or kv260, nano, tiny, u280 or vhk158, not a path without a file"
         " (designs/none.yaml)"
     )
     assert str(caught.value) == expected

@@ -67,11 +67,21 @@ def test_derived_sizes_agree(changes: dict[str, Any]) -> None:
 @given(CHANGES)
 def test_hash_is_that_of_the_hardware(changes: dict[str, Any]) -> None:
     design = changed(changes)
-    hardware = {"name", "part", "clock_mhz"}
-    same = design.model_dump(exclude=hardware) == U280.model_dump(exclude=hardware)
+    others = {"name": True, "part": True, "clock_mhz": True, "memory": {"dram"}}
+    same = design.model_dump(exclude=others) == U280.model_dump(exclude=others)
     assert (design.hash == U280.hash) == same
     assert len(design.hash) == 16
     assert int(design.hash, 16) >= 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("part", "ddr4-2400r-8gb-x8"), ("latency_cycles", 7), ("timings.tRFC", 400), ("ranks", 2)],
+)
+def test_the_dram_is_no_part_of_the_hash(key: str, value: Any) -> None:
+    changed = KV260.replace({f"memory.dram.{key}": value})
+    assert changed != KV260
+    assert changed.hash == KV260.hash
 
 
 @given(CHANGES)

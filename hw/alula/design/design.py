@@ -91,9 +91,10 @@ class Design(Record):
     def hash(self) -> str:
         """Identity of the hardware as programs and images see it: 64 bits as 16 hex digits.
 
-        The name, the part and the clock do not change what a program does and are left out.
+        The name, the part, the clock and the DRAM do not change what a program does and are left
+        out.
         """
-        values = self.model_dump(mode="json", include=set(HASHED))
+        values = self.model_dump(mode="json", include=set(HASHED), exclude={"memory": {"dram"}})
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -258,6 +259,13 @@ class Design(Record):
         if self.memory.capacity_mib % self.memory.channels:
             multiple = f"a multiple of {self.memory.channels} (memory.channels)"
             yield "memory.capacity_mib", multiple, str(self.memory.capacity_mib)
+        for key, expected, actual in self.memory.dram.impossibilities(self.memory.kind):
+            yield f"memory.dram.{key}", expected, actual
+            return
+        if self.memory.dram.part and self.channel_bytes > self.memory.channel.capacity_bytes:
+            most = self.memory.channel.capacity_bytes * self.memory.channels // MIB
+            actual = str(self.memory.capacity_mib)
+            yield "memory.capacity_mib", f"at most {most} (memory.dram)", actual
         if self.prefill_chunk % self.mpe.tokens:
             multiple = f"a multiple of {self.mpe.tokens} (mpe.tokens)"
             yield "prefill_chunk", multiple, str(self.prefill_chunk)

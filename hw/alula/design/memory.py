@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alula.design.dram import Dram, DramChannel
 from alula.design.record import Record, Whole
 
 
@@ -21,3 +22,11 @@ class Memory(Record):
 
     capacity_mib: Annotated[int, Field(ge=1, le=1 << 20)]
     """Size of the whole memory in MiB, shared evenly by the channels."""
+
+    dram: Dram = Dram()
+    """The DRAM of each channel: what the simulated memory's timing is made of."""
+
+    @property
+    def channel(self) -> DramChannel:
+        """The DRAM of a channel, everything decided."""
+        return self.dram.channel(self.kind)

@@ -1,9 +1,12 @@
-// A memory behind an AXI port: handshakes, bursts, responses, data.
+// A memory behind an AXI port: handshakes, bursts, responses and data. When what happens is left
+// to a MemoryTiming.
 #pragma once
 #include <deque>
+#include <memory>
 #include <utility>
 #include <vector>
 
+#include "dram.h"
 #include "port.h"
 
 // An AXI channel's ports, in the order in which Python lists them.
@@ -14,10 +17,19 @@ enum Write {
 };
 
 struct Timing {
-    uint32_t read_latency;   // cycles from an address to its first beat
-    uint32_t write_latency;  // cycles from the last beat of a burst to its answer
+    uint32_t read_latency;   // fixed, in cycles from an address to its first beat; 0: as `dram` says
+    uint32_t write_latency;  // fixed, in cycles from the last beat of a burst to its answer
     uint32_t stalls;         // of 256 cycles, those in which a channel of AXI stands still
     uint32_t seed;
+    DramConfig dram;
+};
+
+enum Response : uint32_t { OKAY = 0, SLVERR = 2, DECERR = 3, SILENT = 4 };
+
+// Beats from `first` to before `last` get this response; SILENT: their burst is never answered.
+struct Defect {
+    uint64_t first = 0, last = 0;
+    uint32_t response = OKAY;
 };
 
 struct Random {
@@ -30,41 +42,53 @@ struct Random {
     }
 };
 
-// One channel: its part of every beat, `beat_bytes` wide, one after the other `pitch` bytes apart.
+// One channel of several: its part of every beat, `beat_bytes` wide, the next `channels` parts on.
 class Channel {
   public:
-    Channel(std::vector<Port> read, std::vector<Port> write, uint8_t* bytes, uint64_t beats,
-            unsigned beat_bytes, uint64_t pitch, Timing timing)
-        : read_(std::move(read)), write_(std::move(write)), bytes_(bytes), beats_(beats),
-          beat_bytes_(beat_bytes), pitch_(pitch), timing_(timing),
-          random_{0x9E3779B97F4A7C15ull ^ (uint64_t{timing.seed} << 20 | (pitch + 1))} {
+    Channel(std::vector<Port> read, std::vector<Port> write, uint8_t* memory, uint64_t beats,
+            unsigned beat_bytes, unsigned number, unsigned channels, const Timing& timing)
+        : read_(std::move(read)), write_(std::move(write)),
+          bytes_(memory + uint64_t{number} * beat_bytes), beats_(beats), beat_bytes_(beat_bytes),
+          pitch_(uint64_t{channels} * beat_bytes), stalls_(timing.stalls),
+          random_{0x9E3779B97F4A7C15ull ^ (uint64_t{timing.seed + 7919 * number} << 20 | 1)} {
+        if (timing.read_latency)
+            timing_ = std::make_unique<FixedLatency>(beat_bytes, timing.read_latency,
+                                                     timing.write_latency);
+        else
+            timing_ = std::make_unique<Dram>(timing.dram, number, channels);
         for (auto index : {ARREADY, RVALID, RRESP, RLAST}) read_[index].set(0);
         for (auto index : {AWREADY, WREADY, BVALID, BRESP}) write_[index].set(0);
     }
 
     // What the core sees in this cycle. A valid that waits stands still.
     void drive(uint64_t now) {
+        timing_->advance(now);
+        ask();
         read_[ARREADY].set(!stall() && bursts_.size() < 64);
-        if (!read_[RVALID].get() && !bursts_.empty() && bursts_.front().ready <= now && !stall()) {
+        if (!read_[RVALID].get() && !bursts_.empty() && arrived(bursts_.front()) && !stall()) {
             const Burst& burst = bursts_.front();
-            bool there = burst.beat < beats_;
-            if (there) memcpy(read_[RDATA].place, bytes_ + burst.beat * pitch_, beat_bytes_);
-            read_[RRESP].set(there ? 0 : 3);
-            read_[RLAST].set(burst.left == 1);
-            read_[RVALID].set(1);
+            uint32_t response = answer(burst.beat);
+            if (response != SILENT) {
+                if (response == OKAY)
+                    memcpy(read_[RDATA].place, bytes_ + burst.beat * pitch_, beat_bytes_);
+                read_[RRESP].set(response);
+                read_[RLAST].set(burst.left == 1);
+                read_[RVALID].set(1);
+            }
         }
         write_[AWREADY].set(!stall() && writes_.size() < 64);
-        write_[WREADY].set(!stall() && !writes_.empty());
-        if (!write_[BVALID].get() && !answers_.empty() && answers_.front().ready <= now && !stall()) {
+        write_[WREADY].set(!stall() && !writes_.empty() && timing_->can_write());
+        if (!write_[BVALID].get() && !answers_.empty() && answers_.front().ready <= now &&
+            answers_.front().response != SILENT && !stall()) {
             write_[BRESP].set(answers_.front().response);
             write_[BVALID].set(1);
         }
     }
 
     // What passes at the clock's edge; the ports hold what both sides said before it.
-    bool pass(uint64_t now) {
+    bool pass(uint64_t) {
         moved_ = false;
-        address_ = handshake(read_[ARVALID], read_[ARREADY]);
+        bool address = handshake(read_[ARVALID], read_[ARREADY]);
         read_taken_ = handshake(read_[RVALID], read_[RREADY]);
         if (read_taken_) {
             Burst& burst = bursts_.front();
@@ -72,13 +96,17 @@ class Channel {
             ++reads;
             if (--burst.left == 0) bursts_.pop_front();
         }
-        if (address_)
-            bursts_.push_back({read_[ARADDR].get() / beat_bytes_, unsigned(read_[ARLEN].get()) + 1,
-                               now + timing_.read_latency});
-        if (handshake(write_[WVALID], write_[WREADY])) store(now);
-        if (handshake(write_[AWVALID], write_[AWREADY]))
-            writes_.push_back({write_[AWADDR].get() / beat_bytes_,
-                               unsigned(write_[AWLEN].get()) + 1, 0});
+        if (address) {
+            uint64_t beat = read_[ARADDR].get() / beat_bytes_;
+            unsigned count = unsigned(read_[ARLEN].get()) + 1;
+            bursts_.push_back({beat, count, first_access(beat), OKAY});
+            wanted_.push_back({first_access(beat), last_access(beat + count - 1)});
+        }
+        if (handshake(write_[WVALID], write_[WREADY])) store();
+        if (handshake(write_[AWVALID], write_[AWREADY])) {
+            uint64_t beat = write_[AWADDR].get() / beat_bytes_;
+            writes_.push_back({beat, unsigned(write_[AWLEN].get()) + 1, first_access(beat), OKAY});
+        }
         answer_taken_ = handshake(write_[BVALID], write_[BREADY]);
         if (answer_taken_) answers_.pop_front();
         return moved_;
@@ -90,21 +118,64 @@ class Channel {
         if (answer_taken_) write_[BVALID].set(0);
     }
 
+    // Drop what is owed.
+    void forget() {
+        timing_->forget();
+        wanted_.clear();
+        bursts_.clear();
+        writes_.clear();
+        answers_.clear();
+        read_[RVALID].set(0);
+        write_[BVALID].set(0);
+    }
+
+    Defect defect;
     uint64_t reads = 0, written = 0;
 
   private:
     struct Burst {
         uint64_t beat;
         unsigned left;
-        uint64_t ready;
-        unsigned response = 0;
+        uint64_t access;  // the next that has not arrived, or is not written
+        uint32_t response;
     };
     struct Answer {
-        unsigned response;
+        uint32_t response;
         uint64_t ready;
     };
+    struct Accesses {
+        uint64_t next, last;
+    };
 
-    bool stall() { return timing_.stalls && (random_.next() & 255) < timing_.stalls; }
+    uint64_t first_access(uint64_t beat) const {
+        return beat * beat_bytes_ / timing_->access_bytes;
+    }
+    uint64_t last_access(uint64_t beat) const {
+        return ((beat + 1) * beat_bytes_ - 1) / timing_->access_bytes;
+    }
+
+    void ask() {
+        while (!wanted_.empty() && timing_->can_read()) {
+            timing_->read(wanted_.front().next);
+            if (wanted_.front().next++ == wanted_.front().last) wanted_.pop_front();
+        }
+    }
+
+    bool arrived(Burst& burst) {
+        uint64_t last = last_access(burst.beat);
+        for (; burst.access <= last; ++burst.access) {
+            if (!timing_->arrived()) return false;
+            timing_->take();
+        }
+        return true;
+    }
+
+    uint32_t answer(uint64_t beat) const {
+        if (beat >= defect.first && beat < defect.last) return defect.response;
+        return beat < beats_ ? OKAY : DECERR;
+    }
+
+    bool stall() { return stalls_ && (random_.next() & 255) < stalls_; }
 
     bool handshake(const Port& valid, const Port& ready) {
         bool passes = valid.get() && ready.get();
@@ -112,9 +183,10 @@ class Channel {
         return passes;
     }
 
-    void store(uint64_t now) {
+    void store() {
         Burst& burst = writes_.front();
-        if (burst.beat < beats_) {
+        uint32_t response = answer(burst.beat);
+        if (response == OKAY) {
             uint64_t strobe = write_[WSTRB].get();
             for (unsigned byte = 0; byte < beat_bytes_; ++byte)
                 if (strobe >> byte & 1) {
@@ -122,23 +194,27 @@ class Channel {
                     ++written;
                 }
         } else {
-            burst.response = 3;
+            burst.response = response;
         }
+        for (uint64_t last = last_access(burst.beat); burst.access <= last; ++burst.access)
+            timing_->write(burst.access);
         ++burst.beat;
         if (--burst.left == 0) {
-            answers_.push_back({burst.response, now + timing_.write_latency});
+            answers_.push_back({burst.response, timing_->answered()});
             writes_.pop_front();
         }
     }
 
     std::vector<Port> read_, write_;
+    std::unique_ptr<MemoryTiming> timing_;
     uint8_t* bytes_;
     uint64_t beats_;
     unsigned beat_bytes_;
     uint64_t pitch_;
-    Timing timing_;
+    uint32_t stalls_;
     Random random_;
+    std::deque<Accesses> wanted_;  // by bursts that have not been asked for in full
     std::deque<Burst> bursts_, writes_;
     std::deque<Answer> answers_;
-    bool moved_ = false, address_ = false, read_taken_ = false, answer_taken_ = false;
+    bool moved_ = false, read_taken_ = false, answer_taken_ = false;
 };

@@ -41,14 +41,11 @@ extern "C" Session* alula_begin(Simulation* simulation, const Run* run, const in
         return ports;
     };
     auto& control = session->control = take(CONTROLS);
-    uint64_t pitch = uint64_t{run->channels} * run->beat_bytes;
     for (unsigned number = 0; number < run->channels; ++number) {
         auto read = take(READS);
         auto write = take(WRITES);
-        Timing timing = run->timing;
-        timing.seed += number * 7919;
-        session->channels.emplace_back(read, write, run->memory + number * run->beat_bytes,
-                                       run->beats, run->beat_bytes, pitch, timing);
+        session->channels.emplace_back(read, write, run->memory, run->beats, run->beat_bytes,
+                                       number, run->channels, run->timing);
     }
 
     // A reset: no run inherits anything but what memories hold.

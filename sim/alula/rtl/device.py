@@ -10,6 +10,7 @@ import numpy as np
 from alula.design import Design
 from alula.isa import Image, Program
 from alula.isa.instructions import Engine
+from alula.rtl.dram import HEADERS, DramConfig, dram_config
 from alula.rtl.emission import emitted_core
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.verilate import Progress, Recipe, verilate
@@ -17,7 +18,7 @@ from alula.rtl.verilate import Progress, Recipe, verilate
 __all__ = ["Outcome", "RtlDevice", "RtlError", "Timing"]
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("port.h", "axi_memory.h", "core.h", "core.cpp")
+_SOURCES = (*HEADERS, "port.h", "axi_memory.h", "core.h", "core.cpp")
 _CONTROL = ("rst", "program", "parameter", "length", "start", "running", "faulty", "address")
 _READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
 _WRITE = (
@@ -37,20 +38,22 @@ class RtlError(Exception):
 
 @dataclass(frozen=True)
 class Timing:
-    """A simple memory: fixed latencies in cycles, and random stalls.
+    """How memory behaves: like the design's DRAM, or with fixed latencies; and random stalls.
 
-    Of 256 cycles an AXI channel stands still in `stalls`, chosen by `seed`.
+    `read_latency`, if there is one, is the cycles from an address to its first beat, and
+    `write_latency` then those from a burst's last beat to its answer. Of 256 cycles an AXI channel
+    stands still in `stalls`, chosen by `seed`.
     """
 
-    read_latency: int = 20
+    read_latency: int | None = None
     write_latency: int = 10
     stalls: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.read_latency < 1 or self.write_latency < 1:
-            found = f"{self.read_latency} and {self.write_latency}"
-            raise ValueError(f"latencies must be at least 1 cycle, not {found}")
+        for latency in (self.read_latency, self.write_latency):
+            if latency is not None and latency < 1:
+                raise ValueError(f"latencies must be at least 1 cycle, not {latency}")
         if not 0 <= self.stalls < 256:
             raise ValueError(f"stalls must be 0..255 of 256 cycles, not {self.stalls}")
 
@@ -66,8 +69,19 @@ class Outcome:
 
 class _Timing(ctypes.Structure):
     _fields_ = [
-        (name, ctypes.c_uint32) for name in ("read_latency", "write_latency", "stalls", "seed")
+        *((name, ctypes.c_uint32) for name in ("read_latency", "write_latency", "stalls", "seed")),
+        ("dram", DramConfig),
     ]
+
+    @classmethod
+    def of(cls, timing: Timing, design: Design) -> "_Timing":
+        return cls(
+            timing.read_latency or 0,
+            timing.write_latency,
+            timing.stalls,
+            timing.seed,
+            dram_config(design),
+        )
 
 
 class _Run(ctypes.Structure):
@@ -98,7 +112,7 @@ class RtlDevice:
 
     Args:
         design: one of a single core.
-        timing: of the memory.
+        timing: of the memory; by default the design's DRAM.
         patience: cycles in which nothing moves, after which a run is given up.
         limit: cycles that a run may take; 0 for any number.
         progress: told of the build's steps.
@@ -187,7 +201,6 @@ class RtlDevice:
         order = {name: index for index, name in enumerate(self._widths)}
         index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
         sizes = (ctypes.c_uint32 * len(names))(*(_bytes(self._widths[name]) for name in names))
-        timing = self.timing
         run = _Run(
             code=program.code,
             instructions=len(program),
@@ -196,7 +209,7 @@ class RtlDevice:
             beats=self._beats,
             channels=self.design.channels,
             beat_bytes=self.design.memory.beat_bytes,
-            timing=_Timing(timing.read_latency, timing.write_latency, timing.stalls, timing.seed),
+            timing=_Timing.of(self.timing, self.design),
             patience=self.patience,
         )
         library, outcome = simulation.library, _Outcome()
