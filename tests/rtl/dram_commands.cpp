@@ -35,3 +35,15 @@ extern "C" uint64_t commands(const DramConfig* config, const Asked* asked, uint6
         log[number] = issued[number];
     return issued.size();
 }
+
+// Reads that arrive in as many cycles as there are, as many under way as the controller takes.
+extern "C" uint64_t arrived(const DramConfig* config, const uint64_t* accesses, uint64_t count) {
+    Dram dram(*config);
+    uint64_t next = 0, taken = 0;
+    for (uint64_t cycle = 0; cycle < count; ++cycle) {
+        dram.advance(cycle);
+        for (; dram.arrived(); ++taken) dram.take();
+        while (next < count && dram.can_read()) dram.read(accesses[next++]);
+    }
+    return taken;
+}

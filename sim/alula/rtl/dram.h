@@ -4,13 +4,13 @@
 // nothing can be issued costs nothing. Timings have their JEDEC names and are in clocks (nCK).
 //
 // The controller holds up to DEPTH reads and DEPTH writes, each one burst on the bus, and issues
-// one command a clock, first-ready, first-come: of the commands that its accesses need next, the
-// one that can be issued first; of several the one of the oldest access. Rows stay open until an
-// access needs another row of the bank and no older access waits there. After CAP commands for
-// younger accesses the oldest alone is served. Writes wait until HIGH of them are there or no read
-// is, and then go until LOW are left. Every tREFI the banks of a rank are closed and refreshed,
-// before anything else. Data that was read waits for all that was asked for before it: RETURN
-// reads at most are under way or wait.
+// one command a clock, first-ready, first-come (FR-FCFS): of the commands that its accesses need
+// next, the one that can be issued first; of several the one of the oldest access. A row is closed
+// only for an access to another row of its bank, and not before the access that it was opened for
+// is served. After CAP commands for younger accesses the oldest alone is served. Writes wait until
+// HIGH of them are there or no read is, and then go until LOW are left. Every tREFI the banks of a
+// rank are closed and refreshed, before anything else. Data that was read waits for all that was
+// asked for before it: RETURN reads at most are under way or wait.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -109,6 +109,7 @@ class Dram final : public MemoryTiming {
     struct Access {
         uint64_t row, ticket;
         uint32_t bank, group, rank;
+        bool opened;  // its row
     };
 
     // For each kind of command the first clock that what was issued before allows.
@@ -148,7 +149,7 @@ class Dram final : public MemoryTiming {
             bank ^= row / c_.bank_groups % c_.banks;
         }
         uint32_t rank = uint32_t(value[RANK]), whole = uint32_t(rank * c_.bank_groups + group);
-        Access made{row, ticket, uint32_t(whole * c_.banks + bank), whole, rank};
+        Access made{row, ticket, uint32_t(whole * c_.banks + bank), whole, rank, false};
         misses_ += banks_[made.bank].row != row;
         queue.push_back(made);
         wake_ = 0;
@@ -164,7 +165,7 @@ class Dram final : public MemoryTiming {
         if (!misses_ && c_.ranks == 1)
             first = std::max(first, writing_ ? ranks_[0].write : ranks_[0].read);
         size_t count = std::min<size_t>(queue.size(), overtaken_ < CAP ? DEPTH : 1);
-        uint64_t seen = 0;  // banks for which an older access waits
+        uint64_t kept = 0;  // banks that no younger access may open or close
         Step best;
         for (size_t place = 0; place < count; ++place) {
             const Access& access = queue[place];
@@ -177,7 +178,7 @@ class Dram final : public MemoryTiming {
                 command = writing_ ? WRITE : READ;
                 at = writing_ ? std::max({bank.column, group.write, rank.write})
                               : std::max({bank.column, group.read, rank.read});
-            } else if (seen & bit) {
+            } else if (kept & bit) {
                 continue;
             } else if (bank.row == CLOSED) {
                 command = ACTIVATE;
@@ -187,7 +188,7 @@ class Dram final : public MemoryTiming {
                 command = PRECHARGE;
                 at = bank.precharge;
             }
-            seen |= bit;
+            if (bank.row != access.row || access.opened) kept |= bit;
             at = std::max(at, now_);
             if (at < best.at && at < rank.refresh) {
                 best = {at, command, place};
@@ -248,6 +249,7 @@ class Dram final : public MemoryTiming {
                 count_misses();
                 break;
             case ACTIVATE:
+                queue[step.place].opened = true;
                 bank.row = access.row;
                 bank.column = at + c_.tRCD;
                 bank.precharge = at + c_.tRAS;
