@@ -4,8 +4,9 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, Case, Mismatch, Unit, each_case
-from alula.gateware.control import Control, Register, Use
+from alula.gateware.control import Control, Register
 from alula.gateware.fault import Code
+from alula.gateware.use import Use
 from alula.isa import Engine
 
 HASH = 0x1122_3344_5566_7788
@@ -84,11 +85,18 @@ async def counters(unit: Unit) -> None:
     uses = [[unit.random.choice(list(Use)) for _ in range(60)] for _ in Engine]
     for cycle in range(60):
         for engine in Engine:
-            unit.wires[f"use__{int(engine)}"].set(uses[engine][cycle])
+            state = {"oldest": 7, "use": uses[engine][cycle], "missing": 5, "flying": 1}
+            unit.wires[f"engine__{int(engine)}"].set(state)
+        unit.wires["read"].set(cycle % 3)
+        unit.wires["written"].set(64)
         await unit.cycles()
     unit.wires["running"].set(0)
     await unit.cycles(2)
     total = await host.read(Register.CYCLES_LOW)
+    await host.expect(Register.READ_LOW, 60, "bytes read")
+    await host.expect(Register.WRITTEN_LOW, 64 * total, "bytes written")
+    state = 7 | uses[Engine.MM][-1].value << 16 | 5 << 18 | 1 << 24
+    await host.expect(Register.ENGINES + 4 * Engine.MM, state, "the state of MM")
     for engine in Engine:
         place = Register.COUNTERS + 32 * engine
         found = [await host.read(place + 8 * use.value) for use in Use]
@@ -105,7 +113,7 @@ async def faults_and_reset(unit: Unit) -> None:
     await host.write(Register.INTERRUPT, 1)
     wires["running"].set(1)
     wires["fault__1"].set({"code": Code.OUT_OF_RANGE, "detail": 77})
-    wires["oldest__1"].set(12)
+    wires["blamed__1"].set(12)
     await unit.cycles(3)
     if not wires["irq"].get() or not wires["halt"].get():
         raise Mismatch("a fault must halt and interrupt")
@@ -130,16 +138,60 @@ async def faults_and_reset(unit: Unit) -> None:
     if resets != 4 or wires["cancel"].get() or wires["irq"].get():
         raise Mismatch(f"reset must last 4 cycles, not {resets}")
     await host.expect(Register.STATUS, 0, "status after reset")
+    wires["quiet"].set(0)
+    await host.write(Register.CONTROL, 0b1000)
+    await unit.cycles(20)
+    await host.expect(Register.STATUS, 0, "status after a reset at once")
+
+
+async def refused_starts(unit: Unit) -> None:
+    """A start counts only where nothing runs and nothing has failed."""
+    from cocotb import start_soon
+
+    host = Host(unit)
+    wires = unit.wires
+    starts = [0]
+
+    class Watch:
+        moved = False
+
+        def cycle(self) -> None:
+            starts[0] += wires["start"].get()
+
+    unit.join(Watch())
+    for name, value in (("running", 1), ("reason", 4), ("overflow", 1), ("none", 0)):
+        if name in wires:
+            wires[name].set(value)
+        task = start_soon(host.write(Register.CONTROL, 1))
+        while not task.done():
+            await unit.cycles()
+        if starts[0] != (name == "none"):
+            raise Mismatch(f"{starts[0]} starts with {name}")
+        if name in wires:
+            wires[name].set(0)
+
+
+async def token_overflow(unit: Unit) -> None:
+    host = Host(unit)
+    for name, value in (("giver", 4), ("taker", 2), ("overfilled", 99), ("overflow", 1)):
+        unit.wires[name].set(value)
+    await unit.cycles(2)
+    await host.expect(Register.FAULT_ENGINE, 1 << 5, "engine")
+    await host.expect(Register.FAULT_CODE, Code.TOKENS.value, "code")
+    await host.expect(Register.FAULT_DETAIL, 4 | 2 << 3, "detail")
+    await host.expect(Register.FAULT_ADDRESS, 99, "address")
 
 
 BENCH = Bench(
     "control",
-    lambda: Control(design_hash=HASH, program_words=64),
+    lambda: Control(design_hash=HASH, program_words=64, beat_bytes=64),
     [
         Case("identity", identity),
         Case("program", program),
         Case("counters", counters),
         Case("faults", faults_and_reset),
+        Case("starts", refused_starts),
+        Case("tokens", token_overflow),
     ],
 )
 
@@ -151,6 +203,6 @@ def test_control(case):
 
 def test_parameters_are_checked():
     text = "design_hash must be 64 bits, not 0x10000000000000000"
-    refuses(text, lambda: Control(design_hash=1 << 64, program_words=4))
+    refuses(text, lambda: Control(design_hash=1 << 64, program_words=4, beat_bytes=16))
     text = r"program_words must be 1\.\.65536, not 0"
-    refuses(text, lambda: Control(design_hash=0, program_words=0))
+    refuses(text, lambda: Control(design_hash=0, program_words=0, beat_bytes=16))

@@ -122,11 +122,11 @@ async def load(ctx, dut: Dispatch, code: bytes, registers: list[int]) -> None:
         await ctx.tick()
     ctx.set(dut.program.enable, 0)
     for index, value in enumerate(registers):
-        ctx.set(dut.register.enable, 1)
-        ctx.set(dut.register.index, index)
-        ctx.set(dut.register.value, value)
+        ctx.set(dut.setting.enable, 1)
+        ctx.set(dut.setting.index, index)
+        ctx.set(dut.setting.value, value)
         await ctx.tick()
-    ctx.set(dut.register.enable, 0)
+    ctx.set(dut.setting.enable, 0)
     ctx.set(dut.length, len(code) // 16)
     ctx.set(dut.argmax, ARGMAX)
     ctx.set(dut.stream_empty, 1)
@@ -166,7 +166,7 @@ def test_random_programs(seed):
                 given = None
                 if ctx.get(getattr(dut, f"done_{name}")):
                     address = flying[engine].popleft()
-                    assert ctx.get(getattr(dut, f"oldest_{name}")) == address
+                    assert ctx.get(dut.oldest[engine]) == address
                     given = program.ops[address].signal
                 if ctx.get(command.valid) and ctx.get(command.ready):
                     place, record = len(taken[engine]), command.payload

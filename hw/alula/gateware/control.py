@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import enum
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.axi import lite
 from alula.gateware.fault import Code, Fault
+from alula.gateware.queue import ADDRESS_BITS as PROGRAM_BITS
+from alula.gateware.use import Use
 from alula.isa.instructions import Engine
 
-__all__ = ["ADDRESS_BITS", "Control", "Register", "Use"]
+__all__ = ["ADDRESS_BITS", "ENGINE_STATE", "Control", "Register"]
 
 ADDRESS_BITS = 12
 COUNTER_BITS = 64
+ENGINE_STATE = data.StructLayout(
+    {"oldest": PROGRAM_BITS, "use": Use, "missing": len(Engine), "flying": 1}
+)
+"""An engine as it is now: address of its oldest instruction (SYS: of its instruction), what it
+does, whose tokens its next one waits for, whether the oldest is in flight."""
 
 
 class Register(enum.IntEnum):
@@ -22,7 +29,7 @@ class Register(enum.IntEnum):
     IDENTITY = 0x000  # read: "ALUL"
     HASH_LOW = 0x004  # read: the design's hash
     HASH_HIGH = 0x008
-    CONTROL = 0x00C  # write: bit 0 starts, bit 1 resets, bit 2 clears the interrupt
+    CONTROL = 0x00C  # write: bit 0 starts, 1 resets, 2 clears the interrupt, 3 resets at once
     STATUS = 0x010  # read: bit 0 running, 1 ended, 2 fault, 3 resetting, 4 interrupt
     INTERRUPT = 0x014  # bit 0 lets `irq` through
     LENGTH = 0x018  # instructions of the program
@@ -31,22 +38,18 @@ class Register(enum.IntEnum):
     FAULT_ENGINE = 0x024  # read: which engine has a fault, a bit each, bit 5 tokens
     FAULT_CODE = 0x028  # read: code of the lowest such engine
     FAULT_DETAIL = 0x02C
-    FAULT_ADDRESS = 0x030  # read: address of its oldest instruction
+    FAULT_ADDRESS = 0x030  # read: address of the instruction to blame
     PROGRAM_ADDRESS = 0x040  # which word PROGRAM writes; advances after the fourth
     PROGRAM = 0x044  # write: 32 bits of an instruction, the lowest first
     CYCLES_LOW = 0x050  # read: cycles since the start; reading LOW holds HIGH
     CYCLES_HIGH = 0x054
+    READ_LOW = 0x058  # read: bytes that memory has sent since the start
+    READ_HIGH = 0x05C
+    WRITTEN_LOW = 0x060  # read: bytes that it was sent, strobed ones alone
+    WRITTEN_HIGH = 0x064
+    ENGINES = 0x068  # read: `ENGINE_STATE` of each engine, 4 bytes each
     REGISTERS = 0x080  # write: register 0 onwards, 4 bytes each
     COUNTERS = 0x100  # read: for each engine busy, starved, blocked, idle, 8 bytes each
-
-
-class Use(enum.Enum, shape=2):
-    """What an engine does in a cycle."""
-
-    BUSY = 0
-    STARVED = 1
-    BLOCKED = 2
-    IDLE = 3
 
 
 class Control(Component):
@@ -54,30 +57,36 @@ class Control(Component):
 
     Program and registers may be written while nothing runs. A reset cancels what the engines do,
     waits until memory owes nothing, and holds `reset` for 4 cycles; program, registers and counters
-    stay. Each engine's counters add up to the cycles of the run.
+    stay. A reset at once does not wait for memory that will not answer any more; memory must then
+    have forgotten what it owes. Each engine's counters add up to the cycles of the run. A start is
+    ignored while something runs, is being reset or has a fault.
 
     Parameters:
         design_hash: 64 bits that identify the design.
         program_words: Instructions of the program memory.
+        beat_bytes: Bytes of a beat, all channels.
 
     Members:
         axi: AXI4-Lite, slave. Unknown addresses read 0 and ignore writes.
         start: For one cycle. running, ended, reason, address: The sequencer's.
         length: Instructions of the program.
         program_*, register_*: Write ports of program and registers.
-        use: What each engine does.
-        fault, oldest: Of LD, ST, MM, MV, MISC. overflow: Of the tokens.
+        engine: What each engine does.
+        fault, blamed: Of LD, ST, MM, MV, MISC, with the address of the instruction to blame.
+        overflow, giver, taker, overfilled: Of the tokens, as of `Dispatch`.
+        read, written: Bytes that pass in this cycle.
         halt: Something has a fault.
         cancel: Engines must stop. quiet: Memory owes nothing. reset: Of everything but this.
         irq: The run is over, by END or a fault; until cleared.
     """
 
-    def __init__(self, *, design_hash: int, program_words: int) -> None:
+    def __init__(self, *, design_hash: int, program_words: int, beat_bytes: int) -> None:
         if not 0 <= design_hash < 1 << 64:
             raise ValueError(f"design_hash must be 64 bits, not {design_hash:#x}")
         if not 1 <= program_words <= 1 << 16:
             raise ValueError(f"program_words must be 1..65536, not {program_words}")
         self.design_hash, self.program_words = design_hash, program_words
+        self.beat_bytes = beat_bytes
         engines = len(Engine)
         super().__init__(
             {
@@ -95,10 +104,15 @@ class Control(Component):
                 "register_enable": Out(1),
                 "register_index": Out(5),
                 "register_value": Out(32),
-                "use": In(Use).array(engines),
+                "engine": In(ENGINE_STATE).array(engines),
                 "fault": In(Fault).array(engines - 1),
-                "oldest": In(16).array(engines - 1),
+                "blamed": In(PROGRAM_BITS).array(engines - 1),
                 "overflow": In(1),
+                "giver": In(3),
+                "taker": In(3),
+                "overfilled": In(PROGRAM_BITS),
+                "read": In(range(beat_bytes + 1)),
+                "written": In(range(beat_bytes + 1)),
                 "halt": Out(1),
                 "cancel": Out(1),
                 "quiet": In(1),
@@ -131,7 +145,8 @@ class Control(Component):
             m.d.sync += [has_address.eq(0), has_value.eq(0), axi.bvalid.eq(1)]
 
         ended, raised, enabled = Signal(), Signal(), Signal()
-        place, part, resetting = Signal(16), Signal(2), Signal()
+        place, part = Signal(16), Signal(2)
+        resetting, forced = Signal(), Signal()
         hold = Signal(range(5))
         faulty = Signal(len(Engine))
         m.d.comb += [
@@ -153,17 +168,17 @@ class Control(Component):
             m.d.sync += ended.eq(1)
         with m.If(self.ended | (failing & ~failed)):
             m.d.sync += raised.eq(1)
-        with m.If(resetting & self.quiet & (hold == 0)):
+        with m.If(resetting & (self.quiet | forced) & (hold == 0)):
             m.d.sync += hold.eq(4)
         with m.If(hold != 0):
             m.d.sync += hold.eq(hold - 1)
             with m.If(hold == 1):
-                m.d.sync += resetting.eq(0)
+                m.d.sync += [resetting.eq(0), forced.eq(0)]
         with m.If(writes), m.Switch(address):
             with m.Case(Register.CONTROL):
-                m.d.comb += self.start.eq(value[0] & ~self.running & ~resetting & ~self.halt)
-                with m.If(value[1]):
-                    m.d.sync += [resetting.eq(1), ended.eq(0)]
+                m.d.comb += self.start.eq(value[0] & ~self.running & ~resetting & ~failing)
+                with m.If(value[1] | value[3]):
+                    m.d.sync += [resetting.eq(1), ended.eq(0), forced.eq(value[3])]
                 with m.If(value[2]):
                     m.d.sync += raised.eq(0)
             with m.Case(Register.INTERRUPT):
@@ -181,25 +196,29 @@ class Control(Component):
         with m.If(self.start):
             m.d.sync += ended.eq(0)
 
-        cycles = Signal(COUNTER_BITS)
+        cycles, read, written = (Signal(COUNTER_BITS, name=n) for n in ("cycles", "in", "out"))
         counters = [
             [Signal(COUNTER_BITS, name=f"{use.name.lower()}_{engine.name.lower()}") for use in Use]
             for engine in Engine
         ]
         with m.If(self.start):
-            m.d.sync += cycles.eq(0)
+            m.d.sync += [total.eq(0) for total in (cycles, read, written)]
             m.d.sync += [counter.eq(0) for row in counters for counter in row]
         with m.Elif(self.running):
-            m.d.sync += cycles.eq(cycles + 1)
+            m.d.sync += [
+                cycles.eq(cycles + 1),
+                read.eq(read + self.read),
+                written.eq(written + self.written),
+            ]
             for engine, row in zip(Engine, counters, strict=True):
-                with m.Switch(self.use[engine]):
+                with m.Switch(self.engine[engine].use):
                     for use, counter in zip(Use, row, strict=True):
                         with m.Case(use):
                             m.d.sync += counter.eq(counter + 1)
 
         self._read(
             m,
-            cycles,
+            (cycles, read, written),
             counters,
             faulty,
             Cat(self.running, ended, failing, resetting, raised),
@@ -207,7 +226,7 @@ class Control(Component):
         )
         return m
 
-    def _read(self, m, cycles, counters, faulty, status, enabled) -> None:
+    def _read(self, m, totals, counters, faulty, status, enabled) -> None:
         axi = self.axi
         address, asked, high = Signal(ADDRESS_BITS), Signal(), Signal(32)
         answer = Signal(32)
@@ -218,13 +237,19 @@ class Control(Component):
             m.d.sync += axi.rvalid.eq(0)
         with m.If(asked):
             m.d.sync += [asked.eq(0), axi.rvalid.eq(1), axi.rdata.eq(answer)]
-        code, detail, blamed = Signal(4), Signal(32), Signal(16)
+        code, detail, blamed = Signal(Code), Signal(32), Signal(PROGRAM_BITS)
+        with m.If(self.overflow):
+            m.d.comb += [
+                code.eq(Code.TOKENS),
+                detail.eq(Cat(self.giver, self.taker)),
+                blamed.eq(self.overfilled),
+            ]
         for number in reversed(range(len(Engine) - 1)):
             with m.If(faulty[number]):
                 m.d.comb += [
                     code.eq(self.fault[number].code),
                     detail.eq(self.fault[number].detail),
-                    blamed.eq(self.oldest[number]),
+                    blamed.eq(self.blamed[number]),
                 ]
         plain = {
             Register.IDENTITY: int.from_bytes(b"ALUL", "little"),
@@ -236,11 +261,16 @@ class Control(Component):
             Register.ADDRESS: self.address,
             Register.REASON: self.reason,
             Register.FAULT_ENGINE: faulty,
-            Register.FAULT_CODE: code,
+            Register.FAULT_CODE: code.as_value(),
             Register.FAULT_DETAIL: detail,
             Register.FAULT_ADDRESS: blamed,
         }
-        wide = {int(Register.CYCLES_LOW): cycles}
+        plain |= {
+            Register.ENGINES + 4 * number: state.as_value()
+            for number, state in enumerate(self.engine)
+        }
+        lows = (Register.CYCLES_LOW, Register.READ_LOW, Register.WRITTEN_LOW)
+        wide = {int(low): total for low, total in zip(lows, totals, strict=True)}
         for engine, row in enumerate(counters):
             for use, counter in enumerate(row):
                 wide[Register.COUNTERS + 8 * (len(row) * engine + use)] = counter

@@ -1,27 +1,26 @@
-"""One core: sequencer, engines and buffers, put together."""
+"""One core: engines and buffers, put together."""
 
 from __future__ import annotations
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
+from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.design import Design
 from alula.gateware.activation_buffer import ActivationBuffer
 from alula.gateware.clock_gate import ClockGate
-from alula.gateware.command import ENGINES
-from alula.gateware.dispatch import Dispatch
+from alula.gateware.command import ENGINES, layout
+from alula.gateware.dispatch import Blame
 from alula.gateware.fault import Code, Fault
 from alula.gateware.load import Load
-from alula.gateware.mpe import Mpe
-from alula.gateware.mpe import Reason as MpeReason
+from alula.gateware.mpe import Mpe, Reason
+from alula.gateware.multiplier import Target
 from alula.gateware.repeat import placed
-from alula.gateware.sequencer import Reason
 from alula.gateware.sfu import Sfu
 from alula.gateware.staging_buffer import StagingBuffer
 from alula.gateware.store import Store
 from alula.gateware.vector_buffer import VectorBuffer
 from alula.gateware.weight_stream import WeightStream
-from alula.isa.encoding import WORD_BYTES
 from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
@@ -29,8 +28,6 @@ __all__ = ["Core", "activation_groups"]
 
 SFU_TAIL = 63
 """Cycles after which MISC's clock stops: far more than its longest pipeline."""
-_CONTROL = ("program", "length", "start", "clear")
-_STATE = ("running", "ended", "reason", "address", "waiting", "overflow", "giver", "taker")
 
 
 def activation_groups(design: Design) -> int:
@@ -39,31 +36,27 @@ def activation_groups(design: Design) -> int:
 
 
 class Core(Component):
-    """A design of one core, but for the host's port.
-
-    After a fault the sequencer and the queues go no further; `cancel`, then a reset once `quiet`,
-    makes it as new, but for what memories hold.
+    """The engines of one core, their buffers and its channels; `Top` has the rest.
 
     Parameters:
         design: One of a single core.
+        target: What the chains' multipliers are made of, as of `PackedMultiplier`.
 
     Members:
-        program, length, start, clear: As of `Dispatch`. parameter: Its `register`.
-        running, ended, reason, address, waiting, overflow, giver, taker: As of `Dispatch`.
-        busy, starved: For each engine, as of `Dispatch`.
-        oldest: For each engine with a queue, the address of its oldest instruction.
-        ld_fault, st_fault, sfu_fault, mpe_fault: Why an engine stopped; NONE as long as it did not.
-        faulty: One of these, `reason` or `overflow` is there.
-        memory_starved: LD waits for memory. memory_blocked: memory waits for LD.
+        command_ld, done_ld, ...: Each engine's instructions, as docs/gateware.md says.
+        starved, blocked: What each engine says of itself, as of `Use`.
+        fault, blame: Why an engine stopped, and which of its instructions it means.
+        argmax: The index that ARGMAX found. stream_empty: The weight stream holds nothing.
         cancel: Ask memory for nothing more and drop what it sends; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
         read, write: AXI4 masters, one of each a channel.
     """
 
-    def __init__(self, *, design: Design) -> None:
+    def __init__(self, *, design: Design, target: Target = "portable") -> None:
         if design.cores != 1:
             raise ValueError(f"design must be of 1 core, not of {design.cores}")
         self.design = design
+        self.target: Target = target
         channels, beat_bytes = design.channels_per_core, design.memory.beat_bytes
         memory = {
             "channels": channels,
@@ -72,23 +65,21 @@ class Core(Component):
             "words": design.vector_words,
             "lanes": design.sfu.lanes,
         }
-        self._dispatch = Dispatch(program_words=design.program_bytes // WORD_BYTES)
         self._load = Load(**memory, stream_beats=design.stream_beats)
         self._store = Store(**memory, staging_bytes=design.staging_bytes)
-        shape = self._dispatch.signature.members
-        members: dict[str, In | Out] = {name: shape[name] for name in (*_CONTROL, *_STATE)}
+        self._sfu = Sfu(lanes=design.sfu.lanes, tokens=design.mpe.tokens)
+        members: dict[str, In | Out] = {}
+        for engine in ENGINES:
+            name = engine.name.lower()
+            members[f"command_{name}"] = In(stream.Signature(layout(engine)))
+            members[f"done_{name}"] = Out(1)
         members |= {
-            "parameter": shape["register"],
-            "busy": shape["busy"],
-            "starved": shape["starved"],
-            "oldest": Out(shape["oldest_ld"].shape).array(len(ENGINES)),
-            "ld_fault": Out(Fault),
-            "st_fault": Out(Fault),
-            "sfu_fault": Out(Fault),
-            "mpe_fault": Out(MpeReason),
-            "faulty": Out(1),
-            "memory_starved": Out(1),
-            "memory_blocked": Out(1),
+            "starved": Out(1).array(len(ENGINES)),
+            "blocked": Out(1).array(len(ENGINES)),
+            "fault": Out(Fault).array(len(ENGINES)),
+            "blame": Out(Blame).array(len(ENGINES)),
+            "argmax": self._sfu.signature.members["argmax"],
+            "stream_empty": Out(1),
             "cancel": In(1),
             "quiet": Out(1),
             "read": self._load.signature.members["axi"],
@@ -103,7 +94,7 @@ class Core(Component):
         size = {"words": design.vector_words, "lanes": design.sfu.lanes}
         groups, tokens = activation_groups(design), design.mpe.tokens
         rows, channels = design.chains_per_core, design.channels_per_core
-        dispatch, load, store = self._dispatch, self._load, self._store
+        load, store, sfu = self._load, self._store, self._sfu
         mpe = Mpe(
             rows=rows,
             block_rows=design.rows,
@@ -111,15 +102,14 @@ class Core(Component):
             groups=groups,
             channels=channels,
             accumulator_bits=design.mpe.accumulator_bits,
+            target=self.target,
             **size,
         )
-        sfu = Sfu(lanes=design.sfu.lanes, tokens=tokens)
         stream = WeightStream(rows=rows, channels=channels, depth=design.stream_beats)
         vector = VectorBuffer(**size)
         activations = ActivationBuffer(groups=groups, tokens=tokens)
         staging = StagingBuffer(staging_bytes=design.staging_bytes)
         parts = {
-            "dispatch": dispatch,
             "load": load,
             "store": store,
             "mpe": mpe,
@@ -133,24 +123,20 @@ class Core(Component):
         for name, part in parts.items():
             m.submodules[name] = placed(part, "sfu" if part is sfu else "engines")
 
-        for name in _CONTROL:
-            m.d.comb += getattr(dispatch, name).eq(getattr(self, name))
-        m.d.comb += dispatch.register.eq(self.parameter)
-        for name in (*_STATE, "busy", "starved"):
-            m.d.comb += getattr(self, name).eq(getattr(dispatch, name))
-        for index, engine in enumerate(ENGINES):
-            m.d.comb += self.oldest[index].eq(getattr(dispatch, f"oldest_{engine.name.lower()}"))
-
-        for engine, command, done in (
-            (Engine.LD, load.command, load.done),
-            (Engine.ST, store.command, store.done),
-            (Engine.MM, mpe.mm_command, mpe.mm_done),
-            (Engine.MV, mpe.mv_command, mpe.mv_done),
-            (Engine.MISC, sfu.command, sfu.done),
+        for engine, command, done, starved, blocked in (
+            (Engine.LD, load.command, load.done, load.starved, load.blocked),
+            (Engine.ST, store.command, store.done, store.starved, store.blocked),
+            (Engine.MM, mpe.mm_command, mpe.mm_done, mpe.mm_starved, mpe.mm_blocked),
+            (Engine.MV, mpe.mv_command, mpe.mv_done, mpe.mv_starved, mpe.mv_blocked),
+            (Engine.MISC, sfu.command, sfu.done, sfu.starved, sfu.blocked),
         ):
             name = engine.name.lower()
-            connect(m, getattr(dispatch, f"command_{name}"), command)
-            m.d.comb += getattr(dispatch, f"done_{name}").eq(done)
+            connect(m, flipped(getattr(self, f"command_{name}")), command)
+            m.d.comb += [
+                getattr(self, f"done_{name}").eq(done),
+                self.starved[engine].eq(starved),
+                self.blocked[engine].eq(blocked),
+            ]
 
         connect(m, load.tag, stream.tag)
         connect(m, load.beat, stream.beat)
@@ -171,28 +157,27 @@ class Core(Component):
         self._join_sfu(m, sfu, vector, activations, staging)
 
         m.d.comb += [
-            dispatch.argmax.eq(sfu.argmax),
-            dispatch.stream_empty.eq(stream.empty),
-            dispatch.halt.eq(self.faulty),
             *(mine.eq(theirs) for mine, theirs in zip(load.free, stream.free, strict=True)),
+            self.argmax.eq(sfu.argmax),
+            self.stream_empty.eq(stream.empty),
             load.cancel.eq(self.cancel),
             store.cancel.eq(self.cancel),
             self.quiet.eq(load.quiet & store.quiet),
-            self.memory_starved.eq(load.starved),
-            self.memory_blocked.eq(load.blocked),
-            self.ld_fault.eq(load.error),
-            self.st_fault.eq(store.error),
-            self.sfu_fault.eq(sfu.error),
-            self.mpe_fault.eq(mpe.error),
-            self.faulty.eq(
-                (load.error.code != Code.NONE)
-                | (store.error.code != Code.NONE)
-                | (sfu.error.code != Code.NONE)
-                | (mpe.error != MpeReason.NONE)
-                | (dispatch.reason != Reason.NONE)
-                | dispatch.overflow
-            ),
+            self.fault[Engine.LD].eq(load.error),
+            self.fault[Engine.ST].eq(store.error),
+            self.fault[Engine.MISC].eq(sfu.error),
+            self.blame[Engine.LD].eq(Mux(load.newest, Blame.NEWEST, Blame.OLDEST)),
         ]
+        for engine, mine in ((Engine.MM, mpe.error_mm), (Engine.MV, ~mpe.error_mm)):
+            fault = self.fault[engine]
+            m.d.comb += [
+                fault.detail.eq(mpe.error),
+                self.blame[engine].eq(Mux(mpe.error_next, Blame.NEXT, Blame.OLDEST)),
+            ]
+            with m.If(mine & (mpe.error == Reason.FORMAT)):
+                m.d.comb += fault.code.eq(Code.UNSUPPORTED)
+            with m.Elif(mine & (mpe.error != Reason.NONE)):
+                m.d.comb += fault.code.eq(Code.UNDEFINED)
         return m
 
     def _clocks(self, m: Module, sfu: Sfu) -> None:

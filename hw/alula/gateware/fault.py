@@ -24,6 +24,7 @@ class Code(enum.Enum, shape=4):
     READ_DECERR = 6  # nothing answers there; detail: the beat
     WRITE_SLVERR = 7  # memory refused a write; detail: the beat
     WRITE_DECERR = 8  # nothing answers there; detail: the beat
+    TOKENS = 9  # a counter was to hold more than 255; detail: who gave, and to whom, 3 bits each
 
 
 class Fault(data.Struct):

@@ -74,7 +74,8 @@ class Load(Component):
         write: To the vector buffer.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
-        starved: It waits for memory. blocked: memory waits for the stream or the vector buffer.
+        starved, blocked: As of `Use`, while it holds instructions.
+        newest: `error` is of the instruction taken last, not of the oldest.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Load(Component):
                 "quiet": Out(1),
                 "starved": Out(1),
                 "blocked": Out(1),
+                "newest": Out(1),
             }
         )
 
@@ -150,6 +152,8 @@ class Load(Component):
         asking = self._ask(m, master, latch.report[0], jobs, job_shape, ids, ids_there, stopped)
         handing = self._hand(m, master, latch.report[1], jobs, job_shape, ids, ids_there)
         m.d.comb += self.busy.eq(asking | handing | jobs.r_rdy | (jobs.level != 0))
+        with m.If(~stopped):
+            m.d.sync += self.newest.eq(latch.report[0].code != Code.NONE)
         return m
 
     def _ask(self, m, master, report, jobs, job_shape, ids, ids_there, stopped) -> Signal:
@@ -428,8 +432,25 @@ class Load(Component):
                 report.code.eq(Mux(master.response[0], Code.READ_DECERR, Code.READ_SLVERR)),
                 report.detail.eq(passed),
             ]
-        m.d.comb += [
-            self.starved.eq(active & (job.kind != _Job.NOTHING) & ~beat.valid),
-            self.blocked.eq(active & beat.valid & ~beat.ready),
-        ]
+        self._use(m, active & ~moves, job.kind, unpack.beat.ready)
         return active
+
+    def _use(self, m, stands, kind, unpacks) -> None:
+        """Say what the instruction whose beats come next waits for; `stands`: none passes."""
+        master, room = m.submodules.master, self._room
+        there = master.beat.valid
+        with m.If(~stands):
+            m.d.comb += self.blocked.eq(self.tag.valid & ~self.tag.ready & ~there)
+        with m.Else(), m.Switch(kind):
+            with m.Case(_Job.MATRIX):
+                m.d.comb += [
+                    self.blocked.eq(there | (room.waits & master.quiet)),
+                    self.starved.eq(~self.blocked),
+                ]
+            with m.Case(_Job.ROW):
+                m.d.comb += [
+                    self.blocked.eq(self.write.valid & ~self.write.ready),
+                    self.starved.eq(~self.write.valid & unpacks & ~there),
+                ]
+            with m.Case(_Job.IDS):
+                m.d.comb += self.starved.eq(1)

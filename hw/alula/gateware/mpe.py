@@ -95,8 +95,15 @@ class Mpe(Component):
         Results.
     first : In(16)
         This core's first row within a row block; constant.
+    mm_starved, mv_starved, mm_blocked, mv_blocked : Out(1)
+        As of `Use`, for an engine that holds instructions.
     error : Out(`Reason`)
         Stays until reset; the engine takes no more commands.
+    error_mm : Out(1)
+        It is of MM's instruction.
+    error_next : Out(1)
+        It is of the instruction that was offered, which has not been taken; otherwise of one that
+        is under way.
     """
 
     def __init__(
@@ -153,7 +160,13 @@ class Mpe(Component):
                 "activations": In(stream.Signature(read_layout(tokens))),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
                 "first": In(16),
+                "mm_starved": Out(1),
+                "mv_starved": Out(1),
+                "mm_blocked": Out(1),
+                "mv_blocked": Out(1),
                 "error": Out(Reason),
+                "error_mm": Out(1),
+                "error_next": Out(1),
             }
         )
 
@@ -212,7 +225,11 @@ class Mpe(Component):
             m.d.comb += reason.eq(Reason.ROWS)
         stopped = self.error != Reason.NONE
         with m.If(offered & ~stopped):
-            m.d.sync += self.error.eq(reason)
+            m.d.sync += [
+                self.error.eq(reason),
+                self.error_mm.eq(head.mm),
+                self.error_next.eq(reason != Reason.NONE),
+            ]
 
         last_row = Signal(32)
         kept = Signal(product)
@@ -298,6 +315,7 @@ class Mpe(Component):
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         m.d.sync += under_way.eq(under_way + ends - finisher.finished)
+        self._use(m, now, products, ends & step.last_pass & step.last_block)
 
         known = Signal(self.activations.payload.side.shape())
         powers = Signal(data.ArrayLayout(signed(POWER_BITS), self.tokens))
@@ -349,6 +367,26 @@ class Mpe(Component):
         for row in range(self.rows):
             m.d.comb += info.factor[row].eq(Mux(scales, block.factor[row], ONE))
         return infos
+
+    def _use(self, m: Module, now: data.View, products: SyncFIFO, over: Value) -> None:
+        """Say what each engine waits for; `over`: the product at work fires its last block."""
+        there = self.block.valid & self.activations.valid
+        for mm, starved, blocked in (
+            (1, self.mm_starved, self.mm_blocked),
+            (0, self.mv_starved, self.mv_blocked),
+        ):
+            left = Signal(range(COMMANDS_UNDER_WAY + 1), name=f"left_{'mm' if mm else 'mv'}")
+            works = products.r_rdy & (now.mm == mm)
+            m.d.sync += left.eq(
+                left + (products.w_en & (self.head.payload.mm == mm)) - (over & works)
+            )
+            m.d.comb += [
+                starved.eq(Mux(works, ~there, left != 0)),
+                blocked.eq(
+                    Mux(works, there & ~self.block.ready, self.write.valid & ~self.write.ready)
+                    & ~starved
+                ),
+            ]
 
     def _group_layout(self) -> data.StructLayout:
         return data.StructLayout(
@@ -437,7 +475,8 @@ class Mpe(Component):
             write.ready.eq(self.write.ready),
         ]
         with m.If(self.error == Reason.NONE):
+            blamed = [self.error_mm.eq(finisher.info.mm), self.error_next.eq(0)]
             with m.If(control.captured & Cat(overflows).any()):
-                m.d.sync += self.error.eq(Reason.OVERFLOW)
+                m.d.sync += [self.error.eq(Reason.OVERFLOW), *blamed]
             with m.If(finisher.misfit):
-                m.d.sync += self.error.eq(Reason.OUTPUTS)
+                m.d.sync += [self.error.eq(Reason.OUTPUTS), *blamed]

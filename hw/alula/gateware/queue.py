@@ -45,9 +45,10 @@ class Queue(Component):
         done: The oldest instruction in flight is done; not before the cycle after it was taken.
         wait, available, take, signal, give: To `Tokens`.
         busy: An instruction waits or is in flight.
+        flying: An instruction is in flight.
         oldest: Address of the oldest instruction in flight, while there is one; of the one that
             waits at the head otherwise.
-        starved: An instruction waits for a token.
+        newest: Address of the instruction that the engine took last. next: Of the one at the head.
     """
 
     def __init__(self, *, shape: ShapeLike) -> None:
@@ -63,8 +64,10 @@ class Queue(Component):
                 "signal": Out(len(Engine)),
                 "give": Out(1),
                 "busy": Out(1),
+                "flying": Out(1),
                 "oldest": Out(ADDRESS_BITS),
-                "starved": Out(1),
+                "newest": Out(ADDRESS_BITS),
+                "next": Out(ADDRESS_BITS),
             }
         )
 
@@ -86,7 +89,6 @@ class Queue(Component):
             self.wait.eq(Mux(waiting.r_rdy, head.wait, 0)),
             self.command.payload.eq(head.command),
             self.command.valid.eq(waiting.r_rdy & self.available & flying.w_rdy),
-            self.starved.eq(waiting.r_rdy & ~self.available),
             self.take.eq(self.command.valid & self.command.ready),
             waiting.r_en.eq(self.take),
             flying.w_data.eq(Cat(head.address, head.signal)),
@@ -96,6 +98,10 @@ class Queue(Component):
             self.signal.eq(oldest.signal),
             self.give.eq(self.done),
             self.busy.eq((waiting.level != 0) | flying.r_rdy),
+            self.flying.eq(flying.r_rdy),
+            self.next.eq(head.address),
             self.oldest.eq(Mux(flying.r_rdy, oldest.address, head.address)),
         ]
+        with m.If(self.take):
+            m.d.sync += self.newest.eq(head.address)
         return m

@@ -71,7 +71,7 @@ class Sequencer(Component):
 
     Members:
         program: Write port of the program memory; `mask` chooses words of 32 bits.
-        register: Write port of the registers. Both are for the time when it does not run.
+        setting: Write port of the registers. Both are for the time when it does not run.
         length: Instructions of the program.
         start: Begin at address 0; only where not `running`.
         clear: Stop at once and forget the reason; registers and program stay.
@@ -80,7 +80,7 @@ class Sequencer(Component):
         ended: For one cycle, END is over.
         reason: Why it stopped, sticky until `clear` or `start`.
         address: Of the instruction being executed; of the one to blame where there is a reason.
-        waiting: It waits for a token, a queue or, at END, an engine.
+        waiting: It waits for a token, a queue or, at END, an engine. blocked: It is a queue.
         retired: For one cycle, a SYS instruction is over.
         argmax: What ARG reads.
         engines_busy, stream_empty: What END waits for and checks.
@@ -104,7 +104,7 @@ class Sequencer(Component):
                     }
                 )
             ),
-            "register": In(data.StructLayout({"enable": 1, "index": REGISTER_BITS, "value": 32})),
+            "setting": In(data.StructLayout({"enable": 1, "index": REGISTER_BITS, "value": 32})),
             "length": In(place),
             "start": In(1),
             "clear": In(1),
@@ -114,6 +114,7 @@ class Sequencer(Component):
             "reason": Out(Reason),
             "address": Out(ADDRESS_BITS),
             "waiting": Out(1),
+            "blocked": Out(1),
             "retired": Out(1),
             "argmax": In(32),
             "engines_busy": In(1),
@@ -258,6 +259,7 @@ class Sequencer(Component):
                         offered.eq(1),
                         finished.eq(accepted),
                         self.waiting.eq(~accepted),
+                        self.blocked.eq(~accepted),
                     ]
             with m.Case(State.MULTIPLY):
                 m.d.comb += words_ahead.eq(1)
@@ -347,9 +349,9 @@ class Sequencer(Component):
         ]
         with m.If(~self.running):
             m.d.comb += [
-                write.addr.eq(self.register.index),
-                write.data.eq(self.register.value),
-                write.en.eq(self.register.enable & (self.register.index != 0)),
+                write.addr.eq(self.setting.index),
+                write.data.eq(self.setting.value),
+                write.en.eq(self.setting.enable & (self.setting.index != 0)),
             ]
         reads = [registers.read_port(domain="comb") for _ in range(PORTS)]
         return [(port.addr, port.data) for port in reads]

@@ -49,6 +49,7 @@ class Sfu(wiring.Component):
         activation: write port of the activation buffer.
         staging: write port of staging.
         argmax (Out): the index that ARGMAX found, 0 if none.
+        starved, blocked (Out): as of `Use`, while it holds an instruction.
         error (Out): the first instruction that was passed over: a ROPE whose `dim` is no multiple
             of `2 * lanes`, or a QUANTKV whose `dim` and `lanes` do not divide one another.
     """
@@ -71,6 +72,8 @@ class Sfu(wiring.Component):
                 "activation": Out(activation_write()),
                 "staging": Out(staging_write()),
                 "argmax": Out(INDEX_BITS),
+                "starved": Out(1),
+                "blocked": Out(1),
                 "error": Out(Fault),
             }
         )
@@ -93,6 +96,12 @@ class Sfu(wiring.Component):
         connect(m, a.port, flipped(self.a))
         connect(m, b.port, flipped(self.b))
         connect(m, writer.port, flipped(self.write))
+        outputs = (self.write, self.activation, self.staging)
+        requests = (self.a.request, self.b.request)
+        m.d.comb += [
+            self.blocked.eq(Cat(port.valid & ~port.ready for port in outputs).any()),
+            self.starved.eq(Cat(port.valid & ~port.ready for port in requests).any()),
+        ]
 
         # The instruction, its row, its pass.
         command = Signal(layout(Engine.MISC))

@@ -60,7 +60,7 @@ class Store(Component):
         staging_request, part: The read ports of the staging buffer.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
-        blocked: It waits for memory.
+        starved, blocked: As of `Use`, while it holds an instruction.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Store(Component):
                 "part": In(stream.Signature(staging_buffer.read_layout())),
                 "cancel": In(1),
                 "quiet": Out(1),
+                "starved": Out(1),
                 "blocked": Out(1),
             }
         )
@@ -385,8 +386,14 @@ class Store(Component):
             self.staging_request.payload.row.eq(source),
             self.staging_request.payload.part.eq(part),
             self.staging_request.payload.groups.eq(command.groups),
-            self.blocked.eq((asks | gives | (state == _State.FINISH)) & ~self.done),
         ]
+        finishing = (state == _State.FINISH) & ~asks & ~gives
+        with m.If((master.beat.valid & master.beat.ready) | self.done):
+            pass
+        with m.Elif((state == _State.TAKE) | (finishing & pack.busy & ~pack.beat.valid)):
+            m.d.comb += self.starved.eq(~Mux(vector, self.word.valid, self.part.valid))
+        with m.Else():
+            m.d.comb += self.blocked.eq(asks | gives | finishing)
         with m.If(master.error):
             code = Mux(master.response[0], Code.WRITE_DECERR, Code.WRITE_SLVERR)
             m.d.comb += [latch.report[1].code.eq(code), latch.report[1].detail.eq(run_address)]

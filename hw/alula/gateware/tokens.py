@@ -25,7 +25,8 @@ class Tokens(Component):
             `alula.isa.Engine`.
         available: For each engine, all tokens that its `wait` names are there. Stays high until
             they are taken, as nobody else takes them.
-        take: For each engine, its `wait` is taken now; only where `available`.
+        missing: For each engine, which of them are not.
+    take: For each engine, its `wait` is taken now; only where `available`.
         signal: For each engine the engines that it gives a token to.
         give: For each engine, its `signal` is given now.
         clear: All counters to zero.
@@ -35,6 +36,7 @@ class Tokens(Component):
 
     wait: In(_MASKS)
     available: Out(COUNT)
+    missing: Out(_MASKS)
     take: In(COUNT)
     signal: In(_MASKS)
     give: In(COUNT)
@@ -66,7 +68,10 @@ class Tokens(Component):
                     m.d.sync += count.eq(0)
         for taker in range(COUNT):
             there = Cat(some[giver][taker] for giver in range(COUNT))
-            m.d.comb += self.available[taker].eq((self.wait[taker] & ~there) == 0)
+            m.d.comb += [
+                self.missing[taker].eq(self.wait[taker] & ~there),
+                self.available[taker].eq(~self.missing[taker].any()),
+            ]
         with m.If(self.clear):
             m.d.sync += self.fault.eq(0)
         return m

@@ -1,39 +1,31 @@
-"""A core in Verilator as the host sees it: load an image, write, run a program, read."""
+"""The accelerator in Verilator with a memory: load an image, write, run a program, read."""
 
 import ctypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
 from alula.design import Design
 from alula.isa import Image, Program
-from alula.isa.instructions import Engine
 from alula.rtl.dram import HEADERS, DramConfig, dram_config
-from alula.rtl.emission import emitted_core
+from alula.rtl.driver import Driver, Outcome, RtlError
+from alula.rtl.emission import emitted_top
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.verilate import Progress, Recipe, verilate
 
-__all__ = ["Outcome", "RtlDevice", "RtlError", "Timing"]
+__all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing"]
 
 _FOLDER = Path(__file__).parent
-_SOURCES = (*HEADERS, "port.h", "axi_memory.h", "core.h", "core.cpp")
-_CONTROL = ("rst", "program", "parameter", "length", "start", "running", "faulty", "address")
+_TEXTS = (*HEADERS, "port.h", "axi_memory.h", "board.h", "board.cpp")
 _READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
 _WRITE = (
     *("awaddr", "awlen", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready"),
     *("bresp", "bvalid", "bready"),
 )
-_ENDS = ("ended", "stopped on a fault", "stands still", "is at its limit")
-_GOES_ON = 3
-_SLICE = 20_000
-"""Cycles between two looks at a run."""
-_QUEUED = tuple(engine for engine in Engine if engine is not Engine.SYS)
-
-
-class RtlError(Exception):
-    """A run that did not end, and what every part was waiting for. Prints in one line."""
+_LITE_CYCLES = 1000
 
 
 @dataclass(frozen=True)
@@ -58,13 +50,13 @@ class Timing:
             raise ValueError(f"stalls must be 0..255 of 256 cycles, not {self.stalls}")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run took."""
+class Defect(IntEnum):
+    """What a broken memory does: AXI's responses, or none."""
 
-    cycles: int
-    bytes_read: int
-    bytes_written: int
+    NONE = 0
+    SLVERR = 2
+    DECERR = 3
+    SILENT = 4
 
 
 class _Timing(ctypes.Structure):
@@ -84,36 +76,91 @@ class _Timing(ctypes.Structure):
         )
 
 
-class _Run(ctypes.Structure):
+class _Parts(ctypes.Structure):
     _fields_ = [
-        ("code", ctypes.c_char_p),
-        ("instructions", ctypes.c_uint32),
-        ("registers", ctypes.c_void_p),
         ("memory", ctypes.c_void_p),
         ("beats", ctypes.c_uint64),
         ("channels", ctypes.c_uint32),
         ("beat_bytes", ctypes.c_uint32),
         ("timing", _Timing),
-        ("patience", ctypes.c_uint64),
     ]
 
 
-class _Outcome(ctypes.Structure):
-    _fields_ = [
-        ("cycles", ctypes.c_uint64),
-        ("beats_read", ctypes.c_uint64),
-        ("bytes_written", ctypes.c_uint64),
-        ("end", ctypes.c_uint32),
-    ]
+class _Board:
+    """A simulation with a memory behind its AXI ports and a bus to its control port."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        widths: Mapping[str, int],
+        design: Design,
+        memory: np.ndarray,
+        timing: Timing,
+    ) -> None:
+        self._library = library = simulation.library
+        pointer, number, long = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+        library.alula_board.restype = pointer
+        library.alula_board.argtypes = [pointer] * 4
+        library.alula_board_close.argtypes = library.alula_forget.argtypes = [pointer]
+        library.alula_write.argtypes = [pointer, number, number, long]
+        library.alula_read.argtypes = [pointer, number, ctypes.POINTER(number), long]
+        library.alula_wait.argtypes = [pointer, long]
+        library.alula_defect.argtypes = [pointer, long, long, number]
+        names = [
+            f"{side}__{channel}__{name}"
+            for channel in range(design.channels)
+            for side, members in (("read", _READ), ("write", _WRITE))
+            for name in members
+        ]
+        order = {name: index for index, name in enumerate(widths)}
+        index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
+        sizes = (ctypes.c_uint32 * len(names))(*(_bytes(widths[name]) for name in names))
+        parts = _Parts(
+            memory=memory.ctypes.data,
+            beats=memory.size // design.bytes_per_cycle,
+            channels=design.channels,
+            beat_bytes=design.memory.beat_bytes,
+            timing=_Timing.of(timing, design),
+        )
+        self._board = library.alula_board(
+            simulation.model, ctypes.byref(parts), ctypes.byref(index), ctypes.byref(sizes)
+        )
+
+    def write(self, address: int, value: int) -> None:
+        response = self._library.alula_write(self._board, address, value, _LITE_CYCLES)
+        self._check("write", address, response)
+
+    def read(self, address: int) -> int:
+        value = ctypes.c_uint32()
+        response = self._library.alula_read(self._board, address, ctypes.byref(value), _LITE_CYCLES)
+        self._check("read", address, response)
+        return value.value
+
+    def wait(self, cycles: int) -> bool:
+        return bool(self._library.alula_wait(self._board, cycles))
+
+    def forget(self) -> None:
+        self._library.alula_forget(self._board)
+
+    def defect(self, beats: range, kind: Defect) -> None:
+        self._library.alula_defect(self._board, beats.start, beats.stop, kind)
+
+    def close(self) -> None:
+        self._library.alula_board_close(self._board)
+
+    def _check(self, what: str, address: int, response: int) -> None:
+        if response:
+            found = "no answer" if response < 0 else f"response {response}"
+            raise RtlError(f"a {what} of register {address:#x} must be answered OKAY, not {found}")
 
 
 class RtlDevice:
     """The gateware of a design with a memory behind it. Everything is zero until `load`.
 
     Args:
-        design: one of a single core.
+        design: what is built.
         timing: of the memory; by default the design's DRAM.
-        patience: cycles in which nothing moves, after which a run is given up.
+        patience: cycles in which no engine works, after which a run is given up.
         limit: cycles that a run may take; 0 for any number.
         progress: told of the build's steps.
 
@@ -134,16 +181,13 @@ class RtlDevice:
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit
         progress("gateware", 0, 1)
-        core = emitted_core(design)
+        top = emitted_top(design)
         progress("gateware", 1, 1)
-        self._widths = core.widths
-        texts = library_texts(self._widths) | {
-            name: (_FOLDER / name).read_text() for name in _SOURCES
-        }
-        # `register` is a port's name, which Verilator escapes in C++.
-        flags = ("-Wno-SYMRSVDWORD",)
-        recipe = Recipe(texts=texts, shared=True, optimise="-O1", verilator_flags=flags)
-        self._library = verilate(core.modules, "core", recipe, progress)
+        self._widths = top.widths
+        texts = library_texts(self._widths)
+        texts |= {name: (_FOLDER / name).read_text() for name in _TEXTS}
+        recipe = Recipe(texts=texts, shared=True, optimise="-O1")
+        self._library = verilate(top.modules, "top", recipe, progress)
         self._beats = design.channel_bytes // design.memory.beat_bytes
         self._simulation: Simulation | None = None
         self._clear()
@@ -181,89 +225,30 @@ class RtlDevice:
 
         Raises:
             RtlError: the program is for another design, its inputs are others, or the run did not
-                end.
+                end. The next run begins with a reset then.
         """
         self._check_hash("program", program.design_hash)
-        if set(inputs) != set(program.inputs):
-            expected, found = sorted(program.inputs), sorted(inputs)
-            raise RtlError(f"inputs of {program.name} must be {expected}, not {found}")
-        registers = np.zeros(32, np.uint32)
-        for register, value in program.constants.items():
-            registers[register] = value
-        for name, register in program.inputs.items():
-            registers[register] = inputs[name]
-        simulation = self._simulation
-        assert simulation is not None
-        names = list(_CONTROL)
-        for channel in range(self.design.channels):
-            names += [f"read__{channel}__{name}" for name in _READ]
-            names += [f"write__{channel}__{name}" for name in _WRITE]
-        order = {name: index for index, name in enumerate(self._widths)}
-        index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
-        sizes = (ctypes.c_uint32 * len(names))(*(_bytes(self._widths[name]) for name in names))
-        run = _Run(
-            code=program.code,
-            instructions=len(program),
-            registers=registers.ctypes.data,
-            memory=self.memory.ctypes.data,
-            beats=self._beats,
-            channels=self.design.channels,
-            beat_bytes=self.design.memory.beat_bytes,
-            timing=_Timing.of(self.timing, self.design),
-            patience=self.patience,
-        )
-        library, outcome = simulation.library, _Outcome()
-        session = library.alula_begin(simulation.model, *map(ctypes.byref, (run, index, sizes)))
-        try:
-            while outcome.cycles < self.limit or not self.limit:
-                left = self.limit - outcome.cycles if self.limit else _SLICE
-                library.alula_continue(session, min(left, _SLICE), ctypes.byref(outcome))
-                if outcome.end != _GOES_ON:
-                    break
-                watch(outcome.cycles)
-        finally:
-            library.alula_finish(session)
-            simulation.cycles += outcome.cycles
-        if outcome.end or simulation.get("reason"):
-            kind = _ENDS[outcome.end]
-            raise RtlError(f"{program.name} {kind} after {outcome.cycles} cycles: {self._state()}")
-        width = self.design.memory.beat_bytes
-        return Outcome(outcome.cycles, outcome.beats_read * width, outcome.bytes_written)
+        self.driver.patience, self.driver.limit = self.patience, self.limit
+        return self.driver.run(program, inputs, watch)
+
+    def break_memory(self, beats: range, kind: Defect) -> None:
+        """Let memory refuse these beats, or never answer; `Defect.NONE` mends it."""
+        self._board.defect(beats, kind)
 
     def close(self) -> None:
         """End the simulation."""
         if self._simulation is not None:
+            self._board.close()
             self._simulation.close()
             self._simulation = None
-
-    def _state(self) -> str:
-        """Who does what: for the message of a run that did not end."""
-        simulation = self._simulation
-        assert simulation is not None
-        get = simulation.get
-        busy, starved = get("busy"), get("starved")
-        parts = [f"SYS at {get('address')}" + (" waits" if get("waiting") else "")]
-        for place, engine in enumerate(_QUEUED):
-            if busy >> engine & 1:
-                wants = " waits for a token" if starved >> engine & 1 else ""
-                parts.append(f"{engine.name} at {get(f'oldest__{place}')}{wants}")
-        for name in ("reason", "ld_fault", "st_fault", "mpe_fault", "sfu_fault", "overflow"):
-            if name in self._widths and get(name):
-                parts.append(f"{name} {get(name):#x}")
-        for name in ("memory_starved", "memory_blocked"):
-            if get(name):
-                parts.append(name.replace("_", " "))
-        return ", ".join(parts)
 
     def _clear(self) -> None:
         self.close()
         self._simulation = Simulation(self._library, self._widths)
-        library = self._simulation.library
-        library.alula_begin.argtypes = [ctypes.c_void_p] * 4
-        library.alula_begin.restype = ctypes.c_void_p
-        library.alula_continue.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p]
-        library.alula_finish.argtypes = [ctypes.c_void_p]
         self.memory = np.zeros(self._beats * self.design.bytes_per_cycle, np.uint8)
+        parts = self._simulation, self._widths, self.design, self.memory, self.timing
+        self._board = _Board(*parts)
+        self.driver = Driver(self._board, self.design, patience=self.patience, limit=self.limit)
 
     def _start(self, what: str, beat: int, count: int) -> int:
         width = self.design.bytes_per_cycle

