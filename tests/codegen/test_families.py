@@ -16,6 +16,7 @@ from tests.shapes import FAMILIES, RandomCheckpoint
 
 from alula.codegen import Build, compile_model
 from alula.design import load_design
+from alula.isa import Program
 from alula.model import Machine
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
@@ -35,6 +36,14 @@ class Bench:
 
     def run(self, ids: Sequence[int], position: int, **inputs: int) -> None:
         """Run the prefill program, for one token the decode program."""
+        build = self.build
+        self._run(build.decode if len(ids) == 1 else build.prefill, ids, position, **inputs)
+
+    def run_prefill(self, ids: Sequence[int], position: int) -> None:
+        """Run the prefill program, for one token too."""
+        self._run(self.build.prefill, ids, position)
+
+    def _run(self, program: Program, ids: Sequence[int], position: int, **inputs: int) -> None:
         chunk = self.build.design.prefill_chunk
         start = self.build.image.regions["ids"].start
         for index, first in enumerate(range(0, len(ids), chunk)):
@@ -42,7 +51,6 @@ class Bench:
             self.machine.write(
                 place, np.array(ids[first : first + chunk], np.uint32).view(np.uint8)
             )
-        program = self.build.decode if len(ids) == 1 else self.build.prefill
         defaults = {"embed": 1, "first_layer": 0, "layers": self.build.architecture.layers}
         counts = {"position": position, "tokens": len(ids), "head_rows": 1, "logits": 1}
         values = {**defaults, **counts, "hidden_out": 1, **inputs}
@@ -64,12 +72,17 @@ def _bits(values: torch.Tensor) -> np.ndarray:
     return values.contiguous().numpy().view(np.uint32)
 
 
-@pytest.mark.parametrize("design", ["tiny", "kv260", "u280"])
+DESIGNS = {name: load_design(name) for name in ("tiny", "kv260", "u280")}
+DESIGNS["undivided"] = DESIGNS["tiny"].replace({"prefill_chunk": 2})
+"""The last one's chunks are too short for two halves."""
+
+
+@pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_machine_equals_reference(family: str, design: str) -> None:
     shape = FAMILIES[family]
     model = QuantizedModel(RandomCheckpoint(shape))
-    bench = Bench(compile_model(model, load_design(design), CONTEXT))
+    bench = Bench(compile_model(model, DESIGNS[design], CONTEXT))
     reference = IntegerReference(model)
     caches = reference.cache()
     position, ids = 0, PROMPT
@@ -98,6 +111,21 @@ def test_layers_can_be_run_in_parts() -> None:
     parts.run(PROMPT, 0, embed=0, first_layer=1, layers=1)
     np.testing.assert_array_equal(parts.rows("logits", 1, 160), whole.rows("logits", 1, 160))
     assert parts.token() == whole.token()
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 8, 9])
+def test_halves_of_every_length(length: int) -> None:
+    """Half 1 of a chunk may be empty, or shorter than half 0."""
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["llama"]))
+    halves, whole = (
+        Bench(compile_model(model, DESIGNS[name], CONTEXT)) for name in ("tiny", "undivided")
+    )
+    ids = [7, *range(20, 19 + length)]
+    for bench in (halves, whole):
+        bench.run_prefill(ids, 0)
+    for region, rows, width in (("logits", 1, 160), ("hidden", length, 64)):
+        found, expected = (bench.rows(region, rows, width) for bench in (halves, whole))
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])

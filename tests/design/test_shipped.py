@@ -37,12 +37,12 @@ def test_kv260_sizes() -> None:
     assert design.rescale_dsps == 32
     assert design.sfu_dsps == 32
     assert design.stream_beats == 2048
-    assert design.vector_words == 8192
+    assert design.vector_words == 16384
     assert design.activation_words == 4096
     assert design.staging_bytes == design.program_bytes == 65536
     assert design.capacity_bytes == design.channel_bytes == 4 << 30
-    assert design.on_chip_bytes == 1 << 20
-    assert (design.blocks.bram36, design.blocks.uram) == (48, 26)
+    assert design.on_chip_bytes == 3 << 19
+    assert (design.blocks.bram36, design.blocks.uram) == (48, 42)
 
 
 def test_u280_leaves_two_channels_for_host_and_program() -> None:
@@ -69,8 +69,8 @@ def test_a_block_of_4_bit_weights_is_one_beat(name: str) -> None:
 
 def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
-        "kv260": "f2853077fd9a5d41",
-        "nano": "c874b16dc70667be",
+        "kv260": "4f24259028e58160",
+        "nano": "bafb8f981e84f6b6",
         "tiny": "39335562793b39e8",
         "u280": "2b941b84c87b8a23",
         "vhk158": "28a0b8d74a42536d",

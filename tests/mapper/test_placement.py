@@ -55,18 +55,31 @@ def test_context_moves_only_what_comes_last() -> None:
 def test_buffers_that_share_an_arena_take_turns() -> None:
     graph = build_graph(SMOLLM2)
     buffers = map_prefill(graph, KV260, map_memory(graph, KV260, 512))
-    assert buffers.vector["q"] == buffers.vector["gate"] == buffers.vector["logits"]
+    assert buffers.vector["gate"] == buffers.vector["logits"]
+    assert buffers.overlap("gate", "logits")
+    assert buffers.overlap("q", "logits")
+    assert not buffers.overlap("gate", "q")
     assert buffers.arena("scores0") == buffers.arena("q") == "attention"
     assert buffers.arena("hidden") is None
 
 
 def test_prefill_takes_fewer_rows_of_scores_when_the_context_is_long() -> None:
-    graph = build_graph(SMOLLM2)
-    rows = [
-        map_prefill(graph, KV260, map_memory(graph, KV260, context)).attention_rows
-        for context in (256, 8192)
+    graph, small = build_graph(SMOLLM2), KV260.replace({"buffers.vector_kib": 512})
+    buffers = [
+        map_prefill(graph, small, map_memory(graph, small, context)) for context in (256, 8192)
     ]
-    assert rows[0] == KV260.prefill_chunk > rows[1] >= KV260.mpe.tokens
+    assert [item.streams for item in buffers] == [1, 1]
+    rows = [item.attention_rows for item in buffers]
+    assert rows[0] == small.prefill_chunk > rows[1] >= small.mpe.tokens
+
+
+@pytest.mark.parametrize("context", [32, 512, 8192])
+def test_halves_of_a_chunk_take_turns_at_any_context_or_at_none(context: int) -> None:
+    graph = build_graph(SMOLLM2)
+    for design, streams in ((KV260, 2), (KV260.replace({"prefill_chunk": 4}), 1)):
+        buffers = map_prefill(graph, design, map_memory(graph, design, context))
+        assert buffers.streams == streams
+        assert buffers.streams * buffers.rows >= design.prefill_chunk
 
 
 def test_decode_alternates_between_two_copies() -> None:

@@ -28,7 +28,8 @@ class Program:
     `code`: 16 bytes an instruction. `constants`: register number to value, loaded before each run.
     `inputs`: name of a host-set value to register number. `origins`: for each instruction the unit
     of the model it serves; `{layer}` in it stands for the iteration of the outermost loop around it
-    that is marked `layer` in `layer_loops` (addresses of LOOP instructions).
+    that is marked `layer` in `layer_loops` (addresses of LOOP instructions), `{layer-1}` for the
+    iteration before.
     """
 
     name: str

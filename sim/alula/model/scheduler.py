@@ -253,7 +253,8 @@ class Scheduler:
         origins = self._program.origins
         text = origins[step.address] if step.address < len(origins) else ""
         if place.layer is not None:
-            text = text.replace("{layer}", str(self._first_layer + place.layer))
+            layer = self._first_layer + place.layer
+            text = text.replace("{layer}", str(layer)).replace("{layer-1}", str(max(layer - 1, 0)))
         return text
 
     def _describe(self, step: Step, place: _Place) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from alula.codegen.emitter import engine_of
 from alula.codegen.scope import Count, Scope
 from alula.ir import Node
@@ -19,7 +21,7 @@ def constants(buffers: BufferMap) -> list[tuple[str, int]]:
     for copy in range(1, buffers.copies):
         moving += [f"scales{copy}", f"scores{copy}", f"probability{copy}"]
     constants = [(name, places[name]) for name in moving]
-    if buffers.copies == 1:
+    if buffers.copies == 1 and buffers.streams == 1:
         constants.append(("attention_rows", buffers.attention_rows))
     return constants
 
@@ -53,7 +55,7 @@ def append(scope: Scope, node: Node, rows: Count) -> None:
         "heads": kv.heads,
         "rows": rows,
         "groups": kv.head_dim // GROUP,
-        "position": emit.reg("position"),
+        "position": emit.reg(scope.start),
     }
     key, value = node.inputs
     emit.op(
@@ -93,10 +95,16 @@ def _scales_address(scope: Scope) -> None:
 
 
 class _Step:
-    """One attention step: some query rows against one KV head, in one copy of the buffers."""
+    """One attention step: some query rows against one KV head, in one copy of the buffers.
 
-    def __init__(self, scope: Scope, copy: int, rows: Count, engine: Engine) -> None:
+    `many` rows are multiplied: at least one.
+    """
+
+    def __init__(
+        self, scope: Scope, copy: int, rows: Count, engine: Engine, many: Count | None = None
+    ) -> None:
         self.scope, self.rows, self.engine = scope, rows, engine
+        self.many = rows if many is None else many
         self.query, self.probability = f"query{copy}", f"probability{copy}"
         self.scores, self.scales = f"scores{copy}", f"scales{copy}"
 
@@ -115,48 +123,73 @@ class _Step:
 
         The first row sees `length` positions, the last all `positions`.
         """
-        scope, emit = self.scope, self.scope.emit
-        dim = scope.memory.kv.head_dim
-        emit.op(
+        emit = self.scope.emit
+        self.quantise(source, stride)
+        self.load_keys(emit.reg("k_address"), emit.reg("k_blocks"))
+        self.multiply(positions)
+        emit.alu("MULR", "count", "v_groups", GROUP)
+        self.load_scales(emit.reg("s_address"), emit.reg("count"))
+        self.normalise(length, emit.reg("count"), causal=causal)
+
+    def quantise(self, source: Count, stride: int) -> None:
+        """Query rows, `stride` words apart."""
+        scope = self.scope
+        scope.emit.op(
             "QUANT",
             reads=scope.touch("q"),
             writes=[self.query],
             src=source,
             dst=self.place(self.query),
             rows=self.rows,
-            len=dim,
+            len=scope.memory.kv.head_dim,
             stride=stride,
         )
-        shape = {"fmt": "W8", "groups": dim // GROUP}
-        emit.op(
+
+    def load_keys(self, addr: Ref, blocks: Ref) -> None:
+        """Row blocks of K."""
+        scope = self.scope
+        scope.emit.op(
             "LD.W",
             reads=[CACHE],
             to=self.engine.name,
-            addr=emit.reg("k_address"),
-            blocks=emit.reg("k_blocks"),
-            **shape,
+            fmt="W8",
+            groups=scope.memory.kv.head_dim // GROUP,
+            addr=addr,
+            blocks=blocks,
         )
-        emit.op(
+
+    def multiply(self, positions: Ref) -> None:
+        """Scores of all `positions`."""
+        scope = self.scope
+        scope.emit.op(
             self.engine.name,
             reads=[self.query],
             writes=scope.touch(self.scores),
+            fmt="W8",
+            groups=scope.memory.kv.head_dim // GROUP,
             src=self.place(self.query),
             outputs=positions,
-            rows=self.rows,
+            rows=self.many,
             dst=self.place(self.scores),
-            stride=emit.reg("score_stride"),
-            **shape,
+            stride=scope.emit.reg("score_stride"),
         )
-        emit.alu("MULR", "count", "v_groups", GROUP)
-        emit.op(
+
+    def load_scales(self, addr: Ref, count: Ref) -> None:
+        """Scales of V, of whole groups of positions."""
+        scope = self.scope
+        scope.emit.op(
             "LD.V",
             reads=[CACHE],
             writes=scope.touch(self.scales),
             type="bf16",
-            addr=emit.reg("s_address"),
+            addr=addr,
             dst=self.place(self.scales),
-            count=emit.reg("count"),
+            count=count,
         )
+
+    def normalise(self, length: Ref, count: Ref, *, causal: bool) -> None:
+        """Scores to quantised probabilities of `count` positions, V's scales in them."""
+        scope, emit = self.scope, self.scope.emit
         emit.op(
             "SOFTMAX",
             reads=scope.touch(self.scores, self.scales),
@@ -175,19 +208,19 @@ class _Step:
             src=self.place(self.scores),
             dst=self.place(self.probability),
             rows=self.rows,
-            len=emit.reg("count"),
+            len=count,
             stride=emit.reg("score_stride"),
         )
 
-    def weigh(self, destination: Count, stride: int) -> None:
-        """Probabilities times V at `v_address`."""
+    def weigh(self, addr: Ref, destination: Count, stride: int) -> None:
+        """Probabilities times V."""
         scope, emit = self.scope, self.scope.emit
         shape = {"fmt": "V8", "groups": emit.reg("v_groups")}
         emit.op(
             "LD.W",
             reads=[CACHE],
             to=self.engine.name,
-            addr=emit.reg("v_address"),
+            addr=addr,
             blocks=scope.memory.kv.v_blocks,
             stride=emit.reg("v_pitch"),
             **shape,
@@ -198,7 +231,7 @@ class _Step:
             writes=scope.touch("attention"),
             src=self.place(self.probability),
             outputs=scope.memory.kv.head_dim,
-            rows=self.rows,
+            rows=self.many,
             dst=destination,
             stride=stride,
             **shape,
@@ -226,7 +259,8 @@ def attend_token(scope: Scope, node: Node) -> None:
             emit.add("k_address", "k_address", emit.reg("k_stride"))
             emit.add("s_address", "s_address", emit.reg("v_stride"))
         if head:
-            steps[head - 1].weigh(scope.vector(node.output) + (head - 1) * group * words, words)
+            place = scope.vector(node.output) + (head - 1) * group * words
+            steps[head - 1].weigh(emit.reg("v_address"), place, words)
             emit.add("v_address", "v_address", emit.reg("v_stride"))
 
 
@@ -269,7 +303,58 @@ def _chunk_step(scope: Scope, step: _Step, output: str) -> None:
     width = scope.row_words("q")
     source = emit.reg("word", scope.vector("q"))
     step.score(source, width, emit.reg("kv_len"), emit.reg("count"), causal=True)
-    step.weigh(emit.reg("word", scope.vector(output)), width)
+    step.weigh(emit.reg("v_address"), emit.reg("word", scope.vector(output)), width)
     emit.alu("MULR", "count", "attention_rows", width)
     emit.add("word", "word", emit.reg("count"))
     emit.add("kv_len", "kv_len", most)
+
+
+def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
+    """One stream's attention, a head at a time; `beside` is what the matrix engine does meanwhile.
+
+    `beside` may use registers `address`, `count` and `last`; `head` counts from 0.
+    """
+    emit, kv = scope.emit, scope.memory.kv
+    heads = scope.graph.architecture.heads
+    width, words = scope.row_words("q"), scope.words(kv.head_dim)
+    step = _Step(scope, 0, scope.rows, Engine.MM, scope.many)
+    address, count = emit.reg("address"), emit.reg("count")
+    emit.add("v_groups", scope.start, scope.rows)
+    emit.ceil_div("v_groups", "v_groups", GROUP)
+
+    def row(value: str) -> Ref:
+        emit.alu("MULR", "address", "head", words)
+        return emit.reg("address", scope.vector(value))
+
+    def head_address(stride: str) -> None:
+        emit.alu("DIVR", "address", "head", heads // kv.heads)
+        emit.alu("MULR", "address", "address", emit.reg(stride))
+        emit.add("address", "address", emit.reg("kv_base"))
+
+    def values_address() -> None:
+        head_address("v_stride")
+        emit.alu("MULR", "count", "k_stride", kv.heads)
+        emit.add("address", "address", count)
+
+    emit.add("head", None, 0)
+    with emit.loop(heads):
+        step.quantise(row("q"), width)
+        head_address("k_stride")
+        emit.add("count", scope.start, scope.rows)
+        emit.ceil_div("count", "count", scope.design.rows)
+        step.load_keys(address, count)
+        emit.add("count", scope.start, scope.rows)
+        step.multiply(count)
+        values_address()
+        emit.alu("MULR", "count", "v_pitch", kv.v_blocks)
+        emit.add("address", "address", count)
+        emit.alu("MULR", "count", "v_groups", GROUP)
+        step.load_scales(address, count)
+        step.normalise(emit.reg(scope.start, 1), count, causal=True)
+        origin = emit.origin
+        beside()
+        emit.origin = origin
+        values_address()
+        emit.add("count", "address", 0)
+        step.weigh(count, row(node.output), width)
+        emit.add("head", "head", 1)

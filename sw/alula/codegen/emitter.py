@@ -110,10 +110,15 @@ class Emitter:
             if any(step is head for head in self._layer_loops)
         )
         inputs: Mapping[str, int] = {name: self.registers[name] for name in INPUTS}
-        origins = tuple(step.origin.replace("layers.*", "layers.{layer}") for step in steps)
+        origins = tuple(_generic(step.origin) for step in steps)
         return Program(
             self.name, self.design_hash, code, dict(self.constants), inputs, origins, loops
         )
+
+
+def _generic(origin: str) -> str:
+    """A unit of the layer IR as `Program.origins` names it."""
+    return origin.replace("layers.*-1", "layers.{layer-1}").replace("layers.*", "layers.{layer}")
 
 
 def engine_of(many_rows: bool) -> Engine:

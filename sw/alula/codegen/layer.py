@@ -17,7 +17,8 @@ def float_bits(value: float) -> int:
     return struct.unpack("<I", struct.pack("<f", value))[0]
 
 
-def _load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
+def load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
+    """Load a set of vectors from where its section lies."""
     scope.emit.op(
         "LD.V",
         writes=scope.touch(name),
@@ -29,12 +30,11 @@ def _load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
 
 def norm(scope: Scope, node: Node, rows: Count, source: Count | None = None) -> None:
     """Load a norm's vectors and normalise rows at `source`, the node's input if None."""
-    emit = scope.emit
     name, vectors = scope.vectors_of(node.parameters[0])
     if name in scope.memory.layer.vectors:
-        _load_vectors(scope, name, vectors, emit.reg("layer", vectors.offset))
+        load_vectors(scope, name, vectors, scope.layer(vectors.offset))
     else:
-        _load_vectors(
+        load_vectors(
             scope, name, vectors, Ref(0, scope.memory.regions["head"].start + vectors.offset)
         )
     width = scope.graph.width(node.output)
@@ -70,7 +70,7 @@ def _normalise(scope: Scope, name: str, node: Node, source: Count, rows: Count, 
 def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
     count: Count
     if scope.chunked:
-        scope.emit.alu("MULR", "count", "rows", node.heads)
+        scope.emit.alu("MULR", "count", scope.rows_register, node.heads)
         count = scope.emit.reg("count")
     else:
         count = node.heads
@@ -125,7 +125,7 @@ def _activation(scope: Scope, node: Node, rows: Count) -> None:
     emit, words = scope.emit, scope.row_words(node.output)
     count: Count = words
     if scope.chunked:
-        emit.alu("MULR", "count", "rows", words)
+        emit.alu("MULR", "count", scope.rows_register, words)
         count = emit.reg("count")
     emit.op(
         "ACT",
@@ -144,9 +144,9 @@ def _quantise(scope: Scope, node: Node, rows: Count) -> None:
     scope.emit.op(
         "QUANT",
         reads=scope.touch(*node.inputs),
-        writes=[node.output],
+        writes=scope.touch(node.output),
         src=scope.vector(node.inputs[0]),
-        dst=scope.buffers.activation[node.output],
+        dst=scope.activation(node.output),
         rows=rows,
         len=scope.graph.width(node.inputs[0]),
         stride=scope.row_words(node.inputs[0]),
@@ -162,9 +162,9 @@ def product(
     emit.op("LD.W", to=engine.name, addr=addr, blocks=matrix.blocks, **shape)
     emit.op(
         engine.name,
-        reads=[node.inputs[0]],
+        reads=scope.touch(node.inputs[0]),
         writes=scope.touch(node.output),
-        src=scope.buffers.activation[node.inputs[0]],
+        src=scope.activation(node.inputs[0]),
         outputs=matrix.tile,
         rows=rows,
         dst=scope.vector(node.output),
@@ -175,8 +175,8 @@ def product(
 
 def _product(scope: Scope, node: Node, rows: Count) -> None:
     matrix = scope.memory.layer.matrices[node.unit]
-    addr = scope.emit.reg("layer", matrix.offset)
-    product(scope, node, matrix, addr, rows, scope.row_words(node.output))
+    addr = scope.layer(matrix.offset)
+    product(scope, node, matrix, addr, scope.many, scope.row_words(node.output))
 
 
 def _append(scope: Scope, node: Node, rows: Count) -> None:

@@ -6,7 +6,7 @@ its number of rows from a register; decode has one row and unrolls the heads so 
 
 from __future__ import annotations
 
-from alula.codegen import attention
+from alula.codegen import attention, pipeline
 from alula.codegen.emitter import Emitter
 from alula.codegen.entry import enter, hidden_rows
 from alula.codegen.head import emit_head
@@ -90,6 +90,9 @@ def _tokens(scope: Scope) -> None:
 
 
 def _layers(scope: Scope) -> None:
+    if scope.buffers.streams > 1:
+        pipeline.emit_layers(scope)
+        return
     emit, memory = scope.emit, scope.memory
     if not scope.chunked:
         attention.measure(scope)

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 from alula.codegen.emitter import Emitter
 from alula.design import Design
 from alula.ir import Graph
 from alula.isa import Ref
+from alula.isa.formats import GROUP
 from alula.mapper import BufferMap, MemoryMap, Vectors
 
+POSITION = "position"
 Count = Ref | int
 """A number of rows: known, or in a register."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Half of a chunk: its number, and the registers that hold what is its own.
+
+    Attributes:
+        number: 0 or 1; its rows stand behind those of the streams before.
+        rows: tokens; may be none.
+        many: the same, but at least one: a product takes its weights from the stream in any case.
+        layer: beat of the layer's tensors.
+        start: position of the first token.
+    """
+
+    number: int
+    rows: str
+    many: str
+    layer: str
+    start: str
 
 
 class Scope:
@@ -22,6 +46,8 @@ class Scope:
         graph, design, memory, buffers: what is to be run and where it lies.
         chunked: rows come in chunks, their number in register `rows`; else one row (decode).
         rows: the number of rows at hand.
+        many: the same for products, which cannot do without a row.
+        stream: the half of the chunk at hand; None for all of it.
     """
 
     def __init__(
@@ -37,6 +63,29 @@ class Scope:
         self.emit, self.graph, self.design = emit, graph, design
         self.memory, self.buffers, self.chunked = memory, buffers, chunked
         self.rows: Count = emit.reg("rows") if chunked else 1
+        self.many = self.rows
+        self.stream: Stream | None = None
+
+    def at(self, stream: Stream) -> Self:
+        """Return this scope for half of the chunk."""
+        other = copy.copy(self)
+        other.stream = stream
+        other.rows, other.many = self.emit.reg(stream.rows), self.emit.reg(stream.many)
+        return other
+
+    def layer(self, offset: int) -> Ref:
+        """A beat of the layer at hand."""
+        return self.emit.reg(self.stream.layer if self.stream else "layer", offset)
+
+    @property
+    def rows_register(self) -> str:
+        """The register with the number of rows at hand, where they come in chunks."""
+        return self.stream.rows if self.stream else "rows"
+
+    @property
+    def start(self) -> str:
+        """The register with the position of the first row at hand."""
+        return self.stream.start if self.stream else "position"
 
     def words(self, elements: int) -> int:
         """Vector buffer words of a row."""
@@ -44,27 +93,52 @@ class Scope:
 
     def vector(self, name: str) -> int:
         """First word of a value or a set of vectors."""
-        return self.buffers.vector[name]
+        before = self._before(name)
+        return self.buffers.vector[name] + (before * self.row_words(name) if before else 0)
+
+    def activation(self, name: str) -> int:
+        """First group of a quantised value."""
+        passes = self._before(name) // self.design.mpe.tokens
+        return self.buffers.activation[name] + passes * (self.graph.width(name) // GROUP)
 
     def row_words(self, name: str) -> int:
         """Words of one token's row of a value."""
-        return self.words(self.graph.width(name))
+        return self.words(self.graph.width(name) if name != POSITION else self.position_width)
+
+    @property
+    def position_width(self) -> int:
+        """Elements of a token's row of rotary factors or of learned positions."""
+        architecture = self.graph.architecture
+        rotated = architecture.position == "rope"
+        return architecture.head_dim if rotated else architecture.hidden_size
 
     def touch(self, *names: str) -> set[str]:
-        """Resources of vector buffer values: the value, and its arena's turn against the others'.
+        """Resources of values in a buffer: each stream's rows, and turns in the same place.
 
         Two values conflict exactly if they share a resource.
         """
         resources: set[str] = set()
         for name in names:
-            resources.add(name)
-            mine = self.buffers.arena(name)
-            if mine is not None:
-                for other in self.buffers.vector:
-                    theirs = self.buffers.arena(other)
-                    if theirs is not None and theirs != mine:
-                        resources.add(" | ".join(sorted((name, other))))
+            if not self._by_row(name):
+                resources.add(name)
+            elif self.stream:
+                resources.add(f"{name}.{self.stream.number}")
+            else:
+                resources |= {f"{name}.{number}" for number in range(self.buffers.streams)}
+            for other in self.buffers.vector:
+                if self.buffers.overlap(name, other):
+                    resources.add(" | ".join(sorted((name, other))))
         return resources
+
+    def _by_row(self, name: str) -> bool:
+        """Whether a value has a row for each token at hand, those of both streams."""
+        return name == POSITION or (name in self.graph.values and self.buffers.arena(name) is None)
+
+    def _before(self, name: str) -> int:
+        """Rows of a value that belong to earlier streams."""
+        if self.stream is None or not self._by_row(name):
+            return 0
+        return self.stream.number * self.buffers.rows
 
     def each_row(self, body: Callable[[], None]) -> None:
         """Emit `body` once for each row at hand."""

@@ -20,18 +20,21 @@ ARENAS = {
     "up": "mlp",
     "logits": "head",
 }
-"""Values that share the vector buffer's arena by turns; all others keep their place."""
+"""Values that share the vector buffer's arena by turns; all others have a row for each token at
+hand and keep their place."""
 
 
 @dataclass(frozen=True)
 class BufferMap:
     """Addresses in the vector buffer (words), the activation buffer (groups) and staging (rows).
 
-    `rows`: tokens at once. `attention_rows`: rows of one attention step. `copies`: score,
-    probability and V scale buffers, two where heads alternate. Buffers that grow with the context
-    come last, and only they depend on it.
+    `streams`: two where the halves of a chunk take turns, one half in the attention while the other
+    is in the MLP; the arenas of both lie apart then. `rows`: tokens of a stream. `attention_rows`:
+    rows of one attention step. `copies`: score, probability and V scale buffers, two where heads
+    alternate. Buffers that grow with the context come last, and only they depend on it.
     """
 
+    streams: int
     rows: int
     attention_rows: int
     copies: int
@@ -45,6 +48,11 @@ class BufferMap:
     def arena(self, name: str) -> str | None:
         """The arena of a vector buffer value, None if it has a place of its own."""
         return "attention" if name.startswith(("scores", "scales")) else ARENAS.get(name)
+
+    def overlap(self, name: str, other: str) -> bool:
+        """Whether two values take turns in the same place."""
+        arenas = {self.arena(name), self.arena(other)}
+        return len(arenas) == 2 and None not in arenas and (self.streams == 1 or "head" in arenas)
 
 
 class _Stack:
@@ -60,9 +68,17 @@ class _Stack:
 
 
 def map_buffers(
-    graph: Graph, design: Design, memory: MemoryMap, *, rows: int, attention_rows: int, copies: int
+    graph: Graph,
+    design: Design,
+    memory: MemoryMap,
+    *,
+    context: int,
+    streams: int = 1,
+    rows: int,
+    attention_rows: int,
+    copies: int,
 ) -> BufferMap:
-    """Place every value of `rows` tokens. Nothing is checked against the design: see `fit`."""
+    """Place every value of `streams` times `rows` tokens. `fit` checks it against the design."""
     architecture, lanes = graph.architecture, design.sfu.lanes
 
     def words(elements: int) -> int:
@@ -71,41 +87,50 @@ def map_buffers(
     fixed = _Stack()
     for value in graph.values.values():
         if value.kind == FP32 and value.name not in ARENAS:
-            fixed.take(value.name, rows * words(value.width))
+            fixed.take(value.name, streams * rows * words(value.width))
     for section in (memory.layer, memory.head):
         for name, vectors in section.vectors.items():
             fixed.take(name, vectors.size)
     rotated = architecture.position == "rope"
     fixed.take(
-        "position", rows * words(architecture.head_dim if rotated else architecture.hidden_size)
+        "position",
+        streams * rows * words(architecture.head_dim if rotated else architecture.hidden_size),
     )
 
-    stacks = {arena: _Stack(fixed.end) for arena in ("attention", "mlp", "head")}
+    widths: dict[str, dict[str, int]] = {"mlp": {}, "attention": {}, "head": {}}
     for value in graph.values.values():
         if value.kind == FP32 and value.name in ARENAS:
-            width = head_tile(design) if value.name == "logits" else value.width
-            stacks[ARENAS[value.name]].take(value.name, rows * words(width))
-    score_stride = words(memory.kv.context)
+            head = value.name == "logits"
+            size = streams * rows * words(head_tile(design)) if head else rows * words(value.width)
+            widths[ARENAS[value.name]][value.name] = size
+    score_stride = words(context)
     for copy in range(copies):
-        stacks["attention"].take(f"scales{copy}", score_stride)
-        stacks["attention"].take(f"scores{copy}", attention_rows * score_stride)
+        widths["attention"][f"scales{copy}"] = score_stride
+        widths["attention"][f"scores{copy}"] = attention_rows * score_stride
+    stacks: dict[str, _Stack] = {}
+    for arena, sizes in widths.items():
+        apart = streams > 1 and arena == "attention"
+        stacks[arena] = _Stack(stacks["mlp"].end if apart else fixed.end)
+        for name, size in sizes.items():
+            stacks[arena].take(name, size)
 
     tokens = design.mpe.tokens
     activation = _Stack()
     for value in graph.values.values():
         if value.kind == A8:
-            activation.take(value.name, -(-rows // tokens) * (value.width // GROUP))
+            activation.take(value.name, -(-streams * rows // tokens) * (value.width // GROUP))
     passes = -(-attention_rows // tokens)
     most = -(-max(rows, attention_rows) // tokens)
     for copy in range(copies):
         activation.take(f"query{copy}", most * (architecture.head_dim // GROUP))
     for copy in range(copies):
-        activation.take(f"probability{copy}", passes * (memory.kv.context // GROUP))
+        activation.take(f"probability{copy}", passes * (context // GROUP))
 
     places = dict(fixed.places)
     for stack in stacks.values():
         places |= stack.places
     return BufferMap(
+        streams=streams,
         rows=rows,
         attention_rows=attention_rows,
         copies=copies,
@@ -121,24 +146,56 @@ def map_buffers(
 def map_decode(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
     """Buffers of the decode phase: one token, the query heads of a KV head together."""
     group = graph.architecture.heads // graph.architecture.kv_heads
-    return map_buffers(graph, design, memory, rows=1, attention_rows=group, copies=2)
+    return map_buffers(
+        graph, design, memory, context=memory.kv.context, rows=1, attention_rows=group, copies=2
+    )
 
 
 def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
-    """Buffers of the prefill phase: a chunk of tokens, and all the rows of scores that fit."""
-    rows = attention_rows = design.prefill_chunk
+    """Buffers of the prefill phase: a chunk of tokens.
+
+    Its halves take turns where each fills the rows of a pass and both fit at the longest context,
+    so that the code is the same for every context. Otherwise all tokens go together, with all the
+    rows of scores that fit.
+    """
+    tokens, chunk = design.mpe.tokens, design.prefill_chunk
+    half = -(-chunk // (2 * tokens)) * tokens
+
+    def halves(context: int) -> BufferMap:
+        return map_buffers(
+            graph,
+            design,
+            memory,
+            context=context,
+            streams=2,
+            rows=half,
+            attention_rows=half,
+            copies=1,
+        )
+
+    longest = min(design.context_max, graph.architecture.max_context)
+    if half < chunk and _fits(halves(max(longest, memory.kv.context)), design):
+        return halves(memory.kv.context)
+    attention_rows = chunk
     while True:
         buffers = map_buffers(
-            graph, design, memory, rows=rows, attention_rows=attention_rows, copies=1
+            graph,
+            design,
+            memory,
+            context=memory.kv.context,
+            rows=chunk,
+            attention_rows=attention_rows,
+            copies=1,
         )
-        full = buffers.vector_words > design.vector_words or (
-            buffers.activation_groups > activation_groups(design)
-        )
-        if not full or attention_rows <= design.mpe.tokens:
+        if _fits(buffers, design) or attention_rows <= tokens:
             return buffers
-        attention_rows = max(
-            design.mpe.tokens, attention_rows // 2 // design.mpe.tokens * design.mpe.tokens
-        )
+        attention_rows = max(tokens, attention_rows // 2 // tokens * tokens)
+
+
+def _fits(buffers: BufferMap, design: Design) -> bool:
+    return buffers.vector_words <= design.vector_words and (
+        buffers.activation_groups <= activation_groups(design)
+    )
 
 
 def activation_groups(design: Design) -> int:
