@@ -115,7 +115,7 @@ FAULTS = [
     (
         "ROPE src=0 table=0 rows=1 heads=1 dim=80",
         Unimplemented,
-        "ROPE dim must be a multiple of 32 or divide it, not 80",
+        "ROPE dim must be a multiple of 32, not 80",
     ),
     (
         "QUANTKV src=0 dst=0 rows=1 heads=1 dim=40",

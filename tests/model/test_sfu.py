@@ -104,7 +104,7 @@ def test_softmax_of_anything(values: list[float], power: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "dim"), [(KV260, 64), (KV260, 96), (KV260, 16), (KV260, 4), (NARROW, 32)]
+    ("design", "dim"), [(KV260, 64), (KV260, 96), (KV260, 32), (NARROW, 32), (NARROW, 48)]
 )
 def test_rope(design: Design, dim: int) -> None:
     bench = Bench(design)

@@ -10,6 +10,7 @@ from alula.cli.compile import compile
 from alula.cli.doctor_command import doctor
 from alula.cli.errors import USER_ERROR, tell
 from alula.cli.evaluate import evaluate
+from alula.cli.fuzz import fuzz
 from alula.cli.models import models
 from alula.cli.run import run
 
@@ -26,6 +27,7 @@ app.command("eval")(evaluate)
 app.command()(compile)
 app.command()(asm)
 app.command()(disasm)
+app.command()(fuzz)
 app.add_typer(models, name="models")
 app.command()(doctor)
 

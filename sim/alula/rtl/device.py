@@ -165,6 +165,7 @@ class RtlDevice:
         progress: told of the build's steps.
 
     Raises:
+        RtlError: the design has several cores.
         ToolchainError: a tool is missing or refuses the Verilog.
     """
 
@@ -177,6 +178,8 @@ class RtlDevice:
         limit: int = 0,
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
+        if design.cores != 1:
+            raise RtlError(f"design must have 1 core, not {design.cores} ({design.name})")
         self.design = design
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit

@@ -72,7 +72,7 @@ _WAITS = {
 
 
 class RtlError(Exception):
-    """A run that did not end as it should, and where. Prints in one line."""
+    """A run that did not end as it should, and where, or what cannot be run. Prints in one line."""
 
 
 class Bus(Protocol):

@@ -81,8 +81,8 @@ def _(state: State, src: int, table: int, rows: int, heads: int, dim: int, strid
     if not rows or not heads:
         return
     lanes = state.lanes
-    if dim % 2 or not dim or (dim % (2 * lanes) and 2 * lanes % dim):
-        raise Unimplemented(f"ROPE dim must be a multiple of {2 * lanes} or divide it, not {dim}")
+    if not dim or dim % (2 * lanes):
+        raise Unimplemented(f"ROPE dim must be a multiple of {2 * lanes}, not {dim}")
     state.check_vector("ROPE src", src, (rows - 1) * stride + state.words(heads * dim))
     state.check_vector("ROPE table", table, state.words(rows * dim))
     sfu.rope(state.vector, src * lanes, table * lanes, rows, heads, dim, stride * lanes)

@@ -1,0 +1,215 @@
+"""The memory of a random program: what lies where, and what stands there at the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from alula.design import Design
+from alula.isa import FORMATS, Image, Region
+from alula.isa.formats import GROUP
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Weights in memory. `stride`: beats from one row block to the next, 0 if packed."""
+
+    fmt: str
+    addr: int
+    blocks: int
+    groups: int
+    stride: int = 0
+    resource: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for LD.G: their type, first beat, number and length, and where row numbers lie."""
+
+    type: str
+    addr: int
+    rows: int
+    length: int
+    ids: int
+    listed: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A KV cache of some heads, for `positions` tokens.
+
+    `k`, `v`: first beats; strides: beats from head to head; `pitch`: from one row block of V to the
+    next; `scales`: from a head's V to its scales.
+    """
+
+    dim: int
+    heads: int
+    positions: int
+    k: int
+    k_stride: int
+    v: int
+    v_stride: int
+    pitch: int
+    scales: int
+
+    @property
+    def groups(self) -> int:
+        """Groups of 32 of a row."""
+        return -(-self.dim // GROUP)
+
+
+@dataclass(frozen=True)
+class Area:
+    """Part of the activation buffer that holds matrices of `groups` groups a row."""
+
+    name: str
+    base: int
+    groups: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a random program may read and write. All addresses and sizes are beats.
+
+    `data` is only read, `store` read and written, `dump` written at the program's end.
+    """
+
+    data: Region
+    store: Region
+    dump: Region
+    matrices: tuple[Matrix, ...]
+    tables: tuple[Table, ...]
+    cache: Cache
+    areas: tuple[Area, ...]
+    image: Image
+
+
+def random_places(design: Design, random: Random) -> Places:
+    """Return a random memory, and how the activation buffer is divided."""
+    return _Filling(design, random).places()
+
+
+class _Filling:
+    """Puts one thing after the other into memory."""
+
+    def __init__(self, design: Design, random: Random) -> None:
+        self.design, self.random = design, random
+        self.numbers = np.random.default_rng(random.getrandbits(64))
+        self.width = design.bytes_per_cycle
+        self.parts: list[np.ndarray] = []
+        self.end = 0
+
+    def places(self) -> Places:
+        random, design = self.random, self.design
+        data = self._region(self._vectors(random.randint(16, 400)))
+        tables = tuple(self._table() for _ in range(2))
+        cache = self._cache()
+        sizes = {random.randint(1, 5) for _ in range(3)}
+        matrices = [self._matrix(groups) for groups in sizes for _ in range(2)]
+        per_head = (
+            Matrix("W8", cache.k, -(-cache.positions // design.rows), cache.groups, 0, "cache"),
+            Matrix(
+                "V8",
+                cache.v,
+                -(-cache.dim // design.rows),
+                cache.positions // GROUP,
+                cache.pitch,
+                "cache",
+            ),
+        )
+        matrices += per_head
+        areas = self._areas({matrix.groups for matrix in matrices})
+        store = self._region(self._vectors(random.randint(32, 400)))
+        # The vector buffer, each register in a beat, and a row of staging at each position.
+        vector = -(-4 * design.vector_words * design.sfu.lanes // self.width)
+        rows = FORMATS["W8"].beats(
+            -(-self._staging_rows(cache.groups) // design.rows), cache.groups
+        )
+        dump = Region(self.end, vector + 32 + rows, stored=False)
+        regions = {"data": data, "store": store, "dump": dump}
+        image = Image(design.hash, np.concatenate(self.parts).reshape(-1, self.width), regions)
+        return Places(data, store, dump, tuple(matrices), tables, cache, areas, image)
+
+    def _put(self, values: np.ndarray) -> int:
+        """Append bytes from a beat on; return it."""
+        start = self.end
+        raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        self.parts.append(np.pad(raw, (0, -raw.size % self.width)))
+        self.end += -(-raw.size // self.width)
+        return start
+
+    def _region(self, values: np.ndarray) -> Region:
+        start = self._put(values)
+        return Region(start, self.end - start)
+
+    def _vectors(self, beats: int) -> np.ndarray:
+        """Numbers around one; now and then of any size, or any bits at all."""
+        count = beats * self.width // 4
+        values = self.numbers.standard_normal(count).astype(np.float32)
+        bits = values.view(np.uint32)
+        kind = self.random.random()
+        share = self.numbers.random(count) < (0.3 if kind < 0.3 else 0.01)
+        bits[share] = self.numbers.integers(0, 1 << 32, int(share.sum()), np.uint32)
+        if kind < 0.1:
+            bits[:] = self.numbers.integers(0, 1 << 32, count, np.uint32)
+        return bits
+
+    def _table(self) -> Table:
+        kind = self.random.choice(("fp32", "bf16"))
+        rows, length = self.random.randint(1, 40), self.random.randint(1, 70)
+        beats = -(-length * (4 if kind == "fp32" else 2) // self.width)
+        addr = self._put(self._vectors(rows * beats))
+        listed = self.random.randint(1, 12)
+        ids = self._put(self.numbers.integers(0, rows, listed, np.uint32))
+        return Table(kind, addr, rows, length, ids, listed)
+
+    def _matrix(self, groups: int) -> Matrix:
+        fmt = FORMATS[self.random.choice(tuple(FORMATS))]
+        blocks = self.random.randint(1, 14)
+        raw = self.numbers.integers(0, 256, (fmt.beats(blocks, groups), self.width), np.uint8)
+        if fmt.bits == 8:
+            raw[raw == 128] = 127  # 8-bit values reach from -127 to 127
+        if fmt.scales:
+            tame = self.random.random() < 0.8
+            for block in range(blocks):
+                factors = self.numbers.uniform(-4, 4, self.width // 2).astype(np.float32)
+                bits = (factors.view(np.uint32) >> 16).astype(np.uint16)
+                if not tame:
+                    bits = self.numbers.integers(0, 1 << 16, self.width // 2, np.uint16)
+                raw[fmt.scale_beat(block, groups)] = bits.view(np.uint8)
+        return Matrix(fmt.name, self._put(raw), blocks, groups)
+
+    def _cache(self) -> Cache:
+        """An empty KV cache, of a size that QUANTKV and staging can take."""
+        design, random = self.design, self.random
+        lanes = design.sfu.lanes
+        dims = [dim for dim in (2, 4, 8, 32, 48, 64, 96, 128) if not dim % lanes or not lanes % dim]
+        dim, heads = random.choice(dims), random.randint(1, 3)
+        positions = GROUP * random.randint(1, 3)
+        groups, time = -(-dim // GROUP), positions // GROUP
+        k_stride = FORMATS["W8"].beats(-(-positions // design.rows), groups)
+        pitch = FORMATS["V8"].beats(1, time)
+        # Staging rows are whole groups: ST.T writes columns of that length.
+        scales = -(-groups * GROUP // design.rows) * pitch
+        v_stride = scales + -(-2 * positions // self.width)
+        k = self._put(np.zeros(heads * k_stride * self.width, np.uint8))
+        v = self._put(np.zeros(heads * v_stride * self.width, np.uint8))
+        return Cache(dim, heads, positions, k, k_stride, v, v_stride, pitch, scales)
+
+    def _staging_rows(self, groups: int) -> int:
+        return self.design.staging_bytes // (GROUP * groups + 2)
+
+    def _areas(self, sizes: set[int]) -> tuple[Area, ...]:
+        """Divide the activation buffer: each number of groups has a part of its own."""
+        design = self.design
+        total = design.activation_words * design.activation_word_bytes
+        free = total // (GROUP * design.mpe.tokens) // len(sizes)
+        areas, base = [], 0
+        for index, groups in enumerate(sorted(sizes)):
+            tiles = min(free // groups, 8)
+            areas.append(Area(f"a{index}", base, groups, tiles))
+            base += tiles * groups
+        return tuple(areas)
