@@ -24,18 +24,24 @@ help: ## this list
 setup: $(READY) ## make .venv and install Alula with its developer tools
 	@$(BIN)/alula doctor
 
-demo: $(READY) ## a 135M-parameter model answers on the machine model, checked against torch
+# One token in RTL: the prompt runs on torch, in the same integers, as it would take longer.
+demo: export ALULA_PROGRESS := lines
+demo: $(READY) ## a 135M-parameter model answers, checked against torch; then a token in RTL
 	$(BIN)/alula models get $(MODEL)
 	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device model --max-new-tokens 12 --verify
+	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device rtl --max-new-tokens 2 \
+		--map 'prefill:*=torch,*=accel'
 
 test: $(READY) ## the whole test suite but for the gateware's simulations
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
 
-sim: $(READY) ## the gateware's benches in Verilator, and the machine model's tests
-	$(PYTHON) -m pytest tests/gateware tests/bench tests/isa tests/model -m 'not slow' $(PYTEST_ARGS)
+SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl
 
-sim-full: $(READY) ## the same in full, and whole models through the whole core
-	$(PYTHON) -m pytest tests/gateware tests/bench tests/isa tests/model tests/rtl $(PYTEST_ARGS)
+sim: $(READY) ## gateware in Verilator: every component, small models, random programs
+	$(PYTHON) -m pytest $(SIMULATED) -m 'not slow' $(PYTEST_ARGS)
+
+sim-full: $(READY) ## the same in full, and a whole token on kv260
+	$(PYTHON) -m pytest $(SIMULATED) $(PYTEST_ARGS)
 
 check: $(READY) ## lint, format, types, import directions, generated text, public names
 	$(BIN)/ruff check

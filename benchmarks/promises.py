@@ -39,4 +39,12 @@ PROMISES = (
     Promise("first load and compile", "loading", "first_load_s", 60, unit=" s", digits=1),
     Promise("cached load", "loading", "cached_load_s", 5, unit=" s", digits=1),
     Promise("peak memory", "loading", "peak_bytes", 4, scale=1e9, unit=" GB", digits=2),
+    Promise("RTL: prefill and tokens equal the model's", "rtl", "matches_model", 1, True, digits=0),
+    Promise("RTL: bytes written but for K, V and result", "rtl", "bytes_beyond", 0, digits=0),
+    Promise("RTL: simulation", "rtl", "sim_cycles_per_s", 50_000, True, unit=" cycles/s", digits=0),
+    Promise("RTL: speed, ratio to cocotb's", "percycle", "ratio", 20, True, digits=1),
+    Promise("RTL: cold build", "rtl", "cold_build_s", 360, unit=" s", digits=0),
+    Promise("stream efficiency, context 128", "stream", "stream_efficiency_128", 0.97, True),
+    Promise("stream efficiency, context 512", "stream", "stream_efficiency_512", 0.97, True),
+    Promise("prefill of 128 tokens, share of peak", "prefill", "share_of_peak", 0.85, True),
 )

@@ -1,13 +1,27 @@
 """How a measurement that runs in a process of its own tells its result."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alula.cli.progress import progress_bar
+from alula.runtime.progress import Progress
+
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "smollm2-135m"
+
+
+@contextmanager
+def progress_shown() -> Iterator[Progress]:
+    """Give a `Progress` that is seen in a terminal and in a log."""
+    os.environ.setdefault("ALULA_PROGRESS", "lines")
+    with progress_bar() as progress:
+        yield progress
 
 
 def report(result: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from benchmarks.promises import PROMISES
 from benchmarks.report import measured
 from benchmarks.table import RESULTS
 
-MEASUREMENTS = ("size", "loading", "speed", "accuracy")
+MEASUREMENTS = ("size", "loading", "speed", "accuracy", "rtl", "stream", "prefill", "percycle")
 
 
 def processor() -> str:
@@ -55,10 +55,10 @@ def main() -> int:
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results |= {"date": datetime.date.today().isoformat(), "machine": machine()}
     for name in only:
-        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+        print(f"{name} ...", file=sys.stderr, flush=True)
         start = time.monotonic()
         results[name] = measured(name)
-        print(f"{time.monotonic() - start:.0f} s", file=sys.stderr)
+        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
     RESULTS.parent.mkdir(exist_ok=True)
     temporary = RESULTS.with_suffix(".tmp")
     temporary.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")

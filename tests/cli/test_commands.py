@@ -187,3 +187,14 @@ def test_help_takes_half_a_second() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
     after = os.times()
     assert after.children_user - before.children_user < 0.5
+
+
+def test_progress_in_lines(
+    alula, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALULA_CACHE", str(tmp_path))
+    monkeypatch.setenv("ALULA_PROGRESS", "lines")
+    result = alula("run", small_model, "Hi", "--design", "tiny", "--max-new-tokens", 2, "--json")
+    assert result.code == 0
+    assert "alula: reading the prompt 0%" in result.errors
+    assert len(set(result.errors)) == len(result.errors) > 1

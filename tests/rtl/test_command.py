@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from alula.design import load_design
 from alula.rtl.device import Outcome, RtlDevice, RtlError
+from alula.rtl.dram import sequential_bytes
 from alula.rtl.toolchain import ToolchainError
 
 RTL_KEYS = {
@@ -17,8 +19,10 @@ RTL_KEYS = {
     "dram_read_bytes",
     "dram_write_bytes",
     "dram_efficiency",
+    "stream_efficiency",
     "sim_cycles_per_s",
     "matches_model",
+    "counters",
 }
 KV_BYTES = 3 * 2 * 2 * (32 + 2)
 """Keys and values of one token of the small model: 3 layers, 2 heads of 32 values and a scale."""
@@ -44,14 +48,21 @@ def test_tokens_are_the_models_and_only_kv_and_result_are_written(run: Run) -> N
     assert prefill["bytes_written"] == prefill["tokens"] * KV_BYTES + 4
     assert [one["position"] for one in decoded] == [prefill["tokens"] + index for index in range(3)]
     for one in decoded:
-        assert one["bytes_written"] == KV_BYTES + 4
+        assert one["bytes_written"] == one["must_write_bytes"] == KV_BYTES + 4
         assert one["bytes_read"] > one["must_read_bytes"] > 100_000
     assert found["rtl_cycles"] == sum(one["cycles"] for one in found["runs"])
     assert found["dram_write_bytes"] == sum(one["bytes_written"] for one in found["runs"])
+    assert found["counters"].keys() == {"ld", "st", "mm", "mv", "misc", "sys"}
+    for engine in found["counters"].values():
+        assert engine.keys() == {"busy", "starved", "blocked", "idle"}
+        assert sum(engine.values()) == found["rtl_cycles"]
     mean = sum(one["cycles"] for one in decoded) / 3
     assert found["cycles_per_token"] == mean
     needed = sum(one["must_read_bytes"] for one in decoded) / 3
-    assert found["dram_efficiency"] == pytest.approx(needed / mean / 16)
+    assert found["dram_efficiency"] == pytest.approx(needed / mean / 20)
+    sequential = sequential_bytes(load_design("nano"), round(mean))
+    assert found["stream_efficiency"] == pytest.approx(needed / sequential, rel=0.01)
+    assert found["dram_efficiency"] < found["stream_efficiency"] < 1
 
 
 def test_the_prompt_on_torch_a_token_in_rtl(run: Run) -> None:

@@ -98,15 +98,20 @@ class Accelerator:
                 "hidden_out": int(not segment.head),
             },
         )
-        needed = self._traffic.read(
-            position=position,
-            tokens=tokens,
-            layers=layers,
-            embed=segment.embed,
-            head=segment.head and rows > 0,
+        head, embed = segment.head and rows > 0, segment.embed
+        self.runs.append(
+            Run(
+                phase,
+                position,
+                tokens,
+                self._traffic.read(
+                    position=position, tokens=tokens, layers=layers, embed=embed, head=head
+                ),
+                self._traffic.written(tokens=tokens, layers=layers, head=head),
+                self._device.counters,
+                self._device.seconds,
+            )
         )
-        counters, seconds = self._device.counters, self._device.seconds
-        self.runs.append(Run(phase, position, tokens, needed, counters, seconds))
         if not segment.head:
             return Output(hidden=self._read_rows("hidden", tokens, self._hidden_size))
         return Output(

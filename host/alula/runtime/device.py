@@ -90,7 +90,8 @@ def open_device(name: str, design: Design, progress: Progress = silent) -> Devic
         progress: told how far building the device and long runs are, as long as it lives.
 
     Raises:
-        DeviceError: there is no such device, or it is not for this design.
+        DeviceError: there is no such device.
+        RtlError: the design is not one that it can be.
         ToolchainError: what it needs is not on this machine.
     """
     check_device(name)

@@ -7,7 +7,7 @@ from alula.isa import Image, Program
 from alula.model import Counters
 from alula.rtl.checked import CheckedDevice, Mismatch
 from alula.runtime.device import Bytes
-from alula.runtime.errors import DeviceError, MismatchError
+from alula.runtime.errors import MismatchError
 from alula.runtime.progress import Progress, silent
 
 _STREAMED = 0.92
@@ -24,17 +24,13 @@ class RtlDevice:
         progress: told how far the build and each run are.
 
     Raises:
-        DeviceError: the design has several cores.
+        RtlError: the design has several cores.
         ToolchainError: the gateware cannot be built on this machine.
     """
 
     name = "rtl"
 
     def __init__(self, design: Design, progress: Progress = silent) -> None:
-        if design.cores != 1:
-            raise DeviceError(
-                f"the design must have 1 core for device rtl, not {design.cores} ({design.name})"
-            )
         self._design = design
         self._progress = progress
 
@@ -47,7 +43,10 @@ class RtlDevice:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What the last run counted, by name; `cycles` and bytes are the gateware's own."""
+        """What the last run counted in the gateware, and the machine model's `macs`.
+
+        Engine by engine the cycles it was busy, starved, blocked and idle, as `ld.busy`.
+        """
         return self._counters
 
     @property
@@ -92,4 +91,6 @@ class RtlDevice:
             "cycles": done.outcome.cycles,
             "bytes_read": done.outcome.bytes_read,
             "bytes_written": done.outcome.bytes_written,
+            "macs": done.model.macs,
+            **done.outcome.counters,
         }

@@ -15,7 +15,8 @@ class Run:
         phase: which program.
         position: tokens before the run.
         tokens: tokens of the run.
-        needed: bytes that any design must read for it; see `alula.mapper.Traffic`.
+        must_read: bytes that any design must read for it; see `alula.mapper.Traffic`.
+        must_write: bytes that it must write; logits that were asked for are not among them.
         counters: what the device counted.
         seconds: wall clock.
     """
@@ -23,7 +24,8 @@ class Run:
     phase: Phase
     position: int
     tokens: int
-    needed: int
+    must_read: int
+    must_write: int
     counters: Mapping[str, int]
     seconds: float
 
@@ -31,14 +33,22 @@ class Run:
 def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
     """Return what simulated runs took, for JSON.
 
-    Cycles and bytes are those of all runs. What is said of a token is said of the decoded ones, or
-    of the prompt's if nothing was decoded. Efficiencies take the bytes that any design must read
-    as the numerator: `dram_efficiency` over what memory could move in the same cycles.
+    Cycles, bytes and counters are those of all runs; an engine's counters add up to the cycles.
+    What is said of a token is said of the decoded ones, or of the prompt's if nothing was decoded.
+    Both efficiencies count the bytes that any design must read: `stream_efficiency` over what a
+    plain sequential reader gets from the same memory in the same cycles, `dram_efficiency` over the
+    memory's peak.
+
+    Raises:
+        ToolchainError: there is no C++ compiler.
     """
+    from alula.rtl.dram import dram_efficiency, sequential_bytes
+
     decoded = [run for run in runs if run.phase == "decode"] or runs
     cycles = _total(decoded, "cycles")
     tokens = sum({run.position: run.tokens for run in decoded}.values())
-    needed = sum(run.needed for run in decoded)
+    needed = sum(run.must_read for run in decoded)
+    sequential = sum(sequential_bytes(design, run.counters["cycles"]) for run in decoded)
     seconds = sum(run.seconds for run in runs)
     all_cycles = _total(runs, "cycles")
     return {
@@ -46,15 +56,18 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
         "cycles_per_token": cycles / tokens,
         "dram_read_bytes": _total(runs, "bytes_read"),
         "dram_write_bytes": _total(runs, "bytes_written"),
-        "dram_efficiency": needed / (cycles * design.bytes_per_cycle),
+        "dram_efficiency": dram_efficiency(design, needed, cycles),
+        "stream_efficiency": needed / sequential,
         "sim_cycles_per_s": all_cycles / seconds,
+        "counters": _engines(runs),
         "runs": [
             {
                 "phase": run.phase,
                 "position": run.position,
                 "tokens": run.tokens,
-                "must_read_bytes": run.needed,
-                **run.counters,
+                "must_read_bytes": run.must_read,
+                "must_write_bytes": run.must_write,
+                **{name: value for name, value in run.counters.items() if "." not in name},
                 "seconds": run.seconds,
             }
             for run in runs
@@ -64,3 +77,13 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
 
 def _total(runs: Sequence[Run], counter: str) -> int:
     return sum(run.counters[counter] for run in runs)
+
+
+def _engines(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
+    """Cycles of each use of each engine: counters called `engine.use`."""
+    found: dict[str, dict[str, int]] = {}
+    for name in runs[0].counters:
+        engine, dot, use = name.partition(".")
+        if dot:
+            found.setdefault(engine, {})[use] = _total(runs, name)
+    return found
