@@ -58,7 +58,7 @@ class Bench:
     """A unit and its cases. Make it at the top of a test file: the simulator runs that file too.
 
     `make` gives a new component each time; `name` must be unique in the file. With ALULA_WAVES set
-    to a folder, the waves of all cases are written there as a VCD file.
+    to a folder, the waves of all cases are written there as an FST file.
     """
 
     finished: ClassVar[list["Bench"]] = []
@@ -155,7 +155,7 @@ class Bench:
             if waves:
                 place = Path(waves).expanduser().resolve()
                 place.mkdir(parents=True, exist_ok=True)
-                arguments += ["--trace", "--trace-file", place / f"{self.name}.vcd"]
+                arguments += ["--trace", "--trace-file", place / f"{self.name}.fst"]
             done = subprocess.run(
                 [str(word) for word in arguments],
                 cwd=folder,

@@ -77,6 +77,14 @@ int alula_wait(Board* board, uint64_t cycles) {
     return board->top.irq;
 }
 
+#if VM_TRACE
+// The waves of the cycles from `start` to before `stop` go to a file.
+void alula_waves(Board* board, Simulation* simulation, const char* path, uint64_t start,
+                 uint64_t stop) {
+    board->waves = std::make_unique<Waves>(*simulation, path, start, stop);
+}
+#endif
+
 // Memory drops what it owes, as an interconnect that is reset.
 void alula_forget(Board* board) {
     for (auto& channel : board->channels) channel.forget();

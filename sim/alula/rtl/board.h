@@ -1,9 +1,13 @@
 // A board: the accelerator, a memory behind its AXI ports, and the host's bus to its control port.
 #pragma once
+#include <memory>
 #include <vector>
 
 #include "axi_memory.h"
 #include "harness.h"
+#if VM_TRACE
+#include "waves.h"
+#endif
 
 extern "C" void* alula_port(Simulation* simulation, int index);
 
@@ -19,16 +23,27 @@ struct Board {
     Vtop& top;
     std::vector<Channel> channels;
     uint64_t now = 0;
+#if VM_TRACE
+    std::unique_ptr<Waves> waves = nullptr;
+#endif
 
     // One cycle. What the host drives stands still.
     void cycle() {
         for (auto& channel : channels) channel.drive(now);
         top.eval();
+        show(false);
         for (auto& channel : channels) channel.pass(now);
         top.clk = 1;
         top.eval();
+        show(true);
         top.clk = 0;
         for (auto& channel : channels) channel.release();
         ++now;
+    }
+
+    void show([[maybe_unused]] bool behind) {
+#if VM_TRACE
+        if (waves) waves->see(now, behind);
+#endif
     }
 };

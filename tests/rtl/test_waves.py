@@ -1,0 +1,71 @@
+"""Waves of a window of cycles, read back by a reader that is not Verilator's."""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+import pytest
+import pywellen
+from amaranth.hdl import Const, Module, Signal
+from amaranth.lib.wiring import Component, Out
+
+import alula.rtl
+from alula.gateware.repeat import emit
+from alula.rtl import Recipe, verilate
+
+SLOW, WIDE = 500, 600
+"""Cycles of a step of `slow`, bits of `wide`."""
+
+
+class Counters(Component):
+    """What changes in each cycle, seldom, never, and is wide."""
+
+    def __init__(self) -> None:
+        widths = {"fast": 16, "slow": 16, "wide": WIDE, "still": 8}
+        super().__init__({name: Out(width) for name, width in widths.items()})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.fast.eq(self.fast + 1)
+        step = Signal(range(SLOW))
+        m.d.sync += step.eq(step + 1)
+        with m.If(step == SLOW - 1):
+            m.d.sync += [step.eq(0), self.slow.eq(self.slow + 1)]
+        m.d.comb += [self.wide.eq(Const(1, WIDE) << self.fast[:9]), self.still.eq(0x5A)]
+        return m
+
+
+@cache
+def library() -> ctypes.CDLL:
+    folder = Path(alula.rtl.__file__).parent
+    places = (folder / "harness.h", folder / "waves.h", Path(__file__).with_name("waves.cpp"))
+    texts = {place.name: place.read_text() for place in places}
+    modules = emit(Counters())
+    recipe = Recipe(texts=texts, shared=True, trace=True)
+    found = ctypes.CDLL(str(verilate(modules, next(iter(modules)), recipe)))
+    found.run.argtypes = [ctypes.c_char_p, *[ctypes.c_uint64] * 3]
+    return found
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (7, 2100), (1990, 2000), (1990, 5000)])
+def test_a_window_holds_every_value(tmp_path: Path, start: int, stop: int) -> None:
+    path = tmp_path / "waves.fst"
+    library().run(bytes(path), 2500, start, stop)
+    waves = pywellen.Waveform(str(path))
+    signals = {variable.name: variable.signal for variable in waves.all_vars()}
+    last = min(stop, 2500) - 1
+    assert signals["clk"][0] == (2 * start, 0)
+    assert signals["clk"][-1] == (2 * last + 1, 1)
+    for cycle in range(start, last + 1):
+        # Behind the edge stands what the next cycle begins with.
+        for time, fast in ((2 * cycle, cycle), (2 * cycle + 1, cycle + 1)):
+            assert signals["fast"].value_at(time) == fast
+            assert signals["slow"].value_at(time) == fast // SLOW
+            assert signals["wide"].value_at(time) == 1 << fast % 512
+            assert signals["still"].value_at(time) == 0x5A
+
+
+def test_no_cycle_is_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "waves.fst"
+    library().run(bytes(path), 10, 20, 30)
+    assert not path.exists()
