@@ -35,7 +35,7 @@ demo: $(READY) ## a 135M-parameter model answers, checked against torch; then a 
 test: $(READY) ## the whole test suite but for the gateware's simulations
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
 
-SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl
+SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth
 
 sim: $(READY) ## gateware in Verilator: every component, small models, random programs
 	$(PYTHON) -m pytest $(SIMULATED) -m 'not slow' $(PYTEST_ARGS)

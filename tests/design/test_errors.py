@@ -49,8 +49,8 @@ VALUES = [
     ("speed", 1, f"must be one of the keys {KEYS}, not 'speed' (kv260: speed)"),
     (
         "part.dsp",
-        319,
-        "must be a design of at most 319 DSP48E2 (part.dsp), not one of 320 (kv260: mpe)",
+        426,
+        "must be a design of at most 426 DSP48E2 (part.dsp), not one of 427 (kv260: mpe)",
     ),
     (
         "buffers.vector_kib",

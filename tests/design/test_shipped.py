@@ -34,15 +34,17 @@ def test_kv260_sizes() -> None:
     assert design.rows == 8
     assert design.macs_per_cycle == 512
     assert design.multiplier_dsps == 256
-    assert design.rescale_dsps == 32
-    assert design.sfu_dsps == 32
+    assert design.accumulator_dsps == 64
+    assert (design.finish_width, design.finish_dsps) == (4, 8)
+    assert design.sfu_dsps == 84
+    assert design.dsps == 427
     assert design.stream_beats == 2048
     assert design.vector_words == 16384
     assert design.activation_words == 4096
     assert design.staging_bytes == design.program_bytes == 65536
     assert design.capacity_bytes == design.channel_bytes == 4 << 30
     assert design.on_chip_bytes == 3 << 19
-    assert (design.blocks.bram36, design.blocks.uram) == (48, 42)
+    assert (design.blocks.bram36, design.blocks.uram) == (32, 44)
 
 
 def test_u280_leaves_two_channels_for_host_and_program() -> None:

@@ -7,7 +7,8 @@ from tests.gateware.refusals import refuses
 from alula.bench import ALWAYS, Bench, BoundCase, Case, Unit, each_case
 from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
-from alula.gateware.finisher import Finisher, finish_width
+from alula.design.engines import finish_width
+from alula.gateware.finisher import Finisher
 
 WORDS = 4096
 

@@ -10,9 +10,11 @@ from alula.cli.compile import compile
 from alula.cli.doctor_command import doctor
 from alula.cli.errors import USER_ERROR, tell
 from alula.cli.evaluate import evaluate
+from alula.cli.export import export
 from alula.cli.fuzz import fuzz
 from alula.cli.models import models
 from alula.cli.run import run
+from alula.cli.synth import synth
 
 app = typer.Typer(
     name="alula",
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command()(run)
 app.command("eval")(evaluate)
 app.command()(compile)
+app.command()(export)
+app.command()(synth)
 app.command()(asm)
 app.command()(disasm)
 app.command()(fuzz)

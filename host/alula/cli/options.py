@@ -15,6 +15,12 @@ Model = Annotated[
 Design = Annotated[
     str, typer.Option("--design", help="A design file, or the name of one that ships.")
 ]
+DesignArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DESIGN", help="A design file, or the name of one that ships.", show_default=False
+    ),
+]
 Device = Annotated[
     str, typer.Option("--device", help="What runs the programs: model, or rtl, the gateware.")
 ]

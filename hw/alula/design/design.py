@@ -8,12 +8,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from alula.design.engines import CHAIN_LENGTH, GROUP, Buffers, Mpe, Sfu
+from alula.design.engines import CHAIN_LENGTH, GROUP, VECTOR_BANKS, Buffers, Mpe, Sfu, finish_width
 from alula.design.memory import Memory
 from alula.design.part import FAMILIES, Family, Part
 from alula.design.problem import design_error
 from alula.design.record import Record
-from alula.design.storage import Bank, Blocks, place
+from alula.design.storage import Bank, Blocks, homes
 
 INSTRUCTION_BYTES = 16
 KIB = 1024
@@ -201,13 +201,15 @@ class Design(Record):
 
     @property
     def banks(self) -> list[Bank]:
-        """The on-chip memories of all cores."""
-        cores, beat = self.cores, self.memory.beat_bytes
+        """The on-chip memories of all cores, as they are built."""
+        cores, beat, stage = self.cores, self.memory.beat_bytes, CHAIN_LENGTH
+        vector, staging = self.vector_words // VECTOR_BANKS, self.staging_bytes // stage
         return [
-            Bank("stream", beat, self.stream_beats, self.channels),
-            Bank("vector", self.vector_word_bytes, self.vector_words, cores),
+            # Even and odd beats.
+            Bank("stream", beat, -(-self.stream_beats // 2), 2 * self.channels),
+            Bank("vector", self.vector_word_bytes, vector, VECTOR_BANKS * cores),
             Bank("activation", self.activation_word_bytes, self.activation_words, cores),
-            Bank("staging", beat, -(-self.staging_bytes // beat), cores),
+            Bank("staging", stage, staging, cores),
             Bank("program", INSTRUCTION_BYTES, self.program_bytes // INSTRUCTION_BYTES, cores),
         ]
 
@@ -221,7 +223,7 @@ class Design(Record):
     @property
     def blocks(self) -> Blocks:
         """Memory blocks that the on-chip memories take."""
-        return place(self.banks, Blocks(self.part.bram36, self.part.uram))
+        return homes(self.banks, Blocks(self.part.bram36, self.part.uram)).blocks
 
     @property
     def multiplier_dsps(self) -> int:
@@ -229,19 +231,42 @@ class Design(Record):
         return -(-self.macs_per_cycle // self.family.int8_macs)
 
     @property
-    def rescale_dsps(self) -> int:
-        """DSP blocks that scale and accumulate groups: one multiplier a chain and token."""
-        return self.rows * self.mpe.tokens * self.family.rescale_dsps
+    def accumulator_dsps(self) -> int:
+        """DSP blocks that scale and accumulate groups, for each chain and token."""
+        return self.rows * self.mpe.tokens * self.family.accumulator_dsps
+
+    @property
+    def finish_width(self) -> int:
+        """Results that each core finishes in a cycle."""
+        rows, tokens = self.chains_per_core, self.mpe.tokens
+        return finish_width(rows=rows, block_rows=self.rows, tokens=tokens, lanes=self.sfu.lanes)
+
+    @property
+    def finish_dsps(self) -> int:
+        """DSP blocks that turn accumulators into fp32 results."""
+        return self.cores * self.finish_width * self.family.finish_dsps
 
     @property
     def sfu_dsps(self) -> int:
-        """DSP blocks of the SFUs: one fp32 multiplier a lane."""
-        return self.cores * self.sfu.lanes * self.family.fp32_multiply_dsps
+        """DSP blocks of the SFUs."""
+        family = self.family
+        return self.cores * (self.sfu.lanes * family.lane_dsps + family.scalar_dsps)
+
+    @property
+    def address_dsps(self) -> int:
+        """DSP blocks that multiply addresses and registers."""
+        return self.cores * self.family.address_dsps
 
     @property
     def dsps(self) -> int:
         """DSP blocks of the whole design."""
-        return self.multiplier_dsps + self.rescale_dsps + self.sfu_dsps
+        return (
+            self.multiplier_dsps
+            + self.accumulator_dsps
+            + self.finish_dsps
+            + self.sfu_dsps
+            + self.address_dsps
+        )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

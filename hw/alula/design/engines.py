@@ -1,5 +1,6 @@
 """What a core is made of: matrix engine, special functions, buffers."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +12,12 @@ CHAIN_LENGTH = 16
 
 GROUP = 32
 """Values that share a quantisation scale; every vector is padded to a multiple of it."""
+
+VECTOR_BANKS = 4
+"""Banks of the vector buffer, which takes turns among them word by word."""
+
+FINISH_CYCLES = 8
+"""Cycles in which the results of a row block should be finished."""
 
 PowerOfTwo = Annotated[Literal[1, 2, 4, 8, 16, 32], Whole]
 KiB = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -56,3 +63,12 @@ class Buffers(Record):
 
     program_kib: KiB
     """Instructions; a word is 16 bytes."""
+
+
+def finish_width(*, rows: int, block_rows: int, tokens: int, lanes: int) -> int:
+    """Results a cycle: enough for a row block in `FINISH_CYCLES` if they still share a word."""
+    widest = math.gcd(rows, block_rows, lanes)
+    width = 1
+    while width < widest and widest % (2 * width) == 0 and rows * tokens > FINISH_CYCLES * width:
+        width *= 2
+    return width

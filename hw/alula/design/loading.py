@@ -45,10 +45,15 @@ def load_design(source: str | Path) -> Design:
             names = listed(sorted(shipped))
             raise DesignError(f"a design file, or {names}", "a path without a file", str(source))
         path = shipped[str(source)]
-    return Design.from_mapping(_read(path), str(path))
+    return Design.from_mapping(read_yaml(path), str(path))
 
 
-def _read(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file of at most 1 MiB holds; no key may be given twice.
+
+    Raises:
+        DesignError: there is no such file, or it is no valid YAML.
+    """
     text = _text(path)
     try:
         return yaml.load(text, Loader=_Loader)

@@ -12,26 +12,63 @@ Count = Annotated[int, Field(ge=0, le=100_000_000)]
 
 @dataclass(frozen=True)
 class Family:
-    """What one DSP block of a chip family does.
+    """What one DSP block of a chip family does, and how many the units of a core take.
+
+    The counts are those of the gateware as synthesised (`alula synth`).
 
     Attributes:
         dsp: the block's name.
         int8_macs: INT8 products that one block makes a cycle.
-        rescale_dsps: blocks that multiply a group's dot product by its 8-bit scale.
-        fp32_multiply_dsps: blocks of one fp32 multiplier.
+        accumulator_dsps: blocks that scale and accumulate the groups of one chain and token.
+        finish_dsps: blocks of a lane that finishes results: an fp32 multiplier.
+        lane_dsps: blocks of an SFU lane: two fp32 multipliers and that of a table.
+        scalar_dsps: blocks of what an SFU has once: an fp32 multiplier, a table, an address.
+        address_dsps: blocks in a core's LD, ST, staging buffer and sequencer.
+        number: order number of the chip that a design is for unless it names one.
     """
 
     dsp: str
     int8_macs: int
-    rescale_dsps: int
-    fp32_multiply_dsps: int
+    accumulator_dsps: int
+    finish_dsps: int
+    lane_dsps: int
+    scalar_dsps: int
+    address_dsps: int
+    number: str
 
 
-# MULT18X18D is too narrow for two packed products, DSP58 has an fp32 multiplier of its own.
+# MULT18X18D is too narrow for two packed products. A DSP58 stands in for a DSP48E2.
 FAMILIES = {
-    "ultrascale+": Family("DSP48E2", int8_macs=2, rescale_dsps=1, fp32_multiply_dsps=2),
-    "versal": Family("DSP58", int8_macs=2, rescale_dsps=1, fp32_multiply_dsps=1),
-    "ecp5": Family("MULT18X18D", int8_macs=1, rescale_dsps=2, fp32_multiply_dsps=4),
+    "ultrascale+": Family(
+        "DSP48E2",
+        int8_macs=2,
+        accumulator_dsps=2,
+        finish_dsps=2,
+        lane_dsps=5,
+        scalar_dsps=4,
+        address_dsps=15,
+        number="xck26-sfvc784-2LV-c",
+    ),
+    "versal": Family(
+        "DSP58",
+        int8_macs=2,
+        accumulator_dsps=2,
+        finish_dsps=2,
+        lane_dsps=5,
+        scalar_dsps=4,
+        address_dsps=15,
+        number="xcvh1582-vsva3697-2MP-e-S",
+    ),
+    "ecp5": Family(
+        "MULT18X18D",
+        int8_macs=1,
+        accumulator_dsps=4,
+        finish_dsps=4,
+        lane_dsps=9,
+        scalar_dsps=6,
+        address_dsps=18,
+        number="LFE5U-85F-6BG756C",
+    ),
 }
 
 
@@ -43,6 +80,9 @@ class Part(Record):
 
     family: Literal["ultrascale+", "versal", "ecp5"]
     """The chip family; it decides what a DSP block can do."""
+
+    number: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}$")] | None = None
+    """Order number for the vendor's tools; a chip of the family's shipped design by default."""
 
     lut: Count
     """Look-up tables (6-input; 4-input on ecp5)."""
@@ -58,3 +98,8 @@ class Part(Record):
 
     uram: Count
     """UltraRAMs of 288 Kbit."""
+
+    @property
+    def order_number(self) -> str:
+        """Order number of the chip: the part's own, or the family's."""
+        return self.number or FAMILIES[self.family].number

@@ -12,6 +12,7 @@ EXPECTED = {
     "missing": "given",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number of at most 64 bits",
     "string_type": "text",
     "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters",
@@ -20,6 +21,9 @@ EXPECTED = {
     "less_than_equal": "at most {le}",
     "multiple_of": "a multiple of {multiple_of}",
     "model_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "list_type": "a list",
+    "too_short": "at least {min_length} long",
     "invalid_key": "text as key",
     "impossible": "{expected}",
 }

@@ -1,5 +1,6 @@
 """How many memory blocks of a chip the buffers of a design take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLOCK_BITS = 72
@@ -42,20 +43,30 @@ class Blocks:
         return f"{self.bram36} BRAM36 and {self.uram} UltraRAM"
 
 
-def place(banks: list[Bank], limit: Blocks) -> Blocks:
-    """Return the blocks that the banks take, the largest placed first.
+@dataclass(frozen=True)
+class Homes:
+    """Where memories are kept: the blocks that they take, and the banks in UltraRAM by name."""
 
-    A bank that fills more than half of an UltraRAM's depth goes there, another to block RAM; where
+    blocks: Blocks
+    ultra: frozenset[str]
+
+
+def homes(banks: Sequence[Bank], limit: Blocks) -> Homes:
+    """Return where the banks are kept, the largest placed first.
+
+    A bank that fills at least half of an UltraRAM's depth goes there, another to block RAM; where
     no blocks are left, to the other kind if it has room.
     """
     bram36 = uram = 0
+    ultra = set()
     for bank in sorted(banks, key=lambda bank: -bank.bytes):
         in_bram, in_uram = bank.blocks(BRAM36_DEPTH), bank.blocks(URAM_DEPTH)
         bram_has_room = bram36 + in_bram <= limit.bram36
         uram_has_room = uram + in_uram <= limit.uram
-        deep = limit.uram > 0 and bank.depth > URAM_DEPTH // 2
+        deep = limit.uram > 0 and 2 * bank.depth >= URAM_DEPTH
         if (deep and (uram_has_room or not bram_has_room)) or (uram_has_room and not bram_has_room):
             uram += in_uram
+            ultra.add(bank.name)
         else:
             bram36 += in_bram
-    return Blocks(bram36, uram)
+    return Homes(Blocks(bram36, uram), frozenset(ultra))

@@ -185,7 +185,7 @@ class Core(Component):
         reset, sfu_reset = Signal(init=1), Signal(init=1, reset_less=True)
         m.domains.engines = ClockDomain(local=True)
         m.domains.sfu = ClockDomain(local=True)
-        m.submodules.sfu_clock = gate = ClockGate()
+        m.submodules.sfu_clock = gate = ClockGate(target=self.target)
         idle, wanted = Signal(range(SFU_TAIL + 1)), Signal()
         m.d.comb += [
             ClockSignal("engines").eq(ClockSignal()),

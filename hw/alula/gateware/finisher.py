@@ -7,6 +7,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design.engines import finish_width
 from alula.gateware.accumulator import ACCUMULATOR_BITS
 from alula.gateware.float_convert import INTEGER_LATENCY, IntegerToFloat
 from alula.gateware.float_format import LARGEST, clean, widen
@@ -21,7 +22,6 @@ __all__ = [
     "POWER_BITS",
     "FinishLane",
     "Finisher",
-    "finish_width",
     "info_layout",
 ]
 
@@ -29,17 +29,6 @@ OUTPUT_BITS = 20
 POWER_BITS = 10
 LANE_LATENCY = INTEGER_LATENCY + MULTIPLY_LATENCY + 1
 """Cycles from an accumulator to its result."""
-AIM = 8
-"""Cycles in which a row block should be finished."""
-
-
-def finish_width(*, rows: int, block_rows: int, tokens: int, lanes: int) -> int:
-    """Results a cycle: enough for a row block in `AIM` cycles if they still share a word."""
-    widest = math.gcd(rows, block_rows, lanes)
-    width = 1
-    while width < widest and widest % (2 * width) == 0 and rows * tokens > AIM * width:
-        width *= 2
-    return width
 
 
 def info_layout(*, rows: int, tokens: int, words: int) -> data.StructLayout:

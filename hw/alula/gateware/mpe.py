@@ -5,6 +5,7 @@ from amaranth.lib import data, enum, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design.engines import finish_width
 from alula.gateware.accumulator import LATENCY as ACCUMULATOR_LATENCY
 from alula.gateware.accumulator import Accumulator, AccumulatorControl
 from alula.gateware.activation_buffer import read_layout, request_layout
@@ -19,7 +20,6 @@ from alula.gateware.finisher import (
     OUTPUT_BITS,
     POWER_BITS,
     Finisher,
-    finish_width,
     info_layout,
 )
 from alula.gateware.multiplier import TARGETS, Target

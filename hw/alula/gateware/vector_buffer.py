@@ -8,11 +8,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
+from alula.design.engines import VECTOR_BANKS as BANKS
 from alula.gateware.arbiter import Arbiter
 
 __all__ = ["BANKS", "READ_LATENCY", "VectorBuffer", "address_bits", "write_layout"]
 
-BANKS = 4
 READ_LATENCY = 2
 """Cycles from a request to its data, where no bank is wanted twice."""
 _HELD = 3

@@ -1,0 +1,72 @@
+"""Constraints and scripts for Yosys and nextpnr on ECP5."""
+
+import re
+
+from alula.design import Design
+from alula.synth.tools import SynthError
+from alula.synth.verilog import SCAN
+
+__all__ = ["nextpnr_options", "scripts", "synthesis"]
+
+_ORDER = re.compile(r"LFE5U-(12|25|45|85)F-([678])BG(256|381|554|756)[CI]")
+_CONSTRAINTS = """\
+# One clock, {mhz} MHz. The four pins of the scan registers may be any.
+FREQUENCY PORT "clk" {mhz} MHZ;
+"""
+_BUILD = """\
+#!/bin/sh
+# Synthesises, places and routes {name} for {part}; needs yosys and nextpnr-ecp5.
+# The top is {scan}: shift registers stand for the memory controller and the host.
+set -eu
+cd "$(dirname "$0")"
+yosys -q -l yosys.log -p "{synthesis}" $(cat {name}.f)
+nextpnr-ecp5 {options} --lpf {name}.lpf --textcfg {name}.config
+"""
+
+
+def synthesis(netlist: str) -> str:
+    """Return what Yosys does once it has read the Verilog, to write a netlist for nextpnr."""
+    return f"synth_ecp5 -top {SCAN} -json {netlist}"
+
+
+def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
+    """Return nextpnr's options for a design's chip and clock; every pin is left to it.
+
+    Raises:
+        SynthError: the part's order number is of no ECP5.
+    """
+    order = design.part.order_number
+    match = _ORDER.fullmatch(order)
+    if match is None:
+        raise SynthError(
+            f"part.number must be of an ECP5, such as LFE5U-85F-6BG756C, not {order}"
+            f" ({design.name})"
+        )
+    size, speed, pins = match.groups()
+    return [
+        *(f"--{size}k", "--speed", speed, "--package", f"CABGA{pins}"),
+        *("--freq", str(design.clock_mhz), "--json", netlist, "--report", report),
+        *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", "1"),
+    ]
+
+
+def scripts(design: Design) -> dict[str, str]:
+    """Return the texts of an LPF file and a shell script by name.
+
+    Raises:
+        SynthError: the part's order number is of no ECP5.
+    """
+    name = design.name
+    options = nextpnr_options(design, f"{name}.netlist.json", f"{name}.report.json")
+    values = {
+        "name": name,
+        "mhz": design.clock_mhz,
+        "part": design.part.order_number,
+        "scan": SCAN,
+        "synthesis": synthesis(f"{name}.netlist.json"),
+        "options": " ".join(options),
+    }
+    return {
+        f"{name}.lpf": _CONSTRAINTS.format(**values),
+        "build.sh": _BUILD.format(**values),
+    }

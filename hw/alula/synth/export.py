@@ -1,0 +1,80 @@
+"""A design as a folder that a vendor's tools take: Verilog, file list, constraints, scripts."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from alula.design import Design
+from alula.folders import new_folder
+from alula.synth import ecp5, vivado
+from alula.synth.report import Progress
+from alula.synth.tools import SynthError
+from alula.synth.verilog import scanned, verilog
+
+__all__ = ["Scripts", "export"]
+
+Scripts = Callable[[Design], dict[str, str]]
+"""From a design to the texts of its constraints and scripts by name."""
+
+_DESIGN = "design.json"
+_SCRIPTS: dict[str, Scripts] = {
+    "ultrascale+": vivado.scripts,
+    "versal": vivado.scripts,
+    "ecp5": ecp5.scripts,
+}
+
+
+def export(
+    design: Design,
+    place: Path,
+    *,
+    force: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> list[str]:
+    """Write a design to a folder, whole or not at all, and return the names of its files.
+
+    The Verilog is in ``rtl``, a file a module; ``NAME.f`` lists it, the top first. ``design.json``
+    is the design itself.
+
+    Args:
+        design: what to export.
+        place: the folder; it must not exist or be empty.
+        force: an earlier export may be there, and is replaced.
+        progress: told of the steps.
+
+    Raises:
+        SynthError: there is something else at `place`, or the design has several cores.
+        OSError: it cannot be written.
+    """
+    earlier = _earlier(place, force)
+    if design.cores != 1:
+        raise SynthError(f"cores must be 1 for export, not {design.cores} ({design.name})")
+    progress("verilog", 0, 1)
+    # nextpnr must have pins for all ports of a top; Vivado builds out of context.
+    modules = scanned(design) if design.part.family == "ecp5" else verilog(design)
+    progress("verilog", 1, 1)
+    paths = [f"rtl/{name}.v" for name in modules]
+    texts = dict(zip(paths, modules.values(), strict=True))
+    texts[f"{design.name}.f"] = "".join(f"{path}\n" for path in paths)
+    texts[_DESIGN] = json.dumps(design.model_dump(mode="json"), indent=2) + "\n"
+    texts |= _SCRIPTS[design.part.family](design)
+    with new_folder(place) as folder:
+        (folder / "rtl").mkdir()
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+            if text.startswith("#!"):
+                (folder / name).chmod(0o755)
+        if earlier:
+            shutil.rmtree(place)
+    return list(texts)
+
+
+def _earlier(place: Path, force: bool) -> bool:
+    """Return whether an export is at `place`, which may be replaced."""
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return False
+    if force and (place / _DESIGN).is_file() and (place / "rtl").is_dir():
+        return True
+    wanted = "an earlier export, or new or empty" if force else "new or empty (or --force given)"
+    raise SynthError(f"the folder must be {wanted}, not {place}")

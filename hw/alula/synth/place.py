@@ -1,0 +1,92 @@
+"""Place and route of an ECP5 design by nextpnr: what it takes, and how fast it is."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from alula.design import Design
+from alula.folders import cache_folder
+from alula.synth.ecp5 import nextpnr_options, synthesis
+from alula.synth.report import Progress
+from alula.synth.tools import SynthError, nextpnr, yosys
+from alula.synth.verilog import scanned
+
+__all__ = ["Placement", "place_and_route"]
+
+LIMIT_S = 4 * 3600
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A design on its chip.
+
+    Attributes:
+        tool: Yosys and nextpnr with their versions.
+        clock_mhz: The clock that was asked for.
+        fmax_mhz: The fastest that all paths allow.
+        used: Cells of each kind, `Scan`'s included.
+        available: What the chip has of them.
+    """
+
+    tool: str
+    clock_mhz: int
+    fmax_mhz: float
+    used: dict[str, int]
+    available: dict[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the placement as plain values."""
+        return asdict(self)
+
+
+def place_and_route(
+    design: Design, progress: Progress = lambda stage, done, total: None
+) -> Placement:
+    """Place and route a design behind scan registers; from the cache if that was done before.
+
+    Raises:
+        SynthError: the part is no ECP5, a tool is missing, or the design does not fit.
+        ValueError: the design has several cores.
+    """
+    if design.part.family != "ecp5":
+        raise SynthError(
+            f"part.family must be ecp5 for nextpnr, not {design.part.family} ({design.name})"
+        )
+    options = nextpnr_options(design, "netlist.json", "report.json")
+    synthesiser, placer = yosys(), nextpnr()
+    progress("verilog", 0, 1)
+    texts = scanned(design)
+    progress("verilog", 1, 1)
+    tool = f"{synthesiser.version}, {placer.version}"
+    script = synthesis("netlist.json")
+    digest = hashlib.sha256(repr((tool, script, options, texts)).encode()).hexdigest()[:32]
+    place = cache_folder() / "synth" / f"{digest}.route.json"
+    if not place.is_file():
+        with tempfile.TemporaryDirectory(prefix="alula-place-") as temporary:
+            folder = Path(temporary)
+            for name, text in texts.items():
+                (folder / f"{name}.v").write_text(text)
+            files = " ".join(f"{name}.v" for name in texts)
+            progress("synthesis", 0, 1)
+            command = ["-q", "-p", f"read_verilog {files}; {script}"]
+            synthesiser.run(command, folder=folder, limit_s=LIMIT_S)
+            progress("synthesis", 1, 1)
+            progress("place and route", 0, 1)
+            placer.run(["-q", *options], folder=folder, limit_s=LIMIT_S)
+            progress("place and route", 1, 1)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            kept = place.with_suffix(f".{folder.name}")
+            kept.write_text((folder / "report.json").read_text())
+            kept.replace(place)
+    report = json.loads(place.read_text())
+    (clock,) = report["fmax"].values()
+    use = {kind: cells for kind, cells in report["utilization"].items() if cells["used"]}
+    return Placement(
+        tool=tool,
+        clock_mhz=design.clock_mhz,
+        fmax_mhz=round(clock["achieved"], 2),
+        used={kind: cells["used"] for kind, cells in use.items()},
+        available={kind: cells["available"] for kind, cells in use.items()},
+    )

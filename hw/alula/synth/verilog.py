@@ -1,0 +1,111 @@
+"""A design's Verilog, written for its part."""
+
+import re
+from collections.abc import Mapping
+from itertools import count
+
+from amaranth.lib.wiring import Component
+
+from alula.design import Design
+from alula.design.storage import Bank, Blocks, homes
+from alula.gateware.multiplier import Target
+from alula.gateware.repeat import emit
+from alula.gateware.scan import Scan
+from alula.gateware.top import Top
+
+__all__ = ["SCAN", "TOP", "instances", "memories", "scanned", "styled", "top_of", "verilog"]
+
+TOP = "top"
+"""The top's module name."""
+SCAN = "scan"
+"""The module name of a top whose ports are behind scan registers."""
+
+SHALLOW = 64
+"""Depth up to which a memory is made of look-up tables."""
+
+# Versal's tools take a DSP48E2 as a DSP58.
+TARGETS: dict[str, Target] = {
+    "ultrascale+": "dsp48e2",
+    "versal": "dsp48e2",
+    "ecp5": "mult18x18d",
+}
+_MEMORY = re.compile(r"^  (reg \[(\d+):0\] \S+ +\[(\d+):0\];)", re.MULTILINE)
+_INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
+
+
+def top_of(design: Design) -> Component:
+    """Return the top of a design, its multipliers made of what the part has.
+
+    Raises:
+        ValueError: the design has several cores.
+    """
+    return Top(design=design, target=TARGETS[design.part.family])
+
+
+def verilog(design: Design) -> dict[str, str]:
+    """Return a design's Verilog by module name, the top first.
+
+    Raises:
+        ValueError: the design has several cores.
+    """
+    return styled(emit(top_of(design), TOP), design)
+
+
+def scanned(design: Design) -> dict[str, str]:
+    """Return a design's Verilog behind scan registers: a top that needs four pins.
+
+    Raises:
+        ValueError: the design has several cores.
+    """
+    scan, top, *rest = emit(Scan(component=top_of(design)), SCAN).items()
+    inside = re.compile(rf"\b{top[0]}\b")
+    named = {SCAN: inside.sub(TOP, scan[1]), TOP: inside.sub(TOP, top[1])}
+    return styled(named | dict(rest), design)
+
+
+def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
+    """Return modules, the first the top, with an attribute at each memory meant for UltraRAM.
+
+    Where memories go is `alula.design.storage.homes`' choice, as for a design's declared blocks.
+    """
+    counts = instances(modules)
+    banks = [
+        Bank(f"{module}/{number}", -(-width // 8), depth, counts[module])
+        for module, text in modules.items()
+        for number, (width, depth) in enumerate(memories(text))
+        if depth > SHALLOW
+    ]
+    ultra = homes(banks, Blocks(design.part.bram36, design.part.uram)).ultra
+
+    def annotate(module: str, text: str) -> str:
+        numbers = count()
+
+        def with_style(match: re.Match[str]) -> str:
+            style = '(* ram_style = "ultra" *)\n  ' if f"{module}/{next(numbers)}" in ultra else ""
+            return f"  {style}{match[1]}"
+
+        return _MEMORY.sub(with_style, text)
+
+    return {module: annotate(module, text) for module, text in modules.items()}
+
+
+def memories(text: str) -> list[tuple[int, int]]:
+    """Return width in bits and depth of each memory of a module's text."""
+    return [(int(width) + 1, int(depth) + 1) for _, width, depth in _MEMORY.findall(text)]
+
+
+def instances(modules: Mapping[str, str]) -> dict[str, int]:
+    """Return how often each module is there in all, by name; the first is the top, once."""
+    inside = {
+        module: [name for name in _INSTANCE.findall(text) if name in modules]
+        for module, text in modules.items()
+    }
+    counts = dict.fromkeys(modules, 0)
+
+    def visit(module: str) -> None:
+        counts[module] += 1
+        for name in inside[module]:
+            visit(name)
+
+    visit(next(iter(modules)))
+    return counts

@@ -1,0 +1,43 @@
+"""What designs declare is what Yosys finds in their Verilog."""
+
+import pytest
+
+from alula.design import load_design
+from alula.gateware.chain import Chain
+from alula.gateware.repeat import emit
+from alula.synth.report import module_cells
+from alula.synth.tools import SynthError, Tool, yosys
+from alula.synth.verilog import instances, verilog
+
+pytestmark = [pytest.mark.rtl, pytest.mark.slow]
+
+# As far as multipliers are in DSP blocks.
+SCRIPTS = {
+    "kv260": "synth_xilinx -family xcup -flatten -run begin:map_memory",
+    "tiny": "synth_ecp5 -run begin:map_ram",
+}
+
+
+@pytest.fixture(scope="module")
+def tool() -> Tool:
+    try:
+        return yosys()
+    except SynthError as error:
+        pytest.skip(str(error))
+
+
+def dsps(modules: dict[str, str], block: str, script: str, tool: Tool) -> int:
+    counts = instances(modules)
+    cells = module_cells(modules, script, tool)
+    return sum(counts[name] * kinds.get(block, 0) for name, kinds in cells.items())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_dsp_blocks(name: str, tool: Tool) -> None:
+    design = load_design(name)
+    assert dsps(verilog(design), design.family.dsp, SCRIPTS[name], tool) == design.dsps
+
+
+def test_a_chain_of_dsp48e2_makes_two_products_in_each(tool: Tool) -> None:
+    modules = emit(Chain(target="dsp48e2"))
+    assert dsps(modules, "DSP48E2", SCRIPTS["kv260"], tool) == 2 * 16 // 2

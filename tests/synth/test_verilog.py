@@ -1,0 +1,63 @@
+"""Verilog for a part: what is in it, counted from its text."""
+
+from alula.design import load_design
+from alula.synth.verilog import instances, memories, styled
+
+KV260 = load_design("kv260")
+TINY = load_design("tiny")
+MODULES = {
+    "top": """\
+module top(clk);
+  reg [511:0] deep [4095:0];
+  reg [7:0] small [63:0];
+  Leaf leaf (
+    .clk(clk)
+  );
+  Middle \\middle$1  (
+    .clk(clk)
+  );
+endmodule
+module \\top.part (clk);
+  Middle second (
+    .clk(clk)
+  );
+endmodule
+""",
+    "Middle": """\
+module Middle(clk);
+  reg [63:0] \\deep$2  [2047:0];
+  Leaf \\leaf.a  (
+    .clk(clk)
+  );
+  Leaf b (
+    .clk(clk)
+  );
+  OTHER primitive (
+    .clk(clk)
+  );
+endmodule
+""",
+    "Leaf": "module Leaf(clk);\n  input clk;\nendmodule\n",
+}
+ULTRA = '  (* ram_style = "ultra" *)\n'
+
+
+def test_instances_are_counted_through_the_hierarchy() -> None:
+    assert instances(MODULES) == {"top": 1, "Middle": 2, "Leaf": 5}
+
+
+def test_memories() -> None:
+    assert memories(MODULES["top"]) == [(512, 4096), (8, 64)]
+    assert memories(MODULES["Middle"]) == [(64, 2048)]
+
+
+def test_deep_memories_go_to_ultraram() -> None:
+    texts = styled(MODULES, KV260)
+    assert texts["top"].count(ULTRA + "  reg [511:0] deep [4095:0];\n") == 1
+    assert texts["Middle"].count(ULTRA + "  reg [63:0] \\deep$2  [2047:0];\n") == 1
+    assert {name: text.replace(ULTRA, "") for name, text in texts.items()} == MODULES
+    assert "".join(texts.values()).count(ULTRA) == 2
+
+
+def test_a_part_without_ultraram_has_none() -> None:
+    assert styled(MODULES, TINY) == MODULES
