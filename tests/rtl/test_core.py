@@ -9,10 +9,16 @@ from tests.rtl.programs import NANO, Pair
 from alula.rtl.checked import Mismatch
 from alula.rtl.device import RtlError, Timing
 
+MEMORIES = {
+    "dram": Timing(),
+    "stalls": Timing(stalls=60, seed=1),
+    "fixed": Timing(read_latency=20),
+}
 
-@pytest.fixture(scope="module", params=[0, 60], ids=["smooth", "stalls"])
+
+@pytest.fixture(scope="module", params=MEMORIES.values(), ids=MEMORIES)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    both = Pair(timing=Timing(stalls=request.param, seed=1))
+    both = Pair(timing=request.param)
     both.write(0, np.random.default_rng(1).standard_normal(2048).astype(np.float32))
     yield both
     both.device.close()
