@@ -10,13 +10,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 READY := $(VENV)/.ready
+SYNTH := $(VENV)/.synth
 
 MODEL ?= smollm2-135m
 DESIGN ?= designs/kv260.yaml
 PROMPT ?= What is the capital of France?
+SWEEP ?= designs/sweeps/quick.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test sim sim-full check bench docs
+.PHONY: help setup demo test sim sim-full sweep check bench docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,13 +37,18 @@ demo: $(READY) ## a 135M-parameter model answers, checked against torch; then a 
 test: $(READY) ## the whole test suite but for the gateware's simulations
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
 
-SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth
+SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth tests/explore
 
 sim: $(READY) ## gateware in Verilator: every component, small models, random programs
 	$(PYTHON) -m pytest $(SIMULATED) -m 'not slow' $(PYTEST_ARGS)
 
 sim-full: $(READY) ## the same in full, and a whole token on kv260
 	$(PYTHON) -m pytest $(SIMULATED) $(PYTEST_ARGS)
+
+sweep: export ALULA_PROGRESS := lines
+sweep: $(SYNTH) ## a small grid of designs, each simulated in RTL and synthesised, into build/sweep
+	@rm -rf build/sweep
+	$(BIN)/alula sweep $(SWEEP) --out build/sweep
 
 check: $(READY) ## lint, format, types, import directions, generated text, public names
 	$(BIN)/ruff check
@@ -51,7 +58,7 @@ check: $(READY) ## lint, format, types, import directions, generated text, publi
 	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_names.py
 
-bench: $(READY) ## the measured promises, as JSON
+bench: $(SYNTH) ## the measured promises, as JSON
 	$(PYTHON) benchmarks/run.py
 
 docs: $(READY) ## write all generated text anew
@@ -63,4 +70,11 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); the first time this takes some minutes."
 	@$(BIN)/pip install --disable-pip-version-check --no-input --constraint constraints.txt \
 		--editable '.[dev]' | awk '/^(Collecting|Downloading|Installing)/ {print "  " substr($$0, 1, 96); fflush()}'
+	@touch $@
+
+# Yosys and nextpnr, but for those on PATH.
+$(SYNTH): $(READY)
+	@if ! command -v yosys >/dev/null || ! command -v nextpnr-ecp5 >/dev/null; then \
+		$(BIN)/pip install --disable-pip-version-check --no-input --quiet --constraint constraints.txt \
+			--editable '.[dev,synth]'; fi
 	@touch $@

@@ -47,4 +47,10 @@ PROMISES = (
     Promise("stream efficiency, context 128", "stream", "stream_efficiency_128", 0.97, True),
     Promise("stream efficiency, context 512", "stream", "stream_efficiency_512", 0.97, True),
     Promise("prefill of 128 tokens, share of peak", "prefill", "share_of_peak", 0.85, True),
+    Promise(
+        "kv260: largest share of its part", "synthesis", "largest_share", 80, False, 0.01, "%", 1
+    ),
+    Promise("kv260: DSPs beyond the declared", "synthesis", "dsp_beyond_declared", 0, digits=0),
+    Promise("chain: INT8 products a DSP48E2", "synthesis", "products_per_dsp", 2, True, digits=2),
+    Promise("tiny on ECP5-85F", "placement", "fmax_mhz", 80, True, unit=" MHz", digits=1),
 )

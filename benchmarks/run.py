@@ -19,7 +19,18 @@ from benchmarks.promises import PROMISES
 from benchmarks.report import measured
 from benchmarks.table import RESULTS
 
-MEASUREMENTS = ("size", "loading", "speed", "accuracy", "rtl", "stream", "prefill", "percycle")
+MEASUREMENTS = (
+    "size",
+    "loading",
+    "speed",
+    "accuracy",
+    "rtl",
+    "stream",
+    "prefill",
+    "percycle",
+    "synthesis",
+    "placement",
+)
 
 
 def processor() -> str:

@@ -4,62 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
+from alula.explore.shapes import SHAPES, RandomCheckpoint
 
-from alula.ir import Architecture
+__all__ = ["FAMILIES", "GPT2", "LLAMA2_7B", "SMOLLM2", "RandomCheckpoint"]
 
-SMOLLM2 = Architecture(
-    family="llama",
-    vocab_size=49152,
-    hidden_size=576,
-    layers=30,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    intermediate_size=1536,
-    max_context=8192,
-    norm="rmsnorm",
-    norm_eps=1e-5,
-    activation="silu",
-    gated_mlp=True,
-    position="rope",
-    rope_inverse_frequencies=tuple(100000.0 ** (-i / 32) for i in range(32)),
-    tied_head=True,
-)
-
-LLAMA2_7B = replace(
-    SMOLLM2,
-    vocab_size=32000,
-    hidden_size=4096,
-    layers=32,
-    heads=32,
-    kv_heads=32,
-    head_dim=128,
-    intermediate_size=11008,
-    max_context=4096,
-    rope_inverse_frequencies=tuple(10000.0 ** (-i / 64) for i in range(64)),
-    tied_head=False,
-    attention_scale=128**-0.5,
-)
-
-GPT2 = Architecture(
-    family="gpt2",
-    vocab_size=50257,
-    hidden_size=768,
-    layers=12,
-    heads=12,
-    kv_heads=12,
-    head_dim=64,
-    intermediate_size=3072,
-    max_context=1024,
-    norm="layernorm",
-    norm_eps=1e-5,
-    activation="gelu_tanh",
-    gated_mlp=False,
-    position="learned",
-    tied_head=True,
-    biases=frozenset(("attn.q", "attn.k", "attn.v", "attn.o", "mlp.up", "mlp.down")),
-)
+SMOLLM2, LLAMA2_7B, GPT2 = (SHAPES[name] for name in ("smollm2-135m", "llama2-7b", "gpt2"))
 
 _SMALL = replace(
     SMOLLM2,
@@ -98,19 +47,3 @@ FAMILIES = {
     "erf-gelu": replace(_SMALL_GPT2, activation="gelu"),
 }
 """A small shape for each thing that sets families apart."""
-
-
-class RandomCheckpoint:
-    """A model of a shape with random weights, a fixed seed for each tensor."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        self.architecture = architecture
-
-    def tensor(self, name: str) -> np.ndarray:
-        """float32 weights; norms around 1, everything else around 0."""
-        if name == "lm_head.weight" and self.architecture.tied_head:
-            name = "embed.weight"
-        shape = self.architecture.tensors()[name]
-        random = np.random.default_rng([ord(letter) for letter in name])
-        values = random.standard_normal(shape) * (0.15 if len(shape) == 2 else 0.1)
-        return (values + ("norm.weight" in name)).astype(np.float32)

@@ -15,11 +15,13 @@ sys.path.insert(0, str(ROOT))
 
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
+    "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
     "docs/isa.md": "alula.isa.reference:reference_text",
 }
 SECTIONS = {
     ("README.md", "designs"): "alula.design.table:table_text",
     ("README.md", "measured"): "benchmarks.table:table_text",
+    ("README.md", "synthesised"): "benchmarks.table:synthesis_text",
 }
 
 

@@ -14,6 +14,7 @@ from alula.cli.export import export
 from alula.cli.fuzz import fuzz
 from alula.cli.models import models
 from alula.cli.run import run
+from alula.cli.sweep import sweep
 from alula.cli.synth import synth
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command("eval")(evaluate)
 app.command()(compile)
 app.command()(export)
 app.command()(synth)
+app.command()(sweep)
 app.command()(asm)
 app.command()(disasm)
 app.command()(fuzz)

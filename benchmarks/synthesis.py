@@ -1,0 +1,29 @@
+"""What kv260 takes of its part, module by module, and the DSP blocks of one chain."""
+
+from alula.design import load_design
+from alula.gateware.chain import TOKENS, Chain
+from alula.gateware.repeat import emit
+from alula.isa.formats import BLOCK
+from alula.synth import synthesise, yosys
+from alula.synth.report import SCRIPTS, module_cells, module_uses
+from benchmarks.report import progress_shown, report
+
+
+def measure() -> dict[str, object]:
+    design = load_design("kv260")
+    family = design.part.family
+    with progress_shown() as progress:
+        whole = synthesise(design, progress)
+        modules = emit(Chain(target="dsp48e2"), "chain")
+        cells = module_cells(modules, SCRIPTS[family], yosys(), progress)
+    chain = sum(item.total.dsp for item in module_uses(modules, cells, family))
+    return whole.as_dict() | {
+        "largest_share": max(whole.shares.values()),
+        "dsp_beyond_declared": whole.total.dsp - design.dsps,
+        "chain_dsps": chain,
+        "products_per_dsp": TOKENS * BLOCK / chain,
+    }
+
+
+if __name__ == "__main__":
+    report(measure())

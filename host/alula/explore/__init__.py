@@ -1,0 +1,1 @@
+"""Design spaces: points made, simulated in RTL, synthesised and compared."""
