@@ -145,6 +145,7 @@ def test_no_such_model(alula, model: str, words: str) -> None:
             ["hi", "--device", "board"],
             "device must be model or rtl, not 'board': boards are not in",
         ),
+        (["hi", "--lockstep"], "device must be rtl to go in lock step, not 'model'"),
         (["hi", "--context", "0"], "context must be at least 1, not 0"),
         (["hi", "--map", "layers.9=torch,*=accel"], "units must be embed, layers.0 to layers.2"),
         (["hi", "--map", "*=torch", "--torch-mode", "no"], "Invalid value for '--torch-mode'"),

@@ -253,7 +253,7 @@ def test_a_run_is_recorded_and_one_retirement_found_again() -> None:
     assert len(set(stores)) == 4
     seeker = Seeker(machine.state, Engine.ST, 2)
     machine.run(code, {}, on_retire=seeker)
-    assert seeker.retired is not None
-    assert seeker.retired.iterations == (1,)
-    assert seeker.writes is not None
-    assert seeker.writes.checksum == stores[2]
+    assert seeker.found is not None
+    retired, writes = seeker.found
+    assert retired.iterations == (1,)
+    assert writes.checksum == stores[2]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from tests.model.bench import program
 
 from alula.design import load_design
-from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, Timing
+from alula.rtl.lockstep_device import LockstepDevice
 
 NANO = load_design("nano")
 """One core, one channel, a row block of two rows, four lanes."""
 
 
-class Pair(CheckedDevice):
-    """A device and a machine that run listings."""
+class Pair(LockstepDevice):
+    """A device and a machine that run listings in lock step."""
 
     def __init__(self, timing: Timing | None = None) -> None:
         super().__init__(NANO, timing=timing)

@@ -48,6 +48,17 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check every token of a greedy answer against torch.")
     ] = False,
+    lockstep: Annotated[
+        bool,
+        typer.Option(
+            "--lockstep",
+            help="With --device rtl: compare every instruction as it retires; stop at the first "
+            "that differs.",
+        ),
+    ] = False,
+    waves: Annotated[
+        Path, typer.Option(help="Where --lockstep puts waves of the cycles before that, as FST.")
+    ] = Path("lockstep.fst"),
     json: options.Json = False,
 ) -> None:
     """Answer a prompt, every product made by the accelerator's instructions.
@@ -62,7 +73,7 @@ def run(
 
     alula run smollm2-135m "Hi" --device rtl --map "prefill:*=torch,*=accel" --max-new-tokens 2
     """
-    from alula.runtime.errors import MismatchError, RunError
+    from alula.runtime.errors import MismatchError, OutOfStepError, RunError
     from alula.runtime.loading import load_model, load_tokenizer
     from alula.runtime.runs import rtl_report
     from alula.runtime.session import Prompt, Session
@@ -84,6 +95,7 @@ def run(
             map,
             context=context,
             torch_mode=torch_mode,
+            lockstep=waves if lockstep else None,
             progress=progress,
         )
         session = Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
@@ -102,7 +114,7 @@ def run(
                 on_text=None if json or watched else show,
                 progress=progress,
             )
-        except MismatchError as error:
+        except (MismatchError, OutOfStepError) as error:
             if json:
                 print_json({"device": device, "matches_model": False, **vars(error)})
             raise

@@ -1,6 +1,7 @@
 """What runs programs: the protocol that every device follows, and the devices by name."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -52,47 +53,54 @@ class Device(Protocol):
         ...
 
 
-def _open_model(design: Design, progress: Progress) -> Device:
+def _open_model(design: Design, progress: Progress, lockstep: Path | None) -> Device:
     from alula.runtime.model_device import ModelDevice
 
     return ModelDevice(design)
 
 
-def _open_rtl(design: Design, progress: Progress) -> Device:
+def _open_rtl(design: Design, progress: Progress, lockstep: Path | None) -> Device:
     from alula.runtime.rtl_device import RtlDevice
 
-    return RtlDevice(design, progress)
+    return RtlDevice(design, progress, lockstep)
 
 
-DEVICES: Mapping[str, Callable[[Design, Progress], Device]] = {
+DEVICES: Mapping[str, Callable[[Design, Progress, Path | None], Device]] = {
     "model": _open_model,
     "rtl": _open_rtl,
 }
-"""The devices there are: name to what opens one for a design, telling how far it is."""
+"""The devices there are: name to what opens one for a design, telling how far it is.
+
+The path is that of `open_device`.
+"""
 
 LATER: Mapping[str, str] = {"board": "boards are not in this release"}
 """Names that are taken, and why they do not work."""
 
 
-def check_device(name: str) -> None:
-    """Raise DeviceError, with the reason, unless a device has this name."""
+def check_device(name: str, lockstep: Path | None = None) -> None:
+    """Raise DeviceError, with the reason, unless a device has this name and can do this."""
     if name not in DEVICES:
         reason = f": {LATER[name]}" if name in LATER else ""
         raise DeviceError(f"device must be {' or '.join(DEVICES)}, not {name!r}{reason}")
+    if lockstep is not None and name != "rtl":
+        raise DeviceError(f"device must be rtl to go in lock step, not {name!r}")
 
 
-def open_device(name: str, design: Design, progress: Progress = silent) -> Device:
+def open_device(
+    name: str, design: Design, progress: Progress = silent, lockstep: Path | None = None
+) -> Device:
     """Return the device of this name for a design.
 
     Args:
         name: one of `DEVICES`.
         design: the accelerator.
         progress: told how far building the device and long runs are, as long as it lives.
+        lockstep: go in lock step with the machine model; waves of a divergence go into this file.
 
     Raises:
-        DeviceError: there is no such device.
-        RtlError: the design is not one that it can be.
+        DeviceError: there is no such device, or it does not go in lock step.
         ToolchainError: what it needs is not on this machine.
     """
-    check_device(name)
-    return DEVICES[name](design, progress)
+    check_device(name, lockstep)
+    return DEVICES[name](design, progress, lockstep)

@@ -1,5 +1,7 @@
 """What the runtime says when it is asked for something that cannot be."""
 
+from collections.abc import Mapping
+
 
 class RunError(ValueError):
     """A request that cannot be met. The message is one line, "must be X, not Y (place)"."""
@@ -23,6 +25,21 @@ class ModelError(RunError):
 
 class DeviceError(RunError):
     """A device that does not exist or refused its work."""
+
+
+class OutOfStepError(RunError):
+    """In lock step, a device retired something else than the machine model. Says what, in lines.
+
+    Attributes:
+        divergence: what there is to say, by its heading.
+        exit_code: of a command that meets it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, divergence: Mapping[str, str]) -> None:
+        self.divergence = divergence
+        super().__init__(message)
 
 
 class MismatchError(RunError):

@@ -54,6 +54,7 @@ def load(
     *,
     context: int | None = None,
     torch_mode: TorchMode = "int",
+    lockstep: Path | None = None,
     progress: Progress = silent,
 ) -> Session:
     """Return a session with a model, compiled for a design or taken from the cache.
@@ -65,6 +66,8 @@ def load(
         map: which units run where; see `alula.runtime.split`.
         context: most tokens of a sequence; by default what the model and the design allow.
         torch_mode: what the target `torch` means in the map.
+        lockstep: of device rtl: compare every instruction with the machine model's as it retires;
+            waves of the first that differs go into this file.
         progress: told how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
@@ -75,7 +78,14 @@ def load(
         OSError: the cache cannot be written.
     """
     loaded = load_model(
-        model, design, device, map, context=context, torch_mode=torch_mode, progress=progress
+        model,
+        design,
+        device,
+        map,
+        context=context,
+        torch_mode=torch_mode,
+        lockstep=lockstep,
+        progress=progress,
     )
     return Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
 
@@ -88,10 +98,11 @@ def load_model(
     *,
     context: int | None = None,
     torch_mode: TorchMode = "int",
+    lockstep: Path | None = None,
     progress: Progress = silent,
 ) -> Loaded:
     """Return a model ready to run, without a tokenizer; see `load`."""
-    check_device(device)
+    check_device(device, lockstep)
     chosen = design if isinstance(design, Design) else load_design(design)
     checkpoint = load_checkpoint(resolve(model, progress) if isinstance(model, str) else model)
     architecture = checkpoint.architecture
@@ -104,7 +115,7 @@ def load_model(
         from alula.runtime.accelerator import Accelerator
 
         build = built(checkpoint, chosen, tokens, progress)
-        accelerator = Accelerator(build, open_device(device, chosen, progress))
+        accelerator = Accelerator(build, open_device(device, chosen, progress, lockstep))
         workers[ACCEL] = accelerator
         runs, program_bytes = accelerator.runs, len(build.decode.code)
     info = SessionInfo(

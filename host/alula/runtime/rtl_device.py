@@ -1,13 +1,16 @@
 """The gateware in Verilator as a device, checked against the machine model run by run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from alula.design import Design
 from alula.isa import Image, Program
 from alula.model import Counters
 from alula.rtl.checked import CheckedDevice, Mismatch
+from alula.rtl.lockstep_device import LockstepDevice
+from alula.rtl.report import OutOfStep
 from alula.runtime.device import Bytes
-from alula.runtime.errors import MismatchError
+from alula.runtime.errors import MismatchError, OutOfStepError
 from alula.runtime.progress import Progress, silent
 
 _STREAMED = 0.92
@@ -22,6 +25,7 @@ class RtlDevice:
     Args:
         design: the accelerator.
         progress: told how far the build and each run are.
+        lockstep: compare every retirement too; waves of the first that differs go into this file.
 
     Raises:
         RtlError: the design has several cores.
@@ -30,14 +34,19 @@ class RtlDevice:
 
     name = "rtl"
 
-    def __init__(self, design: Design, progress: Progress = silent) -> None:
+    def __init__(
+        self, design: Design, progress: Progress = silent, lockstep: Path | None = None
+    ) -> None:
         self._design = design
         self._progress = progress
 
         def building(stage: str, done: int, total: int) -> None:
             progress(f"building the simulator: {stage}", done, total)
 
-        self._pair = CheckedDevice(design, progress=building)
+        if lockstep is None:
+            self._pair = CheckedDevice(design, progress=building)
+        else:
+            self._pair = LockstepDevice(design, waves=lockstep, progress=building)
         self._counters: Mapping[str, int] = {}
         self._seconds = 0.0
 
@@ -74,6 +83,7 @@ class RtlDevice:
             MachineError: the program cannot be; the gateware has not started then.
             RtlError: the gateware did not reach the program's end.
             MismatchError: it left another memory than the machine model.
+            OutOfStepError: in lock step, it left the machine model's steps.
         """
 
         def watch(cycles: int, counters: Counters) -> None:
@@ -84,6 +94,8 @@ class RtlDevice:
 
         try:
             done = self._pair.run(program, inputs, watch)
+        except OutOfStep as found:
+            raise OutOfStepError(str(found), found.lines) from None
         except Mismatch as found:
             raise MismatchError(str(found), found.beat, found.byte, found.region) from None
         self._seconds = done.seconds

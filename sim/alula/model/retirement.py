@@ -57,18 +57,17 @@ class Seeker:
     """A run's `on_retire`: keeps one retirement of one engine, and what was written.
 
     Attributes:
-        retired, writes: of the retirement number `index`, counted from 0; None until it comes.
+        found: retirement number `index`, counted from 0, and its writes; None until it comes.
     """
 
     def __init__(self, state: State, engine: Engine, index: int) -> None:
         self._state, self._engine, self._left = state, engine, index
-        self.retired: Retired | None = None
-        self.writes: Writes | None = None
+        self.found: tuple[Retired, Writes] | None = None
 
     def __call__(self, retired: Retired) -> None:
         """Keep what has just retired if it is the one."""
         if retired.op.instruction.engine is not self._engine:
             return
         if self._left == 0:
-            self.retired, self.writes = retired, written(self._state, retired)
+            self.found = retired, written(self._state, retired)
         self._left -= 1

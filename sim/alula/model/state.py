@@ -61,6 +61,11 @@ class State:
         self.best_index = -1
         self.clear_totals()
 
+    @property
+    def buffers(self) -> tuple[np.ndarray, ...]:
+        """All that a program changes and finds again, but for memory and ARGMAX's best."""
+        return (self.vector, *self.activations, self.staging, self.staging_scale)
+
     def clear_totals(self) -> None:
         """Start counting from zero."""
         self.bytes_read = self.bytes_written = self.macs = 0

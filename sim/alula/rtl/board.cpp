@@ -8,7 +8,7 @@ extern "C" {
 // `index` and `bytes` describe the ports of each channel: those of Read, then those of Write.
 Board* alula_board(Simulation* simulation, const Parts* parts, const int32_t* index,
                    const uint32_t* bytes) {
-    auto* board = new Board{*simulation->top, {}, 0};
+    auto* board = new Board{*simulation, *simulation->top, {}};
     unsigned next = 0;
     auto take = [&](unsigned count) {
         std::vector<Port> ports;
@@ -71,9 +71,10 @@ int alula_read(Board* board, uint32_t address, uint32_t* value, uint64_t limit) 
     return response;
 }
 
-// Whether the interrupt came within so many cycles.
+// Whether the interrupt came within so many cycles, or before the observer had seen enough.
 int alula_wait(Board* board, uint64_t cycles) {
-    for (; cycles && !board->top.irq; --cycles) board->cycle();
+    while (cycles-- && !board->top.irq)
+        if (!board->cycle()) break;
     return board->top.irq;
 }
 

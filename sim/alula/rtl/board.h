@@ -20,6 +20,7 @@ struct Parts {
 };
 
 struct Board {
+    Simulation& simulation;
     Vtop& top;
     std::vector<Channel> channels;
     uint64_t now = 0;
@@ -27,18 +28,22 @@ struct Board {
     std::unique_ptr<Waves> waves = nullptr;
 #endif
 
-    // One cycle. What the host drives stands still.
-    void cycle() {
+    // One cycle. What the host drives stands still. False: the observer has seen enough.
+    bool cycle() {
         for (auto& channel : channels) channel.drive(now);
         top.eval();
         show(false);
         for (auto& channel : channels) channel.pass(now);
+        Observer* observer = simulation.observer.get();
+        bool goes_on = !observer || observer->settled();
         top.clk = 1;
         top.eval();
         show(true);
+        if (observer) observer->clocked();
         top.clk = 0;
         for (auto& channel : channels) channel.release();
         ++now;
+        return goes_on;
     }
 
     void show([[maybe_unused]] bool behind) {

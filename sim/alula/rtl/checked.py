@@ -11,12 +11,12 @@ import numpy as np
 from alula.design import Design
 from alula.isa import Image, Program, Region
 from alula.model import Counters, Machine
+from alula.rtl.beginning import differing
 from alula.rtl.device import Outcome, RtlDevice, Timing
 from alula.rtl.verilate import Progress
 
 __all__ = ["CheckedDevice", "CheckedRun", "Mismatch"]
 
-_CHUNK = 1 << 20
 _SHOWN = 16
 
 
@@ -90,13 +90,13 @@ class CheckedDevice:
         self.design = design
         self.machine = Machine(design)
         self.device = RtlDevice(design, timing=timing, patience=patience, progress=progress)
-        self._regions: Mapping[str, Region] = {}
+        self.regions: Mapping[str, Region] = {}
 
     def load(self, image: Image) -> None:
         """Load an image into both. MachineError if it is for another design or too large."""
         self.machine.load(image)
         self.device.load(image)
-        self._regions = image.regions
+        self.regions = image.regions
 
     def write(self, beat: int, data: bytes | bytearray | memoryview | np.ndarray) -> None:
         """Write bytes to both memories from the start of a beat."""
@@ -123,10 +123,10 @@ class CheckedDevice:
             RtlError: the gateware's run did not end.
             Mismatch: the memories differ.
         """
-        counters = self.machine.run(program, inputs)
+        counters = self._run_machine(program, inputs)
         watch(0, counters)
         started = time.perf_counter()
-        outcome = self.device.run(program, inputs, lambda cycles: watch(cycles, counters))
+        outcome = self._run_device(program, inputs, lambda cycles: watch(cycles, counters))
         seconds = time.perf_counter() - started
         self._compare(program.name)
         return CheckedRun(outcome, counters, seconds)
@@ -135,13 +135,20 @@ class CheckedDevice:
         """End the simulation."""
         self.device.close()
 
+    def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
+        return self.machine.run(program, inputs)
+
+    def _run_device(
+        self, program: Program, inputs: Mapping[str, int], watch: Callable[[int], None]
+    ) -> Outcome:
+        return self.device.run(program, inputs, watch)
+
     def _compare(self, program: str) -> None:
         expected, found = self.machine.state.memory.bytes, self.device.memory
-        places = []
-        for start in range(0, expected.size, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            if not np.array_equal(expected[part], found[part]):
-                places.append(start + np.flatnonzero(expected[part] != found[part]))
+        places = [
+            part.start + np.flatnonzero(expected[part] != found[part])
+            for part in differing(expected, found)
+        ]
         if not places:
             return
         first, width = int(places[0][0]), self.design.bytes_per_cycle
@@ -157,6 +164,4 @@ class CheckedDevice:
         )
 
     def _region(self, beat: int) -> str:
-        return next(
-            (name for name, one in self._regions.items() if one.start <= beat < one.end), ""
-        )
+        return next((name for name, one in self.regions.items() if one.start <= beat < one.end), "")

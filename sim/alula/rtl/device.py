@@ -1,7 +1,8 @@
 """The accelerator in Verilator with a memory: load an image, write, run a program, read."""
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -9,17 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from alula.design import Design
-from alula.isa import Image, Program
+from alula.isa import Engine, Image, Program
+from alula.model.retirement import Retirements
 from alula.rtl.dram import HEADERS, DramConfig, dram_config
 from alula.rtl.driver import Driver, Outcome, RtlError
 from alula.rtl.emission import emitted_top
+from alula.rtl.lockstep import Lockstep, Window
 from alula.rtl.simulation import Simulation, library_texts
+from alula.rtl.taps import taps, visible
 from alula.rtl.verilate import Progress, Recipe, verilate
 
 __all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing", "Waves"]
 
 _FOLDER = Path(__file__).parent
-_TEXTS = (*HEADERS, "port.h", "axi_memory.h", "waves.h", "board.h", "board.cpp")
+_TEXTS = (
+    *HEADERS,
+    *("port.h", "axi_memory.h", "waves.h", "board.h", "board.cpp", "lockstep.h", "lockstep.cpp"),
+)
 _READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
 _WRITE = (
     *("awaddr", "awlen", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready"),
@@ -115,6 +122,7 @@ class _Board:
         timing: Timing,
         waves: Waves | None,
     ) -> None:
+        self._lockstep: Lockstep | None = None
         self._library = library = simulation.library
         pointer, number, long = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
         library.alula_board.restype = pointer
@@ -159,7 +167,20 @@ class _Board:
         return value.value
 
     def wait(self, cycles: int) -> bool:
-        return bool(self._library.alula_wait(self._board, cycles))
+        ended = self._library.alula_wait(self._board, cycles)
+        if self._lockstep is not None:
+            self._lockstep.check()
+        return bool(ended)
+
+    @contextmanager
+    def in_step(self, lockstep: Lockstep) -> Iterator[None]:
+        """Look at `lockstep` while the block runs."""
+        self._lockstep = lockstep
+        try:
+            yield
+        finally:
+            self._lockstep = None
+            lockstep.close()
 
     def forget(self) -> None:
         self._library.alula_forget(self._board)
@@ -185,6 +206,7 @@ class RtlDevice:
         patience: cycles in which no engine works, after which a run is given up.
         limit: cycles that a run may take; 0 for any number.
         waves: of some cycles; they take a build of their own, which runs slower.
+        traced: make that build in any case, for waves of a `Window`.
         progress: told of the build's steps.
 
     Raises:
@@ -201,6 +223,7 @@ class RtlDevice:
         patience: int = 50_000,
         limit: int = 0,
         waves: Waves | None = None,
+        traced: bool = False,
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
         if design.cores != 1:
@@ -217,7 +240,14 @@ class RtlDevice:
         self._widths = top.widths
         texts = library_texts(self._widths)
         texts |= {name: (_FOLDER / name).read_text() for name in _TEXTS}
-        recipe = Recipe(texts=texts, shared=True, trace=waves is not None, optimise="-O1")
+        self._taps = taps(design)
+        recipe = Recipe(
+            texts=texts,
+            shared=True,
+            trace=traced or waves is not None,
+            optimise="-O1",
+            visible=visible(top.modules, self._taps),
+        )
         self._library = verilate(top.modules, "top", recipe, progress)
         self._beats = design.channel_bytes // design.memory.beat_bytes
         self._simulation: Simulation | None = None
@@ -248,19 +278,32 @@ class RtlDevice:
         program: Program,
         inputs: Mapping[str, int],
         watch: Callable[[int], None] = lambda cycles: None,
+        retirements: Mapping[Engine, Retirements] | None = None,
+        window: Window | None = None,
     ) -> Outcome:
         """Run a program to its END. Buffers and memory keep their contents from run to run.
 
         `watch` is called every so often with the cycles so far. What it raises, and Ctrl-C, end the
-        run; another may follow.
+        run; another may follow. `retirements`: what each engine must retire, and `window` then what
+        to write waves of, if the device can.
 
         Raises:
+            Diverged: the run was stopped at a retirement that is not the expected one.
             RtlError: the program is for another design, its inputs are others, or the run did not
                 end. The next run begins with a reset then.
         """
         self._check_hash("program", program.design_hash)
         self.driver.patience, self.driver.limit = self.patience, self.limit
-        return self.driver.run(program, inputs, watch)
+        if retirements is None:
+            return self.driver.run(program, inputs, watch)
+        assert self._simulation is not None
+        lockstep = Lockstep(
+            self._simulation, "top", self._taps, self.design, program, retirements, window
+        )
+        with self._board.in_step(lockstep):
+            outcome = self.driver.run(program, inputs, watch)
+            lockstep.check(ended=outcome.cycles)
+        return outcome
 
     def break_memory(self, beats: range, kind: Defect) -> None:
         """Let memory refuse these beats, or never answer; `Defect.NONE` mends it."""

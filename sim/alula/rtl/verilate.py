@@ -51,8 +51,8 @@ class Recipe:
     `sources` are C++ files compiled with the generated code, where ``Vtop.h`` is the model, and
     `texts` such files by name that are written first.
     `shared` makes a library instead of a program. `vpi` gives the signals in `public` (names by
-    module) to VPI; `trace` adds FST waves. `optimise` is the compiler's level for the generated
-    code.
+    module) to VPI; those in `visible` can be read from C++ by scope and name. `trace` adds FST
+    waves. `optimise` is the compiler's level for the generated code.
     """
 
     sources: tuple[Path, ...] = ()
@@ -62,6 +62,7 @@ class Recipe:
     trace: bool = False
     optimise: str = "-O1"
     public: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    visible: Mapping[str, Sequence[str]] = field(default_factory=dict)
     verilator_flags: tuple[str, ...] = ()
     link_flags: tuple[str, ...] = ()
 
@@ -69,6 +70,7 @@ class Recipe:
         """Return the name of the build: a hash of everything that it depends on."""
         digest = hashlib.sha256(f"{tools.version}\n{_DEFINES}{_ALLOWED}{_SPLIT}".encode())
         settings = (self.shared, self.vpi, self.trace, self.optimise, dict(self.public))
+        settings += (dict(self.visible),)
         digest.update(repr((settings, self.verilator_flags, self.link_flags)).encode())
         for path in self.sources:
             digest.update(path.read_bytes())
@@ -136,8 +138,9 @@ def _generate(
         path.write_text(text)
         texts.append(path.name)
     control = ["`verilator_config"]
-    for module, names in recipe.public.items():
-        control += [f'public_flat_rw -module "{module}" -var "{name}"' for name in names]
+    for access, modules_shown in (("rw", recipe.public), ("rd", recipe.visible)):
+        for module, names in modules_shown.items():
+            control += [f'public_flat_{access} -module "{module}" -var "{name}"' for name in names]
     (folder / "control.vlt").write_text("\n".join(control) + "\n")
     flags = ["--cc", "--prefix", _PREFIX, "--Mdir", "cpp", "--top-module", top, "-Wall"]
     flags += [f"-Wno-{name}" for name in _ALLOWED]

@@ -1,0 +1,99 @@
+"""The gateware in lock step with the machine model: stops where they part, and says where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from alula.design import Design
+from alula.isa import Program
+from alula.model import Counters
+from alula.model.retirement import Recorder, Seeker
+from alula.rtl.beginning import Beginning, copy
+from alula.rtl.checked import CheckedDevice
+from alula.rtl.device import Outcome, RtlDevice, Timing
+from alula.rtl.lockstep import Diverged, Divergence, Window
+from alula.rtl.report import OutOfStep
+from alula.rtl.verilate import Progress
+
+__all__ = ["LockstepDevice"]
+
+_SHOWN = 2000
+"""Most cycles before a divergence that waves show."""
+
+
+class LockstepDevice(CheckedDevice):
+    """A `CheckedDevice` that compares every retirement as it happens.
+
+    `run` raises `OutOfStep` besides what that of `CheckedDevice` raises. Both are then as they were
+    before that run, but for the gateware's buffers.
+
+    Args:
+        design, timing, patience, progress: as of `CheckedDevice`.
+        waves: file for the cycles before a divergence, FST: the run is made once more for it, with
+            a model built for waves. None: there are none.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        *,
+        timing: Timing | None = None,
+        patience: int = 50_000,
+        waves: Path | None = None,
+        progress: Progress = lambda stage, done, total: None,
+    ) -> None:
+        super().__init__(design, timing=timing, patience=patience, progress=progress)
+        self._waves, self._progress = waves, progress
+
+    def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
+        self._beginning = Beginning(self.machine, self.device)
+        self._recorder = Recorder(self.machine.state)
+        counters = self.machine.run(program, inputs, on_retire=self._recorder)
+        self._beginning.keep(self._recorder.stored)
+        return counters
+
+    def _run_device(
+        self, program: Program, inputs: Mapping[str, int], watch: Callable[[int], None]
+    ) -> Outcome:
+        try:
+            return self.device.run(program, inputs, watch, self._recorder.engines)
+        except Diverged as error:
+            divergence = error.divergence
+        self._beginning.restore()
+        seeker = Seeker(self.machine.state, divergence.engine, divergence.index)
+        self.machine.run(program, inputs, on_retire=seeker)
+        self._beginning.restore()
+        found = OutOfStep(self.design, program, divergence, seeker.found, self.regions)
+        if self._waves is not None:
+            found.waves = self._show(program, inputs, divergence, self._waves, watch)
+        raise found
+
+    def _show(
+        self,
+        program: Program,
+        inputs: Mapping[str, int],
+        divergence: Divergence,
+        file: Path,
+        watch: Callable[[int], None],
+    ) -> str:
+        """Run once more with waves of what came before a divergence; say where they are."""
+        device = RtlDevice(
+            self.design,
+            timing=self.device.timing,
+            patience=self.device.patience,
+            traced=True,
+            progress=self._progress,
+        )
+        copy(self.device.memory, device.memory)
+        delay = max(0, divergence.cycle - divergence.before - _SHOWN)
+        window = Window(file, divergence.engine, max(0, divergence.index - 1), delay)
+        try:
+            device.run(program, inputs, watch, self._recorder.engines, window)
+        except Diverged as error:
+            again = error.divergence
+            if (again.engine, again.index) == (divergence.engine, divergence.index):
+                return str(file)
+        finally:
+            device.close()
+        return "none: with empty buffers the run does not diverge there"

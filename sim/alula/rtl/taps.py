@@ -1,0 +1,219 @@
+"""Where the gateware's writes and retirements are seen, for lock step.
+
+Taps are members of components as docs/gateware.md declares them. The signals themselves are read,
+in the gateware as it is; all that a build must do is to keep them visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from amaranth.hdl import Shape, unsigned
+from amaranth.lib import data
+
+from alula.design import Design
+from alula.gateware import sfu_ports
+from alula.gateware.vector_buffer import write_layout
+from alula.gateware.weight_stream import beat_layout
+from alula.isa.instructions import Engine
+from alula.model.writes import Space
+
+__all__ = ["PORT", "EngineTap", "Kind", "Member", "PortTap", "Tap", "Taps", "taps", "visible"]
+
+_SEQUENCER = "dispatch.sequencer"
+_CLASSES = {
+    "dispatch": "Dispatch",
+    _SEQUENCER: "Dispatch",
+    "core.load": "Load",
+    "core.store": "Store",
+    "core.mpe": "Mpe",
+    "core.sfu": "Sfu",
+}
+"""The class in whose module each part is emitted."""
+PORT = ("awvalid", "awready", "awaddr", "awlen", "wvalid", "wready", "wdata", "wstrb")
+"""Signals of a `PortTap`."""
+
+
+class Kind(IntEnum):
+    """How a tap is read.
+
+    STREAM: each transfer is a line whose payload says where. ORDERED: each transfer is the next
+    line of a sequence. SAMPLED: a line at 0, read as an instruction retires that writes its space.
+    """
+
+    STREAM = 0
+    ORDERED = 1
+    SAMPLED = 2
+
+
+@dataclass(frozen=True)
+class Member:
+    """A signal: its place below the top, its name there."""
+
+    scope: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Lines that an engine writes.
+
+    `layout` is the payload's. `line` (all of it if empty), `mask` (a bit for each part of the line;
+    everything counts if empty) and what `address` sums up, moved up by some bits, are its fields.
+    `only`: a field and the value that it must have.
+    """
+
+    kind: Kind
+    space: Space
+    engine: Engine
+    scope: str
+    port: str
+    layout: data.Layout | Shape
+    line: str = ""
+    address: Mapping[str, int] = field(default_factory=dict)
+    mask: str = ""
+    only: tuple[str, int] | None = None
+
+    def place(self, name: str) -> tuple[int, int]:
+        """The first bit of a field of the payload and its width."""
+        if isinstance(self.layout, Shape):
+            return 0, self.layout.width
+        found = self.layout[name]
+        assert found is not None
+        return found.offset, Shape.cast(found.shape).width
+
+    @property
+    def payload(self) -> Member:
+        """The signal that carries the lines."""
+        name = self.port if self.kind is Kind.SAMPLED else f"{self.port}__payload"
+        return Member(self.scope, name)
+
+    @property
+    def handshake(self) -> tuple[Member, ...]:
+        """`valid` and `ready`, where it is a stream."""
+        if self.kind is Kind.SAMPLED:
+            return ()
+        return tuple(Member(self.scope, f"{self.port}__{name}") for name in ("valid", "ready"))
+
+
+@dataclass(frozen=True)
+class PortTap:
+    """The write side of an AXI port: lines of `space`, one of so many channels."""
+
+    number: int
+    signals: Mapping[str, Member]
+    space: Space = Space.MEMORY
+
+
+@dataclass(frozen=True)
+class EngineTap:
+    """Where an engine's instructions retire.
+
+    `late`: `done` comes a cycle after the last write, perhaps with the next instruction's first.
+    `account`: The engine to whose account it writes; MM and MV share one.
+    """
+
+    engine: Engine
+    done: Member
+    address: Member
+    account: Engine
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Taps:
+    """All taps of an accelerator. `running`: from the start of a program to its end."""
+
+    running: Member
+    streams: Sequence[Tap]
+    ports: Sequence[PortTap]
+    engines: Sequence[EngineTap]
+
+    @property
+    def members(self) -> Iterator[Member]:
+        """Every signal that they read."""
+        yield self.running
+        for tap in self.streams:
+            yield from (*tap.handshake, tap.payload)
+        for port in self.ports:
+            yield from port.signals.values()
+        for engine in self.engines:
+            yield from (engine.done, engine.address)
+
+
+def taps(design: Design) -> Taps:
+    """The taps of a design."""
+    ports = tuple(_port(number) for number in range(design.channels_per_core))
+    running = Member("dispatch", "running")
+    return Taps(running, tuple(_streams(design)), ports, tuple(_engines()))
+
+
+def visible(modules: Mapping[str, str], wanted: Taps) -> dict[str, list[str]]:
+    """Names of the signals to keep visible, by module of the Verilog."""
+    found: dict[str, list[str]] = {}
+    for member in wanted.members:
+        start = f"{_CLASSES[member.scope]}_"
+        module = next(name for name in modules if name.startswith(start))
+        if member.scope == _SEQUENCER:
+            module += ".sequencer"
+        found.setdefault(module, []).append(member.name)
+    return {module: list(dict.fromkeys(names)) for module, names in found.items()}
+
+
+def _streams(design: Design) -> Iterator[Tap]:
+    words, lanes = design.vector_words, design.sfu.lanes
+    vector = write_layout(words, lanes)
+    word = {"line": "data", "address": {"address": 0}, "mask": "mask"}
+    for engine, scope, layout in (
+        (Engine.LD, "core.load", vector),
+        (Engine.MM, "core.mpe", vector),
+        (Engine.MISC, "core.sfu", sfu_ports.vector_write(lanes).members["payload"].shape),
+    ):
+        yield Tap(Kind.STREAM, Space.VECTOR, engine, scope, "write", layout, **word)
+    beat = beat_layout(design.chains_per_core)
+    yield Tap(Kind.ORDERED, Space.STREAM, Engine.LD, "core.load", "beat", beat, "data")
+
+    slot = (design.mpe.tokens - 1).bit_length()
+    misc = (Engine.MISC, "core.sfu")
+    half = {"group": slot + 1, "slot": 1, "half": 0}
+    side = {"group": slot, "slot": 0}
+    layout = sfu_ports.activation_write().members["payload"].shape
+    for space, path, address, only in (
+        (Space.ACTIVATIONS, "data", half, None),
+        (Space.SIDES, "side", side, ("half", 1)),
+    ):
+        yield Tap(
+            Kind.STREAM, space, *misc, "activation", layout, path, address, only=only
+        )  # fmt: skip
+    layout = sfu_ports.staging_write().members["payload"].shape
+    part = {"row": 5, "part": 0}
+    for space, path, address, only in (
+        (Space.STAGING, "data", part, None),
+        (Space.SCALES, "scale", {"row": 0}, ("part", 0)),
+    ):
+        yield Tap(
+            Kind.STREAM, space, *misc, "staging", layout, path, address, only=only
+        )  # fmt: skip
+    yield Tap(Kind.SAMPLED, Space.BEST, *misc, "argmax", unsigned(20))
+    yield Tap(Kind.SAMPLED, Space.REGISTER, Engine.SYS, _SEQUENCER, "rd_value", unsigned(32))
+
+
+def _port(number: int) -> PortTap:
+    return PortTap(number, {name: Member("core.store", f"axi__{number}__{name}") for name in PORT})
+
+
+def _engines() -> Iterator[EngineTap]:
+    for engine, scope, done, late in (
+        (Engine.LD, "core.load", "done", False),
+        (Engine.ST, "core.store", "done", False),
+        (Engine.MM, "core.mpe", "mm_done", True),
+        (Engine.MV, "core.mpe", "mv_done", True),
+        (Engine.MISC, "core.sfu", "done", False),
+    ):
+        address = Member("dispatch", f"oldest__{engine:d}")
+        account = Engine.MM if engine is Engine.MV else engine
+        yield EngineTap(engine, Member(scope, done), address, account, late)
+    address = Member("dispatch", f"oldest__{Engine.SYS:d}")
+    yield EngineTap(Engine.SYS, Member(_SEQUENCER, "retired"), address, Engine.SYS)
