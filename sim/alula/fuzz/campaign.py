@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from alula.fuzz.generator import Case, random_case
 from alula.fuzz.text import Text, groups, without
 from alula.isa import ContainerError, Image, Program, disassemble
 from alula.model import MachineError
-from alula.rtl.checked import CheckedDevice, Mismatch
+from alula.rtl.checked import CheckedDevice, CheckedRun, Mismatch
 from alula.rtl.device import Outcome, RtlError, Timing
 from alula.rtl.verilate import Progress
 
@@ -100,11 +99,10 @@ class Campaign:
         program = case.program()
         result.programs += 1
         result.instructions.update(op.name for op in program.ops)
-        started = time.perf_counter()
         found = self._try(case, program)
-        if isinstance(found, Outcome):
-            result.cycles += found.cycles
-            result.seconds += time.perf_counter() - started
+        if isinstance(found, CheckedRun):
+            result.cycles += found.outcome.cycles
+            result.seconds += found.seconds
             return
         text = _smallest(case.text, lambda text: self._fails(case, text))
         smallest = case.program(text)
@@ -119,7 +117,7 @@ class Campaign:
         # A program that the machine model refuses says nothing of the gateware.
         return isinstance(found, Mismatch | RtlError)
 
-    def _try(self, case: Case, program: Program) -> Outcome | Exception:
+    def _try(self, case: Case, program: Program) -> CheckedRun | Exception:
         return _run(self._device, program, case.image, case.timing)
 
 
@@ -147,16 +145,16 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
     device.close()
     if isinstance(found, Exception):
         raise found
-    return found
+    return found.outcome
 
 
 def _run(
     device: CheckedDevice, program: Program, image: Image, timing: Timing
-) -> Outcome | Exception:
+) -> CheckedRun | Exception:
     device.device.timing = timing
     device.load(image)
     try:
-        return device.run(program, {}).outcome
+        return device.run(program, {})
     except (MachineError, Mismatch, RtlError) as error:
         return error
 
