@@ -135,6 +135,22 @@ def test_code_is_the_same_for_every_context(small_model: Path) -> None:
     assert one.prefill.code == two.prefill.code
 
 
+def test_a_session_knows_its_runs(small_model: Path) -> None:
+    """And what each must move at least; torch's share is not among them."""
+    session = load(str(small_model), "tiny", map="layers.0=torch,*=accel")
+    session.generate([5, 6, 7], max_new_tokens=2)
+    assert [(run.phase, run.position, run.tokens) for run in session.runs] == [
+        ("prefill", 0, 3),
+        ("prefill", 0, 3),
+        ("decode", 3, 1),
+        ("decode", 3, 1),
+    ]
+    embed, rest = session.runs[2:]
+    assert embed.must_write == embed.counters["bytes_written"] == 4 * 64
+    assert rest.must_write == rest.counters["bytes_written"] == 2 * 2 * 2 * 34 + 4
+    assert rest.counters["bytes_read"] >= rest.must_read > 50_000
+
+
 def test_devices(small_model: Path) -> None:
     with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'board': boards are"):
         load(str(small_model), "tiny", device="board")

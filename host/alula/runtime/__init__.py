@@ -9,6 +9,7 @@ print(llm.generate("What is the capital of France?", max_new_tokens=12).text)
 from alula.runtime.device import DEVICES, Device
 from alula.runtime.errors import (
     DeviceError,
+    MismatchError,
     ModelError,
     PromptError,
     RunError,
@@ -16,6 +17,7 @@ from alula.runtime.errors import (
     TokenizerError,
 )
 from alula.runtime.loading import load
+from alula.runtime.runs import Run, rtl_report
 from alula.runtime.sampling import Sampler
 from alula.runtime.session import Generation, Session
 from alula.runtime.split import Segment, Split, Target, parse_split
@@ -25,8 +27,10 @@ __all__ = [
     "Device",
     "DeviceError",
     "Generation",
+    "MismatchError",
     "ModelError",
     "PromptError",
+    "Run",
     "RunError",
     "Sampler",
     "Segment",
@@ -37,4 +41,5 @@ __all__ = [
     "TokenizerError",
     "load",
     "parse_split",
+    "rtl_report",
 ]

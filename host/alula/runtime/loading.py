@@ -87,7 +87,8 @@ def load(
         lockstep=lockstep,
         progress=progress,
     )
-    return Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
+    tokenizer = load_tokenizer(loaded.checkpoint)
+    return Session(loaded.executor, loaded.info, tokenizer, loaded.runs)
 
 
 def load_model(

@@ -8,6 +8,7 @@ from typing import Literal
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.progress import Progress, silent
+from alula.runtime.runs import Run
 from alula.runtime.sampling import Sampler
 from alula.runtime.split import Phase
 from alula.runtime.streaming import Detokenizer, StopText
@@ -80,10 +81,18 @@ class Session:
         executor: runs the model.
         info: what it runs on.
         tokenizer: the model's; None if it has none, then prompts are token ids.
+        runs: every run of the accelerator so far, which grows; see `rtl_report`.
     """
 
-    def __init__(self, executor: Executor, info: SessionInfo, tokenizer: Tokenizer | None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        info: SessionInfo,
+        tokenizer: Tokenizer | None,
+        runs: Sequence[Run] = (),
+    ) -> None:
         self.info = info
+        self.runs = runs
         self.tokenizer = tokenizer
         self._executor = executor
         self._held: list[int] = []
