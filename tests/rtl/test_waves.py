@@ -4,14 +4,18 @@ import ctypes
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pywellen
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib.wiring import Component, Out
+from tests.model.bench import program
+from tests.rtl.programs import NANO
 
 import alula.rtl
 from alula.gateware.repeat import emit
 from alula.rtl import Recipe, verilate
+from alula.rtl.device import RtlDevice, Waves
 
 SLOW, WIDE = 500, 600
 """Cycles of a step of `slow`, bits of `wide`."""
@@ -69,3 +73,32 @@ def test_no_cycle_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "waves.fst"
     library().run(bytes(path), 10, 20, 30)
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_a_device_writes_the_waves_of_its_run(tmp_path: Path) -> None:
+    path = tmp_path / "waves.fst"
+    device = RtlDevice(NANO, waves=Waves(path, 50, 5000))
+    device.write(3, np.arange(64, dtype=np.float32))
+    copy = "LD.V type=fp32 addr=3 dst=5 count=64 signal=ST\nST.V src=5 addr=99 count=64 wait=LD"
+    device.run(program(NANO, copy), {})
+    device.close()
+    waves = pywellen.Waveform(str(path))
+    ports = {variable.full_name: variable.signal for variable in waves.all_vars()}
+    valid, data = (ports[f"top.write__0__{name}"] for name in ("wvalid", "wdata"))
+    ready = ports["top.write__0__wready"]
+    last = ports["top.clk"][-1][0]
+    assert ports["top.clk"][0][0] == 100
+    seen = [
+        data.value_at(time)
+        for time in range(100, last, 2)
+        if valid.value_at(time) and ready.value_at(time)
+    ]
+    stored = np.array([list(beat.to_bytes(16, "little")) for beat in seen], np.uint8)
+    assert np.array_equal(stored.view(np.float32).ravel(), np.arange(64, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(5, 5), (-1, 5), (0, 1 << 64)])
+def test_a_window_is_of_cycles(start: int, stop: int) -> None:
+    with pytest.raises(ValueError, match="a window must be of cycles"):
+        Waves(Path("waves.fst"), start, stop)
