@@ -154,7 +154,7 @@ def test_a_session_knows_its_runs(small_model: Path) -> None:
 def test_devices(small_model: Path) -> None:
     with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'board': boards are"):
         load(str(small_model), "tiny", device="board")
-    with pytest.raises(RtlError, match=r"^design must have 1 core, not 3 \(u280\)$"):
+    with pytest.raises(RtlError, match=r"^design must be of 1 core, not of 3 \(u280\)$"):
         load(str(small_model), "u280", device="rtl", context=64)
     with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'gpu'$"):
         load(str(small_model), "tiny", device="gpu")

