@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from alula.design import load_design
+from alula.isa import Image
 from alula.rtl.device import Outcome, RtlDevice, RtlError
 from alula.rtl.dram import sequential_bytes
+from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.toolchain import ToolchainError
 
 RTL_KEYS = {
@@ -92,6 +94,36 @@ def test_a_wrong_bit_ends_with_1_and_its_place(run: Run, monkeypatch: pytest.Mon
     assert "at beat 0, byte 5 (result): must be " in line
     found = result.json
     assert (found["matches_model"], found["region"], found["byte"]) == (False, "result", 5)
+
+
+def test_lock_step_names_unit_instruction_and_bits(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--device", "rtl", "--lockstep", "--max-new-tokens", 2, "--json")
+    assert run(*words).json["matches_model"] is True
+    load = RtlDevice.load
+
+    def wrong(self: RtlDevice, image: Image) -> None:
+        load(self, image)
+        self.memory[16 * (image.regions["layers"].start + 2)] ^= 16
+
+    monkeypatch.setattr(RtlDevice, "load", wrong)
+    # Waves have a test of their own.
+    monkeypatch.setattr(LockstepDevice, "_show", lambda *given: "lockstep.fst")
+    result = run(*words)
+    assert result.code == 1
+    assert result.errors[0] == (
+        "alula: prefill must go in step with the machine model, not diverge:"
+    )
+    found = result.json
+    lines = found["divergence"]
+    assert found["matches_model"] is False
+    assert lines["unit"].startswith("layers.0.")
+    assert lines["instruction"].startswith("LD.")
+    bits = [int(lines[name].split()[0], 16) for name in ("expected", "found")]
+    assert bits[0] ^ bits[1] == 16
+    assert lines["waves"] == "lockstep.fst"
+    assert [line.split()[0] for line in result.errors[1:]] == list(lines)
 
 
 @pytest.mark.parametrize("error", [RtlError("prefill stands still"), ToolchainError("no g++")])
