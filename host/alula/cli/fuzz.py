@@ -103,11 +103,12 @@ def _replay(folder: Path, json: bool) -> None:
     from alula.model import MachineError
     from alula.rtl.checked import Mismatch
     from alula.rtl.device import RtlError
+    from alula.rtl.report import OutOfStep
 
     try:
         with progress_bar() as progress:
             outcome = replay(folder, progress)
-    except (Mismatch, MachineError, RtlError) as error:
+    except (OutOfStep, Mismatch, MachineError, RtlError) as error:
         if json:
             print_json({"agree": False, "found": str(error)})
         tell(str(error))

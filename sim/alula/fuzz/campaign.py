@@ -1,4 +1,4 @@
-"""Runs random programs on both, and makes the smallest of what disagrees."""
+"""Runs random programs on both in lock step, and makes the smallest of what disagrees."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from alula.fuzz.generator import Case, random_case
 from alula.fuzz.text import Text, groups, without
 from alula.isa import ContainerError, Image, Program, disassemble
 from alula.model import MachineError
-from alula.rtl.checked import CheckedDevice, CheckedRun, Mismatch
+from alula.rtl.checked import CheckedRun, Mismatch
 from alula.rtl.device import Outcome, RtlError, Timing
+from alula.rtl.lockstep_device import LockstepDevice
+from alula.rtl.report import OutOfStep
 from alula.rtl.verilate import Progress
 
 __all__ = ["Campaign", "Failure", "Result", "replay"]
@@ -31,7 +33,7 @@ class Failure:
 
     Attributes:
         number: of the program.
-        reason: what was found when it ran, in one line.
+        reason: what was found when it ran.
         instructions: of the smallest program that still fails, and before.
         folder: holds that program, its memory, its listing and what was found.
     """
@@ -80,7 +82,7 @@ class Campaign:
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
         self.design, self.seed, self._folder, self._progress = design, seed, folder, progress
-        self._device = CheckedDevice(design, patience=_PATIENCE, progress=progress)
+        self._device = LockstepDevice(design, patience=_PATIENCE, progress=progress)
 
     def run(self, programs: int, first: int = 0) -> Result:
         """Run so many programs, from number `first` on. OSError if a failure cannot be kept."""
@@ -115,7 +117,7 @@ class Campaign:
     def _fails(self, case: Case, text: Text) -> bool:
         found = self._try(case, case.program(text))
         # A program that the machine model refuses says nothing of the gateware.
-        return isinstance(found, Mismatch | RtlError)
+        return isinstance(found, OutOfStep | Mismatch | RtlError)
 
     def _try(self, case: Case, program: Program) -> CheckedRun | Exception:
         return _run(self._device, program, case.image, case.timing)
@@ -125,7 +127,7 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
     """Run again what a campaign kept.
 
     Raises:
-        Mismatch, RtlError: the two still disagree.
+        OutOfStep, Mismatch, RtlError: the two still disagree.
         MachineError: the machine model refuses the program.
         ContainerError, OSError: the folder does not hold it.
     """
@@ -140,7 +142,7 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ContainerError(f"{place}: must be what alula fuzz wrote, not {error!r}") from None
-    device = CheckedDevice(design, patience=_PATIENCE, progress=progress)
+    device = LockstepDevice(design, patience=_PATIENCE, progress=progress)
     found = _run(device, program, image, timing)
     device.close()
     if isinstance(found, Exception):
@@ -149,13 +151,13 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
 
 
 def _run(
-    device: CheckedDevice, program: Program, image: Image, timing: Timing
+    device: LockstepDevice, program: Program, image: Image, timing: Timing
 ) -> CheckedRun | Exception:
     device.device.timing = timing
     device.load(image)
     try:
         return device.run(program, {})
-    except (MachineError, Mismatch, RtlError) as error:
+    except (MachineError, OutOfStep, Mismatch, RtlError) as error:
         return error
 
 
