@@ -69,7 +69,7 @@ _ECP5 = {
     "TRELLIS_FF": _FF,
     **dict.fromkeys(("PFUMX", "L6MUX21", "DCCA"), _NOTHING),
     "MULT18X18D": Use(dsp=1),
-    "DP16KD": Use(bram36=0.5),
+    **dict.fromkeys(("DP16KD", "PDPW16KD"), Use(bram36=0.5)),
 }
 _FAMILIES = {"ultrascale+": _ULTRASCALE, "ecp5": _ECP5}
 
