@@ -9,7 +9,14 @@ from alula.synth.cells import Use, use_of
 def test_cells_of_both_families() -> None:
     cells = {"LUT6": 3, "INV": 1, "RAM32M16": 2, "FDRE": 7, "CARRY4": 9, "RAMB18E2": 3}
     assert use_of(cells | {"URAM288": 1}, "ultrascale+") == Use(20, 7, 0, 1.5, 1)
-    cells = {"LUT4": 3, "CCU2C": 2, "TRELLIS_DPR16X4": 1, "TRELLIS_FF": 5, "DP16KD": 2, "PDPW16KD": 1}
+    cells = {
+        "LUT4": 3,
+        "CCU2C": 2,
+        "TRELLIS_DPR16X4": 1,
+        "TRELLIS_FF": 5,
+        "DP16KD": 2,
+        "PDPW16KD": 1,
+    }
     assert use_of(cells | {"MULT18X18D": 4}, "ecp5") == Use(13, 5, 4, 1.5, 0)
 
 

@@ -16,6 +16,7 @@ __all__ = ["BANKS", "READ_LATENCY", "VectorBuffer", "address_bits", "write_layou
 READ_LATENCY = 2
 """Cycles from a request to its data, where no bank is wanted twice."""
 _HELD = 3
+_SLOTS = 4
 _READERS = ("a", "b", "store")
 _WRITERS = ("misc", "mpe", "load")
 
@@ -111,7 +112,10 @@ class VectorBuffer(Component):
             request, reply = requests[client], getattr(self, f"data_{name}")
             coming = Signal(name=f"coming_{name}")
             bank = Signal(range(BANKS), name=f"bank_{name}")
-            held = [Signal(32 * self.lanes, name=f"held_{name}_{i}") for i in range(_HELD)]
+            # Look-up tables as memory: a shift register of words takes several times as many.
+            held = Memory(shape=unsigned(32 * self.lanes), depth=_SLOTS, init=[])
+            m.submodules[f"held_{name}"] = held
+            put, get = held.write_port(), held.read_port(domain="comb")
             level = Signal(range(_HELD + 1), name=f"level_{name}")
             owed = Signal(range(_HELD + 1), name=f"owed_{name}")
             taken = Signal(name=f"taken_{name}")
@@ -120,20 +124,16 @@ class VectorBuffer(Component):
                 arbiter.bank[client].eq(request.payload),
                 request.ready.eq(arbiter.granted[client]),
                 reply.valid.eq(level != 0),
-                reply.payload.eq(held[0]),
+                reply.payload.eq(get.data),
                 taken.eq(reply.valid & reply.ready),
+                put.en.eq(coming),
+                put.data.eq(words[bank]),
             ]
             m.d.sync += [
                 coming.eq(arbiter.granted[client]),
                 bank.eq(request.payload),
                 owed.eq(owed + arbiter.granted[client] - taken),
                 level.eq(level + coming - taken),
+                put.addr.eq(put.addr + coming),
+                get.addr.eq(get.addr + taken),
             ]
-            place = Signal(range(_HELD + 1), name=f"place_{name}")
-            m.d.comb += place.eq(level - taken)
-            for index in range(_HELD):
-                with m.If(coming & (place == index)):
-                    m.d.sync += held[index].eq(words[bank])
-                if index + 1 < _HELD:
-                    with m.Elif(taken):
-                        m.d.sync += held[index].eq(held[index + 1])

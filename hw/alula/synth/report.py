@@ -21,8 +21,9 @@ __all__ = ["ModuleUse", "Progress", "Report", "declared", "module_cells", "synth
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
 
+# Joined look-up tables (MUXF7 and up) would count as nothing and cost a quarter more of them.
 SCRIPTS = {
-    "ultrascale+": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
+    "ultrascale+": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nowidelut",
     "ecp5": "synth_ecp5",
 }
 LIMIT_S = 3600
