@@ -92,6 +92,7 @@ def test_a_wrong_bit_ends_with_1_and_its_place(run: Run, monkeypatch: pytest.Mon
     (line,) = result.errors
     assert line.startswith("alula: memory after prefill must be the machine model's, not differ in")
     assert "at beat 0, byte 5 (result): must be " in line
+    assert line.endswith("; in lock step (--lockstep) the instruction is found")
     found = result.json
     assert (found["matches_model"], found["region"], found["byte"]) == (False, "result", 5)
 

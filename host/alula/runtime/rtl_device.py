@@ -97,7 +97,9 @@ class RtlDevice:
         except OutOfStep as found:
             raise OutOfStepError(str(found), found.lines) from None
         except Mismatch as found:
-            raise MismatchError(str(found), found.beat, found.byte, found.region) from None
+            advice = "in lock step (--lockstep) the instruction is found"
+            message = f"{found}; {advice}"
+            raise MismatchError(message, found.beat, found.byte, found.region) from None
         self._seconds = done.seconds
         self._counters = {
             "cycles": done.outcome.cycles,

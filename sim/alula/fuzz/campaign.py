@@ -124,7 +124,7 @@ class Campaign:
 
 
 def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -> Outcome:
-    """Run again what a campaign kept.
+    """Run again what a campaign kept, in lock step; waves of where they part go into the folder.
 
     Raises:
         OutOfStep, Mismatch, RtlError: the two still disagree.
@@ -142,7 +142,8 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ContainerError(f"{place}: must be what alula fuzz wrote, not {error!r}") from None
-    device = LockstepDevice(design, patience=_PATIENCE, progress=progress)
+    waves = folder / "waves.fst"
+    device = LockstepDevice(design, patience=_PATIENCE, waves=waves, progress=progress)
     found = _run(device, program, image, timing)
     device.close()
     if isinstance(found, Exception):
