@@ -1,15 +1,38 @@
 # amaranth: UnusedElaboratable=no
 """MISC, bit for bit against the machine model, with stalls on every port."""
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.gateware.sfu_machine import WORDS, Command, bits, contents, encoded, sfu_case
+from tests.gateware.sfu_machine import (
+    GROUPS,
+    STAGING_ROWS,
+    WORDS,
+    Buffers,
+    Command,
+    bits,
+    contents,
+    encoded,
+    sfu_case,
+)
 
-from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, Case, Unit, each_case, random_pattern
+from alula.bench import (
+    ALWAYS,
+    BURSTS,
+    Bench,
+    BoundCase,
+    Case,
+    Mismatch,
+    Unit,
+    each_case,
+    random_pattern,
+)
 from alula.gateware.fault import Code
 from alula.gateware.sfu import Sfu
+from alula.model.errors import OutOfRange
 
 TOKENS = 4
 Made = tuple[np.ndarray, list[Command]]
@@ -186,23 +209,89 @@ def _speed(lanes: int):
     return make
 
 
-def _passed_over(lanes: int) -> Case:
-    """A ROPE or QUANTKV that the SFU does not have changes nothing, is done, and is reported."""
+def _refused(lanes: int) -> Case:
+    """What the SFU does not have, or what lies beyond a buffer, stops it: never done, reported.
+
+    The machine model refuses the same, and takes what ends exactly at a buffer's end.
+    """
+    rope = {"src": 0, "table": 9, "rows": 1, "heads": 1, "dim": lanes, "stride": 4}
+    split = {"src": 0, "dst": 0, "rows": 1, "heads": 1, "dim": lanes + 2, "stride": 4}
+    add = {"a": 0, "b": 0, "dst": 0, "rows": 2, "words": 5, "broadcast": "0"}
+    norm = {"dst": 0, "src": 0, "gain": 64, "rows": 3, "len": 2 * lanes}
+    norm |= {"inv": bits(1 / 32), "eps": bits(1e-5)}
+    quant = {"src": 0, "dst": 0, "slot": 0, "rows": 5, "len": 40, "stride": 64}
+    kv = {"src": 0, "dst": 0, "rows": 3, "heads": 2, "dim": 64, "stride": 64}
+    soft = {"src": 0, "rows": 2, "len": 5, "step": "1", "stride": 64, "scale": 200}
+    argmax = {"src": 0, "count": 9 * lanes, "base": 0, "first": "1"}
+    row = -(-40 // lanes)
+    staged = 480 * STAGING_ROWS // (32 * 2 + 2)
+    ends = [
+        ("ADD", add | {"a": WORDS - 10}, "a", 1),
+        ("ADD", add | {"b": WORDS - 5, "broadcast": "1"}, "b", 1),
+        ("ADD", add | {"dst": WORDS - 10}, "dst", 1),
+        ("ADD", add | {"a": WORDS - 10}, "a", 0xFFFF_0000),
+        ("RMSNORM", norm | {"src": WORDS - 6, "dst": WORDS - 6}, "src", 1),
+        ("RMSNORM", norm | {"gain": WORDS - 2}, "gain", 1),
+        ("QUANT", quant | {"src": WORDS - 256 - row}, "src", 1),
+        ("QUANT", quant | {"src": WORDS - 256 - row}, "stride", 1),
+        ("QUANT", quant | {"dst": GROUPS - 4}, "dst", 1),
+        ("QUANT", quant | {"dst": GROUPS - 4}, "dst", 1 << 13),
+        ("QUANTKV", kv | {"dst": staged - 6}, "dst", 1),
+        ("SOFTMAX", soft | {"src": WORDS - 64 - 32 // lanes}, "src", 1),
+        ("SOFTMAX", soft | {"scale": WORDS - -(-6 // lanes)}, "scale", 1),
+        ("ARGMAX", argmax | {"src": WORDS - 9}, "src", 1),
+    ]
+    refused = [
+        ("ROPE", rope, Code.UNIMPLEMENTED),
+        ("QUANTKV", split, Code.UNIMPLEMENTED),
+        ("QUANT", quant | {"rows": 1, "len": 513 * 32}, Code.OUT_OF_RANGE),
+        ("QUANTKV", kv | {"dim": 496}, Code.OUT_OF_RANGE),
+        ("ADD", add | {"rows": 256, "words": 1}, Code.OUT_OF_RANGE),
+    ]
 
     async def run(unit: Unit) -> None:
-        rope = {"src": 0, "table": 9, "rows": 1, "heads": 1, "dim": lanes, "stride": 4}
-        split = {"src": 0, "dst": 0, "rows": 1, "heads": 1, "dim": lanes + 2, "stride": 4}
-        driver = unit.drive("command")
-        unit.expect("write", [])
-        for name, fields in (("ROPE", rope), ("QUANTKV", split)):
-            driver.send(encoded(name, fields))
-            await unit.cycles()
-            await unit.until(lambda: bool(unit.wires["done"].get()), "done")
-        await unit.cycles(20)
-        error = unit.wires["error"].get()
-        assert error == {"code": Code.UNIMPLEMENTED.value, "detail": lanes}, error
+        start = contents(unit.random, lanes)
 
-    return Case("passed-over", run)
+        async def attempt(name: str, fields: dict[str, Any]) -> tuple[bool, int]:
+            """Whether it was done, and the fault."""
+            await unit.reset()
+
+            def within(limit: int, field: str) -> Callable[[dict], None]:
+                def check(item: dict) -> None:
+                    assert item[field] < limit, (name, fields, item)
+
+                return check
+
+            for port in ("a", "b"):
+                unit.respond(f"{port}__request", f"{port}__data", lambda _: [[0x3F800000] * lanes])
+            unit.watch("write", within(WORDS, "address"))
+            unit.watch("activation", within(GROUPS, "group"))
+            unit.watch("staging", within(STAGING_ROWS * 480 // 34, "row"))
+            unit.drive("command", [encoded(name, fields)])
+            done = False
+            for _ in range(1500):
+                await unit.cycles()
+                done |= bool(unit.wires["done"].get())
+                if done or unit.wires["error"].get()["code"]:
+                    break
+            await unit.cycles(40)
+            done |= bool(unit.wires["done"].get())
+            return done, unit.wires["error"].get()["code"]
+
+        for name, fields, field, more in ends:
+            Buffers(lanes, TOKENS, start).run(name, fields)
+            if await attempt(name, fields) != (True, 0):
+                raise Mismatch(f"{name} {fields} must be done")
+            beyond = fields | {field: fields[field] + more}
+            with pytest.raises(OutOfRange):
+                Buffers(lanes, TOKENS, start).run(name, beyond)
+            if await attempt(name, beyond) != (False, Code.OUT_OF_RANGE.value):
+                raise Mismatch(f"{name} {beyond} must be out of range")
+        for name, fields, code in refused:
+            if await attempt(name, fields) != (False, code.value):
+                raise Mismatch(f"{name} {fields} must be refused with {code}")
+
+    return Case("refused", run)
 
 
 def _bench(lanes: int) -> Bench:
@@ -222,10 +311,12 @@ def _bench(lanes: int) -> Bench:
     ):
         for pattern in (ALWAYS, BURSTS, random_pattern(0.5)):
             cases.append(sfu_case(name, lanes, TOKENS, make, pattern))
-    cases.append(_passed_over(lanes))
+    cases.append(_refused(lanes))
     if lanes == 16:
         cases.append(sfu_case("speed", lanes, TOKENS, _speed(lanes), ALWAYS, report=True))
-    return Bench(f"sfu-{lanes}", lambda: Sfu(lanes=lanes, tokens=TOKENS), cases)
+    staging = 480 * STAGING_ROWS
+    sizes = {"words": WORDS, "groups": GROUPS, "staging_bytes": staging}
+    return Bench(f"sfu-{lanes}", lambda: Sfu(lanes=lanes, tokens=TOKENS, **sizes), cases)
 
 
 SFU_4, SFU_8, SFU_16 = (_bench(lanes) for lanes in (4, 8, 16))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from tests.model.bench import program
 
+from alula.codegen import Build
 from alula.design import load_design
+from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, Timing
 from alula.rtl.lockstep_device import LockstepDevice
 
@@ -12,13 +15,37 @@ NANO = load_design("nano")
 """One core, one channel, a row block of two rows, four lanes."""
 
 
-class Pair(LockstepDevice):
-    """A device and a machine that run listings in lock step."""
-
-    def __init__(self, timing: Timing | None = None) -> None:
-        super().__init__(NANO, timing=timing)
+class Runs(CheckedDevice):
+    """A device and a machine that run listings and models."""
 
     def listing(self, text: str, **constants: int) -> Outcome:
         """Run a listing on both, constants named r1, r2 ..."""
         registers = {int(name[1:]): value for name, value in constants.items()}
         return self.run(program(self.design, text, constants=registers), {}).outcome
+
+    def prefill_and_decode(self, build: Build, ids: list[int]) -> None:
+        """Run a prompt and the token after it, from an image loaded anew."""
+        self.load(build.image)
+        position, result = 0, build.image.regions["result"].start
+        for _ in range(2):
+            self._model(build, ids, position)
+            position += len(ids)
+            ids = [int(self.read(result, 4).view(np.uint32)[0])]
+
+    def _model(self, build: Build, ids: list[int], position: int) -> None:
+        """Run prefill, for one token decode."""
+        chunk, start = self.design.prefill_chunk, build.image.regions["ids"].start
+        for index, first in enumerate(range(0, len(ids), chunk)):
+            place = start + index * build.row_beats["ids"]
+            self.write(place, np.array(ids[first : first + chunk], np.uint32))
+        values = {"position": position, "tokens": len(ids), "head_rows": 1, "logits": 1}
+        values |= {"embed": 1, "first_layer": 0, "hidden_out": 1}
+        values |= {"layers": build.architecture.layers}
+        self.run(build.decode if len(ids) == 1 else build.prefill, values)
+
+
+class Pair(Runs, LockstepDevice):
+    """The small design's, in lock step."""
+
+    def __init__(self, timing: Timing | None = None) -> None:
+        super().__init__(NANO, timing=timing)

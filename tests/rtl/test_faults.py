@@ -11,11 +11,18 @@ from tests.model.bench import program
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import NANO, Pair
 
+from alula.gateware.core import activation_groups
 from alula.gateware.use import Use
 from alula.isa import Engine, Program
+from alula.model import Machine
+from alula.model.errors import OutOfRange
 from alula.rtl.device import Defect, RtlError, Timing
 
 BEATS = NANO.capacity_bytes // NANO.bytes_per_cycle
+WORDS = NANO.vector_words
+GROUPS = activation_groups(NANO)
+ROWS = NANO.staging_bytes // (2 * 32 + 2)
+"""Of two groups, in staging."""
 GOOD = """
 LD.W to=MM fmt=W4 addr=2000 blocks=30 groups=3
 LD.V type=fp32 addr=0 dst=0 count=480 signal=MISC
@@ -158,10 +165,21 @@ def test_too_long(pair: Pair) -> None:
         (f"LD.W to=MV fmt=V8 addr={BEATS - 3} blocks=1 groups=1", r"LD at 0 .*within the design"),
         (f"ST.V src=0 addr={BEATS - 1} count=5", r"ST at 0 .*within the design"),
         (f"ST.W value=1 addr={BEATS} skip=0", rf"ST at 0 .*not reach {BEATS} "),
+        (f"ADD a={WORDS - 1} b=0 dst=0 rows=1 words=2", rf"MISC at 0 .*not reach {WORDS} \(ADD"),
+        (f"ADD a=0 b=0 dst={WORDS - 1} rows=1 words=2", rf"MISC at 0 .*not reach {WORDS} \(ADD"),
+        ("ADD a=r1 b=0 dst=0 rows=1 words=2", r"MISC at 0 .*not reach 65536 \(ADD"),
+        (
+            f"QUANT src=0 dst={GROUPS - 1} rows=1 len=64 stride=0",
+            rf"MISC at 0 .*not reach {GROUPS} ",
+        ),
+        ("QUANT src=0 dst=0 rows=1 len=16416 stride=0", r"MISC at 0 .*not reach 16416 "),
+        (f"QUANTKV src=0 dst={ROWS - 1} rows=1 heads=2 dim=64", rf"MISC .*not reach {ROWS} "),
     ],
 )
 def test_out_of_range(pair: Pair, text: str, message: str) -> None:
-    fails(pair, text, message)
+    with pytest.raises(OutOfRange):
+        Machine(NANO).run(program(NANO, text, constants={1: 1 << 16}), {})
+    fails(pair, text, message, r1=1 << 16)
 
 
 def test_the_instruction_to_blame_is_the_newest(pair: Pair) -> None:

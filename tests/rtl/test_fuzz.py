@@ -64,7 +64,6 @@ def test_a_wrong_instruction_is_found_and_runs_again(
     [
         (("--programs", 0), "--programs must be at least 1, not 0"),
         (("--first", -1), "--first must be at least 0, not -1"),
-        (("--design", "u280"), "design must be of 1 core, not of 3 (u280)"),
         (
             ("--replay", "nowhere"),
             "nowhere/program.alula: must be readable, not: No such file or directory",

@@ -12,7 +12,6 @@ from alula.codegen import Build
 from alula.design import load_design
 from alula.frontend import load as load_checkpoint
 from alula.mapper import DoesNotFit
-from alula.rtl.device import RtlError
 from alula.runtime import DeviceError, RunError, Session, cache, evaluation, load
 from alula.runtime.loading import load_model
 from alula.runtime.reference import FloatReference
@@ -154,8 +153,6 @@ def test_a_session_knows_its_runs(small_model: Path) -> None:
 def test_devices(small_model: Path) -> None:
     with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'board': boards are"):
         load(str(small_model), "tiny", device="board")
-    with pytest.raises(RtlError, match=r"^design must be of 1 core, not of 3 \(u280\)$"):
-        load(str(small_model), "u280", device="rtl", context=64)
     with pytest.raises(DeviceError, match=r"^device must be model or rtl, not 'gpu'$"):
         load(str(small_model), "tiny", device="gpu")
     with pytest.raises(DeviceError, match=r"^torch's device must be one of this machine, not abc"):

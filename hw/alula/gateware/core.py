@@ -19,7 +19,7 @@ from alula.gateware.repeat import placed
 from alula.gateware.sfu import Sfu
 from alula.gateware.staging_buffer import StagingBuffer
 from alula.gateware.store import Store
-from alula.gateware.vector_buffer import VectorBuffer
+from alula.gateware.vector_buffer import VectorBuffer, write_layout
 from alula.gateware.weight_stream import WeightStream
 from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
@@ -39,13 +39,16 @@ class Core(Component):
     """The engines of one core, their buffers and its channels; `Top` has the rest.
 
     Parameters:
-        design: One of a single core.
+        design: What is built.
         target: What the chains' multipliers are made of, as of `PackedMultiplier`.
 
     Members:
         command_ld, done_ld, ...: Each engine's instructions, as docs/gateware.md says.
         starved, blocked: What each engine says of itself, as of `Use`.
         fault, blame: Why an engine stopped, and which of its instructions it means.
+        number: Of this core; constant.
+        part, whole, result, results: With several cores: as of `Load`; what this core's MPE writes;
+            what those of all cores write.
         argmax: The index that ARGMAX found. stream_empty: The weight stream holds nothing.
         cancel: Ask memory for nothing more and drop what it sends; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
@@ -53,8 +56,6 @@ class Core(Component):
     """
 
     def __init__(self, *, design: Design, target: Target = "portable") -> None:
-        if design.cores != 1:
-            raise ValueError(f"design must be of 1 core, not of {design.cores}")
         self.design = design
         self.target: Target = target
         channels, beat_bytes = design.channels_per_core, design.memory.beat_bytes
@@ -64,10 +65,17 @@ class Core(Component):
             "memory_beats": design.channel_bytes // beat_bytes,
             "words": design.vector_words,
             "lanes": design.sfu.lanes,
+            "cores": design.cores,
         }
         self._load = Load(**memory, stream_beats=design.stream_beats)
         self._store = Store(**memory, staging_bytes=design.staging_bytes)
-        self._sfu = Sfu(lanes=design.sfu.lanes, tokens=design.mpe.tokens)
+        self._sfu = Sfu(
+            lanes=design.sfu.lanes,
+            tokens=design.mpe.tokens,
+            words=design.vector_words,
+            groups=activation_groups(design),
+            staging_bytes=design.staging_bytes,
+        )
         members: dict[str, In | Out] = {}
         for engine in ENGINES:
             name = engine.name.lower()
@@ -78,6 +86,7 @@ class Core(Component):
             "blocked": Out(1).array(len(ENGINES)),
             "fault": Out(Fault).array(len(ENGINES)),
             "blame": Out(Blame).array(len(ENGINES)),
+            "number": In(range(max(2, design.cores))),
             "argmax": self._sfu.signature.members["argmax"],
             "stream_empty": Out(1),
             "cancel": In(1),
@@ -85,6 +94,11 @@ class Core(Component):
             "read": self._load.signature.members["axi"],
             "write": self._store.signature.members["axi"],
         }
+        if design.cores > 1:
+            result = stream.Signature(write_layout(design.vector_words, design.sfu.lanes))
+            shape = self._load.signature.members
+            members |= {name: shape[name] for name in ("part", "whole")}
+            members |= {"result": Out(result), "results": In(result)}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -146,7 +160,13 @@ class Core(Component):
         connect(m, mpe.request, activations.request)
         connect(m, activations.data, mpe.activations)
         connect(m, load.write, vector.write_load)
-        connect(m, mpe.write, vector.write_mpe)
+        if design.cores > 1:
+            connect(m, mpe.write, flipped(self.result))
+            connect(m, flipped(self.results), vector.write_mpe)
+            connect(m, load.part, flipped(self.part))
+            connect(m, flipped(self.whole), load.whole)
+        else:
+            connect(m, mpe.write, vector.write_mpe)
         connect(m, store.request, vector.request_store)
         connect(m, vector.data_store, store.word)
         connect(m, store.staging_request, staging.request)
@@ -160,6 +180,8 @@ class Core(Component):
             *(mine.eq(theirs) for mine, theirs in zip(load.free, stream.free, strict=True)),
             self.argmax.eq(sfu.argmax),
             self.stream_empty.eq(stream.empty),
+            mpe.first.eq(self.number * rows),
+            store.number.eq(self.number),
             load.cancel.eq(self.cancel),
             store.cancel.eq(self.cancel),
             self.quiet.eq(load.quiet & store.quiet),

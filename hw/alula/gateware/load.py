@@ -64,6 +64,7 @@ class Load(Component):
         memory_beats: Beats of the memory.
         words, lanes: Of the vector buffer.
         stream_beats: Value beats of the weight stream.
+        cores: Cores that each hold a part of every beat, this one among them.
 
     Members:
         command, done, busy, error: As docs/gateware.md says for every engine.
@@ -71,6 +72,8 @@ class Load(Component):
         tag: To the weight stream, before an LD.W's beats.
         beat: To the weight stream.
         free: Beats that each ring of the weight stream can take now.
+        part, whole: Of several cores: this core's parts of the beats of vectors and ids; the same
+            beats whole, each in the cycle in which its part is taken.
         write: To the vector buffer.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
@@ -87,16 +90,22 @@ class Load(Component):
         words: int,
         lanes: int,
         stream_beats: int,
+        cores: int = 1,
     ) -> None:
         if memory_beats < 2:
             raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
         self.channels, self.beat_bytes = channels, beat_bytes
         self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
-        self.stream_beats = stream_beats
+        self.stream_beats, self.cores = stream_beats, cores
         self.beat_bits = ceil_log2(memory_beats)
         self.width = channels * beat_bytes
+        self.whole_width = cores * self.width
         self._room = room = Room(depth=stream_beats)
         port = reader(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
+        exchange = {
+            "part": Out(stream.Signature(8 * self.width)),
+            "whole": In(stream.Signature(8 * self.whole_width)),
+        }
         super().__init__(
             {
                 "command": In(stream.Signature(layout(Engine.LD))),
@@ -107,6 +116,7 @@ class Load(Component):
                 "tag": Out(stream.Signature(TAG)),
                 "beat": Out(stream.Signature(beat_layout(self.width // 8))),
                 "free": room.signature.members["free"],
+                **(exchange if cores > 1 else {}),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
                 "cancel": In(1),
                 "quiet": Out(1),
@@ -148,7 +158,7 @@ class Load(Component):
             self.error.eq(latch.fault),
             self.quiet.eq(master.quiet),
         ]
-        ids, ids_there = Signal(8 * self.width), Signal()
+        ids, ids_there = Signal(8 * self.whole_width), Signal()
         asking = self._ask(m, master, latch.report[0], jobs, job_shape, ids, ids_there, stopped)
         handing = self._hand(m, master, latch.report[1], jobs, job_shape, ids, ids_there)
         m.d.comb += self.busy.eq(asking | handing | jobs.r_rdy | (jobs.level != 0))
@@ -170,7 +180,7 @@ class Load(Component):
         address, beats = Signal(33), Signal(33 + 3)
         room, matrix = self._room, command.opcode == opcode("LD.W")
         blocks_left, rows_left = Signal(BLOCK_BITS), Signal(_FACTOR_BITS)
-        ids_address, ids_left = Signal(33), Signal(range(self.width // 4 + 1))
+        ids_address, ids_left = Signal(33), Signal(range(self.whole_width // 4 + 1))
         row_beats, row_words = Signal(_FACTOR_BITS), Signal(_FACTOR_BITS)
         dst = Signal(_FACTOR_BITS + 1)
 
@@ -194,8 +204,8 @@ class Load(Component):
         words = Signal(_FACTOR_BITS)
         padded = Signal(len(size) + 1)
         m.d.comb += [
-            padded.eq(size + (self.width - 1)),
-            needed.eq(quotient(padded, self.width)),
+            padded.eq(size + (self.whole_width - 1)),
+            needed.eq(quotient(padded, self.whole_width)),
             words.eq(quotient((short + (self.lanes - 1)), self.lanes)),
         ]
         blocks, groups = command.blocks, command.groups
@@ -341,7 +351,7 @@ class Load(Component):
                         address.eq(ids_address),
                         beats.eq(1),
                         ids_address.eq(ids_address + 1),
-                        ids_left.eq(self.width // 4),
+                        ids_left.eq(self.whole_width // 4),
                         ids_there.eq(0),
                     ]
                     go(_State.JOB)
@@ -371,13 +381,17 @@ class Load(Component):
         """From beats to where their jobs send them."""
         m.submodules.walk = walk = WeightBeats()
         m.submodules.unpack = unpack = Unpack(
-            beat_bytes=self.width, words=self.words, lanes=self.lanes
+            beat_bytes=self.whole_width, words=self.words, lanes=self.lanes
         )
         connect(m, unpack.word, flipped(self.write))
         coming, job = Signal(job_shape), Signal(job_shape)
         active, over, given = Signal(), Signal(), Signal()
         passed, block = Signal(self.beat_bits), Signal(self.beat_bits)
         beat = master.beat
+        if self.cores > 1:
+            part, whole = self.part, self.whole
+        else:
+            part = whole = stream.Signature(8 * self.width).create()
         moves = beat.valid & beat.ready
         m.d.comb += [
             coming.eq(jobs.r_data),
@@ -389,7 +403,8 @@ class Load(Component):
             self._room.kind.eq(walk.kind),
             self.beat.payload.data.eq(beat.payload),
             self.beat.payload.kind.eq(walk.kind),
-            unpack.beat.payload.eq(beat.payload),
+            part.payload.eq(beat.payload),
+            unpack.beat.payload.eq(whole.payload),
             unpack.row.payload.eq(job.row),
             unpack.row.payload.ends.eq(job.ends),
             self.done.eq(active & over & job.ends),
@@ -417,16 +432,23 @@ class Load(Component):
             with m.Case(_Job.ROW):
                 m.d.comb += [
                     unpack.row.valid.eq(~given),
-                    unpack.beat.valid.eq(beat.valid & given),
-                    beat.ready.eq(unpack.beat.ready & given),
+                    part.valid.eq(beat.valid & given),
+                    beat.ready.eq(part.ready & given),
+                    unpack.beat.valid.eq(whole.valid & given),
+                    whole.ready.eq(unpack.beat.ready & given),
                     over.eq(given & ~unpack.busy),
                 ]
                 with m.If(~given & unpack.row.ready):
                     m.d.sync += given.eq(1)
             with m.Case(_Job.IDS):
-                m.d.comb += [beat.ready.eq(1), over.eq(moves)]
+                m.d.comb += [
+                    part.valid.eq(beat.valid),
+                    beat.ready.eq(part.ready),
+                    whole.ready.eq(1),
+                    over.eq(moves),
+                ]
                 with m.If(moves):
-                    m.d.sync += [ids.eq(beat.payload), ids_there.eq(1)]
+                    m.d.sync += [ids.eq(whole.payload), ids_there.eq(1)]
         with m.If(master.error):
             m.d.comb += [
                 report.code.eq(Mux(master.response[0], Code.READ_DECERR, Code.READ_SLVERR)),

@@ -62,8 +62,7 @@ class Placed(Elaboratable):
         emission = _EMISSION.get()
         if emission is None:
             return DomainRenamer(self.domain)(self.component)
-        # Amaranth warns of what is made and never elaborated, which here is the purpose.
-        self.component._MustUse__used = True
+        _mark_used(self.component)
         arguments: dict[str, Any] = {
             f"{'i' if direction == 'input' else 'o'}_{name}": value
             for name, (value, direction) in ports(self.component).items()
@@ -237,6 +236,17 @@ def _split(text: str) -> dict[str, str]:
             inside.append("")
             inside = None
     return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def _mark_used(component: Elaboratable) -> None:
+    """Say that a component and what it holds are used.
+
+    Amaranth warns of what is made and never elaborated, which here is the purpose.
+    """
+    component._MustUse__used = True
+    for part in vars(component).values():
+        if isinstance(part, Elaboratable):
+            _mark_used(part)
 
 
 def _key(value: object) -> object:

@@ -1,6 +1,6 @@
 """MISC: every SFU instruction, a pass at a time."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -15,13 +15,21 @@ from alula.gateware.sfu_lane import SfuLane
 from alula.gateware.sfu_max import INDEX_BITS, SfuMax, ordered
 from alula.gateware.sfu_pack import SfuPack
 from alula.gateware.sfu_plan import After, Factor, SfuPlan, Sink, plan
-from alula.gateware.sfu_ports import activation_write, staging_write, vector_read, vector_write
+from alula.gateware.sfu_ports import (
+    GROUP_ADDRESS,
+    VECTOR_ADDRESS,
+    activation_write,
+    staging_write,
+    vector_read,
+    vector_write,
+)
 from alula.gateware.sfu_reader import SfuReader
 from alula.gateware.sfu_rotate import SfuRotate
 from alula.gateware.sfu_scalar import Scalar, SfuScalar
 from alula.gateware.sfu_steps import SCALE_LATENCY, SfuSteps
 from alula.gateware.sfu_sum import SfuSum
 from alula.gateware.sfu_writer import DEPTH, SfuWriter
+from alula.gateware.staging_buffer import MAX_GROUPS as MAX_STAGED
 from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
@@ -29,6 +37,12 @@ __all__ = ["MAX_GROUPS", "Sfu"]
 
 MAX_GROUPS = 512
 """Groups of a row of QUANT: what MM and MV can take."""
+
+
+_COUNTS = {"rows": 8, "heads": 8, "len": 16, "count": 16, "words": 16, "slot": 8}
+_PLACES = dict.fromkeys(("src", "dst", "gain", "table", "scale", "a", "b", "stride"), 16)
+_FIELD_BITS = _COUNTS | _PLACES
+"""Bits of each field that the hardware looks at: more than any design has."""
 
 
 class Sfu(wiring.Component):
@@ -41,6 +55,9 @@ class Sfu(wiring.Component):
     Args:
         lanes: fp32 values of a word, 4, 8 or 16.
         tokens: rows that share an activation group, a power of two.
+        words: of the vector buffer.
+        groups: of the activation buffer.
+        staging_bytes: of the staging buffer.
 
     Members:
         command, done, busy: as of every engine.
@@ -50,17 +67,29 @@ class Sfu(wiring.Component):
         staging: write port of staging.
         argmax (Out): the index that ARGMAX found, 0 if none.
         starved, blocked (Out): as of `Use`, while it holds an instruction.
-        error (Out): the first instruction that was passed over: a ROPE whose `dim` is no multiple
-            of `2 * lanes`, or a QUANTKV whose `dim` and `lanes` do not divide one another.
+        error (Out): why it stopped: a ROPE whose `dim` is no multiple of `2 * lanes`, a QUANTKV
+            whose `dim` and `lanes` do not divide one another, a size or an address beyond what
+            there is. The instruction is never done; nothing goes beyond a buffer.
     """
 
-    def __init__(self, *, lanes: int, tokens: int) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        tokens: int,
+        words: int = 1 << VECTOR_ADDRESS,
+        groups: int = 1 << GROUP_ADDRESS,
+        staging_bytes: int = 1 << 15,
+    ) -> None:
         if lanes not in (4, 8, 16):
             raise ValueError(f"lanes must be 4, 8 or 16, not {lanes!r}")
         if tokens < 1 or tokens & tokens - 1:
             raise ValueError(f"tokens must be a power of two, not {tokens!r}")
         self.lanes = lanes
         self.tokens = tokens
+        self.words = words
+        self.groups = groups
+        self.staging_bytes = staging_bytes
         super().__init__(
             {
                 "command": In(stream.Signature(layout(Engine.MISC))),
@@ -84,9 +113,9 @@ class Sfu(wiring.Component):
         lanes, tokens = self.lanes, self.tokens
         lane_bits = (lanes - 1).bit_length()
         m.submodules.plan = planner = SfuPlan(lanes=lanes)
-        m.submodules.a = a = SfuReader(lanes=lanes)
-        m.submodules.b = b = SfuReader(lanes=lanes)
-        m.submodules.writer = writer = SfuWriter(lanes=lanes)
+        m.submodules.a = a = SfuReader(lanes=lanes, words=self.words)
+        m.submodules.b = b = SfuReader(lanes=lanes, words=self.words)
+        m.submodules.writer = writer = SfuWriter(lanes=lanes, words=self.words)
         m.submodules.sum = total = SfuSum(lanes=lanes)
         m.submodules.max = top = SfuMax(lanes=lanes)
         m.submodules.scalar = scalar = SfuScalar()
@@ -106,7 +135,7 @@ class Sfu(wiring.Component):
         # The instruction, its row, its pass.
         command = Signal(layout(Engine.MISC))
         step = Signal(2)
-        src, dst, count = Signal(16), Signal(16), Signal(17)
+        src, dst, count = Signal(17), Signal(17), Signal(17)
         element = Signal(16)
         rows, heads = Signal(8), Signal(8)
         now = Signal(plan)
@@ -131,6 +160,8 @@ class Sfu(wiring.Component):
         m.d.comb += [
             a.start.eq(start),
             a.path.eq(Mux(start, planner.plan["a"], now["a"])),
+            a.counted.eq(now["a_counted"]),
+            b.counted.eq(now["b_counted"]),
             b.start.eq(start & planner.plan["uses_b"]),
             b.path.eq(Mux(start, planner.plan["b"], now["b"])),
             writer.start.eq(start),
@@ -253,20 +284,30 @@ class Sfu(wiring.Component):
         scale_in, scale_out = scales.write_port(), scales.read_port(domain="comb")
         looked = Signal(SCALE_LATENCY)
         m.d.sync += looked.eq(Cat(steps.look & (group_place == 0), looked))
-        block = Signal(5)
-        out_group, slot = Signal(13), Signal(range(max(tokens, 2)))
-        group_base = Signal(13)
+        block = Signal(6)
+        out_group, slot = Signal(range(MAX_GROUPS)), Signal(range(max(tokens, 2)))
+        group_base, group_now = Signal(18), Signal(19)
+        lost = Signal()
+        rows_of = Array(
+            self.staging_bytes // (GROUP * groups + 2) if 0 < groups <= MAX_STAGED else 0
+            for groups in range(1 << 6)
+        )
         sent = Signal()
         staged = self.staging.payload
         quantised = self.activation.payload
         m.d.comb += [
             scale_in.en.eq(looked[-1]),
             scale_in.data.eq(steps.scale),
-            self.activation.valid.eq(pack.block_valid & quant),
-            self.staging.valid.eq(pack.block_valid & ~quant),
-            pack.block_ready.eq(Mux(quant, self.activation.ready, self.staging.ready)),
+            group_now.eq(group_base + out_group),
+            lost.eq(
+                pack.block_valid
+                & Mux(quant, group_now >= self.groups, dst >= rows_of[planner.groups[:6]])
+            ),
+            self.activation.valid.eq(pack.block_valid & quant & ~lost),
+            self.staging.valid.eq(pack.block_valid & ~quant & ~lost),
+            pack.block_ready.eq(Mux(quant, self.activation.ready, self.staging.ready) & ~lost),
             sent.eq(pack.block_valid & pack.block_ready),
-            quantised["group"].eq(group_base + out_group),
+            quantised["group"].eq(group_now),
             quantised["slot"].eq(slot),
             quantised["half"].eq(pack.half),
             quantised["data"].eq(pack.block),
@@ -328,12 +369,21 @@ class Sfu(wiring.Component):
         # The pass is over when its last word has been written, added, packed or scanned.
         over = Signal()
         m.d.comb += over.eq(a.idle & b.idle & rotate.idle & (in_flight == 0) & ~pack.block_valid)
-        nothing = Signal()
-        m.submodules.latch = latch = FaultLatch(sources=1)
+        nothing, refused = Signal(), Signal()
+        m.submodules.latch = latch = FaultLatch(sources=5)
         m.d.comb += self.error.eq(latch.fault)
+        for report, beyond, detail in (
+            (latch.report[1], a.beyond, a.address),
+            (latch.report[2], b.beyond, b.address),
+            (latch.report[3], writer.beyond, writer.address),
+            (latch.report[4], lost, Mux(quant, group_now, dst)),
+        ):
+            with m.If(beyond):
+                m.d.comb += [report.code.eq(Code.OUT_OF_RANGE), report.detail.eq(detail)]
 
         def refuse(code: Code, detail: Value) -> list:
-            return [latch.report[0].code.eq(code), latch.report[0].detail.eq(detail)]
+            report = latch.report[0]
+            return [report.code.eq(code), report.detail.eq(detail), refused.eq(1)]
 
         name = command["opcode"]
         many, last_head = Signal(), Signal()
@@ -394,6 +444,15 @@ class Sfu(wiring.Component):
                 m.next = "SETUP"
                 with m.If(nothing):
                     m.next = "DONE"
+                for field, bits in _FIELD_BITS.items():
+                    with m.If((command[field] >> bits).any() & (~nothing | int(field in _COUNTS))):
+                        m.d.comb += refuse(Code.OUT_OF_RANGE, command[field])
+                with m.If(quant & (planner.groups > MAX_GROUPS)):
+                    m.d.comb += refuse(Code.OUT_OF_RANGE, command["len"])
+                with m.If(refused):
+                    m.next = "STOPPED"
+            with m.State("STOPPED"):
+                pass
             with m.State("SETUP"):
                 m.d.comb += start.eq(1)
                 m.d.sync += [

@@ -58,13 +58,16 @@ plan = StructLayout(
         "clear_s": 1,
         "limited": 1,
         "limit": 17,
+        "a_counted": 16,
+        "b_counted": 16,
         "offset": 4,
         "words": 16,
         "absolute": 1,
         "last": 1,
     }
 )
-"""One pass. `limit`: elements that count; `last`: the row's last pass."""
+"""One pass. `limit`: elements that count; `a_counted`, `b_counted`: words of a row that hold them;
+`last`: the row's last pass."""
 
 
 class SfuPlan(wiring.Component):
@@ -92,8 +95,8 @@ class SfuPlan(wiring.Component):
             {
                 "command": In(layout(Engine.MISC)),
                 "step": In(2),
-                "src": In(16),
-                "dst": In(16),
+                "src": In(17),
+                "dst": In(17),
                 "count": In(17),
                 "offset": In(4),
                 "plan": Out(plan),
@@ -134,6 +137,8 @@ class SfuPlan(wiring.Component):
             ),
             out["limit"].eq(self.count),
             out["offset"].eq(self.offset),
+            out["a_counted"].eq(~0),
+            out["b_counted"].eq(~0),
         ]
         group_words = Signal(16)
         m.d.comb += group_words.eq(Cat(Const(0, 5), self.groups) >> lane_bits)
@@ -220,6 +225,7 @@ class SfuPlan(wiring.Component):
                     with m.Default():
                         row("a", self.src, all_words)
                         row("b", command["scale"], all_words)
+                        m.d.comb += out["b_counted"].eq(words(last_count))
                         row("write", self.src, all_words)
                         m.d.comb += multiply
                         m.d.comb += out["last"].eq(1)
@@ -263,6 +269,7 @@ class SfuPlan(wiring.Component):
             with case("QUANT"):
                 m.d.comb += [self.groups.eq((command["len"][:17] + (GROUP - 1)) >> 5)]
                 row("a", self.src, group_words)
+                m.d.comb += out["a_counted"].eq(self.row_words)
                 m.d.comb += [out["limited"].eq(1), out["absolute"].eq(1)]
                 with m.If(self.step == 0):
                     m.d.comb += [out["sink"].eq(Sink.STEPS), out["scalar"].eq(Scalar.STEP)]
@@ -276,6 +283,7 @@ class SfuPlan(wiring.Component):
                     out["limited"].eq(1),
                     out["absolute"].eq(1),
                     out["limit"].eq(command["dim"] + self.offset),
+                    out["a_counted"].eq(words(out["limit"])),
                 ]
                 with m.If(self.step == 0):
                     row("a", self.src, words(command["dim"]))

@@ -6,6 +6,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out, Signature
 
 __all__ = [
+    "GROUP_ADDRESS",
     "VECTOR_ADDRESS",
     "activation_write",
     "staging_write",
@@ -15,7 +16,7 @@ __all__ = [
 ]
 
 VECTOR_ADDRESS = 16
-_GROUP_ADDRESS = 13
+GROUP_ADDRESS = 13
 _STAGING_ADDRESS = 10
 _SLOT = 8
 _PART = 5
@@ -51,7 +52,7 @@ def activation_write() -> stream.Signature:
     return stream.Signature(
         StructLayout(
             {
-                "group": _GROUP_ADDRESS,
+                "group": GROUP_ADDRESS,
                 "slot": _SLOT,
                 "half": 1,
                 "data": ArrayLayout(signed(8), 16),

@@ -22,10 +22,13 @@ class SfuReader(wiring.Component):
 
     Args:
         lanes: fp32 values of a word.
+        words: of the vector buffer.
 
     Members:
         start (In): walk along `path`; only when idle.
         path (In): holds still until the walk is over.
+        counted (In): words of each level 0 that count; those behind them only fill a group.
+        beyond (Out): the walk stands at a word that counts and does not exist, `address`.
         port: a read port of the vector buffer.
         valid (Out): there is a word that is not reserved.
         reserve (In): the first such word; only with `valid`.
@@ -34,12 +37,16 @@ class SfuReader(wiring.Component):
         idle (Out): the walk is over and every word is taken.
     """
 
-    def __init__(self, *, lanes: int) -> None:
+    def __init__(self, *, lanes: int, words: int) -> None:
         self.lanes = lanes
+        self.words = words
         super().__init__(
             {
                 "start": In(1),
                 "path": In(path),
+                "counted": In(16),
+                "beyond": Out(1),
+                "address": Out(17),
                 "port": Out(vector_read(lanes)),
                 "valid": Out(1),
                 "reserve": In(1),
@@ -66,7 +73,11 @@ class SfuReader(wiring.Component):
             walk.start.eq(self.start),
             walk.path.eq(self.path),
             walk.next.eq(sent),
-            request.valid.eq(walk.active & (asked != DEPTH)),
+            self.address.eq(walk.address),
+            self.beyond.eq(
+                walk.active & (walk.address >= self.words) & (walk.place < self.counted)
+            ),
+            request.valid.eq(walk.active & (asked != DEPTH) & ~self.beyond),
             request.payload.eq(walk.address),
             data.ready.eq(1),
             write.en.eq(came),

@@ -9,8 +9,9 @@ __all__ = ["LEVELS", "Walk", "path"]
 
 LEVELS = 4
 
-path = StructLayout({"base": 16, "counts": ArrayLayout(16, LEVELS), "strides": ArrayLayout(16, 4)})
-"""Where a walk goes: level 0 turns fastest. No count is 0. Addresses wrap at 16 bits."""
+path = StructLayout({"base": 17, "counts": ArrayLayout(16, LEVELS), "strides": ArrayLayout(16, 4)})
+"""Where a walk goes: level 0 turns fastest. No count is 0. Addresses have one bit more than those
+of the largest buffer, so that the first one beyond it is seen as such."""
 
 
 class Walk(wiring.Component):
@@ -22,6 +23,7 @@ class Walk(wiring.Component):
         next (In): the address has been used.
         active (Out): there is an address.
         address (Out): the address.
+        place (Out): how many of its level 0 were before it.
         turn (Out): it is the last one of its level 0.
     """
 
@@ -29,21 +31,22 @@ class Walk(wiring.Component):
     path: In(path)
     next: In(1)
     active: Out(1)
-    address: Out(16)
+    address: Out(17)
+    place: Out(16)
     turn: Out(1)
 
     def elaborate(self, platform: object) -> Module:
         """A counter and a base for each level, one adder."""
         m = Module()
         counters = [Signal(16, name=f"counter{level}") for level in range(LEVELS)]
-        bases = [self.address] + [Signal(16, name=f"base{level}") for level in range(1, LEVELS)]
+        bases = [self.address] + [Signal(17, name=f"base{level}") for level in range(1, LEVELS)]
         last = [counter == self.path["counts"][level] - 1 for level, counter in enumerate(counters)]
-        m.d.comb += self.turn.eq(last[0])
+        m.d.comb += [self.turn.eq(last[0]), self.place.eq(counters[0])]
         base, stride = bases[-1], self.path["strides"][LEVELS - 1]
         for level in reversed(range(LEVELS - 1)):
             base = Mux(last[level], base, bases[level])
             stride = Mux(last[level], stride, self.path["strides"][level])
-        moved = Signal(16)
+        moved = Signal(17)
         m.d.comb += moved.eq(base + stride)
         with m.If(self.start):
             m.d.sync += self.active.eq(1)

@@ -19,22 +19,27 @@ class SfuWriter(wiring.Component):
 
     Args:
         lanes: fp32 values of a word.
+        words: of the vector buffer.
 
     Members:
         start (In): walk along `path`.
         path (In): holds still until the walk is over.
+        beyond (Out): the next word does not exist, `address`; it stays here.
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): the word.
         sent (Out): a word leaves the queue.
         port: a write port of the vector buffer.
     """
 
-    def __init__(self, *, lanes: int) -> None:
+    def __init__(self, *, lanes: int, words: int) -> None:
         self.lanes = lanes
+        self.words = words
         super().__init__(
             {
                 "start": In(1),
                 "path": In(path),
+                "beyond": Out(1),
+                "address": Out(17),
                 "valid": In(1),
                 "word": In(word(lanes)),
                 "sent": Out(1),
@@ -56,7 +61,9 @@ class SfuWriter(wiring.Component):
             walk.next.eq(self.sent),
             write.en.eq(self.valid),
             write.data.eq(self.word),
-            self.port.valid.eq(level != 0),
+            self.address.eq(walk.address),
+            self.beyond.eq((level != 0) & (walk.address >= self.words)),
+            self.port.valid.eq((level != 0) & ~self.beyond),
             self.port.payload["address"].eq(walk.address),
             self.port.payload["data"].eq(read.data),
             self.port.payload["mask"].eq(-1),

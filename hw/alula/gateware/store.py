@@ -52,8 +52,10 @@ class Store(Component):
         memory_beats: Beats of the memory.
         words, lanes: Of the vector buffer.
         staging_bytes: Size of the staging buffer.
+        cores: Cores that each write their own channels' part of every beat, this one among them.
 
     Members:
+        number: Of this core; constant.
         command, done, busy, error: As docs/gateware.md says for every engine.
         axi: A write port for each channel.
         request, word: A reader's ports of the vector buffer.
@@ -72,6 +74,7 @@ class Store(Component):
         words: int,
         lanes: int,
         staging_bytes: int,
+        cores: int = 1,
     ) -> None:
         if memory_beats < 2:
             raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
@@ -79,9 +82,9 @@ class Store(Component):
             raise ValueError(f"beat_bytes must be at least 8, not {beat_bytes}")
         self.channels, self.beat_bytes = channels, beat_bytes
         self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
-        self.staging_bytes = staging_bytes
+        self.staging_bytes, self.cores = staging_bytes, cores
         self.beat_bits = ceil_log2(memory_beats)
-        self.width = channels * beat_bytes
+        self.width = cores * channels * beat_bytes
         port = writer(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
         place = staging_buffer.place_layout(staging_bytes)
         super().__init__(
@@ -91,6 +94,7 @@ class Store(Component):
                 "busy": Out(1),
                 "error": Out(Fault),
                 "axi": Out(port).array(channels),
+                "number": In(range(max(2, cores))),
                 "request": Out(stream.Signature(address_bits(words))),
                 "word": In(stream.Signature(data.ArrayLayout(32, lanes))),
                 "staging_request": Out(stream.Signature(place)),
@@ -106,13 +110,14 @@ class Store(Component):
         """Make the module."""
         m = Module()
         lane, rows = self.beat_bytes, self.beat_bytes // 8
-        block_rows = rows * self.channels
+        everything = self.cores * self.channels
+        block_rows = rows * everything
         most = self.words * self.lanes
         m.submodules.master = master = WriteMaster(
             channels=self.channels, beat_bits=self.beat_bits, beat_bytes=lane
         )
         m.submodules.pack = pack = Pack(
-            channels=self.channels, beat_bytes=lane, lanes=self.lanes, most=most
+            channels=everything, beat_bytes=lane, lanes=self.lanes, most=most
         )
         m.submodules.latch = latch = FaultLatch(sources=2)
         for number in range(self.channels):
@@ -130,8 +135,8 @@ class Store(Component):
             go(_State.STOPPED)
 
         # One strobed beat at a time: its transfer and its data leave independently.
-        run_address, run_beat = Signal(self.beat_bits), Signal(master.beat.payload.shape())
-        run_channel = Signal(range(max(2, self.channels)))
+        run_address, run_channels = Signal(self.beat_bits), Signal(self.channels)
+        run_data, run_strobe = Signal(8 * lane), Signal(lane)
         asks, gives = Signal(), Signal()
         vector = Signal()
         m.d.comb += [
@@ -143,8 +148,17 @@ class Store(Component):
             vector.eq(command.opcode == opcode("ST.V")),
             master.transfer.valid.eq(asks),
             master.beat.valid.eq(gives),
-            master.beat.payload.eq(run_beat),
+            # Only the channels of its transfer see it.
+            master.beat.payload.data.eq(run_data.replicate(self.channels)),
+            master.beat.payload.strobe.eq(run_strobe.replicate(self.channels)),
         ]
+
+        def own(value: Value, bits: int) -> Value:
+            """This core's part of what there is for each channel of all cores."""
+            if self.cores == 1:
+                return value[: bits * self.channels]
+            return value.word_select(self.number, bits * self.channels)
+
         with m.If(asks & master.transfer.ready):
             m.d.sync += asks.eq(0)
         with m.If(gives & master.beat.ready):
@@ -156,41 +170,38 @@ class Store(Component):
                 run_address,
                 Mux(vector, beats, 1),
                 Const(0, 1),
-                Mux(vector, everywhere, (1 << run_channel)[: self.channels]),
+                Mux(vector, everywhere, run_channels),
             )
         )
         with m.If(vector):
             m.d.comb += [
                 master.beat.valid.eq(pack.beat.valid),
-                master.beat.payload.eq(pack.beat.payload),
+                master.beat.payload.data.eq(own(pack.beat.payload.data, 8 * lane)),
+                master.beat.payload.strobe.eq(own(pack.beat.payload.strobe, lane)),
                 pack.beat.ready.eq(master.beat.ready),
             ]
 
         def put(address: Value, channel: Value, values: Value, strobe: Value, then: _State) -> None:
-            """Write some bytes of one channel's part of a beat."""
+            """Write some bytes of one channel's part of a beat, if the channel is this core's."""
+            mine = own(1 << channel, 1)
             with m.If(~asks & ~gives):
                 with m.If(address >= self.memory_beats):
                     fail(Code.OUT_OF_RANGE, address)
                 with m.Else():
                     m.d.sync += [
                         run_address.eq(address),
-                        run_channel.eq(channel),
-                        run_beat.data.eq(values.replicate(self.channels)),
-                        run_beat.strobe.eq(
-                            Cat(
-                                Mux(channel == number, strobe, 0)[:lane]
-                                for number in range(self.channels)
-                            )
-                        ),
-                        asks.eq(1),
-                        gives.eq(1),
+                        run_channels.eq(mine),
+                        run_data.eq(values),
+                        run_strobe.eq(strobe),
+                        asks.eq(mine.any()),
+                        gives.eq(mine.any()),
                     ]
                     go(then)
 
         # Where a token's row (K) or column (V) lies.
         position, block = Signal(_POSITION_BITS), Signal(_POSITION_BITS)
         rest = Signal(range(max(2, block_rows)))
-        channel, row = Signal(range(max(2, self.channels))), Signal(range(max(2, rows)))
+        channel, row = Signal(range(max(2, everything))), Signal(range(max(2, rows)))
         quad, scale_offset = Signal(_POSITION_BITS), Signal(_ADDRESS_BITS)
         m.d.comb += [
             channel.eq(rest >> (rows.bit_length() - 1)),

@@ -1,19 +1,32 @@
-"""The accelerator: control port, sequencer and core."""
+"""The accelerator: control port, sequencer and cores."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+    Value,
+)
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.design import Design
 from alula.gateware.axi import lite
-from alula.gateware.command import ENGINES
+from alula.gateware.command import ENGINES, layout
 from alula.gateware.control import ADDRESS_BITS, Control
 from alula.gateware.core import Core
+from alula.gateware.cores import Fork, Gather, Join, Share
 from alula.gateware.dispatch import Dispatch
+from alula.gateware.fault import Code
 from alula.gateware.multiplier import Target
 from alula.gateware.repeat import placed
 from alula.isa.encoding import WORD_BYTES
+from alula.isa.instructions import Engine
 
 __all__ = ["Top"]
 
@@ -30,27 +43,28 @@ class Top(Component):
     Members:
         control: AXI4-Lite, slave: `alula.gateware.control.Register`.
         irq: A run is over, by END or by a fault; until cleared.
-        read, write: AXI4 masters, one of each a memory channel.
+        read, write: AXI4 masters, one of each a memory channel, core by core.
     """
 
     def __init__(self, *, design: Design, target: Target = "portable") -> None:
         self.design = design
         self.target: Target = target
-        self._core = Core(design=design, target=target)
-        shape = self._core.signature.members
+        self._cores = [Core(design=design, target=target) for _ in range(design.cores)]
+        shape = self._cores[0].signature.members
+        channels = len(self._cores) * design.channels_per_core
         super().__init__(
             {
                 "control": In(lite(ADDRESS_BITS)),
                 "irq": Out(1),
-                "read": shape["read"],
-                "write": shape["write"],
+                "read": Out(shape["read"].signature).array(channels),
+                "write": Out(shape["write"].signature).array(channels),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        design, core = self.design, self._core
+        design, cores = self.design, self._cores
         words = design.program_bytes // WORD_BYTES
         control = Control(
             design_hash=int(design.hash, 16),
@@ -67,30 +81,74 @@ class Top(Component):
         m.d.sync += reset.eq(control.reset)
         m.submodules.control = placed(control)
         m.submodules.dispatch = placed(dispatch, "machine")
-        m.submodules.core = placed(core, "machine")
+        for number, core in enumerate(cores):
+            name = f"core_{number}" if len(cores) > 1 else "core"
+            m.submodules[name] = placed(core, "machine")
+            m.d.comb += [core.number.eq(number), core.cancel.eq(control.cancel)]
         connect(m, flipped(self.control), control.axi)
         self._host(m, control, dispatch)
         for engine in ENGINES:
-            name = engine.name.lower()
-            connect(m, getattr(dispatch, f"command_{name}"), getattr(core, f"command_{name}"))
-            m.d.comb += [
-                getattr(dispatch, f"done_{name}").eq(getattr(core, f"done_{name}")),
-                dispatch.starved[engine].eq(core.starved[engine]),
-                dispatch.blocked[engine].eq(core.blocked[engine]),
-                dispatch.blame[engine].eq(core.blame[engine]),
-                control.fault[engine].eq(core.fault[engine]),
-            ]
+            self._engine(m, engine, dispatch, control)
+        self._exchange(m)
         m.d.comb += [
-            dispatch.argmax.eq(core.argmax),
-            dispatch.stream_empty.eq(core.stream_empty),
-            core.cancel.eq(control.cancel),
-            control.quiet.eq(core.quiet),
+            # SFUs do the same work on the same values.
+            dispatch.argmax.eq(cores[0].argmax),
+            dispatch.stream_empty.eq(Cat(core.stream_empty for core in cores).all()),
+            control.quiet.eq(Cat(core.quiet for core in cores).all()),
         ]
         for name in ("read", "write"):
-            for mine, theirs in zip(getattr(self, name), getattr(core, name), strict=True):
+            ports = [port for core in cores for port in getattr(core, name)]
+            for mine, theirs in zip(getattr(self, name), ports, strict=True):
                 connect(m, theirs, flipped(mine))
         self._count(m, control)
         return m
+
+    def _engine(self, m: Module, engine: Engine, dispatch: Dispatch, control: Control) -> None:
+        """Let every core have an engine's instructions; one is done when all have done it."""
+        cores, name = self._cores, engine.name.lower()
+        command = getattr(dispatch, f"command_{name}")
+        commands = [getattr(core, f"command_{name}") for core in cores]
+        done = Cat(getattr(core, f"done_{name}") for core in cores)
+        if len(cores) == 1:
+            connect(m, command, commands[0])
+            m.d.comb += getattr(dispatch, f"done_{name}").eq(done)
+        else:
+            fork, join = Fork(shape=layout(engine), count=len(cores)), Join(count=len(cores))
+            m.submodules[f"fork_{name}"] = placed(fork, "machine")
+            m.submodules[f"join_{name}"] = placed(join, "machine")
+            connect(m, command, fork.items)
+            for taker, own in zip(fork.takers, commands, strict=True):
+                connect(m, taker, own)
+            m.d.comb += [
+                join.each.eq(done),
+                getattr(dispatch, f"done_{name}").eq(join.done),
+            ]
+        m.d.comb += [
+            dispatch.starved[engine].eq(Cat(core.starved[engine] for core in cores).any()),
+            dispatch.blocked[engine].eq(Cat(core.blocked[engine] for core in cores).any()),
+        ]
+        for core in reversed(cores):
+            with m.If(core.fault[engine].code != Code.NONE):
+                m.d.comb += [
+                    control.fault[engine].eq(core.fault[engine]),
+                    dispatch.blame[engine].eq(core.blame[engine]),
+                ]
+
+    def _exchange(self, m: Module) -> None:
+        """What one core has and all need: parts of vectors from memory, and products."""
+        cores = self._cores
+        if len(cores) == 1:
+            return
+        bits = 8 * self.design.channels_per_core * self.design.memory.beat_bytes
+        gather = Gather(bits=bits, count=len(cores))
+        share = Share(shape=cores[0].result.payload.shape(), count=len(cores))
+        m.submodules.gather = placed(gather, "machine")
+        m.submodules.share = placed(share, "machine")
+        for number, core in enumerate(cores):
+            connect(m, core.part, gather.parts[number])
+            connect(m, gather.wholes[number], core.whole)
+            connect(m, core.result, share.items[number])
+            connect(m, share.takers[number], core.results)
 
     def _host(self, m: Module, control: Control, dispatch: Dispatch) -> None:
         """Connect the control port with the sequencer."""
@@ -126,11 +184,30 @@ class Top(Component):
             m.d.comb += address.eq(dispatch.blamed[number])
 
     def _count(self, m: Module, control: Control) -> None:
-        """Count what passes between here and memory, a cycle late."""
+        """Count what passes between here and memory: each channel's bytes, then all, 2 cycles late.
+
+        ST waits for memory's answers, so the last write has been counted when a run ends.
+        """
         lane = self.design.memory.beat_bytes
-        beats = Cat(port.rvalid & port.rready for port in self.read)
-        strobes = Cat(Mux(port.wvalid & port.wready, port.wstrb, 0) for port in self.write)
+        read, written = [], []
+        for number, (reads, writes) in enumerate(zip(self.read, self.write, strict=True)):
+            passed = Signal(name=f"read_{number}")
+            strobed = Signal(range(lane + 1), name=f"written_{number}")
+            strobe = Mux(writes.wvalid & writes.wready, writes.wstrb, 0)
+            m.d.sync += [
+                passed.eq(reads.rvalid & reads.rready),
+                strobed.eq(_sum(list(strobe))),
+            ]
+            read.append(passed)
+            written.append(strobed)
         m.d.sync += [
-            control.read.eq(sum(beats, 0) * lane),
-            control.written.eq(sum(strobes, 0)),
+            control.read.eq(_sum(read) * lane),
+            control.written.eq(_sum(written)),
         ]
+
+
+def _sum(values: list[Value]) -> Value:
+    """A sum as a tree."""
+    while len(values) > 1:
+        values = [sum(values[i : i + 2], Const(0, 0)) for i in range(0, len(values), 2)]
+    return values[0]

@@ -50,7 +50,6 @@ def place_and_route(
 
     Raises:
         SynthError: the part is no ECP5, a tool is missing, or the design does not fit.
-        ValueError: the design has several cores.
     """
     if design.part.family != "ecp5":
         raise SynthError(

@@ -110,7 +110,6 @@ def synthesise(
 
     Raises:
         SynthError: Yosys is missing, cannot synthesise for the family, or refuses a module.
-        ValueError: the design has several cores.
     """
     family = design.part.family
     if family not in SCRIPTS:

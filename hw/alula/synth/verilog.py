@@ -34,29 +34,17 @@ _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
 
 
 def top_of(design: Design) -> Component:
-    """Return the top of a design, its multipliers made of what the part has.
-
-    Raises:
-        ValueError: the design has several cores.
-    """
+    """Return the top of a design, its multipliers made of what the part has."""
     return Top(design=design, target=TARGETS[design.part.family])
 
 
 def verilog(design: Design) -> dict[str, str]:
-    """Return a design's Verilog by module name, the top first.
-
-    Raises:
-        ValueError: the design has several cores.
-    """
+    """Return a design's Verilog by module name, the top first."""
     return styled(emit(top_of(design), TOP), design)
 
 
 def scanned(design: Design) -> dict[str, str]:
-    """Return a design's Verilog behind scan registers: a top that needs four pins.
-
-    Raises:
-        ValueError: the design has several cores.
-    """
+    """Return a design's Verilog behind scan registers: a top that needs four pins."""
     scan, top, *rest = emit(Scan(component=top_of(design)), SCAN).items()
     inside = re.compile(rf"\b{top[0]}\b")
     named = {SCAN: inside.sub(TOP, scan[1]), TOP: inside.sub(TOP, top[1])}
