@@ -44,8 +44,12 @@ VALUES = [
     (
         "mpe.lans",
         16,
-        "must be one of the keys lanes, tokens or accumulator_bits, not 'lans' (kv260: mpe.lans)",
+        (
+            "must be one of the keys lanes, tokens, accumulator_bits or sparse, not 'lans' "
+            "(kv260: mpe.lans)"
+        ),
     ),
+    ("mpe.sparse", 1, "must be true or false, not 1 (kv260: mpe.sparse)"),
     ("speed", 1, f"must be one of the keys {KEYS}, not 'speed' (kv260: speed)"),
     (
         "part.dsp",

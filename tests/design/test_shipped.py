@@ -69,13 +69,22 @@ def test_a_block_of_4_bit_weights_is_one_beat(name: str) -> None:
     assert design.chains_per_channel * design.mpe.lanes * 4 == design.memory.beat_bytes * 8
 
 
+def test_sparse_muxes_are_hardware_of_their_own() -> None:
+    dense = load_design("kv260")
+    sparse = dense.replace({"mpe.sparse": True})
+    assert sparse.hash != dense.hash
+    assert sparse.on_chip_bytes - dense.on_chip_bytes == 64 * 1024
+    assert sparse.accumulator_dsps == 2 * dense.accumulator_dsps
+    assert sparse.multiplier_dsps == dense.multiplier_dsps
+
+
 def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
-        "kv260": "4f24259028e58160",
-        "nano": "bafb8f981e84f6b6",
-        "tiny": "39335562793b39e8",
-        "u280": "2b941b84c87b8a23",
-        "vhk158": "28a0b8d74a42536d",
+        "kv260": "8bbf5e2aee19ed93",
+        "nano": "89da4147ad116b61",
+        "tiny": "aa3c021fbad42862",
+        "u280": "bced7d7d98a864c0",
+        "vhk158": "50936f263fdcdffe",
     }
 
 

@@ -5,10 +5,8 @@ from random import Random
 
 from tests.gateware import exact
 
-from alula.gateware.weight_format import CODES
-from alula.isa.formats import EXCESS, MIN_UNIT
-
-BITS = {name: item.bits for name, item in CODES.items()}
+from alula.isa import WEIGHT_FORMATS, WeightFormat
+from alula.isa.formats import MIN_UNIT
 
 
 @dataclass
@@ -23,26 +21,47 @@ class Product:
     src: int = 0
     dst: int = 0
     stride: int = 0
+    nm: str = "dense"
     q: list = field(default_factory=list)
     s: list = field(default_factory=list)
     m: list = field(default_factory=list)
     c: list = field(default_factory=list)
+    kept: list = field(default_factory=list)
+
+    @property
+    def item(self) -> WeightFormat:
+        return WEIGHT_FORMATS[self.fmt, self.nm]
 
     def fill(self, random: Random, block_rows: int) -> "Product":
-        """Random weights, with extremes."""
-        padded = -(-self.outputs // block_rows) * block_rows
-        item = CODES[self.fmt]
+        """Random weights, with extremes; `kept`: the inputs of each 16 that have one, in order."""
+        item = self.item
+        padded = self.blocks(block_rows) * block_rows * item.pattern.parts
         low, high = 0, (1 << item.bits) - 1
         if not item.excess:
-            low, high = (-128 if self.fmt == "V8" else -127), 127
+            low, high = -(1 << item.bits - 1), (1 << item.bits - 1) - 1
+            low += self.fmt == "W8"
 
         def value(low: int, high: int) -> int:
             return (
                 random.choice((low, high)) if random.random() < 0.1 else random.randint(low, high)
             )
 
-        self.q = [[value(low, high) for _ in range(32 * self.groups)] for _ in range(padded)]
-        self.s = [[value(0, 255) for _ in range(self.groups)] for _ in range(padded)]
+        def inputs() -> list[int]:
+            found = []
+            for first in range(0, 16, item.pattern.of):
+                some = range(first, first + item.pattern.of)
+                found += random.sample(some, item.pattern.kept) if self.nm != "dense" else some
+            return found
+
+        signed = item.pattern.parts > 1
+        s_low, s_high = (-128, 127) if signed else (0, 255)
+        self.kept = [[inputs() for _ in range(2 * self.groups)] for _ in range(padded)]
+        self.q = [[0] * 32 * self.groups for _ in range(padded)]
+        for row, runs in zip(self.q, self.kept, strict=True):
+            for run, some in enumerate(runs):
+                for k in some:
+                    row[16 * run + k] = value(low, high)
+        self.s = [[value(s_low, s_high) for _ in range(self.groups)] for _ in range(padded)]
         self.m = [[value(-128, 127) for _ in range(self.groups)] for _ in range(padded)]
         self.c = [exact.bf16(exact.number(random, 60, 190)) for _ in range(padded)]
         for row in range(padded):
@@ -51,57 +70,74 @@ class Product:
         return self
 
     def blocks(self, block_rows: int) -> int:
-        return -(-self.outputs // block_rows)
+        return -(-self.outputs // (block_rows * self.item.pattern.parts))
 
     def beats(self, block_rows: int, channels: int) -> list[dict]:
         """What LD pushes, in order, for one core."""
-        item = CODES[self.fmt]
-        r = block_rows // channels
+        item = self.item
+        r, parts = block_rows // channels, item.pattern.parts
         found: list[dict] = []
-        pending = [b""] * channels
+        # Bytes that each channel has of each kind, and where that kind's beats are.
+        filled: dict[int, int] = dict.fromkeys(range(4), 0)
+        places: dict[tuple[int, int], int] = {}
 
-        def push(parts: list[bytes], kind: int) -> None:
-            joined = b"".join(part.ljust(8 * r, b"\0") for part in parts)
-            found.append({"data": int.from_bytes(joined, "little"), "kind": kind})
+        def add(kind: int, strings: list[bytes]) -> None:
+            """Append to the beats of a kind; begin new ones as they are needed."""
+            for channel, string in enumerate(strings):
+                at = filled[kind]
+                for byte in string:
+                    if at % (8 * r) == 0 and channel == 0:
+                        places[kind, at // (8 * r)] = len(found)
+                        found.append({"data": 0, "kind": kind})
+                    beat = found[places[kind, at // (8 * r)]]
+                    beat["data"] |= byte << 8 * (channel * 8 * r + at % (8 * r))
+                    at += 1
+            filled[kind] += len(strings[0])
 
-        count = 0
+        def rows(block: int, part: int, channel: int) -> range:
+            first = (block * parts + part) * block_rows + channel * r
+            return range(first, first + r)
+
+        def string(values: list[int], bits: int) -> bytes:
+            number = sum((v & (1 << bits) - 1) << i * bits for i, v in enumerate(values))
+            return number.to_bytes(2 * bits, "little")
+
         for block in range(self.blocks(block_rows)):
-            if item.scales and block % 4 == 0:
-                push([self._factors(block, c, r, block_rows) for c in range(channels)], 2)
+            if item.scales:
+                add(2, [self._factors(rows, block, channel) for channel in range(channels)])
             for group in range(self.groups):
-                if item.metas and count % 4 == 0:
-                    push([self._metas(count, c, r, block_rows) for c in range(channels)], 1)
-                count += 1
-                for half in range(2):
-                    for c in range(channels):
-                        for j in range(r):
-                            row = block * block_rows + c * r + j
-                            at = 32 * group + 16 * half
-                            bits = 0
-                            for k, q in enumerate(self.q[row][at : at + 16]):
-                                bits |= (q & (1 << item.bits) - 1) << k * item.bits
-                            pending[c] += bits.to_bytes(2 * item.bits, "little")
-                    while len(pending[0]) >= 8 * r:
-                        push([part[: 8 * r] for part in pending], 0)
-                        pending = [part[8 * r :] for part in pending]
-        if pending[0]:
-            push(pending, 0)
+                if item.metas:
+                    add(1, [self._metas(rows, block, group, c) for c in range(channels)])
+                for kind, bits in ((0, item.bits), (3, item.pattern.index_bits)):
+                    strings = [b""] * channels
+                    for run in (2 * group, 2 * group + 1):
+                        for channel in range(channels):
+                            for j in range(r):
+                                values = []
+                                for part in range(parts):
+                                    row = rows(block, part, channel)[j]
+                                    some = self.kept[row][run]
+                                    if kind:
+                                        values += [k % item.pattern.of for k in some]
+                                    else:
+                                        values += [self.q[row][16 * run + k] for k in some]
+                                strings[channel] += string(values, bits)
+                    add(kind, strings)
         return found
 
-    def _factors(self, block: int, channel: int, r: int, block_rows: int) -> bytes:
+    def _factors(self, rows, block: int, channel: int) -> bytes:
         text = b""
-        for b in range(block, min(block + 4, self.blocks(block_rows))):
-            for j in range(r):
-                text += self.c[b * block_rows + channel * r + j].to_bytes(2, "little")
+        for part in range(self.item.pattern.parts):
+            for row in rows(block, part, channel):
+                text += self.c[row].to_bytes(2, "little")
         return text
 
-    def _metas(self, count: int, channel: int, r: int, block_rows: int) -> bytes:
+    def _metas(self, rows, block: int, group: int, channel: int) -> bytes:
         text = b""
-        for i in range(count, min(count + 4, self.blocks(block_rows) * self.groups)):
-            block, group = divmod(i, self.groups)
-            rows = [block * block_rows + channel * r + j for j in range(r)]
-            text += bytes(self.s[row][group] for row in rows)
-            text += bytes(self.m[row][group] & 255 for row in rows)
+        for part in range(self.item.pattern.parts):
+            text += bytes(self.s[row][group] & 255 for row in rows(block, part, channel))
+        if self.nm == "dense":
+            text += bytes(self.m[row][group] & 255 for row in rows(block, 0, channel))
         return text
 
 
@@ -147,7 +183,7 @@ class Activations:
 
 def results(product: Product, x: Activations) -> list[list[int]]:
     """fp32 bits of each row's outputs."""
-    item = CODES[product.fmt]
+    item = product.item
     found = []
     for row in range(product.rows):
         first = product.src + row // x.tokens * product.groups
@@ -161,7 +197,8 @@ def results(product: Product, x: Activations) -> list[list[int]]:
                 for k in range(32):
                     w = product.q[n][32 * g + k]
                     if item.metas:
-                        w = product.s[n][g] * (w - item.excess) + MIN_UNIT * product.m[n][g]
+                        w = product.s[n][g] * (w - item.excess)
+                        w += MIN_UNIT * product.m[n][g] if item.excess else 0
                     acc += values[k] * scale * w
             scaled = exact.fl(acc)
             if item.scales:
@@ -169,6 +206,3 @@ def results(product: Product, x: Activations) -> list[list[int]]:
             line.append(exact.fl(exact.value(scaled) * exact.Fraction(2) ** power))
         found.append(line)
     return found
-
-
-assert CODES["W4"].excess == EXCESS

@@ -4,21 +4,19 @@ from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
 from alula.gateware.dequantiser import LATENCY, Dequantiser
-from alula.gateware.weight_format import CODES
-
-ITEMS = {item.code: item for item in CODES.values()}
+from alula.gateware.weight_format import formats
 
 
-def blocks(rows: int):
+def blocks(rows: int, sparse: bool):
     """Random beats in every format and at every phase that it can have."""
 
     def table(random: Random) -> list[tuple[object, ...]]:
         found = []
         for _ in range(300):
-            item = random.choice(list(ITEMS.values()))
+            code, item = random.choice(list(formats(sparse=sparse).items()))
             phase = {2: random.choice((0, 2)), 3: random.randrange(4)}.get(item.bits, 0)
             beats = [random.getrandbits(64 * rows) for _ in range(2)]
-            found.append((item.code, beats, phase, 1))
+            found.append((code, beats, phase, 1))
         return found
 
     return table
@@ -28,7 +26,7 @@ def model(rows: int, channels: int):
     """Each channel's two beats are one string of bytes; rows follow each other from the phase."""
 
     def weights(code: int, beats: list[int], phase: int, enable: int) -> list[list[int]]:
-        item = ITEMS[code]
+        item = formats(sparse=True)[code]
         part = 8 * rows // channels
         found = []
         for channel in range(channels):
@@ -50,12 +48,12 @@ def model(rows: int, channels: int):
     return weights
 
 
-def bench(rows: int, channels: int) -> Bench:
+def bench(rows: int, channels: int, sparse: bool = False) -> Bench:
     return Bench(
-        f"dequantiser_{rows}_{channels}",
-        lambda: Dequantiser(rows=rows, channels=channels),
+        f"dequantiser_{rows}_{channels}_{sparse:d}",
+        lambda: Dequantiser(rows=rows, channels=channels, sparse=sparse),
         pipeline_cases(
-            {"random": blocks(rows)},
+            {"random": blocks(rows, sparse)},
             model(rows, channels),
             latency=LATENCY,
             inputs=("format", "beats", "phase", "enable"),
@@ -64,7 +62,7 @@ def bench(rows: int, channels: int) -> Bench:
     )
 
 
-BENCHES = [bench(8, 1), bench(2, 2), bench(4, 2)]
+BENCHES = [bench(8, 1), bench(2, 2), bench(4, 2, sparse=True)]
 
 
 @each_case(*BENCHES)

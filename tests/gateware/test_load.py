@@ -11,9 +11,10 @@ from alula.design import Design
 from alula.gateware.command import layout, opcode
 from alula.gateware.fault import Code
 from alula.gateware.load import Load
-from alula.gateware.weight_format import CODES
-from alula.gateware.weight_stream import BeatKind
-from alula.isa import FORMATS, Engine
+from alula.gateware.weight_format import code
+from alula.isa import FORMATS, WEIGHT_FORMATS, Engine
+from alula.isa.formats import DENSE, BeatKind
+from alula.isa.formats import PATTERNS as NM
 
 BEATS = 2048
 STREAM = 512
@@ -35,27 +36,30 @@ def make(design: Design) -> Load:
         memory_beats=BEATS,
         words=design.vector_words,
         lanes=design.sfu.lanes,
+        sparse=design.mpe.sparse,
         stream_beats=STREAM,
     )
 
 
-def give_room(unit: Unit, value: int, meta: int, scale: int) -> None:
+def give_room(unit: Unit, value: int, meta: int, scale: int, index: int = 1) -> None:
     """Say how much each ring of the stream can take."""
-    for kind, beats in zip(BeatKind, (value, meta, scale), strict=True):
+    for kind, beats in zip(BeatKind, (value, meta, scale, index), strict=True):
         unit.wires[f"free__{kind.value}"].set(beats)
 
 
-def matrix_beats(fmt: str, blocks: int, groups: int) -> list[BeatKind]:
-    """The kind of each beat, from the contract's places of scales, metas and values."""
-    known = FORMATS[fmt]
+def matrix_beats(fmt: str, blocks: int, groups: int, nm: str = "dense") -> list[BeatKind]:
+    """The kind of each beat, from the contract's places."""
+    known = WEIGHT_FORMATS[fmt, nm]
     kinds = [BeatKind.VALUE] * known.beats(blocks, groups)
-    for block in range(blocks):
-        if known.scales:
-            kinds[known.scale_beat(block, groups)] = BeatKind.SCALE
-        if known.metas:
-            for group in range(groups):
-                kinds[known.meta_beat(block, group, groups)] = BeatKind.META
+    for kind in BeatKind:
+        for number in range(known.count(kind, blocks, groups)):
+            kinds[known.place(kind, number, groups)] = kind
     return kinds
+
+
+def shape_of(fmt: str, nm: str, **values: int) -> dict[str, int]:
+    """The fields of LD.W."""
+    return {"fmt": code(fmt), "nm": list(NM).index(nm), **values}
 
 
 class Plan:
@@ -77,8 +81,10 @@ class Plan:
     def sync(self) -> None:
         self.commands.append(command(self.random.choice(["LD.SYNC", "LD.V"])))
 
-    def push(self, fmt: str, addr: int, blocks: int, groups: int, stride: int) -> None:
-        kinds = matrix_beats(fmt, blocks, groups)
+    def push(
+        self, fmt: str, addr: int, blocks: int, groups: int, stride: int, nm: str = "dense"
+    ) -> None:
+        kinds = matrix_beats(fmt, blocks, groups, nm)
         places = range(addr, addr + len(kinds))
         if stride:
             each = 4 * groups
@@ -88,21 +94,22 @@ class Plan:
             for place, kind in zip(places, kinds, strict=True)
         ]
         to = self.random.randrange(2)
-        code = CODES[fmt].code
-        self.tags.append({"mm": to, "format": code, "blocks": blocks, "groups": groups})
-        shape = {"fmt": code, "blocks": blocks, "groups": groups, "stride": stride}
+        self.tags.append({"mm": to, "format": code(fmt, nm), "blocks": blocks, "groups": groups})
+        shape = shape_of(fmt, nm, blocks=blocks, groups=groups, stride=stride)
         self.commands.append(command("LD.W", to=to, addr=addr, **shape))
 
     def matrix(self) -> None:
-        fmt = self.random.choice(list(FORMATS))
+        known = [key for key in WEIGHT_FORMATS if self.design.mpe.sparse or key[1] == DENSE.name]
+        fmt, nm = self.random.choice(known)
         blocks, groups = self.random.randint(1, 9), self.random.randint(1, 7)
-        beats = FORMATS[fmt].beats(blocks, groups)
+        beats = WEIGHT_FORMATS[fmt, nm].beats(blocks, groups)
         self.push(
             fmt,
             self.random.choice([0, self.random.randrange(BEATS - beats), BEATS - beats]),
             blocks,
             groups,
             0,
+            nm,
         )
 
     def strided(self) -> None:
@@ -223,9 +230,7 @@ async def speed(unit: Unit) -> None:
     ports = channels(unit, "read", 1, BEATS * 64, 0)
     del ports
     give_room(unit, STREAM, 66, 16)
-    items = [
-        command("LD.W", addr=17 * i, blocks=16, groups=2, fmt=CODES["W8"].code) for i in range(6)
-    ]
+    items = [command("LD.W", addr=17 * i, blocks=16, groups=2, fmt=code("W8")) for i in range(6)]
     unit.drive("command", items)
     seen = [0, 0]
 
@@ -265,7 +270,7 @@ def room_case(fmt: str, groups: int, *free: int) -> Case:
 
     async def run(unit: Unit) -> None:
         ports = channels(unit, "read", 1, BEATS * 64, 0.2)
-        shape = {"fmt": CODES[fmt].code, "blocks": 60, "groups": groups}
+        shape = {"fmt": code(fmt), "blocks": 60, "groups": groups}
         kinds = [kind.value for kind in matrix_beats(fmt, 60, groups)]
         fits = next(
             count
@@ -341,7 +346,7 @@ def cases(design: Design, every: int) -> list[Case]:
 
 W8 = {"fmt": 1, "blocks": 3, "groups": 2}
 FAULTS = [
-    fault_case("LD.W", Code.UNSUPPORTED, blocks=1, groups=1, fmt=3),
+    fault_case("LD.W", Code.UNSUPPORTED, blocks=1, groups=1, fmt=9),
     fault_case("LD.W", Code.UNSUPPORTED, blocks=1, groups=1, nm=1),
     fault_case("LD.W", Code.UNDEFINED, blocks=0, groups=1),
     fault_case("LD.W", Code.UNDEFINED, blocks=1, groups=0),
@@ -359,7 +364,8 @@ FAULTS = [
 ]
 OTHERS = [Case("speed", speed), *ROOM, *FAULTS]
 KV = Bench("load_kv260", lambda: make(KV260), [*cases(KV260, 1), *OTHERS])
-THREE = Bench("load_odd", lambda: make(ODD), cases(ODD, 3))
+SPARSE = ODD.replace({"mpe.sparse": True})
+THREE = Bench("load_odd", lambda: make(SPARSE), cases(SPARSE, 3))
 SLIM = Bench("load_narrow", lambda: make(NARROW), cases(NARROW, 3))
 
 

@@ -14,8 +14,10 @@ from alula.gateware.activation_buffer import read_layout, request_layout
 from alula.gateware.command import layout, opcode
 from alula.gateware.mpe import Mpe, Reason
 from alula.gateware.vector_buffer import write_layout
-from alula.gateware.weight_format import CODES
+from alula.gateware.weight_format import code
 from alula.gateware.weight_stream import TAG, WeightStream, beat_layout
+from alula.isa.formats import FORMATS
+from alula.isa.formats import PATTERNS as NM
 from alula.isa.instructions import Engine
 
 GROUPS = 64
@@ -27,11 +29,12 @@ class Matrix(Component):
 
     def __init__(
         self, *, rows: int, tokens: int, lanes: int, channels: int = 1, depth: int = 64,
-        block_rows: int = 0,
+        block_rows: int = 0, sparse: bool = False,
     ) -> None:  # fmt: skip
         self.rows, self.tokens, self.lanes = rows, tokens, lanes
         self.channels, self.depth = channels, depth
         self.block_rows = block_rows or rows
+        self.sparse = sparse
         super().__init__(
             {
                 "tag": In(stream.Signature(TAG)),
@@ -55,7 +58,7 @@ class Matrix(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.weights = weights = WeightStream(
-            rows=self.rows, channels=self.channels, depth=self.depth
+            rows=self.rows, channels=self.channels, depth=self.depth, sparse=self.sparse
         )
         m.submodules.mpe = mpe = Mpe(
             rows=self.rows,
@@ -65,6 +68,7 @@ class Matrix(Component):
             groups=GROUPS,
             words=WORDS,
             channels=self.channels,
+            sparse=self.sparse,
         )
         for name in ("tag", "beat"):
             connect(m, flipped(getattr(self, name)), getattr(weights, name))
@@ -86,7 +90,8 @@ def command(product: Product) -> dict:
     fields = dict.fromkeys(layout(Engine.MM).members, 0)
     return fields | {
         "opcode": opcode(product.engine),
-        "fmt": CODES[product.fmt].code,
+        "fmt": code(product.fmt),
+        "nm": list(NM).index(product.nm),
         "src": product.src,
         "groups": product.groups,
         "outputs": product.outputs,
@@ -164,7 +169,7 @@ async def run(
     tags = [
         {
             "mm": int(p.engine == "MM"),
-            "format": CODES[p.fmt].code,
+            "format": code(p.fmt, p.nm),
             "blocks": p.blocks(rows),
             "groups": p.groups,
         }
@@ -197,20 +202,24 @@ async def run(
     return watch
 
 
-def small(random: Random, rows: int, tokens: int, count: int) -> list[Product]:
+def small(random: Random, top: Matrix, count: int) -> list[Product]:
     """Random small products of every format and shape."""
     found = []
     for _ in range(count):
         engine = random.choice(("MM", "MV"))
-        blocks = random.randint(1, 6)
+        blocks = random.randint(1, 4 if top.sparse else 6)
+        fmt = random.choice(("W4", "W4", "W8", "V8", "W3", "W2"))
+        nm = random.choice(list(NM)) if top.sparse and fmt != "V8" else "dense"
+        rows = top.rows * NM[nm].parts
         found.append(
             Product(
                 engine,
-                random.choice(("W4", "W4", "W8", "V8", "W3", "W2")),
-                random.randint(1, tokens if engine == "MV" else 3 * tokens),
+                fmt,
+                random.randint(1, top.tokens if engine == "MV" else 3 * top.tokens),
                 random.randint((blocks - 1) * rows + 1, blocks * rows),
                 random.randint(1, 5),
                 src=random.randrange(GROUPS - 15),
+                nm=nm,
             )
         )
     return found
@@ -232,7 +241,7 @@ def random_cases(count: int = 12) -> list[Case]:
             top = unit.component
             assert isinstance(top, Matrix)
             x = Activations.random(unit.random, GROUPS, top.tokens)
-            products = small(unit.random, top.rows, top.tokens, count)
+            products = small(unit.random, top, count)
             await run(unit, products, x, syncs=syncs, **patterns)
 
         return Case(name, body)
@@ -285,6 +294,31 @@ PACES = [
 ]
 
 
+def ratios(least: dict[str, float]) -> Case:
+    """MM's cycles for 256 rows, 512 inputs and 16 tokens with every pattern, dense over each."""
+
+    async def body(unit: Unit) -> None:
+        top = unit.component
+        assert isinstance(top, Matrix)
+        x = Activations.random(unit.random, GROUPS, top.tokens)
+        products = [Product("MM", "W4", 16, 256, 16, nm=nm) for nm in NM]
+        watch = await run(unit, products, x)
+        end, start = 0, watch.fired[0] - 1
+        cycles = {}
+        for product in products:
+            end += product.blocks(top.rows) * -(-16 // top.tokens) * product.groups * 2
+            cycles[product.nm] = watch.fired[end - 1] - start
+            start = watch.fired[end - 1]
+        assert end == len(watch.fired)
+        reached = {nm: cycles["dense"] / count for nm, count in cycles.items()}
+        for nm, ratio in reached.items():
+            print(f"{nm}: {cycles[nm]} cycles, dense takes {ratio:.3f} times as many")
+        if any(reached[nm] < ratio for nm, ratio in least.items()):
+            raise Mismatch(f"dense must take {least} times as many cycles, not {reached}")
+
+    return Case("ratios", body)
+
+
 def extreme(sign: int) -> Case:
     """Every weight, scale, minimum and activation at its end."""
 
@@ -296,12 +330,19 @@ def extreme(sign: int) -> Case:
             x.values[group] = [[127 * sign * (-1) ** t] * 32 for t in range(top.tokens)]
             x.scales[group] = [255] * top.tokens
         products = []
-        for fmt in ("W4", "W8", "V8", "W3", "W2"):
-            product = Product("MV", fmt, top.tokens, 2 * top.rows, GROUPS // 2)
+        names = [(fmt, "dense") for fmt in FORMATS]
+        if top.sparse:
+            names += [(fmt, nm) for fmt in ("W4", "W8") for nm in NM if nm != "dense"]
+        for fmt, nm in names:
+            outputs = 2 * top.rows * NM[nm].parts
+            product = Product("MV", fmt, top.tokens, outputs, GROUPS // 2, nm=nm)
             product.fill(unit.random, top.rows)
-            excess = CODES[fmt].excess
-            product.q = [[0 if excess else -128 + (fmt == "W8")] * len(row) for row in product.q]
-            product.s = [[255] * len(row) for row in product.s]
+            low = 0 if product.item.excess else -(1 << product.item.bits - 1) + (fmt == "W8")
+            for row, runs in zip(product.q, product.kept, strict=True):
+                for number, kept in enumerate(runs):
+                    for k in kept:
+                        row[16 * number + k] = low
+            product.s = [[255 if nm == "dense" else -128] * len(row) for row in product.s]
             product.m = [[-128] * len(row) for row in product.m]
             products.append(product)
         await run(unit, products, x, filled=True)
@@ -319,7 +360,7 @@ def refused(name: str, reason: Reason, change: dict, tag: dict | None = None) ->
         product.fill(unit.random, top.rows)
         given = command(product) | {k: v for k, v in change.items() if k != "engine"}
         mm = int(product.engine == "MM")
-        shape = {"mm": mm, "format": CODES["V8"].code, "blocks": 1, "groups": 2} | (tag or {})
+        shape = {"mm": mm, "format": code("V8"), "blocks": 1, "groups": 2} | (tag or {})
         x = Activations.random(unit.random, GROUPS, top.tokens)
         unit.drive("tag", [shape])
         unit.drive("beat", product.beats(top.rows, top.channels) * 2)
@@ -334,11 +375,12 @@ def refused(name: str, reason: Reason, change: dict, tag: dict | None = None) ->
     return Case(name, body)
 
 
-RESERVED = CODES["W4"].code + 9
+RESERVED = code("W4") + 9
 REFUSALS = [
+    refused("pattern_of_v8", Reason.FORMAT, {"nm": 2}),
     refused("reserved_format", Reason.FORMAT, {"fmt": RESERVED}),
     refused("pattern", Reason.FORMAT, {"nm": 1}),
-    refused("other_format", Reason.STREAM, {"fmt": CODES["W8"].code}),
+    refused("other_format", Reason.STREAM, {"fmt": code("W8")}),
     refused("other_groups", Reason.STREAM, {"groups": 3}),
     refused("no_rows", Reason.ROWS, {"rows": 0}),
     refused("many_rows", Reason.ROWS, {"rows": 5}),
@@ -358,6 +400,22 @@ CHANNELS = Bench(
 )
 
 
+SPARSE = Bench(
+    "sparse",
+    lambda: Matrix(rows=2, tokens=2, lanes=4, sparse=True),
+    [*random_cases(16), *PACES, *REFUSALS, extreme(1), extreme(-1)],
+)
+SPARSE_KV260 = Bench(
+    "sparse_kv260",
+    lambda: Matrix(rows=8, tokens=4, lanes=16, depth=128, sparse=True),
+    [
+        ratios({"2:4": 1.98, "8:16": 1.98, "4:16": 3.85, "2:16": 3.95}),
+        *random_cases(4)[:1],
+        *PACES,
+    ],
+)
+
+
 def test_parameters_out_of_range() -> None:
     def given(**changes: int) -> Mpe:
         values = {"rows": 8, "tokens": 4, "lanes": 16, "groups": 64, "words": 64}
@@ -371,6 +429,6 @@ def test_parameters_out_of_range() -> None:
     refuses("accumulator_bits must be 32 to 64, not 16", lambda: given(accumulator_bits=16))
 
 
-@each_case(TINY, KV260, NARROW, CHANNELS)
+@each_case(TINY, KV260, NARROW, CHANNELS, SPARSE, SPARSE_KV260)
 def test_products(case: BoundCase) -> None:
     case.check()

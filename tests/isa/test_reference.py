@@ -8,6 +8,7 @@ import pytest
 from alula.isa import FORMATS, INSTRUCTIONS, Engine, assemble, disassemble
 from alula.isa.encoding import layout
 from alula.isa.fields import Choice
+from alula.isa.formats import PATTERNS
 from alula.isa.functions import TABLES
 from alula.isa.reference import EXAMPLE, PATH, main, reference_text, syntax
 
@@ -65,7 +66,7 @@ def test_links_lead_to_headings():
 
 
 def test_formats_and_tables_are_listed():
-    for name in (*FORMATS, "W3", "W2", *(table.name for table in TABLES)):
+    for name in (*FORMATS, *PATTERNS, *(table.name for table in TABLES)):
         assert len(re.findall(rf"^\| `{name}` \|", TEXT, re.MULTILINE)) == 1
 
 

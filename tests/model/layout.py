@@ -7,82 +7,131 @@ from dataclasses import dataclass
 import numpy as np
 
 from alula.design import Design
-from alula.isa import FORMATS
+from alula.isa import WEIGHT_FORMATS, WeightFormat
+from alula.isa.formats import BLOCK, GROUP, BeatKind
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Integers of a matrix: stored values [N, K]; scales and mins [N, G]; bf16 bits of rows."""
+    """Integers of a matrix: stored values [N, K]; scales and mins [N, G]; bf16 bits of rows.
 
-    fmt: str
+    `kept` [N, K / 16, n]: the inputs of each block that are stored, in that order.
+    """
+
+    fmt: WeightFormat
     q: np.ndarray
     s: np.ndarray
     m: np.ndarray
     c: np.ndarray
+    kept: np.ndarray
 
     @property
     def integers(self) -> np.ndarray:
         """int64 [N, K], what multiplies the activations."""
         q = self.q.astype(np.int64)
-        if self.fmt != "W4":
+        if not self.fmt.metas:
             return q
-        s, m = (np.repeat(part.astype(np.int64), 32, 1) for part in (self.s, self.m))
-        return s * (q - 8) + 4 * m
+        s, m = (np.repeat(part.astype(np.int64), GROUP, 1) for part in (self.s, self.m))
+        if self.fmt.pattern.parts > 1:
+            return s * q
+        return s * (q - (1 << self.fmt.bits - 1)) + 4 * m
 
     @property
     def factors(self) -> np.ndarray:
         """float32 [N]."""
-        if self.fmt == "V8":
+        if self.fmt.name == "V8":
             return np.ones(self.q.shape[0], np.float32)
         return (self.c.astype(np.uint32) << 16).view(np.float32)
 
 
-def random_weights(fmt: str, design: Design, blocks: int, groups: int, seed: int = 0) -> Weights:
+def dense(fmt: str, q: np.ndarray, s: np.ndarray, m: np.ndarray, c: np.ndarray) -> Weights:
+    """Weights without a pattern."""
+    kept = np.tile(np.arange(BLOCK), (len(q), q.shape[1] // BLOCK, 1))
+    return Weights(WEIGHT_FORMATS[fmt, "dense"], q, s, m, c, kept)
+
+
+def random_weights(
+    fmt: str, design: Design, blocks: int, groups: int, seed: int = 0, nm: str = "dense"
+) -> Weights:
     """Any values that the format can hold."""
     rng = np.random.default_rng(seed)
-    rows = blocks * design.rows
-    low, high = (0, 16) if fmt == "W4" else (-127, 128)
+    item = WEIGHT_FORMATS[fmt, nm]
+    pattern = item.pattern
+    rows, runs = blocks * design.rows * pattern.parts, groups * GROUP // BLOCK
     factors = rng.uniform(-4, 4, rows).astype(np.float32).view(np.uint32) >> 16
+    high = 1 << item.bits - (pattern.parts > 1 or fmt in ("W8", "V8"))
+    q = rng.integers(0 if item.excess else 1 - high, high, (rows, runs, BLOCK))
+    kept = np.tile(np.arange(BLOCK), (rows, runs, 1))
+    if pattern.parts > 1:
+        order = rng.permuted(
+            np.tile(np.arange(pattern.of), (rows, runs * BLOCK // pattern.of, 1)), axis=2
+        )
+        kept = (
+            order[..., : pattern.kept]
+            + np.arange(order.shape[1])[:, None] % (BLOCK // pattern.of) * pattern.of
+        )
+        kept = kept.reshape(rows, runs, -1)
+        mask = np.zeros(q.shape, bool)
+        np.put_along_axis(mask, kept, True, 2)
+        q *= mask
     return Weights(
-        fmt,
-        rng.integers(low, high, (rows, 32 * groups)),
-        rng.integers(0, 256, (rows, groups)),
+        item,
+        q.reshape(rows, -1),
+        rng.integers(0, 256, (rows, groups)) - 128 * (pattern.parts > 1),
         rng.integers(-128, 128, (rows, groups)),
         factors.astype(np.uint16),
+        kept,
     )
 
 
 def pack(weights: Weights, design: Design, stride: int = 0) -> np.ndarray:
     """uint8 [beats, B]."""
-    fmt = FORMATS[weights.fmt]
-    rows, lane = design.rows, design.memory.beat_bytes
-    per = lane // 8
-    blocks, groups = weights.q.shape[0] // rows, weights.q.shape[1] // 32
-    size = stride * (blocks - 1) + fmt.beats(1, groups) if stride else fmt.beats(blocks, groups)
-    beats = np.zeros((size, design.bytes_per_cycle), np.uint8)
-    for n in range(weights.q.shape[0]):
-        block, channel, row = n // rows, n % rows // per, n % per
-        base, index = (block * stride, 0) if stride else (0, block)
+    fmt = weights.fmt
+    rows, lane, parts = design.rows, design.memory.beat_bytes, fmt.pattern.parts
+    per, quarter = lane // 8, 2 * lane
+    each = rows * parts
+    blocks, groups = len(weights.q) // each, weights.q.shape[1] // GROUP
+    if stride:
+        beats = np.zeros((stride * (blocks - 1) + fmt.beats(1, groups), rows * 8), np.uint8)
+        for block in range(blocks):
+            part = slice(block * each, block * each + each)
+            arrays = (getattr(weights, name)[part] for name in ("q", "s", "m", "c", "kept"))
+            one = pack(Weights(fmt, *arrays), design)
+            beats[block * stride : block * stride + len(one)] = one
+        return beats
+    beats = np.zeros((fmt.beats(blocks, groups), design.channels, lane), np.uint8)
+    n = np.arange(len(weights.q))
+    block, part, channel, row = n // each, n // rows % parts, n % rows // per, n % per
 
-        def put(beat: int, at: int, value: int, channel: int = channel, base: int = base) -> None:
-            beats[base + beat + at // lane, channel * lane + at % lane] |= value
+    def put(kind: BeatKind, at: np.ndarray, values: np.ndarray, bits: int) -> None:
+        """Values [N, ...], `at` bits into what their channel has of a kind."""
+        count = fmt.count(kind, blocks, groups)
+        string = np.zeros((design.channels, count * 8 * lane), np.uint8)
+        own = np.broadcast_to(channel.reshape(-1, *[1] * (at.ndim - 1)), at.shape)
+        for bit in range(bits):
+            string[own, at + bit] = values >> bit & 1
+        packed = np.packbits(string, axis=1, bitorder="little").reshape(design.channels, -1, lane)
+        beats[fmt.place(kind, np.arange(count), groups)] = packed.swapaxes(0, 1)
 
-        if fmt.scales:
-            beat = fmt.scale_beat(index, groups)
-            put(beat, 2 * (index % 4 * per + row), int(weights.c[n]) & 255)
-            put(beat, 2 * (index % 4 * per + row) + 1, int(weights.c[n]) >> 8)
-        for group in range(groups):
-            if fmt.metas:
-                beat, at = (
-                    fmt.meta_beat(index, group, groups),
-                    (index * groups + group) % 4 * 2 * per,
-                )
-                put(beat, at + row, int(weights.s[n, group]))
-                put(beat, at + per + row, int(weights.m[n, group]) & 255)
-            values = fmt.value_beat(index, group, groups)
-            for k in range(32):
-                value = int(weights.q[n, 32 * group + k]) & (1 << fmt.bits) - 1
-                beat = values + k // 16 * fmt.bits // 4
-                bit = (row * 16 + k % 16) * fmt.bits
-                put(beat, bit // 8, value << bit % 8)
-    return beats
+    if fmt.scales:
+        at = block * fmt.quarters(BeatKind.SCALE) * quarter + 16 * (part * per + row)
+        put(BeatKind.SCALE, at, weights.c, 16)
+    group = block[:, None] * groups + np.arange(groups)
+    if fmt.metas:
+        at = group * fmt.quarters(BeatKind.META) * quarter + 8 * (part * per + row)[:, None]
+        values = weights.s
+        if parts == 1:
+            at = np.stack([at, at + 8 * per], 2)
+            values = np.stack([values, weights.m], 2)
+        put(BeatKind.META, at, values, 8)
+    size = weights.kept.shape[2]
+    run = block[:, None] * 2 * groups + np.arange(2 * groups)
+    slot = run * quarter + (row * BLOCK + part * size)[:, None]
+    slot = slot[..., None] + np.arange(size)
+    values = weights.q.reshape(len(n), -1, BLOCK)
+    values = np.take_along_axis(values, weights.kept, 2)
+    put(BeatKind.VALUE, slot * fmt.bits, values, fmt.bits)
+    if parts > 1:
+        bits = fmt.pattern.index_bits
+        put(BeatKind.INDEX, slot * bits, weights.kept % fmt.pattern.of, bits)
+    return beats.reshape(len(beats), -1)

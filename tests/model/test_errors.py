@@ -97,19 +97,14 @@ FAULTS = [
     ),
     # unsupported
     (
-        "LD.W to=MV fmt=W3 addr=0 blocks=1 groups=1",
-        Unsupported,
-        "LD.W fmt must be one of W4, W8, V8, not W3",
-    ),
-    (
         "LD.W to=MV fmt=W4 nm=2:4 addr=0 blocks=1 groups=1",
         Unsupported,
-        "LD.W nm must be dense, not 2:4",
+        "LD.W nm must be dense on a design without mpe.sparse, not 2:4",
     ),
     (
-        LOADED + "MV fmt=W2 blocks=1 groups=1 rows=1",
+        LOADED + "MV fmt=W8 nm=8:16 blocks=1 groups=1 rows=1",
         Unsupported,
-        "MV fmt must be one of W4, W8, V8, not W2",
+        "MV nm must be dense on a design without mpe.sparse, not 8:16",
     ),
     # unimplemented
     (

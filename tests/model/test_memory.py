@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.model.bench import DESIGNS, NAMES, Bench
-from tests.model.layout import Weights, pack
+from tests.model.layout import dense, pack
 
 from alula.design import Design
 from alula.isa import FORMATS
@@ -117,7 +117,7 @@ def test_rows_of_k_and_v_land_where_the_formats_say(
         c = np.zeros(blocks * design.rows, np.uint16)
         q[position : position + tokens] = values[:, head]
         c[position : position + tokens] = scales[:, head]
-        expected = pack(Weights("W8", q, nothing, nothing, c), design)
+        expected = pack(dense("W8", q, nothing, nothing, c), design)
         actual = bench.machine.read(50 + head * stride, expected.size)
         np.testing.assert_array_equal(actual, expected.reshape(-1))
 
@@ -137,7 +137,7 @@ def test_rows_of_k_and_v_land_where_the_formats_say(
     for head in range(heads):
         q = np.zeros((blocks * design.rows, context), np.int64)
         q[:dim, position : position + tokens] = values[:, head].T
-        weights = Weights("V8", q, nothing, nothing, np.zeros(len(q), np.uint16))
+        weights = dense("V8", q, nothing, nothing, np.zeros(len(q), np.uint16))
         expected = pack(weights, design, stride=pitch)
         actual = bench.machine.read(5000 + head * stride, expected.size)
         np.testing.assert_array_equal(actual, expected.reshape(-1))

@@ -11,8 +11,8 @@ from tests.model.layout import pack, random_weights
 from tests.model.reference import fl, floats
 
 from alula.design import Design
-from alula.isa import FORMATS
-from alula.model import UndefinedBehaviour
+from alula.isa import FORMATS, WEIGHT_FORMATS
+from alula.model import OutOfRange, UndefinedBehaviour
 
 WEIGHTS = 64
 """Beat of the weights."""
@@ -54,23 +54,28 @@ def expected_rows(values: np.ndarray, powers: list[int], weights) -> np.ndarray:
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=NAMES)
-@pytest.mark.parametrize("fmt", list(FORMATS))
-@pytest.mark.parametrize(("engine", "rows"), [("MV", 1), ("MM", 1), ("MM", 5)])
-@pytest.mark.parametrize(("blocks", "groups"), [(1, 1), (5, 3), (9, 2)])
+@pytest.mark.parametrize("fmt", WEIGHT_FORMATS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("engine", "rows", "blocks", "groups"), [("MV", 1, 5, 3), ("MM", 1, 1, 1), ("MM", 5, 9, 2)]
+)
 def test_products(
-    design: Design, fmt: str, engine: str, rows: int, blocks: int, groups: int
+    design: Design, fmt: tuple[str, str], engine: str, rows: int, blocks: int, groups: int
 ) -> None:
+    name, nm = fmt
+    item = WEIGHT_FORMATS[fmt]
+    if nm != "dense":
+        design = design.replace({"mpe.sparse": True, "part.dsp": 100_000})
     bench = Bench(design)
-    weights = random_weights(fmt, design, blocks, groups, seed=blocks)
+    weights = random_weights(name, design, blocks, groups, seed=blocks, nm=nm)
     bench.machine.write(WEIGHTS, pack(weights, design))
     values, powers = put_rows(bench, 3, rows, groups, seed=rows)
-    results = blocks * design.rows
+    results = len(weights.q)
     stride = bench.words(results) + 1
     bench.put(10, np.full(rows * stride * bench.lanes, 9))
-    shape = f"fmt={fmt} blocks={blocks} groups={groups}"
+    shape = f"fmt={name} nm={nm} groups={groups}"
     counters = bench.run(
-        f"LD.W to={engine} addr={WEIGHTS} {shape}\n"
-        f"{engine} {shape} src=3 rows={rows} dst=10 stride={stride}"
+        f"LD.W to={engine} addr={WEIGHTS} {shape} blocks={blocks}\n"
+        f"{engine} {shape} outputs={results} src=3 rows={rows} dst=10 stride={stride}"
     )
     expected = expected_rows(values, powers, weights)
     for row in range(rows):
@@ -79,8 +84,8 @@ def test_products(
         end = bench.words(results) * bench.lanes
         assert not actual[results:end].any()
         assert actual[end:].all()
-    assert counters.macs == rows * results * groups * 32
-    assert counters.bytes_read == FORMATS[fmt].beats(blocks, groups) * design.bytes_per_cycle
+    assert counters.macs == rows * results * groups * 32 // item.pattern.parts
+    assert counters.bytes_read == item.beats(blocks, groups) * design.bytes_per_cycle
 
 
 def test_padding_of_the_last_row_block_is_dropped() -> None:
@@ -123,7 +128,7 @@ def test_the_largest_values_meet(fmt: str) -> None:
     q, scale, exponent = bench.machine.state.activations
     q[:groups, 0], scale[:groups, 0], exponent[:1, 0] = -127, 255, 0
     weights = random_weights(fmt, KV260, 8, groups)
-    weights.q[:] = 0 if fmt == "W4" else -127
+    weights.q[:] = 0 if FORMATS[fmt].excess else -127
     weights.s[:] = 255
     weights.m[:] = -128
     bench.machine.write(WEIGHTS, pack(weights, KV260))
@@ -133,6 +138,48 @@ def test_the_largest_values_meet(fmt: str) -> None:
     )
     values = np.full((1, 32 * groups), -127 * 255)
     np.testing.assert_array_equal(bench.get(0, 64), expected_rows(values, [0], weights)[0])
+
+
+@pytest.mark.parametrize("nm", ["2:4", "2:16", "4:16", "8:16"])
+def test_the_largest_pruned_values_meet(nm: str) -> None:
+    design = KV260.replace({"mpe.sparse": True})
+    bench = Bench(design)
+    q, scale, exponent = bench.machine.state.activations
+    q[:48, 0], scale[:48, 0], exponent[:1, 0] = -127, 255, 0
+    weights = random_weights("W4", design, 2, 48, nm=nm)
+    weights.q[weights.q != 0] = -8
+    weights.s[:] = -128
+    bench.machine.write(WEIGHTS, pack(weights, design))
+    shape = f"fmt=W4 nm={nm} outputs={len(weights.q)} groups=48"
+    bench.run(
+        f"LD.W to=MV addr={WEIGHTS} fmt=W4 nm={nm} blocks=2 groups=48\n"
+        f"MV {shape} src=0 rows=1 dst=0 stride=8"
+    )
+    values = np.full((1, 32 * 48), -127 * 255)
+    expected = expected_rows(values, [0], weights)[0]
+    np.testing.assert_array_equal(bench.get(0, len(weights.q)), expected)
+
+
+def test_an_input_that_is_stored_twice_is_refused() -> None:
+    design = KV260.replace({"mpe.sparse": True})
+    bench = Bench(design)
+    weights = random_weights("W8", design, 1, 1, nm="4:16")
+    weights.kept[5, 1, 2] = weights.kept[5, 1, 0]
+    bench.machine.write(WEIGHTS, pack(weights, design))
+    with pytest.raises(UndefinedBehaviour, match="4:16 inputs must be stored once, not twice"):
+        bench.run(f"LD.W to=MV addr={WEIGHTS} fmt=W8 nm=4:16 blocks=1 groups=1")
+
+
+def test_indices_of_a_row_block_must_fit_half_of_the_stream() -> None:
+    design = KV260.replace({"mpe.sparse": True, "buffers.stream_kib": 4})
+    bench = Bench(design)
+    shape = "fmt=W2 nm=8:16 groups=r1"
+    text = f"LD.W to=MM addr=0 {shape} blocks=1\nMM {shape} outputs=16 src=0 rows=5 dst=0 stride=1"
+    bench.machine.write(0, pack(random_weights("W2", design, 1, 17, nm="8:16"), design))
+    bench.run(text, r1=16)
+    expected = "MM indices of a row block must fit half of the stream's 64 beats, not take 34"
+    with pytest.raises(OutOfRange, match=expected):
+        bench.run(text, r1=17)
 
 
 def test_results_flush_and_saturate() -> None:

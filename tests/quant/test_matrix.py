@@ -111,11 +111,30 @@ def test_refusals():
 
 def test_arrays_are_checked():
     q, c = np.zeros((2, 32), np.int8), np.zeros(2, np.float32)
-    with pytest.raises(ValueError, match="format must be one of W4, W8, V8, not W5"):
+    with pytest.raises(ValueError, match="format must be one of W4, W8, V8, W3, W2, not W5"):
         QuantizedMatrix("W5", (2, 32), q, c)
     with pytest.raises(ValueError, match=r"q must be uint8 \(2, 32\), not int8 \(2, 32\)"):
         QuantizedMatrix("W4", (2, 32), q, c)
     with pytest.raises(ValueError, match=r"s must be uint8 \(2, 1\), not None"):
         QuantizedMatrix("W4", (2, 32), q.view(np.uint8), c)
-    with pytest.raises(ValueError, match="s and m must be None for W8"):
+    with pytest.raises(ValueError, match="s must be None for W8"):
         QuantizedMatrix("W8", (2, 32), q, c, s=np.zeros((2, 1), np.uint8))
+    narrow = np.array([[8] + 31 * [0]], np.uint8)
+    with pytest.raises(ValueError, match=r"q of W3 must be 0\.\.7, not 0\.\.8"):
+        QuantizedMatrix("W3", (1, 32), narrow, c[:1], np.ones((1, 1), np.uint8), q[:1, :1])
+
+
+def test_patterns_are_checked():
+    q, c = np.zeros((1, 32), np.int8), np.zeros(1, np.float32)
+    with pytest.raises(ValueError, match="pattern of V8 must be one of dense, not 2:4"):
+        QuantizedMatrix("V8", (1, 32), q, c, pattern="2:4")
+    q[0, 4:7] = 1
+    QuantizedMatrix("W8", (1, 32), q, c, pattern="4:16")
+    with pytest.raises(ValueError, match="q must have at most 2 of 4 inputs other than 0, not 3"):
+        QuantizedMatrix("W8", (1, 32), q, c, pattern="2:4")
+    q[0, 4:7] = 4
+    with pytest.raises(ValueError, match=r"q of W3 must be -4\.\.3, not 0\.\.4"):
+        QuantizedMatrix("W3", (1, 32), q, c, np.ones((1, 1), np.int8), pattern="4:16")
+    s = np.ones((1, 1), np.int8)
+    with pytest.raises(ValueError, match="m must be None for W4 4:16"):
+        QuantizedMatrix("W4", (1, 32), q, c, s, s, pattern="4:16")

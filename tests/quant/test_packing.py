@@ -1,27 +1,40 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.model.bench import ODD
+from tests.model.layout import pack as image
+from tests.model.layout import random_weights
 
-from alula.isa.formats import FORMATS
+from alula.isa.formats import FORMATS, WEIGHT_FORMATS, BeatKind
 from alula.quant import QuantizedMatrix, pack, unpack
 
 PARTS = ("q", "c", "s", "m")
 
 
-def random_matrix(fmt, rows, inputs, seed=0):
+def random_matrix(fmt, rows, inputs, seed=0, nm="dense"):
     rng = np.random.default_rng(seed)
-    groups = -(-inputs // 32)
+    groups, item = -(-inputs // 32), WEIGHT_FORMATS[fmt, nm]
     c = (rng.integers(0x80, 0x7F80, rows).astype(np.uint32) << 16).view(np.float32)
     if fmt == "V8":
         c = np.ones(rows, np.float32)
-    if fmt != "W4":
-        q = rng.integers(-127, 128, (rows, 32 * groups)).astype(np.int8)
-        return QuantizedMatrix(fmt, (rows, inputs), q, c)
-    q = rng.integers(0, 16, (rows, 32 * groups)).astype(np.uint8)
-    s = rng.integers(0, 256, (rows, groups)).astype(np.uint8)
-    m = rng.integers(-128, 128, (rows, groups)).astype(np.int8)
-    return QuantizedMatrix(fmt, (rows, inputs), q, c, s, m)
+    if item.excess:
+        q = rng.integers(0, 1 << item.bits, (rows, 32 * groups)).astype(np.uint8)
+        s = rng.integers(0, 256, (rows, groups)).astype(np.uint8)
+        m = rng.integers(-128, 128, (rows, groups)).astype(np.int8)
+        return QuantizedMatrix(fmt, (rows, inputs), q, c, s, m)
+    high = 1 << item.bits - 1
+    q = rng.integers(-high, high, (rows, 32 * groups)).astype(np.int8)
+    if nm == "dense":
+        return QuantizedMatrix(fmt, (rows, inputs), np.maximum(q, -127), c)
+    order = rng.permuted(
+        np.tile(np.arange(item.pattern.of), (q.size // item.pattern.of, 1)), axis=1
+    )
+    q *= (order < item.pattern.kept).reshape(q.shape)
+    s = rng.integers(-128, 128, (rows, groups)).astype(np.int8) if item.metas else None
+    return QuantizedMatrix(fmt, (rows, inputs), q, c, s, None, nm)
 
 
 def zeros(fmt, rows, inputs):
@@ -37,32 +50,38 @@ def only_byte(beats):
     return int(beat), int(byte), int(beats[beat, byte])
 
 
-matrices = st.builds(
-    random_matrix,
-    st.sampled_from(sorted(FORMATS)),
-    st.integers(1, 60),
-    st.integers(1, 200),
-    st.integers(0, 99),
-)
+def matrices(formats):
+    return st.builds(
+        lambda name, *shape: random_matrix(name[0], *shape, nm=name[1]),
+        st.sampled_from(formats),
+        st.integers(1, 60),
+        st.integers(1, 200),
+        st.integers(0, 99),
+    )
 
 
-@settings(deadline=None, max_examples=120)
-@given(matrices, st.integers(1, 5), st.integers(1, 7))
+EVERY = sorted(WEIGHT_FORMATS)
+WITHOUT_PATTERN = [(name, "dense") for name in FORMATS]
+
+
+@settings(deadline=None, max_examples=200)
+@given(matrices(EVERY), st.integers(1, 5), st.integers(1, 7))
 def test_round_trip_and_size(matrix, channels, share):
     rows = channels * share
     beats = pack(matrix, channels, rows)
-    blocks = -(-matrix.shape[0] // rows)
-    assert beats.shape == (FORMATS[matrix.format].beats(blocks, matrix.groups), 8 * rows)
-    again = unpack(beats, matrix.format, matrix.shape, channels, rows)
+    item = WEIGHT_FORMATS[matrix.format, matrix.pattern]
+    blocks = -(-matrix.shape[0] // (rows * item.pattern.parts))
+    assert beats.shape == (item.beats(blocks, matrix.groups), 8 * rows)
+    again = unpack(beats, matrix.format, matrix.shape, channels, rows, matrix.pattern)
     for name in PARTS:
         mine, other = getattr(matrix, name), getattr(again, name)
         assert (mine is None and other is None) or (mine == other).all()
 
 
-@settings(deadline=None, max_examples=60)
-@given(matrices, st.integers(1, 4), st.integers(1, 5), st.data())
+@settings(deadline=None, max_examples=100)
+@given(matrices(WITHOUT_PATTERN), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_one_value_lies_where_the_contract_says(matrix, channels, share, data):
-    """Flip one q and find its byte by the words of section 3, without the packing's arithmetic."""
+    """Flip one q and find its bit by the words of section 3, without the packing's arithmetic."""
     rows, fmt = channels * share, FORMATS[matrix.format]
     n = data.draw(st.integers(0, matrix.shape[0] - 1))
     k = data.draw(st.integers(0, 32 * matrix.groups - 1))
@@ -71,23 +90,55 @@ def test_one_value_lies_where_the_contract_says(matrix, channels, share, data):
     changed = before ^ pack(matrix, channels, rows)
     block, row = divmod(n, rows)
     channel, local = divmod(row, share)
-    bit = (local * 16 + k % 16) * fmt.bits
-    beat = fmt.value_beat(block, k // 32, matrix.groups) + k % 32 // 16 * fmt.bits // 4
-    beat, bit = beat + bit // (64 * share), bit % (64 * share)
+    # Blocks of 16 inputs follow each other without gaps; in each come the channel's rows.
+    blocks = block * 2 * matrix.groups + k // 16
+    number, bit = divmod((blocks * share + local) * 16 * fmt.bits + k % 16 * fmt.bits, 64 * share)
+    beat = fmt.place(BeatKind.VALUE, number, matrix.groups)
     assert only_byte(changed) == (beat, channel * 8 * share + bit // 8, 1 << bit % 8)
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_beats_are_those_of_an_image_made_bit_by_bit(name):
+    """A second packing, value by value, agrees where it stores the same inputs."""
+    fmt, nm = name
+    weights = random_weights(fmt, ODD, 3, 5, seed=3, nm=nm)
+    weights = replace(weights, kept=np.sort(weights.kept, axis=2))
+    matrix = stored(weights)
+    assert (pack(matrix, ODD.channels, ODD.rows) == image(weights, ODD)).all()
+    assert (matrix.integers() == weights.integers).all()
+
+
+def stored(weights):
+    """The same numbers, none of the kept ones 0."""
+    fmt = weights.fmt
+    if fmt.pattern.parts > 1:
+        mask = np.zeros((len(weights.q), weights.q.shape[1] // 16, 16), bool)
+        np.put_along_axis(mask, weights.kept, True, 2)
+        weights.q[:] = np.where(mask.reshape(weights.q.shape) & (weights.q == 0), -1, weights.q)
+    s = m = None
+    if fmt.metas:
+        s = weights.s.astype(np.uint8 if fmt.excess else np.int8)
+        m = weights.m.astype(np.int8) if fmt.excess else None
+    q = weights.q.astype(np.uint8 if fmt.excess else np.int8)
+    return QuantizedMatrix(fmt.name, q.shape, q, weights.factors, s, m, fmt.pattern.name)
+
+
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 4), st.integers(1, 5), st.data())
-def test_one_meta_and_scale_lie_where_the_contract_says(n_rows, inputs, channels, share, data):
-    rows, fmt = channels * share, FORMATS["W4"]
-    matrix = zeros("W4", n_rows, inputs)
+@given(
+    st.sampled_from(["W4", "W3", "W2"]), st.integers(1, 40), st.integers(1, 300),
+    st.integers(1, 4), st.integers(1, 5), st.data(),
+)  # fmt: skip
+def test_one_meta_and_scale_lie_where_the_contract_says(
+    name, n_rows, inputs, channels, share, data
+):
+    rows, fmt = channels * share, FORMATS[name]
+    matrix = zeros(name, n_rows, inputs)
     n = data.draw(st.integers(0, n_rows - 1))
     g = data.draw(st.integers(0, matrix.groups - 1))
     block, row = divmod(n, rows)
     channel, local = divmod(row, share)
     index = block * matrix.groups + g
-    meta = fmt.meta_beat(block, g, matrix.groups)
+    meta, _ = fmt.start(BeatKind.META, block, g, matrix.groups)
     byte = channel * 8 * share + index % 4 * 2 * share + local
     matrix.s[n, g] = 77
     assert only_byte(pack(matrix, channels, rows)) == (meta, byte, 77)
@@ -95,7 +146,7 @@ def test_one_meta_and_scale_lie_where_the_contract_says(n_rows, inputs, channels
     assert only_byte(pack(matrix, channels, rows)) == (meta, byte + share, 253)
     matrix.m[n, g], matrix.c[n] = 0, 2.0
     byte = channel * 8 * share + (block % 4 * share + local) * 2
-    beat = fmt.scale_beat(block, matrix.groups)
+    beat, _ = fmt.start(BeatKind.SCALE, block, 0, matrix.groups)
     assert only_byte(pack(matrix, channels, rows)) == (beat, byte + 1, 0x40)
 
 

@@ -6,13 +6,15 @@ import numpy as np
 from tests.model.bench import program
 
 from alula.codegen import Build
-from alula.design import load_design
+from alula.design import Design, load_design
 from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, Timing
 from alula.rtl.lockstep_device import LockstepDevice
 
 NANO = load_design("nano")
 """One core, one channel, a row block of two rows, four lanes."""
+SPARSE = NANO.replace({"mpe.sparse": True, "part.dsp": 200})
+"""The same with N:M patterns, which its chip has too few multipliers for."""
 
 
 class Runs(CheckedDevice):
@@ -45,7 +47,7 @@ class Runs(CheckedDevice):
 
 
 class Pair(Runs, LockstepDevice):
-    """The small design's, in lock step."""
+    """A small design's, in lock step."""
 
-    def __init__(self, timing: Timing | None = None) -> None:
-        super().__init__(NANO, timing=timing)
+    def __init__(self, timing: Timing | None = None, design: Design = NANO) -> None:
+        super().__init__(design, timing=timing)

@@ -6,6 +6,7 @@ from tests.model.bench import program
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import NANO, Pair
 
+from alula.isa import FORMATS
 from alula.rtl.checked import Mismatch
 from alula.rtl.device import RtlError, Timing
 
@@ -73,7 +74,7 @@ def test_misc(pair: Pair, text: str) -> None:
     )
 
 
-@pytest.mark.parametrize("fmt", ["W4", "W8", "V8"])
+@pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("engine", ["MV", "MM"])
 def test_product(pair: Pair, fmt: str, engine: str) -> None:
     blocks, groups, rows = 9, 3, 2 if engine == "MV" else 5

@@ -204,9 +204,11 @@ class Design(Record):
         """The on-chip memories of all cores, as they are built."""
         cores, beat, stage = self.cores, self.memory.beat_bytes, CHAIN_LENGTH
         vector, staging = self.vector_words // VECTOR_BANKS, self.staging_bytes // stage
+        half = -(-self.stream_beats // 2)
         return [
             # Even and odd beats.
-            Bank("stream", beat, -(-self.stream_beats // 2), 2 * self.channels),
+            Bank("stream", beat, half, 2 * self.channels),
+            *([Bank("index", beat, half, self.channels)] if self.mpe.sparse else []),
             Bank("vector", self.vector_word_bytes, vector, VECTOR_BANKS * cores),
             Bank("activation", self.activation_word_bytes, self.activation_words, cores),
             Bank("staging", stage, staging, cores),
@@ -232,8 +234,9 @@ class Design(Record):
 
     @property
     def accumulator_dsps(self) -> int:
-        """DSP blocks that scale and accumulate groups, for each chain and token."""
-        return self.rows * self.mpe.tokens * self.family.accumulator_dsps
+        """DSP blocks that scale and accumulate groups: a set for each chain and token, or two."""
+        sets = 2 if self.mpe.sparse else 1
+        return self.rows * self.mpe.tokens * self.family.accumulator_dsps * sets
 
     @property
     def finish_width(self) -> int:

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from alula.design.record import Record, Whole
 
@@ -34,6 +34,9 @@ class Mpe(Record):
 
     accumulator_bits: Annotated[int, Field(ge=32, le=64)]
     """Width of a row's integer accumulator in bits."""
+
+    sparse: StrictBool = False
+    """N:M patterns: a MUX of 16 inputs before each multiplier, and sums of several rows a chain."""
 
 
 class Sfu(Record):

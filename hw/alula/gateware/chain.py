@@ -9,7 +9,7 @@ from alula.gateware.multiplier import LATENCY as MULTIPLIER_LATENCY
 from alula.gateware.repeat import placed
 from alula.isa.formats import BLOCK
 
-__all__ = ["GROUPS", "LATENCY", "TOTAL_BITS", "Chain"]
+__all__ = ["GROUPS", "LATENCY", "TOTAL_BITS", "Chain", "cuts_of"]
 
 GROUPS = 8
 """DSP groups of a chain, two multipliers each."""
@@ -45,15 +45,19 @@ class Chain(Component):
     activations : In(2 x 16 x 8), signed
         A block of each token, -127..127.
     weights : In(16 x 8), signed
+    pruned : In(1)
+        The block has a pattern: ``index`` and ``cuts`` count, and ``sums`` instead of ``total``.
+        Only if ``sparse``.
     index : In(16 x 4)
         The activation that each weight meets. Only if ``sparse``.
     cuts : In(8)
         Bit ``g``: a segment ends after group ``g``; bits 3 and 7 are taken as set. Comes with the
         operands. Only if ``sparse``.
     sums : Out(8 x 2 x 18), signed
-        Each token's sum from its segment's start to the end of group ``g``. Only if ``sparse``.
+        Each token's sum from its segment's start to the end of group ``g``, of a block with a
+        pattern. Only if ``sparse``.
     total : Out(2 x 20), signed
-        Groups 3 and 7 of each token: without further cuts the dot product of the block.
+        Each token's dot product with a block without a pattern.
 
     No handshake: operands are taken every cycle, results follow `LATENCY` cycles later.
     """
@@ -73,6 +77,7 @@ class Chain(Component):
         }
         if self.sparse:
             members |= {
+                "pruned": In(1),
                 "index": In(data.ArrayLayout(4, BLOCK)),
                 "cuts": In(GROUPS),
                 "sums": Out(data.ArrayLayout(data.ArrayLayout(signed(LANE_BITS), TOKENS), GROUPS)),
@@ -82,58 +87,65 @@ class Chain(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        operands = [[self._pick(token, i) for token in range(TOKENS)] for i in range(BLOCK)]
+        operands = [[self._pick(m, token, i) for token in range(TOKENS)] for i in range(BLOCK)]
         if self.target == "portable" and not self.cascaded:
             self._trees(m, operands)
         else:
             self._cascades(m, operands)
         return m
 
-    def _pick(self, token: int, i: int) -> Value:
+    def _pick(self, m: Module, token: int, i: int) -> Value:
         """The activation in front of multiplier `i`."""
         values = [self.activations[token][k] for k in range(BLOCK)]
-        if self.sparse:
-            return Array(values)[self.index[i]]
-        return values[i]
+        if not self.sparse:
+            return values[i]
+        picked = Signal(signed(8), name=f"picked_{token}_{i}")
+        m.d.comb += picked.eq(values[i])
+        with m.If(self.pruned):
+            m.d.comb += picked.eq(Array(values)[self.index[i]])
+        return picked
 
     def _starts(self, group: int) -> Value | int:
         """Whether a group starts from zero."""
         if group % HALF == 0:
             return 1
-        return self.cuts[group - 1] if self.sparse else 0
+        return self.pruned & self.cuts[group - 1] if self.sparse else 0
 
     def _trees(self, m: Module, operands: list[list[Value]]) -> None:
-        results = []
-        for token in range(TOKENS):
-            products = [self.weights[i] * operands[i][token] for i in range(BLOCK)]
-            if not self.sparse:
-                total = Signal(signed(TOTAL_BITS), name=f"total_{token}")
-                m.d.comb += total.eq(sum(products[1:], products[0]))
-                results.append(total)
-                continue
-            running: list[Signal] = []
-            for group in range(GROUPS):
-                value = Signal(signed(LANE_BITS), name=f"sum_{group}_{token}")
-                pair = products[2 * group] + products[2 * group + 1]
-                m.d.comb += value.eq(pair)
-                if group % HALF:
-                    with m.If(~self._starts(group)):
-                        m.d.comb += value.eq(running[-1] + pair)
-                running.append(value)
-            results += running
-        packed: Value = Cat(*results)
-        for cycle in range(LATENCY):
-            later = Signal(len(packed), name=f"results_{cycle + 1}", reset_less=True)
-            m.d.sync += later.eq(packed)
-            packed = later
+        """Totals, and sums of blocks with a pattern; what is not asked for stands still."""
+        tokens = range(TOKENS)
+        products = [[self.weights[i] * operands[i][t] for i in range(BLOCK)] for t in tokens]
+        totals = [Signal(signed(TOTAL_BITS), name=f"sum_{t}") for t in tokens]
+        add = [total.eq(sum(row[1:], row[0])) for total, row in zip(totals, products, strict=True)]
         if not self.sparse:
-            m.d.comb += self.total.eq(packed)
+            m.d.comb += [*add, self.total.eq(self._delayed(m, "totals", Cat(*totals), LATENCY))]
             return
-        sums = [packed.word_select(i, LANE_BITS).as_signed() for i in range(GROUPS * TOKENS)]
-        for token in range(TOKENS):
-            lanes = sums[token * GROUPS : (token + 1) * GROUPS]
-            m.d.comb += self.total[token].eq(lanes[HALF - 1] + lanes[-1])
-            m.d.comb += [self.sums[group][token].eq(lane) for group, lane in enumerate(lanes)]
+        running = [
+            [Signal(signed(LANE_BITS), name=f"sum_{g}_{t}") for t in tokens] for g in range(GROUPS)
+        ]
+        with m.If(~self.pruned):
+            m.d.comb += add
+        with m.Else():
+            for group in range(GROUPS):
+                for t in tokens:
+                    pair = products[t][2 * group] + products[t][2 * group + 1]
+                    m.d.comb += running[group][t].eq(pair)
+                    if group % HALF:
+                        with m.If(~self._starts(group)):
+                            m.d.comb += running[group][t].eq(running[group - 1][t] + pair)
+        flag: Value = self.pruned
+        total, sums = Cat(*totals), Cat(*(Cat(*lanes) for lanes in running))
+        for cycle in range(1, LATENCY + 1):
+            later_flag = Signal(name=f"pruned_{cycle}")
+            later_total = Signal(len(total), name=f"totals_{cycle}", reset_less=True)
+            later_sums = Signal(len(sums), name=f"sums_{cycle}", reset_less=True)
+            m.d.sync += later_flag.eq(flag)
+            with m.If(flag):
+                m.d.sync += later_sums.eq(sums)
+            with m.Else():
+                m.d.sync += later_total.eq(total)
+            flag, total, sums = later_flag, later_total, later_sums
+        m.d.comb += [self.total.eq(total), Cat(*self.sums).eq(sums)]
 
     def _cascades(self, m: Module, operands: list[list[Value]]) -> None:
         ends: list[list[Value]] = []
@@ -172,3 +184,9 @@ class Chain(Component):
             m.d.sync += later.eq(value)
             value = later
         return value
+
+
+def cuts_of(parts: int) -> int:
+    """Return the cuts of a chain that carries so many rows; none without a pattern."""
+    groups = GROUPS // parts
+    return sum(1 << groups * (part + 1) - 1 for part in range(parts)) if parts > 1 else 0

@@ -67,7 +67,7 @@ class Core(Component):
             "lanes": design.sfu.lanes,
             "cores": design.cores,
         }
-        self._load = Load(**memory, stream_beats=design.stream_beats)
+        self._load = Load(**memory, stream_beats=design.stream_beats, sparse=design.mpe.sparse)
         self._store = Store(**memory, staging_bytes=design.staging_bytes)
         self._sfu = Sfu(
             lanes=design.sfu.lanes,
@@ -116,10 +116,13 @@ class Core(Component):
             groups=groups,
             channels=channels,
             accumulator_bits=design.mpe.accumulator_bits,
+            sparse=design.mpe.sparse,
             target=self.target,
             **size,
         )
-        stream = WeightStream(rows=rows, channels=channels, depth=design.stream_beats)
+        stream = WeightStream(
+            rows=rows, channels=channels, depth=design.stream_beats, sparse=design.mpe.sparse
+        )
         vector = VectorBuffer(**size)
         activations = ActivationBuffer(groups=groups, tokens=tokens)
         staging = StagingBuffer(staging_bytes=design.staging_bytes)

@@ -5,8 +5,8 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.repeat import placed
-from alula.gateware.weight_format import BEAT, CODES, FORMAT_BITS
-from alula.isa.formats import BLOCK
+from alula.gateware.weight_format import FORMAT_BITS, formats
+from alula.isa.formats import BLOCK, FORMATS, QUARTERS
 
 __all__ = ["LATENCY", "ROW_BITS", "Dequantiser"]
 
@@ -14,15 +14,20 @@ LATENCY = 1
 """Cycles from beats to weights."""
 ROW_BITS = 64
 """Bits of a row in a beat."""
-WIDTHS = sorted({item.bits for item in CODES.values()})
+WIDTHS = sorted({item.bits for item in FORMATS.values()})
 
 
 class RowDequantiser(Component):
     """The 16 values of a row out of the bit string of each width.
 
+    Parameters
+    ----------
+    sparse : bool
+        As of `Dequantiser`.
+
     Members
     -------
-    format : In(4)
+    format : In(7)
         Code of the format.
     enable : In(1)
         As of `Dequantiser`.
@@ -32,7 +37,8 @@ class RowDequantiser(Component):
         `LATENCY` cycles later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sparse: bool = False) -> None:
+        self.sparse = bool(sparse)
         super().__init__(
             {
                 "format": In(FORMAT_BITS),
@@ -48,8 +54,8 @@ class RowDequantiser(Component):
         weights = Signal(8 * BLOCK, reset_less=True)
         m.d.comb += self.weights.eq(weights)
         found: dict[tuple[int, bool], list[int]] = {}
-        for item in CODES.values():
-            found.setdefault((item.bits, bool(item.excess)), []).append(item.code)
+        for code, item in formats(sparse=self.sparse).items():
+            found.setdefault((item.bits, bool(item.excess)), []).append(code)
         with m.If(self.enable), m.Switch(self.format):
             for (width, excess), codes in found.items():
                 string = getattr(self, f"string_{width}")
@@ -74,10 +80,12 @@ class Dequantiser(Component):
         Rows of a block, a multiple of ``channels``.
     channels : int
         Memory channels, each of which packs its own rows into its part of a beat.
+    sparse : bool
+        Formats may have a pattern: their values are signed.
 
     Members
     -------
-    format : In(4)
+    format : In(7)
         Code of the format.
     beats : In(2 x 64 * rows)
         The beat in which the block begins, and the one after it.
@@ -89,13 +97,14 @@ class Dequantiser(Component):
         `LATENCY` cycles later.
     """
 
-    def __init__(self, *, rows: int, channels: int = 1) -> None:
+    def __init__(self, *, rows: int, channels: int = 1, sparse: bool = False) -> None:
         if channels < 1:
             raise ValueError(f"channels must be at least 1, not {channels}")
         if rows < 1 or rows % channels:
             raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
         self.rows = rows
         self.channels = channels
+        self.sparse = bool(sparse)
         super().__init__(
             {
                 "format": In(FORMAT_BITS),
@@ -114,10 +123,10 @@ class Dequantiser(Component):
         for channel in range(self.channels):
             joined = Cat(self.beats[beat].word_select(channel, width) for beat in range(2))
             narrow = Signal(width, name=f"narrow_{channel}")
-            quarters = [joined[phase * width // BEAT :][:width] for phase in range(BEAT)]
+            quarters = [joined[phase * width // QUARTERS :][:width] for phase in range(QUARTERS)]
             m.d.comb += narrow.eq(Cat(quarters).word_select(self.phase, width))
             for row in range(rows):
-                part = RowDequantiser()
+                part = RowDequantiser(sparse=self.sparse)
                 place = channel * rows + row
                 m.submodules[f"row_{place}"] = placed(part)
                 m.d.comb += [
@@ -127,7 +136,7 @@ class Dequantiser(Component):
                 ]
                 for bits in WIDTHS:
                     # Whole beats begin a block of 4 or 8 bits; only those of 2 and 3 are shifted.
-                    string = narrow if bits < BEAT else joined
+                    string = narrow if bits < QUARTERS else joined
                     m.d.comb += getattr(part, f"string_{bits}").eq(
                         string[BLOCK * bits * row :][: BLOCK * bits]
                     )

@@ -31,8 +31,9 @@ LANE_LATENCY = INTEGER_LATENCY + MULTIPLY_LATENCY + 1
 """Cycles from an accumulator to its result."""
 
 
-def info_layout(*, rows: int, tokens: int, words: int) -> data.StructLayout:
-    """What is known of the accumulators of a row block and pass."""
+def info_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.StructLayout:
+    """What is known of the accumulators of a row block and pass, or of one of at most `parts`."""
+    several = {"first_part": 1, "last_part": 1, "parts": 2} if parts > 1 else {}
     return data.StructLayout(
         {
             "factor": data.ArrayLayout(16, rows),
@@ -47,6 +48,7 @@ def info_layout(*, rows: int, tokens: int, words: int) -> data.StructLayout:
             "stride": address_bits(words),
             "outputs": OUTPUT_BITS,
         }
+        | several
     )
 
 
@@ -128,7 +130,10 @@ class Finisher(Component):
     words : int
         Words of the vector buffer.
     sets : int
-        Row blocks that may be between ``start`` and their last write.
+        Row blocks, or parts, that may be between ``start`` and their last write.
+    parts : int
+        The most parts of a row block: each comes as a row block of its own, one after the other,
+        for each pass.
 
     Members
     -------
@@ -139,7 +144,7 @@ class Finisher(Component):
     info : In(`info_layout`)
         Of these accumulators, until ``taken``. ``factor``: bf16 of each row; ``power``: exponent of
         each token; ``last_token``: the last one that counts; ``ends``: nothing follows for this
-        instruction.
+        instruction; ``parts``: log2 of the parts of the row block.
     taken : Out(1)
         In the last cycle in which accumulators and ``info`` are looked at.
     first : In(16)
@@ -157,7 +162,15 @@ class Finisher(Component):
     """
 
     def __init__(
-        self, *, rows: int, block_rows: int, tokens: int, lanes: int, words: int, sets: int
+        self,
+        *,
+        rows: int,
+        block_rows: int,
+        tokens: int,
+        lanes: int,
+        words: int,
+        sets: int,
+        parts: int = 1,
     ) -> None:
         if rows < 1:
             raise ValueError(f"rows must be at least 1, not {rows}")
@@ -176,13 +189,14 @@ class Finisher(Component):
         self.lanes = lanes
         self.words = words
         self.sets = sets
+        self.parts = parts
         super().__init__(
             {
                 "accumulators": In(
                     data.ArrayLayout(data.ArrayLayout(signed(ACCUMULATOR_BITS), tokens), rows)
                 ),
                 "start": In(1),
-                "info": In(info_layout(rows=rows, tokens=tokens, words=words)),
+                "info": In(info_layout(rows=rows, tokens=tokens, words=words, parts=parts)),
                 "taken": Out(1),
                 "first": In(16),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
@@ -248,6 +262,7 @@ class Finisher(Component):
         block, element, following = (Signal(OUTPUT_BITS, name=n) for n in ("block", "e", "next_e"))
         row, next_row = (Signal(address_bits(self.words), name=n) for n in ("row", "next_row"))
         starts_at, block_start = Signal(OUTPUT_BITS), Signal(OUTPUT_BITS)
+        block_end = Signal(OUTPUT_BITS + 1)
         last_chunk, last_token = Signal(), Signal()
         left = Signal(signed(OUTPUT_BITS + 1))
         info = self.info
@@ -259,12 +274,24 @@ class Finisher(Component):
             last_chunk.eq(chunk == chunks - 1),
             last_token.eq(token == info.last_token),
         ]
-        with m.If(begins & info.first_pass):
+        several = self.parts > 1
+        begins_block = begins & info.first_part if several else begins
+        with m.If(begins_block & info.first_pass):
             m.d.comb += row.eq(info.dst)
             with m.If(info.first_block):
                 m.d.comb += starts_at.eq(self.first)
             with m.Else():
                 m.d.comb += starts_at.eq(block + self.block_rows)
+        last_part: Value = Const(1)
+        if several:
+            last_part = info.last_part
+            whole, whole_row = Signal(OUTPUT_BITS), Signal(address_bits(self.words))
+            with m.Elif(begins_block):
+                m.d.comb += starts_at.eq(whole)
+            with m.Elif(begins):
+                m.d.comb += [starts_at.eq(block + self.block_rows), row.eq(whole_row)]
+            with m.If(begins_block):
+                m.d.sync += [whole.eq(starts_at), whole_row.eq(row)]
         m.d.comb += [
             element.eq(Mux(begins, starts_at, following)),
             left.eq(info.outputs - element),
@@ -277,16 +304,16 @@ class Finisher(Component):
             turn.tail.eq((left <= self.width) & (left > 0)),
             turn.flush.eq(last_chunk | (turn.position == self.lanes // self.width - 1)),
             turn.set_end.eq(last_chunk & last_token),
-            turn.ends.eq(info.ends),
+            turn.ends.eq(info.ends & last_part),
             turn.mm.eq(info.mm),
             self.taken.eq(turn.valid & turn.set_end),
             block_start.eq(starts_at - self.first),
+            block_end.eq(
+                block_start + (self.block_rows << info.parts if several else self.block_rows)
+            ),
             self.misfit.eq(
-                begins
-                & (
-                    (info.outputs <= block_start)
-                    | ((info.outputs <= block_start + self.block_rows) != info.last_block)
-                )
+                begins_block
+                & ((info.outputs <= block_start) | ((info.outputs <= block_end) != info.last_block))
             ),
         ]
         with m.If(turn.valid):

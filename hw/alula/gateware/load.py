@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.fifo import SyncFIFOBuffered
@@ -18,9 +20,9 @@ from alula.gateware.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.unpack import Unpack, row_layout
 from alula.gateware.vector_buffer import write_layout
 from alula.gateware.weight_beats import WeightBeats
-from alula.gateware.weight_format import CODES, by_format
+from alula.gateware.weight_format import by_format
 from alula.gateware.weight_stream import TAG, beat_layout
-from alula.isa.formats import FORMATS, METAS_PER_BEAT, SCALES_PER_BEAT
+from alula.isa.formats import QUARTERS, BeatKind, WeightFormat
 from alula.isa.instructions import Engine
 
 __all__ = ["JOBS", "SETUP", "Load"]
@@ -65,6 +67,7 @@ class Load(Component):
         words, lanes: Of the vector buffer.
         stream_beats: Value beats of the weight stream.
         cores: Cores that each hold a part of every beat, this one among them.
+        sparse: Matrices may have a pattern.
 
     Members:
         command, done, busy, error: As docs/gateware.md says for every engine.
@@ -91,16 +94,18 @@ class Load(Component):
         lanes: int,
         stream_beats: int,
         cores: int = 1,
+        sparse: bool = False,
     ) -> None:
         if memory_beats < 2:
             raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
         self.channels, self.beat_bytes = channels, beat_bytes
         self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
         self.stream_beats, self.cores = stream_beats, cores
+        self.sparse = bool(sparse)
         self.beat_bits = ceil_log2(memory_beats)
         self.width = channels * beat_bytes
         self.whole_width = cores * self.width
-        self._room = room = Room(depth=stream_beats)
+        self._room = room = Room(depth=stream_beats, sparse=self.sparse)
         port = reader(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
         exchange = {
             "part": Out(stream.Signature(8 * self.width)),
@@ -209,22 +214,30 @@ class Load(Component):
             words.eq(quotient((short + (self.lanes - 1)), self.lanes)),
         ]
         blocks, groups = command.blocks, command.groups
-        known = Cat(*(command.fmt == CODES[name].code for name in FORMATS)).any()
-        per_group = by_format(m, command.fmt, lambda item: item.bits // 2, name="per_group")
-        scales = by_format(m, command.fmt, lambda item: item.scales, name="scales")
-        metas = by_format(m, command.fmt, lambda item: item.metas, name="metas")
+        format_code = Cat(command.fmt, command.nm)
+
+        def chosen(choose: Callable[[WeightFormat], int], name: str) -> Signal:
+            return by_format(m, format_code, choose, name=name, sparse=self.sparse)
+
+        known = chosen(lambda _: 1, "known")
+        # Quarters of beats that a group's values and indices take; the latter fill whole beats.
+        per_group = chosen(
+            lambda item: item.quarters(BeatKind.VALUE) + item.quarters(BeatKind.INDEX), "per_group"
+        )
+        metas = chosen(lambda item: item.quarters(BeatKind.META), "metas")
+        scales = chosen(lambda item: item.quarters(BeatKind.SCALE), "scales")
 
         m.d.comb += [
             self.command.ready.eq((state == _State.IDLE) & ~stopped & ~self.cancel),
             jobs.w_data.eq(job),
             jobs.w_en.eq((state == _State.JOB) & (~matrix | room.matrix.ready)),
             room.matrix.valid.eq((state == _State.JOB) & matrix & jobs.w_rdy),
-            room.matrix.payload.format.eq(command.fmt),
+            room.matrix.payload.format.eq(format_code),
             room.matrix.payload.blocks.eq(command.blocks),
             room.matrix.payload.groups.eq(command.groups),
             self.tag.valid.eq(state == _State.TAG),
             self.tag.payload.mm.eq(command.to),
-            self.tag.payload.format.eq(command.fmt),
+            self.tag.payload.format.eq(format_code),
             self.tag.payload.blocks.eq(command.blocks),
             self.tag.payload.groups.eq(command.groups),
             transfer.address.eq(address),
@@ -253,12 +266,10 @@ class Load(Component):
                 with m.Switch(command.opcode):
                     with m.Case(opcode("LD.W")):
                         with m.If(~known):
-                            fail(Code.UNSUPPORTED, command.fmt)
-                        with m.Elif(command.nm != 0):
-                            fail(Code.UNSUPPORTED, command.nm)
+                            fail(Code.UNSUPPORTED, format_code)
                         with m.Elif((blocks == 0) | (groups == 0)):
                             fail(Code.UNDEFINED, 0)
-                        with m.Elif((command.stride != 0) & scales):
+                        with m.Elif((command.stride != 0) & scales.any()):
                             fail(Code.UNDEFINED, command.stride)
                         with m.Elif((blocks >> BLOCK_BITS).any()):
                             fail(Code.OUT_OF_RANGE, blocks)
@@ -269,7 +280,7 @@ class Load(Component):
                                 job.kind.eq(_Job.MATRIX),
                                 job.address.eq(command.addr),
                                 job.stride.eq(command.stride),
-                                job.matrix.format.eq(command.fmt),
+                                job.matrix.format.eq(format_code),
                                 job.matrix.blocks.eq(command.blocks),
                                 job.matrix.groups.eq(command.groups),
                             ]
@@ -307,12 +318,17 @@ class Load(Component):
                 with m.Else():
                     total = Signal(38)
                     m.d.comb += total.eq(
-                        product * per_group
-                        + Mux(metas, (product + (METAS_PER_BEAT - 1)) >> 2, 0)
-                        + Mux(scales, (blocks + (SCALES_PER_BEAT - 1)) >> 2, 0)
+                        sum(
+                            (number * quarters + (QUARTERS - 1)) >> 2
+                            for number, quarters in (
+                                (product, per_group),
+                                (product, metas),
+                                (blocks, scales),
+                            )
+                        )
                     )
                     m.d.sync += [
-                        beats.eq(Mux(command.stride != 0, groups * per_group, total)),
+                        beats.eq(Mux(command.stride != 0, (groups * per_group) >> 2, total)),
                         following.eq(_State.TRANSFER),
                     ]
                     go(_State.TAG)
@@ -379,7 +395,7 @@ class Load(Component):
 
     def _hand(self, m, master, report, jobs, job_shape, ids, ids_there) -> Signal:
         """From beats to where their jobs send them."""
-        m.submodules.walk = walk = WeightBeats()
+        m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
         m.submodules.unpack = unpack = Unpack(
             beat_bytes=self.whole_width, words=self.words, lanes=self.lanes
         )

@@ -1,6 +1,8 @@
 """The matrix engine: MM and MV, which share it."""
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from collections.abc import Callable
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
@@ -9,9 +11,9 @@ from alula.design.engines import finish_width
 from alula.gateware.accumulator import LATENCY as ACCUMULATOR_LATENCY
 from alula.gateware.accumulator import Accumulator, AccumulatorControl
 from alula.gateware.activation_buffer import read_layout, request_layout
+from alula.gateware.chain import GROUPS, Chain, cuts_of
 from alula.gateware.chain import LATENCY as CHAIN_LATENCY
 from alula.gateware.chain import TOKENS as CHAIN_TOKENS
-from alula.gateware.chain import Chain
 from alula.gateware.command import layout, opcode
 from alula.gateware.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.dequantiser import Dequantiser
@@ -22,12 +24,21 @@ from alula.gateware.finisher import (
     Finisher,
     info_layout,
 )
+from alula.gateware.indexer import Indexer
 from alula.gateware.multiplier import TARGETS, Target
 from alula.gateware.repeat import placed
+from alula.gateware.sparse_accumulator import LATENCY as SPARSE_LATENCY
+from alula.gateware.sparse_accumulator import (
+    SparseAccumulator,
+    SparseAccumulatorControl,
+    slot_scales,
+    slots,
+)
 from alula.gateware.steps import Steps
 from alula.gateware.vector_buffer import address_bits, write_layout
 from alula.gateware.weight_format import by_format
-from alula.gateware.weight_stream import TAG, WALK, block_layout
+from alula.gateware.weight_stream import MOST_PARTS, TAG, WALK, block_layout
+from alula.isa.formats import WeightFormat
 from alula.isa.instructions import Engine
 
 __all__ = ["LATENCY", "Mpe", "Reason"]
@@ -78,6 +89,8 @@ class Mpe(Component):
         Width that accumulators must fit.
     target : str
         What multipliers are made of, as of `PackedMultiplier`.
+    sparse : bool
+        Weights may have a pattern. A group of 2:16 then takes four cycles, the others two.
 
     Members
     -------
@@ -118,6 +131,7 @@ class Mpe(Component):
         channels: int = 1,
         accumulator_bits: int = 48,
         target: Target = "portable",
+        sparse: bool = False,
     ) -> None:
         if tokens < CHAIN_TOKENS or tokens & tokens - 1:
             raise ValueError(f"tokens must be a power of two and at least 2, not {tokens}")
@@ -145,6 +159,8 @@ class Mpe(Component):
         self.channels = channels
         self.accumulator_bits = accumulator_bits
         self.target: Target = target
+        self.sparse = bool(sparse)
+        self._parts = MOST_PARTS if self.sparse else 1
         super().__init__(
             {
                 "mm_command": In(stream.Signature(layout(Engine.MM))),
@@ -155,7 +171,7 @@ class Mpe(Component):
                 "mv_busy": Out(1),
                 "head": In(stream.Signature(TAG)),
                 "walk": Out(stream.Signature(WALK)),
-                "block": In(stream.Signature(block_layout(rows))),
+                "block": In(stream.Signature(block_layout(rows, sparse=self.sparse))),
                 "request": Out(stream.Signature(request_layout(groups))),
                 "activations": In(stream.Signature(read_layout(tokens))),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
@@ -180,9 +196,12 @@ class Mpe(Component):
             "lanes": self.lanes,
         }
         self._cycles = self.rows * self.tokens // finish_width(**shape)
-        sets = -(-(LATENCY + 4) // self._cycles) + 2
-        m.submodules.finisher = self._finisher = Finisher(**shape, words=self.words, sets=sets)
-        self._dequantiser = Dequantiser(rows=self.rows, channels=self.channels)
+        latency = LATENCY + self.sparse * (SPARSE_LATENCY - ACCUMULATOR_LATENCY)
+        sets = -(-(latency + 4) // self._cycles) + 1 + self._parts
+        m.submodules.finisher = self._finisher = Finisher(
+            **shape, words=self.words, sets=sets, parts=self._parts
+        )
+        self._dequantiser = Dequantiser(rows=self.rows, channels=self.channels, sparse=self.sparse)
         m.submodules.dequantiser = self._dequantiser
         product = data.StructLayout(
             {"mm": 1, "outputs": OUTPUT_BITS, "last_token": range(self.tokens)}
@@ -216,10 +235,11 @@ class Mpe(Component):
             )
         )
         reason = Signal(Reason)
-        formats = by_format(m, command.fmt, lambda item: item.bits, name="format_bits")
-        with m.If(~formats.any() | command.nm.any()):
+        format_code = Cat(command.fmt, command.nm)
+        known = self._of_format(m, format_code, lambda _: 1, "known")
+        with m.If(~known):
             m.d.comb += reason.eq(Reason.FORMAT)
-        with m.Elif((command.fmt != head.format) | (command.groups != head.groups)):
+        with m.Elif((format_code != head.format) | (command.groups != head.groups)):
             m.d.comb += reason.eq(Reason.STREAM)
         with m.Elif(~command.rows.any() | (~head.mm & (command.rows > self.tokens))):
             m.d.comb += reason.eq(Reason.ROWS)
@@ -296,25 +316,39 @@ class Mpe(Component):
         with m.If(steps.step.valid & self.request.ready & step.half):
             m.d.sync += following.eq(address + 1)
 
+    def _of_format(
+        self, m: Module, code: Value, choose: Callable[[WeightFormat], int], name: str
+    ) -> Signal:
+        return by_format(m, code, choose, name=name, sparse=self.sparse)
+
     def _fire(self, m: Module, now: data.View, products: SyncFIFO) -> SyncFIFO:
         """Let a block and its activations into the pipeline, which never waits."""
         finisher, block = self._finisher, self.block.payload
         step = block.step
-        gap = Signal(range(max(2, self._cycles)))
+        power = self._of_format(m, step.tag, _power, "power")
+        gap = Signal(range(max(2, self._cycles * self._parts)))
         under_way = Signal(range(finisher.sets + 1))
         fires = Signal()
-        room = (gap == 0) & (under_way != finisher.sets)
+        room = (gap == 0) & (under_way + (1 << power) <= finisher.sets)
+        weighs: Value = Const(0)
+        if self.sparse:
+            weighs = self._weighs(m, fires & step.half, step.tag)
         m.d.comb += [
-            fires.eq(self.block.valid & self.activations.valid & (~step.last | room)),
+            fires.eq(
+                self.block.valid
+                & self.activations.valid
+                & (~step.last | room)
+                & ~(step.half & weighs)
+            ),
             self.block.ready.eq(fires),
             self.activations.ready.eq(fires),
         ]
         ends = fires & step.last
         with m.If(ends):
-            m.d.sync += gap.eq(self._cycles - 1)
+            m.d.sync += gap.eq((self._cycles << power) - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
-        m.d.sync += under_way.eq(under_way + ends - finisher.finished)
+        m.d.sync += under_way.eq(under_way + Mux(ends, 1 << power, 0) - finisher.finished)
         self._use(m, now, products, ends & step.last_pass & step.last_block)
 
         known = Signal(self.activations.payload.side.shape())
@@ -327,8 +361,8 @@ class Mpe(Component):
                     for token in range(self.tokens)
                 ]
 
-        metas = by_format(m, step.tag, lambda item: item.metas, name="metas")
-        scales = by_format(m, step.tag, lambda item: item.scales, name="scales")
+        metas = self._of_format(m, step.tag, lambda item: item.metas, "metas")
+        scales = self._of_format(m, step.tag, lambda item: item.scales, "scales")
         group = self._group_layout()
         m.submodules.groups = groups = SyncFIFO(width=group.size, depth=GROUPS_UNDER_WAY)
         given = Signal(group)
@@ -339,15 +373,16 @@ class Mpe(Component):
                 given.sum[token].eq(known[token].sum),
                 given.factor[token].eq(known[token].scale),
             ]
-        for row in range(self.rows):
-            m.d.comb += [
-                given.scale[row].eq(Mux(metas, block.scale[row], 1)),
-                given.minimum[row].eq(Mux(metas, block.minimum[row], 0)),
-            ]
+        for number, parts in enumerate(given.metas):
+            # A scale of 1, and no min.
+            missing = 1 if number != 1 else power != 0
+            for row in range(self.rows):
+                m.d.comb += parts[row].eq(Mux(metas, block.metas[number][row], missing))
 
-        shape = info_layout(rows=self.rows, tokens=self.tokens, words=self.words)
+        shape = self._info_layout()
         m.submodules.infos = infos = SyncFIFO(width=shape.size, depth=finisher.sets)
-        info = Signal(shape)
+        given_info = Signal(shape)
+        info = given_info.info
         last = step.last_pass & step.last_block
         m.d.comb += [
             info.power.eq(powers),
@@ -360,12 +395,15 @@ class Mpe(Component):
             info.dst.eq(now.dst),
             info.stride.eq(now.stride),
             info.outputs.eq(now.outputs),
-            infos.w_data.eq(info),
+            infos.w_data.eq(given_info),
             infos.w_en.eq(ends),
             products.r_en.eq(ends & last),
         ]
-        for row in range(self.rows):
-            m.d.comb += info.factor[row].eq(Mux(scales, block.factor[row], ONE))
+        if self.sparse:
+            m.d.comb += info.parts.eq(power)
+        for part, factors in enumerate(given_info.factors):
+            for row in range(self.rows):
+                m.d.comb += factors[row].eq(Mux(scales, block.factors[part][row], ONE))
         return infos
 
     def _use(self, m: Module, now: data.View, products: SyncFIFO, over: Value) -> None:
@@ -388,17 +426,33 @@ class Mpe(Component):
                 ),
             ]
 
+    def _weighs(self, m: Module, second: Value, tag: Value) -> Value:
+        """Whether the multipliers behind the chains are not done with the group before."""
+        extra = self._of_format(m, tag, lambda item: slots(item.pattern.parts) - 1, "extra")
+        left = Signal(extra.shape(), name="weighs_left")
+        with m.If(second):
+            m.d.sync += left.eq(extra)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return left.any()
+
     def _group_layout(self) -> data.StructLayout:
+        metas = MOST_PARTS if self.sparse else 2
         return data.StructLayout(
             {
                 "first": 1,
                 "last": 1,
-                "scale": data.ArrayLayout(8, self.rows),
-                "minimum": data.ArrayLayout(signed(8), self.rows),
+                "metas": data.ArrayLayout(data.ArrayLayout(8, self.rows), metas),
                 "sum": data.ArrayLayout(signed(14), self.tokens),
                 "factor": data.ArrayLayout(8, self.tokens),
             }
         )
+
+    def _info_layout(self) -> data.StructLayout:
+        """What the finisher must know, but for what changes from part to part."""
+        info = info_layout(rows=self.rows, tokens=self.tokens, words=self.words, parts=self._parts)
+        factors = data.ArrayLayout(data.ArrayLayout(16, self.rows), self._parts)
+        return data.StructLayout({"info": info, "factors": factors})
 
     def _multiply(self, m: Module, infos: SyncFIFO) -> None:
         """Dequantise, multiply, accumulate, finish: what has fired goes through."""
@@ -414,15 +468,17 @@ class Mpe(Component):
             dequantiser.beats.eq(block.beats),
             dequantiser.phase.eq(block.phase),
         ]
-        valid, half = fires, block.step.half
+        power = self._of_format(m, block.step.tag, _power, "fired_power")
+        entering: Value = Cat(fires, block.step.half, power)
         for number in range(DEQUANTISER_LATENCY + CHAIN_LATENCY):
-            later_valid = Signal(name=f"valid_{number + 1}")
-            later_half = Signal(name=f"half_{number + 1}")
-            m.d.sync += [later_valid.eq(valid), later_half.eq(half)]
-            valid, half = later_valid, later_half
+            later = Signal(len(entering), name=f"entered_{number + 1}")
+            m.d.sync += later.eq(entering)
+            entering = later
+        valid, half, power = entering[0], entering[1], entering[2:]
 
         group, now = (Signal(self._group_layout(), name=n) for n in ("group", "group_now"))
-        m.submodules.control = control = AccumulatorControl()
+        control = SparseAccumulatorControl() if self.sparse else AccumulatorControl()
+        m.submodules.control = control
         m.d.comb += [
             group.eq(groups.r_data),
             groups.r_en.eq(valid & half),
@@ -439,44 +495,127 @@ class Mpe(Component):
             m.d.sync += later.eq(factors[-1])
             factors.append(later)
 
+        chains = self._chains(m, dequantiser, values)
         overflows = []
         for row in range(self.rows):
-            for first in range(0, self.tokens, CHAIN_TOKENS):
-                chain = Chain(target=self.target)
-                m.submodules[f"chain_{row}_{first}"] = placed(chain)
+            metas = [plane[row] for plane in now.metas]
+            weigh = slot_scales(m, control, metas) if self.sparse else None
+            for token in range(self.tokens):
+                chain = chains[row][token // CHAIN_TOKENS]
+                lane = token % CHAIN_TOKENS
+                kind = SparseAccumulator if self.sparse else Accumulator
+                accumulator = kind(bits=self.accumulator_bits)
+                m.submodules[f"accumulator_{row}_{token}"] = placed(accumulator)
                 m.d.comb += [
-                    chain.weights.eq(dequantiser.weights[row]),
-                    chain.activations.eq(Cat(values[first + t] for t in range(CHAIN_TOKENS))),
+                    accumulator.control.eq(control.control),
+                    accumulator.total.eq(chain.total[lane]),
+                    accumulator.sum.eq(now.sum[token]),
+                    accumulator.factor.eq(factors[-1][token]),
+                    finisher.accumulators[row][token].eq(accumulator.captured),
                 ]
-                for token in range(first, first + CHAIN_TOKENS):
-                    accumulator = Accumulator(bits=self.accumulator_bits)
-                    m.submodules[f"accumulator_{row}_{token}"] = placed(accumulator)
+                if isinstance(accumulator, SparseAccumulator):
+                    m.d.comb += accumulator.scale.eq(weigh)
                     m.d.comb += [
-                        accumulator.control.eq(control.control),
-                        accumulator.total.eq(chain.total[token - first]),
-                        accumulator.scale.eq(now.scale[row]),
-                        accumulator.minimum.eq(now.minimum[row]),
-                        accumulator.sum.eq(now.sum[token]),
-                        accumulator.factor.eq(factors[-1][token]),
-                        finisher.accumulators[row][token].eq(accumulator.captured),
+                        target.eq(sums[lane])
+                        for target, sums in zip(accumulator.sums, chain.sums, strict=True)
                     ]
-                    counts: Value = token <= finisher.info.last_token
-                    overflows.append(accumulator.overflow & counts)
-        m.d.comb += [
-            finisher.start.eq(control.captured),
-            finisher.info.eq(infos.r_data),
-            infos.r_en.eq(finisher.taken),
-            finisher.first.eq(self.first),
-        ]
+                else:
+                    m.d.comb += [
+                        accumulator.scale.eq(metas[0]),
+                        accumulator.minimum.eq(metas[1]),
+                    ]
+                counts: Value = token <= finisher.info.last_token
+                overflows.append(accumulator.overflow & counts)
+        if isinstance(control, SparseAccumulatorControl):
+            m.d.comb += control.parts.eq(power)
+            self._finish_parts(m, infos, control)
+        else:
+            given = Signal(self._info_layout())
+            m.d.comb += [
+                given.eq(infos.r_data),
+                finisher.start.eq(control.captured),
+                finisher.info.eq(given.info),
+                finisher.info.factor.eq(given.factors[0]),
+                infos.r_en.eq(finisher.taken),
+            ]
         write = finisher.write
         m.d.comb += [
+            finisher.first.eq(self.first),
             self.write.payload.eq(write.payload),
             self.write.valid.eq(write.valid),
             write.ready.eq(self.write.ready),
         ]
         with m.If(self.error == Reason.NONE):
             blamed = [self.error_mm.eq(finisher.info.mm), self.error_next.eq(0)]
-            with m.If(control.captured & Cat(overflows).any()):
+            with m.If(finisher.start & Cat(overflows).any()):
                 m.d.sync += [self.error.eq(Reason.OVERFLOW), *blamed]
             with m.If(finisher.misfit):
                 m.d.sync += [self.error.eq(Reason.OUTPUTS), *blamed]
+
+    def _chains(self, m: Module, dequantiser: Dequantiser, values: Signal) -> list[list[Chain]]:
+        """The chains of each row, one for every two tokens, with their operands."""
+        sparse = self._sparse_operands(m) if self.sparse else None
+        chains = []
+        for row in range(self.rows):
+            chains.append([])
+            for first in range(0, self.tokens, CHAIN_TOKENS):
+                chain = Chain(target=self.target, sparse=self.sparse)
+                m.submodules[f"chain_{row}_{first}"] = placed(chain)
+                m.d.comb += [
+                    chain.weights.eq(dequantiser.weights[row]),
+                    chain.activations.eq(Cat(values[first + t] for t in range(CHAIN_TOKENS))),
+                ]
+                if sparse is not None:
+                    index, cuts = sparse
+                    m.d.comb += [
+                        chain.index.eq(index[row]),
+                        chain.pruned.eq(cuts.any()),
+                        chain.cuts.eq(cuts),
+                    ]
+                chains[-1].append(chain)
+        return chains
+
+    def _sparse_operands(self, m: Module) -> tuple[data.View, Signal]:
+        """Each row's indices, and the cuts of all chains, 0 without a pattern."""
+        block, fires = self.block.payload, self.block.ready
+        m.submodules.indexer = indexer = Indexer(rows=self.rows, channels=self.channels)
+        cuts = Signal(GROUPS)
+        next_cuts = self._of_format(
+            m, block.step.tag, lambda item: cuts_of(item.pattern.parts), "next_cuts"
+        )
+        m.d.comb += [
+            indexer.format.eq(block.step.tag),
+            indexer.beat.eq(block.index),
+            indexer.phase.eq(block.index_phase),
+            indexer.enable.eq(fires & next_cuts.any()),
+        ]
+        with m.If(fires):
+            m.d.sync += cuts.eq(next_cuts)
+        return indexer.index, cuts
+
+    def _finish_parts(self, m: Module, infos: SyncFIFO, control: SparseAccumulatorControl) -> None:
+        """Hand the parts of a row block to the finisher, one after the other."""
+        finisher = self._finisher
+        given = Signal(self._info_layout())
+        part, follows, last = Signal(range(MOST_PARTS)), Signal(), Signal()
+        info = finisher.info
+        m.d.comb += [
+            given.eq(infos.r_data),
+            last.eq(part == (1 << given.info.parts) - 1),
+            finisher.start.eq(control.captured | follows),
+            info.eq(given.info),
+            info.factor.eq(Array(given.factors[p] for p in range(MOST_PARTS))[part]),
+            info.first_part.eq(part == 0),
+            info.last_part.eq(last),
+            infos.r_en.eq(finisher.taken & last),
+            control.part.eq(part),
+            control.read_parts.eq(given.info.parts),
+        ]
+        m.d.sync += follows.eq(finisher.taken & ~last)
+        with m.If(finisher.taken):
+            m.d.sync += part.eq(Mux(last, 0, part + 1))
+
+
+def _power(item: WeightFormat) -> int:
+    """log2 of the rows of a chain."""
+    return item.pattern.parts.bit_length() - 1

@@ -5,11 +5,11 @@ from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.weight_format import BEAT
+from alula.isa.formats import QUARTERS
 
 __all__ = ["MAX_STEP", "Ring"]
 
-MAX_STEP = 2 * BEAT
+MAX_STEP = 2 * QUARTERS
 """Quarters that one read can advance."""
 
 
@@ -81,7 +81,7 @@ class Ring(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        quarters = BEAT * self.depth
+        quarters = QUARTERS * self.depth
         writer = Signal(range(self.depth))
         walker, stayed = Signal(range(quarters)), Signal(range(quarters))
         # Quarters between each pointer and the writer.
@@ -105,11 +105,11 @@ class Ring(Component):
         ]
         with m.If(self.align):
             m.d.comb += [
-                reached.eq((walker + self.step + BEAT - 1) & ~(BEAT - 1)),
-                left.eq((ahead - self.step) & ~(BEAT - 1)),
+                reached.eq((walker + self.step + QUARTERS - 1) & ~(QUARTERS - 1)),
+                left.eq((ahead - self.step) & ~(QUARTERS - 1)),
             ]
         m.d.comb += wrapped.eq(Mux(reached >= quarters, reached - quarters, reached))
-        more = Mux(written, BEAT, 0)
+        more = Mux(written, QUARTERS, 0)
         m.d.sync += [ahead.eq(ahead + more), held.eq(held + more)]
         with m.If(self.next):
             m.d.sync += [walker.eq(wrapped), ahead.eq(left + more)]

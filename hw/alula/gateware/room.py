@@ -8,7 +8,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.axi import MAX_BURST
 from alula.gateware.weight_beats import MATRIX, WeightBeats
-from alula.gateware.weight_stream import BeatKind, ring_depths
+from alula.gateware.weight_stream import ring_depths
+from alula.isa.formats import BeatKind
 
 __all__ = ["LATENCY", "Room"]
 
@@ -20,13 +21,14 @@ class Room(Component):
     """Walks through matrices ahead of LD; keeps a place for each beat before it is asked for.
 
     Memory answers in order, so one beat that its ring cannot take would hold up all that LD has
-    asked for behind it, vectors too. The rings of values, metas and scales fill at rates that
+    asked for behind it, vectors too. The rings of each kind of beat fill at rates that
     depend on the matrices; so a place is kept in the ring that the beat will go to, in stream
     order, one a cycle. Then what has been asked for is never more than any ring can take, no beat
     ever waits in front of its ring, and the rings may still be full to the last beat.
 
     Parameters:
         depth: Value beats of the weight stream.
+        sparse: Matrices may have a pattern.
 
     Members:
         free: Beats that each ring can take now.
@@ -38,12 +40,13 @@ class Room(Component):
         waits: The next beat's ring is full.
     """
 
-    def __init__(self, *, depth: int) -> None:
+    def __init__(self, *, depth: int, sparse: bool = False) -> None:
         self.depth = depth
-        depths = ring_depths(depth)
+        self.sparse = bool(sparse)
+        depths = ring_depths(depth, sparse=self.sparse)
         super().__init__(
             {
-                "free": In(range(max(depths.values()) + 1)).array(len(depths)),
+                "free": In(range(max(depths.values()) + 1)).array(len(BeatKind)),
                 "matrix": In(stream.Signature(MATRIX)),
                 "enters": In(1),
                 "kind": In(BeatKind),
@@ -57,9 +60,9 @@ class Room(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        m.submodules.walk = walk = WeightBeats()
+        m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
         active, over = Signal(), Signal()
-        depths = ring_depths(self.depth)
+        depths = ring_depths(self.depth, sparse=self.sparse)
         beats = Signal(range(sum(depths.values()) + 1))
         m.d.comb += [
             over.eq(self.growing & walk.last),

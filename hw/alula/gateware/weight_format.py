@@ -1,65 +1,44 @@
-"""Weight formats as they come from the stream, by the code that instructions give them.
-
-W2 and W3 are W4 with fewer bits: a value is stored with an excess of half its range, and groups
-have scales and mins. Programs may not use them yet.
-"""
+"""Weight formats as they come from the stream, by a code: an instruction's `fmt` and `nm`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from amaranth import Module, Signal, Value
 
-from alula.isa.formats import FORMATS
-from alula.isa.instructions import BY_NAME, Choice
+from alula.isa.formats import DENSE, FORMATS, PATTERNS, WEIGHT_FORMATS, WeightFormat
+from alula.isa.instructions import BY_NAME
 
-__all__ = ["BEAT", "CODES", "FORMAT_BITS", "StreamFormat", "by_format"]
+__all__ = ["FORMAT_BITS", "by_format", "code", "formats"]
 
-BEAT = 4
-"""A place in the stream counts quarters of a beat: a block of n-bit values takes n of them, a
-group's scales and mins one, a row block's factors one."""
-
-
-@dataclass(frozen=True)
-class StreamFormat:
-    """A format: `bits` of a value, whether rows have `scales` and groups `metas`."""
-
-    code: int
-    bits: int
-    scales: bool
-    metas: bool
-
-    @property
-    def excess(self) -> int:
-        """What is subtracted from a stored value; 0: it is signed."""
-        return 1 << self.bits - 1 if self.metas else 0
+FMT_BITS = BY_NAME["MM"].field("fmt").width
+FORMAT_BITS = FMT_BITS + BY_NAME["MM"].field("nm").width
 
 
-def _formats() -> dict[str, StreamFormat]:
-    field = BY_NAME["MM"].field("fmt")
-    assert isinstance(field, Choice)
-    found = {}
-    for code, name in enumerate(field.choices):
-        if name in FORMATS:
-            known = FORMATS[name]
-            found[name] = StreamFormat(code, known.bits, known.scales, known.metas)
-        elif name:
-            found[name] = StreamFormat(code, int(name[1:]), scales=True, metas=True)
-    return found
+def code(fmt: str, nm: str = DENSE.name) -> int:
+    """Return the code of a format."""
+    return list(FORMATS).index(fmt) | list(PATTERNS).index(nm) << FMT_BITS
 
 
-CODES = _formats()
-"""All formats, by name."""
-FORMAT_BITS = BY_NAME["MM"].field("fmt").width
+def formats(*, sparse: bool) -> dict[int, WeightFormat]:
+    """Return the formats of a machine with or without sparse MUXes, by code."""
+    found = {code(fmt, nm): item for (fmt, nm), item in WEIGHT_FORMATS.items()}
+    return {key: item for key, item in found.items() if sparse or item.pattern is DENSE}
 
 
 def by_format(
-    m: Module, code: Value, choose: Callable[[StreamFormat], int], *, name: str
+    m: Module,
+    chosen: Value,
+    choose: Callable[[WeightFormat], int],
+    *,
+    name: str,
+    sparse: bool = False,
 ) -> Signal:
-    """Return a signal that follows the format: 0 for codes that are none."""
-    values = {item.code: int(choose(item)) for item in CODES.values()}
-    chosen = Signal(range(max(values.values()) + 1), name=name)
-    with m.Switch(code):
-        for number, value in values.items():
-            with m.Case(number):
-                m.d.comb += chosen.eq(value)
-    return chosen
+    """Return a signal that follows a format's code: 0 for codes that are none."""
+    codes: dict[int, list[int]] = {}
+    for number, item in formats(sparse=sparse).items():
+        codes.setdefault(int(choose(item)), []).append(number)
+    result = Signal(range(max(2, max(codes) + 1)), name=name)
+    with m.Switch(chosen):
+        for value, numbers in codes.items():
+            with m.Case(*numbers):
+                m.d.comb += result.eq(value)
+    return result

@@ -1,19 +1,30 @@
 """The weight stream between LD and the MPE."""
 
-from amaranth import Cat, Module, Signal, Value, signed
-from amaranth.lib import data, enum, stream
+from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.dequantiser import ROW_BITS
 from alula.gateware.ring import Ring
 from alula.gateware.steps import BLOCK_BITS, GROUP_BITS, Steps, command_layout, step_layout
-from alula.gateware.weight_format import BEAT, FORMAT_BITS, by_format
+from alula.gateware.weight_format import FORMAT_BITS, by_format
+from alula.isa.formats import PATTERNS, QUARTERS, BeatKind
 
-__all__ = ["TAG", "WALK", "BeatKind", "WeightStream", "beat_layout", "block_layout", "ring_depths"]
+__all__ = [
+    "MOST_PARTS",
+    "TAG",
+    "WALK",
+    "WeightStream",
+    "beat_layout",
+    "block_layout",
+    "ring_depths",
+]
 
 LATENCY = 1
 """Cycles from a step to its block."""
+MOST_PARTS = max(item.parts for item in PATTERNS.values())
+"""Parts of a row block of the sparsest pattern."""
 
 TAG = data.StructLayout(
     {"mm": 1, "format": FORMAT_BITS, "blocks": BLOCK_BITS, "groups": GROUP_BITS}
@@ -23,41 +34,36 @@ WALK = command_layout(FORMAT_BITS)
 """How a product reads the stream: its shape, passes of each row block, and the format as tag."""
 
 
-class BeatKind(enum.Enum, shape=2):
-    """Which ring a beat goes to."""
-
-    VALUE = 0
-    META = 1
-    SCALE = 2
-
-
 def beat_layout(rows: int) -> data.StructLayout:
     """What LD pushes: a beat of a row block of so many rows."""
     return data.StructLayout({"data": ROW_BITS * rows, "kind": BeatKind})
 
 
-def block_layout(rows: int) -> data.StructLayout:
+def block_layout(rows: int, *, sparse: bool = False) -> data.StructLayout:
     """What the MPE takes each cycle: a block, and what is known of it."""
+    metas, parts = (MOST_PARTS, MOST_PARTS) if sparse else (2, 1)
+    indices = {"index": ROW_BITS * rows, "index_phase": 2} if sparse else {}
     return data.StructLayout(
         {
             "beats": data.ArrayLayout(ROW_BITS * rows, 2),
             "phase": 2,
-            "scale": data.ArrayLayout(8, rows),
-            "minimum": data.ArrayLayout(signed(8), rows),
-            "factor": data.ArrayLayout(16, rows),
+            "metas": data.ArrayLayout(data.ArrayLayout(8, rows), metas),
+            "factors": data.ArrayLayout(data.ArrayLayout(16, rows), parts),
             "step": step_layout(FORMAT_BITS),
         }
+        | indices
     )
 
 
-def ring_depths(depth: int) -> dict[BeatKind, int]:
+def ring_depths(depth: int, *, sparse: bool = False) -> dict[BeatKind, int]:
     """Beats of each ring of a stream of so many value beats."""
     even = depth + depth % 2
-    return {
+    depths = {
         BeatKind.VALUE: even,
-        BeatKind.META: even // 8 + 2,
-        BeatKind.SCALE: max(4, even // 32),
+        BeatKind.META: even // (4 if sparse else 5) + 2,
+        BeatKind.SCALE: 2 * max(2, even // 64),
     }
+    return depths | ({BeatKind.INDEX: even // 2} if sparse else {})
 
 
 class WeightStream(Component):
@@ -70,8 +76,11 @@ class WeightStream(Component):
     channels : int
         Memory channels of this core.
     depth : int
-        Value beats, at least 16; made even. There are an eighth as many meta beats and a 32nd as
-        many scale beats, so that full rings hold one long W4 matrix.
+        Value beats, at least 16; made even. There are a fifth as many meta beats and a 32nd as many
+        scale beats, so that a row block of any format fits the rings if its beats fit ``depth``.
+        With ``sparse`` there are half as many index beats and a quarter as many meta beats.
+    sparse : bool
+        Matrices may have a pattern.
     tags : int
         LD.Ws that can be under way.
 
@@ -88,14 +97,17 @@ class WeightStream(Component):
     walk : In stream of `WALK`
         A product that takes the head; taken together with ``head``.
     block : Out stream of `block_layout`
-        The blocks of each product in order. ``beats`` and ``phase`` hold the values. ``scale`` and
-        ``minimum`` of the group come with its second half, ``factor`` (bf16) with the last step of
-        a pass; at other times they are what they were.
+        The blocks of each product in order. ``beats`` and ``phase`` hold the values, ``index`` and
+        ``index_phase`` their indices. ``metas`` of the group come with its second half: scales and
+        mins, or the scales of each part. ``factors`` (bf16) of each part come with the last step of
+        a pass. At other times they are what they were.
     empty : Out(1)
         No tag and no beat is held, nothing is under way.
     """
 
-    def __init__(self, *, rows: int, channels: int = 1, depth: int, tags: int = 16) -> None:
+    def __init__(
+        self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False, tags: int = 16
+    ) -> None:
         if channels < 1:
             raise ValueError(f"channels must be at least 1, not {channels}")
         if rows < 1 or rows % channels:
@@ -107,6 +119,7 @@ class WeightStream(Component):
         self.rows = rows
         self.channels = channels
         self.depth = depth
+        self.sparse = bool(sparse)
         self.tags = tags
         super().__init__(
             {
@@ -115,7 +128,7 @@ class WeightStream(Component):
                 "free": Out(range(depth + depth % 2 + 1)).array(len(BeatKind)),
                 "head": Out(stream.Signature(TAG)),
                 "walk": In(stream.Signature(WALK)),
-                "block": Out(stream.Signature(block_layout(rows))),
+                "block": Out(stream.Signature(block_layout(rows, sparse=self.sparse))),
                 "empty": Out(1),
             }
         )
@@ -134,9 +147,11 @@ class WeightStream(Component):
         ]
 
         width = ROW_BITS * self.rows
+        # A block of 8 bits takes two beats, and so do the factors of eight parts.
+        pairs = {BeatKind.VALUE, BeatKind.SCALE} if self.sparse else {BeatKind.VALUE}
         rings = {
-            kind: Ring(width=width, depth=depth, pair=kind is BeatKind.VALUE)
-            for kind, depth in ring_depths(self.depth).items()
+            kind: Ring(width=width, depth=depth, pair=kind in pairs)
+            for kind, depth in ring_depths(self.depth, sparse=self.sparse).items()
         }
         with m.Switch(self.beat.payload.kind):
             for kind, ring in rings.items():
@@ -154,14 +169,17 @@ class WeightStream(Component):
         m.submodules.steps = steps = Steps(tag=FORMAT_BITS)
         connect(m, flipped(self.walk), steps.command)
         step = steps.step.payload
-        metas = by_format(m, step.tag, lambda item: item.metas, name="metas")
-        scales = by_format(m, step.tag, lambda item: item.scales, name="scales")
-        bits = by_format(m, step.tag, lambda item: item.bits, name="bits")
-        takes = {
-            BeatKind.VALUE: bits,
-            BeatKind.META: metas & step.half,
-            BeatKind.SCALE: scales & step.last,
-        }
+
+        def quarters(kind: BeatKind) -> Signal:
+            share = 2 if kind in (BeatKind.VALUE, BeatKind.INDEX) else 1
+            return by_format(
+                m, step.tag, lambda item: item.quarters(kind) // share, name=f"{kind.name}_step",
+                sparse=self.sparse,
+            )  # fmt: skip
+
+        takes: dict[BeatKind, Value] = {kind: quarters(kind) for kind in rings}
+        takes[BeatKind.META] = Mux(step.half, takes[BeatKind.META], 0)
+        takes[BeatKind.SCALE] = Mux(step.last, takes[BeatKind.SCALE], 0)
         moves, full = Signal(), Signal()
         m.d.comb += [
             moves.eq(
@@ -185,24 +203,26 @@ class WeightStream(Component):
             m.d.sync += full.eq(0)
 
         block = self.block.payload
-        values, meta, scale = (rings[kind] for kind in BeatKind)
+        values, meta, scale = (
+            rings[kind] for kind in (BeatKind.VALUE, BeatKind.META, BeatKind.SCALE)
+        )
         m.d.comb += [
             self.block.valid.eq(full),
             block.beats.eq(values.beats),
             block.phase.eq(values.phase),
         ]
-        part = width // self.channels
+        if self.sparse:
+            index = rings[BeatKind.INDEX]
+            m.d.comb += [block.index.eq(index.beats[0]), block.index_phase.eq(index.phase)]
         rows = self.rows // self.channels
         for channel in range(self.channels):
-            pair = self._quarter(meta, channel, part)
-            factors = self._quarter(scale, channel, part)
-            for row in range(rows):
-                place = channel * rows + row
-                m.d.comb += [
-                    block.scale[place].eq(pair.word_select(row, 8)),
-                    block.minimum[place].eq(pair.word_select(rows + row, 8)),
-                    block.factor[place].eq(factors.word_select(row, 16)),
-                ]
+            for target, ring, bits in ((block.metas, meta, 8), (block.factors, scale, 16)):
+                joined = self._channel(ring, channel)
+                for number in range(len(target)):
+                    piece = _piece(joined, ring.phase, bits * rows, 16 // bits, number)
+                    for row in range(rows):
+                        place = channel * rows + row
+                        m.d.comb += target[number][place].eq(piece.word_select(row, bits))
         m.d.comb += self.empty.eq(
             ~queue.r_rdy
             & Cat(ring.empty for ring in rings.values()).all()
@@ -212,5 +232,18 @@ class WeightStream(Component):
         )
         return m
 
-    def _quarter(self, ring: Ring, channel: int, part: int) -> Value:
-        return ring.beats[0].word_select(channel, part).word_select(ring.phase, part // BEAT)
+    def _channel(self, ring: Ring, channel: int) -> Value:
+        """A channel's part of the beats that a ring hands out."""
+        width = ROW_BITS * self.rows // self.channels
+        return Cat(beat.word_select(channel, width) for beat in ring.beats)
+
+
+def _piece(joined: Value, phase: Value, bits: int, share: int, number: int) -> Value:
+    """Piece `number` of a run that begins at a quarter, `share` pieces of `bits` bits each.
+
+    A run of 2, 4 or 8 pieces begins at a multiple of its length.
+    """
+    length = 1 << number.bit_length()
+    quarters = [q for q in range(QUARTERS) if q * share % length == 0]
+    pieces = [joined[(q * share + number) * bits :][:bits] for q in quarters]
+    return Array(pieces)[phase >> 1 if len(pieces) == 2 else phase] if pieces[1:] else pieces[0]

@@ -3,7 +3,7 @@
 from alula.isa.assembler import assemble, disassemble, encode_all, format_op
 from alula.isa.container import ContainerError
 from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, decode, encode
-from alula.isa.formats import FORMATS, WeightFormat
+from alula.isa.formats import FORMATS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.image import Image, Region
 from alula.isa.instructions import INSTRUCTIONS, Engine, Instruction
 from alula.isa.program import Program
@@ -11,6 +11,7 @@ from alula.isa.program import Program
 __all__ = [
     "FORMATS",
     "INSTRUCTIONS",
+    "WEIGHT_FORMATS",
     "WORD_BYTES",
     "ContainerError",
     "Engine",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from alula.isa.fields import Choice, Field, Immediate, Operand, Register
+from alula.isa.formats import FORMATS, PATTERNS
 
 
 class Engine(IntEnum):
@@ -52,8 +53,8 @@ def _vector(name: str, doc: str) -> Operand:
 
 
 _ROWS = Operand("rows", 8, "rows")
-_FORMAT = Choice("fmt", ("W4", "W8", "V8", "W3", "W2", *[""] * 11), "number format")
-_SPARSITY = Choice("nm", ("dense", "2:4", "2:16", "4:16", "8:16", "", "", ""), "N:M pattern")
+_FORMAT = Choice("fmt", (*FORMATS, *[""] * (16 - len(FORMATS))), "number format")
+_SPARSITY = Choice("nm", (*PATTERNS, *[""] * (8 - len(PATTERNS))), "N:M pattern")
 _TYPE = Choice("type", ("fp32", "bf16"), "element type in memory")
 
 _PRODUCT = (
@@ -61,7 +62,7 @@ _PRODUCT = (
     _SPARSITY,
     Operand("src", 13, "activations, activation buffer group"),
     Operand("groups", 9, "groups of 32 inputs in a row"),
-    Operand("outputs", 15, "results of a row; ceil(outputs / R) row blocks are taken"),
+    Operand("outputs", 15, "results of a row; ceil(outputs / (P R)) row blocks are taken"),
     Operand("rows", 8, "activation rows"),
     Operand("dst", 16, "results of row 0, vector buffer word"),
     Operand("stride", 12, "words from one result row to the next"),
@@ -190,7 +191,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         _PRODUCT,
         "Product of streamed weights and any number of activation rows; each row block is replayed "
         "once for every T rows.",
-        "blocks * ceil(rows / T) * groups * 2 + 24",
+        "blocks * ceil(rows / T) * groups * 2 + 24, 2:16 groups * 4",
     ),
     Instruction(
         "MV",
@@ -198,7 +199,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x18,
         _PRODUCT,
         "Product of streamed weights and at most T activation rows; each beat is used as it comes.",
-        "max(beats, blocks * groups * 2) + 24",
+        "max(beats, blocks * groups * 2) + 24, 2:16 groups * 4",
     ),
     _sync(Engine.MM, 0x17),
     _sync(Engine.MV, 0x1F),

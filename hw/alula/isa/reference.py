@@ -9,6 +9,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from alula.isa.assembler import assemble, format_op
@@ -17,9 +18,10 @@ from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate,
 from alula.isa.formats import (
     FORMATS,
     GROUP,
-    METAS_PER_BEAT,
+    PATTERNS,
+    QUARTERS,
     SCALE_MAX,
-    SCALES_PER_BEAT,
+    BeatKind,
     WeightFormat,
 )
 from alula.isa.functions import TABLES, Table
@@ -153,36 +155,52 @@ def _bits_used(instruction: Instruction) -> int:
 
 
 def _beats(item: WeightFormat) -> str:
-    parts = [f"{item.beats_per_group} b G"]
+    values = f"{item.bits // 2} b G" if item.bits % 2 == 0 else f"ceil({item.bits} b G / 2)"
+    parts = [values]
     if item.metas:
-        parts.insert(0, f"ceil(b G / {METAS_PER_BEAT})")
+        parts.insert(0, f"ceil({_times(item.quarters(BeatKind.META))}b G / {QUARTERS})")
     if item.scales:
-        parts.insert(0, f"ceil(b / {SCALES_PER_BEAT})")
+        parts.insert(0, f"ceil({_times(item.quarters(BeatKind.SCALE))}b / {QUARTERS})")
+    if item.pattern.index_bits:
+        parts.append(f"{_times(item.quarters(BeatKind.INDEX) // QUARTERS)}b G")
     return " + ".join(parts)
 
 
+def _times(number: int) -> str:
+    return "" if number == 1 else f"{number} "
+
+
 def _formats() -> Iterator[str]:
-    rows = [
-        (
-            f"`{item.name}`",
-            str(item.bits),
-            "bf16 a row" if item.scales else "none",
-            f"scale and min a group of {GROUP}" if item.metas else "none",
-            f"`{_beats(item)}`",
-        )
-        for item in FORMATS.values()
-    ]
-    named = {
-        name
-        for instruction in INSTRUCTIONS
-        for field in instruction.fields
-        if isinstance(field, Choice) and field.name == "fmt"
-        for name in field.choices
-    }
-    for name in sorted(named - set(FORMATS) - {""}):
-        rows.append((f"`{name}`", "", "", "", "reserved by number, refused"))
     yield from _table(
-        ("format", "bits", "scales", "metas", "beats of b row blocks of G groups"), rows
+        ("format", "bits", "scales", "metas", "beats of b row blocks of G groups"),
+        (
+            (
+                f"`{item.name}`",
+                str(item.bits),
+                "bf16 a row" if item.scales else "none",
+                f"scale and min a group of {GROUP}" if item.metas else "none",
+                f"`{_beats(item)}`",
+            )
+            for item in FORMATS.values()
+        ),
+    )
+    yield from textwrap.wrap(
+        "With a pattern `N:M` a row block has P R rows, P = M / N. Groups have a signed scale for"
+        " each row and no min, indices follow a group's values. W8 has no metas, V8 no pattern.",
+        100,
+    )
+    yield ""
+    yield from _table(
+        ("pattern", "rows of a chain", "bits of an index", "beats of b row blocks of G groups, W4"),
+        (
+            (
+                f"`{pattern.name}`",
+                str(pattern.parts),
+                str(pattern.index_bits),
+                f"`{_beats(replace(FORMATS['W4'], pattern=pattern))}`",
+            )
+            for pattern in PATTERNS.values()
+        ),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from alula.design import Design
 from alula.isa import FORMATS, Image, Region
-from alula.isa.formats import GROUP
+from alula.isa.formats import GROUP, BeatKind
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class _Filling:
                 bits = (factors.view(np.uint32) >> 16).astype(np.uint16)
                 if not tame:
                     bits = self.numbers.integers(0, 1 << 16, self.width // 2, np.uint16)
-                raw[fmt.scale_beat(block, groups)] = bits.view(np.uint8)
+                beat, _ = fmt.start(BeatKind.SCALE, block, 0, groups)
+                raw[beat] = bits.view(np.uint8)
         return Matrix(fmt.name, self._put(raw), blocks, groups)
 
     def _cache(self) -> Cache:

@@ -7,8 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from alula.isa import FORMATS
-from alula.model.errors import OutOfRange
+from alula.isa import WeightFormat
+from alula.isa.formats import DENSE, EXCESS, FORMATS, BeatKind
+from alula.model.errors import OutOfRange, UndefinedBehaviour
+from alula.model.kernels.unpack import unpack_any
 from alula.model.kernels.weights import TILE, unpack_8, unpack_w4
 
 __all__ = ["Matrix", "Memory"]
@@ -25,8 +27,8 @@ def _zeros(size: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=4096)
-def _beats(fmt: str, blocks: int, groups: int) -> int:
-    return FORMATS[fmt].beats(blocks, groups)
+def _beats(fmt: WeightFormat, blocks: int, groups: int) -> int:
+    return fmt.beats(blocks, groups)
 
 
 @lru_cache(maxsize=64)
@@ -45,9 +47,15 @@ class Matrix:
 
     __slots__ = ("arrays", "beats", "shape")
 
-    def __init__(self, shape: tuple[str, int, int], arrays: tuple[np.ndarray, ...]) -> None:
+    def __init__(
+        self, shape: tuple[WeightFormat, int, int], arrays: tuple[np.ndarray, ...]
+    ) -> None:
         self.shape, self.arrays = shape, arrays
         self.beats = _beats(*shape)
+
+
+Key = tuple[WeightFormat, int, int, int, int]
+"""Format, first beat, row blocks, groups, stride."""
 
 
 class Memory:
@@ -67,8 +75,8 @@ class Memory:
         self.marks = _zeros(self.beats)
         self.halves = self.bytes.view(np.uint16)
         self.words = self.bytes.view(np.uint32)
-        self._matrices: dict[tuple[str, int, int, int, int], Matrix] = {}
-        self._changing: set[tuple[str, int, int, int, int]] = set()
+        self._matrices: dict[Key, Matrix] = {}
+        self._changing: set[Key] = set()
 
     def check(self, what: str, beat: int, count: int) -> None:
         """OutOfRange unless beats `beat`.. exist."""
@@ -90,11 +98,11 @@ class Memory:
         if mark is _STORED:
             marks |= _STORED
 
-    def _extent(self, key: tuple[str, int, int, int, int]) -> tuple[int, int]:
+    def _extent(self, key: Key) -> tuple[int, int]:
         fmt, start, blocks, groups, stride = key
         if stride:
-            return start, start + (blocks - 1) * stride + FORMATS[fmt].beats(1, groups)
-        return start, start + FORMATS[fmt].beats(blocks, groups)
+            return start, start + (blocks - 1) * stride + _beats(fmt, 1, groups)
+        return start, start + _beats(fmt, blocks, groups)
 
     def _forget(self, start: int, end: int) -> None:
         for key in list(self._matrices):
@@ -109,7 +117,9 @@ class Memory:
             if (self.marks[first:last] & _STORED).any():
                 del self._matrices[key]
 
-    def matrix(self, fmt: str, start: int, blocks: int, groups: int, stride: int) -> Matrix:
+    def matrix(
+        self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
+    ) -> Matrix:
         """The matrix at beat `start`, as it stands in memory now."""
         key = (fmt, start, blocks, groups, stride)
         found = self._matrices.get(key)
@@ -127,18 +137,47 @@ class Memory:
                 return found
         return self._decode(*key)
 
-    def _decode(self, fmt: str, start: int, blocks: int, groups: int, stride: int) -> Matrix:
-        rows = blocks * (self.width // 8)
+    def _decode(
+        self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
+    ) -> Matrix:
+        rows = blocks * (self.width // 8) * fmt.pattern.parts
         place = (self.bytes, start * self.width, self.width, self.lane, blocks, groups)
-        if fmt == "W4":
+        shape = (fmt, blocks, groups)
+        if fmt == FORMATS["W4"]:
             tiles = -(-rows // TILE)
             q = np.zeros((tiles, groups, 16, TILE), np.uint8)
-            s = np.zeros((tiles, groups, TILE), np.uint8)
+            s = np.zeros((tiles, groups, TILE), np.int16)
             m = np.zeros((tiles, groups, TILE), np.int8)
             c = np.empty(rows, np.float32)
             unpack_w4(*place, q, s, m, c.view(np.uint32))
-            return Matrix((fmt, blocks, groups), (q, s, m, c))
+            return Matrix(shape, (q, s, m, c))
         q = np.empty((rows, 32 * groups), np.int8)
-        c = _ones(rows) if fmt == "V8" else np.empty(rows, np.float32)
-        unpack_8(*place, stride * self.width, fmt == "W8", q, c.view(np.uint32))
-        return Matrix((fmt, blocks, groups), (q, c))
+        c = np.ones(rows, np.float32)
+        if fmt.pattern is DENSE and not fmt.metas:
+            unpack_8(*place, stride * self.width, fmt.scales, q, c.view(np.uint32))
+            return Matrix(shape, (q, c))
+        s = np.ones((rows, groups), np.int16)
+        m = np.zeros((rows, groups), np.int8)
+        pattern = fmt.pattern
+        needs = np.array([fmt.quarters(kind) for kind in BeatKind])
+        if unpack_any(
+            *place, fmt.bits, pattern.kept, pattern.of, pattern.index_bits, needs, q, s, m,
+            c.view(np.uint32),
+        ):  # fmt: skip
+            raise UndefinedBehaviour(f"LD.W {pattern.name} inputs must be stored once, not twice")
+        return Matrix(shape, (*_tiles(q, s, m), c) if fmt.metas else (q, c))
+
+
+def _tiles(q: np.ndarray, s: np.ndarray, m: np.ndarray) -> list[np.ndarray]:
+    """Signed values of at most 4 bits, scales and mins as `unpack_w4` gives them."""
+    groups = s.shape[1]
+    padding = ((0, -len(q) % TILE), (0, 0))
+    values = np.pad((q + EXCESS).view(np.uint8), padding)
+    values = values.reshape(-1, TILE, groups, 2, 16).transpose(0, 2, 3, 4, 1)
+    return [
+        np.ascontiguousarray(values[:, :, 0] | values[:, :, 1] << 4),
+        *(
+            np.ascontiguousarray(np.pad(part, padding).reshape(-1, TILE, groups).swapaxes(1, 2))
+            for part in (s, m)
+        ),
+    ]

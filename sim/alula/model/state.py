@@ -34,6 +34,7 @@ class State:
         self.rows = design.rows
         self.lanes = design.sfu.lanes
         self.tokens = design.mpe.tokens
+        self.sparse = design.mpe.sparse
         self.vector_words = design.vector_words
         self.groups = design.buffers.activation_kib * 1024 // (self.tokens * 32)
         self.staging_bytes = design.staging_bytes

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alula.isa import FORMATS, Op
+from alula.isa import WEIGHT_FORMATS, Op
 from alula.isa.formats import GROUP
 from alula.model.kernels.checksum import checksum
 from alula.model.kernels.weights import k_places, t_places
@@ -162,7 +162,7 @@ def _vector(state: State, word: int, stride: int, rows: int, words: int) -> Iter
 
 @_writes("LD.W", Space.STREAM)
 def _(state: State, v: _Values) -> Iterator[Writes]:
-    memory, fmt = state.memory, FORMATS[v["fmt"]]
+    memory, fmt = state.memory, WEIGHT_FORMATS[v["fmt"], v["nm"]]
     if v["stride"]:
         beats = fmt.beats(1, v["groups"])
         index = v["addr"] + np.arange(v["blocks"])[:, None] * v["stride"] + np.arange(beats)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from alula.design import Design
-from alula.isa import FORMATS
-from alula.isa.formats import GROUP
+from alula.isa import WEIGHT_FORMATS
+from alula.isa.formats import GROUP, PATTERNS
 from alula.model.kernels.weights import k_places, t_places
 from alula.model.writes import STAGING_ROW, WORD, Space
 
@@ -39,7 +39,7 @@ def _row(v: _Values, design: Design, byte: int, first: str, pitch: int) -> tuple
 
 def _matrix(v: _Values, design: Design, space: Space, byte: int) -> str:
     beat = byte // design.bytes_per_cycle
-    fmt, groups = FORMATS[v["fmt"]], v["groups"]
+    fmt, groups = WEIGHT_FORMATS[v["fmt"], v["nm"]], v["groups"]
     if v["stride"]:
         block, rest = divmod(beat, fmt.beats(1, groups))
         address = v["addr"] + block * v["stride"] + rest
@@ -60,7 +60,8 @@ def _gathered(v: _Values, design: Design, space: Space, byte: int) -> str:
 
 def _product(v: _Values, design: Design, space: Space, byte: int) -> str:
     row, output = _row(v, design, byte, "dst", v["stride"] if v["rows"] > 1 else 0)
-    return f"row {row}, output {output} (row block {output // design.rows})"
+    block = output // (PATTERNS[v["nm"]].parts * design.rows)
+    return f"row {row}, output {output} (row block {block})"
 
 
 def _softmax(v: _Values, design: Design, space: Space, byte: int) -> str:

@@ -20,7 +20,7 @@ Int8 = NDArray[np.int8]
 Index = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _WORD = 8
-_BEATS_PER_GROUP = FORMATS["V8"].beats_per_group
+_BEATS_PER_GROUP = FORMATS["V8"].beats(1, 1)
 
 
 @dataclass(frozen=True)

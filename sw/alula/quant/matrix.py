@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import EXCESS, FORMATS, GROUP, MIN_UNIT, Q_MAX
+from alula.isa.formats import (
+    DENSE,
+    FORMATS,
+    GROUP,
+    MIN_UNIT,
+    PATTERNS,
+    Q_MAX,
+    WEIGHT_FORMATS,
+    WeightFormat,
+)
 from alula.quant.fit import fit_w4
 from alula.quant.floats import LARGEST, SMALLEST, FloatArray, round_bf16
 
@@ -20,41 +29,70 @@ class QuantizedMatrix:
     """Integers and scales of a matrix of N rows and K inputs.
 
     K32 is K rounded up to a multiple of 32. With ``g = k // 32`` the weight is
-    ``c[n] * (s[n, g] * (q[n, k] - EXCESS) + MIN_UNIT * m[n, g])`` for W4 and ``c[n] * q[n, k]`` for
-    the 8-bit formats. Inputs from K on have ``q = 0``.
+    ``c[n] * (s[n, g] * (q[n, k] - excess) + MIN_UNIT * m[n, g])`` for W4, W3 and W2, without the
+    last term for those with a pattern, and ``c[n] * q[n, k]`` for the 8-bit formats. Inputs from K
+    on have ``q = 0``.
 
     Attributes:
         format: a name of `FORMATS`.
         shape: ``(N, K)``.
-        q: ``[N, K32]``; W4: uint8, 0 to 15; W8 and V8: int8, -127 to 127.
+        q: ``[N, K32]``; W4, W3 and W2: uint8 below ``2 ** bits``; W8 and V8: int8, -127 to 127;
+            with a pattern int8, at most N of M inputs other than 0.
         c: float32 ``[N]``, each a non-negative bf16 value; ones for V8.
-        s: uint8 ``[N, K32 / 32]`` for W4, else None.
-        m: int8 ``[N, K32 / 32]`` for W4, else None.
+        s: ``[N, K32 / 32]`` for W4, W3 and W2, else None; uint8, with a pattern int8.
+        m: int8 ``[N, K32 / 32]`` for W4, W3 and W2 without a pattern, else None.
+        pattern: a name of `PATTERNS`.
 
     Raises:
-        ValueError: An array has another shape or type.
+        ValueError: An array has another shape, type or range, or more inputs than the pattern.
     """
 
     format: str
     shape: tuple[int, int]
     q: NDArray[np.uint8] | NDArray[np.int8]
     c: FloatArray
-    s: NDArray[np.uint8] | None = None
+    s: NDArray[np.uint8] | NDArray[np.int8] | None = None
     m: NDArray[np.int8] | None = None
+    pattern: str = DENSE.name
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {self.format}")
-        rows, groups = self.shape[0], self.groups
-        metas = FORMATS[self.format].metas
-        value = np.uint8 if FORMATS[self.format].bits == 4 else np.int8
-        self._check("q", self.q, value, (rows, groups * GROUP))
+        if (self.format, self.pattern) not in WEIGHT_FORMATS:
+            names = ", ".join(name for name in PATTERNS if (self.format, name) in WEIGHT_FORMATS)
+            raise ValueError(f"pattern of {self.format} must be one of {names}, not {self.pattern}")
+        fmt, rows, groups = self.layout, self.shape[0], self.groups
+        dense = fmt.pattern is DENSE
+        self._check("q", self.q, np.uint8 if fmt.excess else np.int8, (rows, groups * GROUP))
         self._check("c", self.c, np.float32, (rows,))
-        if metas:
-            self._check("s", self.s, np.uint8, (rows, groups))
+        if fmt.metas:
+            self._check("s", self.s, np.uint8 if dense else np.int8, (rows, groups))
+        elif self.s is not None:
+            raise ValueError(f"s must be None for {self.format}")
+        if fmt.metas and dense:
             self._check("m", self.m, np.int8, (rows, groups))
-        elif self.s is not None or self.m is not None:
-            raise ValueError(f"s and m must be None for {self.format}")
+        elif self.m is not None:
+            raise ValueError(f"m must be None for {self.format} {self.pattern}")
+        if fmt.bits < 8 or not dense:
+            self._check_values(fmt)
+
+    def _check_values(self, fmt: WeightFormat) -> None:
+        low = 0 if fmt.excess else -(1 << fmt.bits - 1)
+        high = low + (1 << fmt.bits) - 1
+        if self.q.size and not low <= int(self.q.min()) <= int(self.q.max()) <= high:
+            found = f"{self.q.min()}..{self.q.max()}"
+            raise ValueError(f"q of {self.format} must be {low}..{high}, not {found}")
+        if fmt.pattern is DENSE:
+            return
+        most = np.count_nonzero(self.q.reshape(-1, fmt.pattern.of), axis=1).max(initial=0)
+        if most > fmt.pattern.kept:
+            limit = f"at most {fmt.pattern.kept} of {fmt.pattern.of} inputs other than 0"
+            raise ValueError(f"q must have {limit}, not {most}")
+
+    @property
+    def layout(self) -> WeightFormat:
+        """Its format in the weight stream."""
+        return WEIGHT_FORMATS[self.format, self.pattern]
 
     def _check(self, name: str, array: NDArray | None, dtype: type, shape: tuple[int, ...]) -> None:
         found = "None" if array is None else f"{array.dtype} {array.shape}"
@@ -68,11 +106,13 @@ class QuantizedMatrix:
 
     def integers(self) -> NDArray[np.int16]:
         """The integer weights ``w`` of the contract, ``[N, K]``: what `c` multiplies."""
-        if self.s is None or self.m is None:
+        if self.s is None:
             return self.q[:, : self.shape[1]].astype(np.int16)
-        out = self.q.astype(np.int16).reshape(len(self.q), -1, GROUP) - np.int16(EXCESS)
+        excess = np.int16(self.layout.excess)
+        out = self.q.astype(np.int16).reshape(len(self.q), -1, GROUP) - excess
         out *= self.s[..., None].astype(np.int16)
-        out += MIN_UNIT * self.m[..., None].astype(np.int16)
+        if self.m is not None:
+            out += MIN_UNIT * self.m[..., None].astype(np.int16)
         return np.ascontiguousarray(out.reshape(len(self.q), -1)[:, : self.shape[1]])
 
     def dequantize(self) -> FloatArray:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import BLOCK, FORMATS, GROUP, METAS_PER_BEAT, SCALES_PER_BEAT, WeightFormat
+from alula.isa.formats import (
+    BLOCK,
+    DENSE,
+    GROUP,
+    QUARTERS,
+    WEIGHT_FORMATS,
+    BeatKind,
+    Pattern,
+    WeightFormat,
+)
+from alula.quant.bits import from_bits, to_bits
 from alula.quant.floats import bf16_bits, from_bf16_bits
 from alula.quant.matrix import QuantizedMatrix
 
 Bytes = NDArray[np.uint8]
-Beats = NDArray[np.int64]
 
 
 def channel_rows(channels: int, rows: int) -> int:
@@ -22,35 +29,14 @@ def channel_rows(channels: int, rows: int) -> int:
     return rows // channels
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Beats of a packed matrix; `values` are ``[groups of all blocks, beats of a group]``."""
-
-    values: Beats
-    metas: Beats
-    scales: Beats
-
-    @classmethod
-    def of(cls, fmt: WeightFormat, blocks: int, groups: int) -> _Places:
-        index = np.arange(blocks * groups)
-        every = SCALES_PER_BEAT * groups
-        scales = index // every + 1 if fmt.scales else 0 * index
-        metas = index // METAS_PER_BEAT + 1 if fmt.metas else 0 * index
-        first = scales + metas + index * fmt.beats_per_group
-        return cls(
-            first[:, None] + np.arange(fmt.beats_per_group),
-            first[::METAS_PER_BEAT] - 1,
-            first[::every] - fmt.metas - 1,
-        )
-
-
 def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
     """The beats of a matrix, packed.
 
     Args:
         matrix: of N rows and K inputs.
-        channels: memory channels; channel c owns rows from ``c * rows / channels`` of a row block.
-        rows: R, the rows of a row block; N is padded to it with zeros.
+        channels: memory channels; channel c owns rows from ``c * rows / channels`` of each part of
+            a row block.
+        rows: R, the rows of a part; N is padded to whole row blocks with zeros.
 
     Returns:
         uint8 ``[beats, 8 * rows]``, C-contiguous, `WeightFormat.beats` of them.
@@ -59,30 +45,53 @@ def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
         ValueError: `rows` is not a multiple of `channels`.
     """
     share = channel_rows(channels, rows)
-    fmt = FORMATS[matrix.format]
-    blocks, groups = -(-matrix.shape[0] // rows), matrix.groups
-    places = _Places.of(fmt, blocks, groups)
+    fmt = matrix.layout
+    parts, groups = fmt.pattern.parts, matrix.groups
+    blocks = -(-matrix.shape[0] // (parts * rows))
+    # Rows by row block, part, channel and chain.
+    split = (blocks, parts, channels, share)
     beats = np.zeros((fmt.beats(blocks, groups), channels, 8 * share), np.uint8)
-    values = _padded(_row_bytes(matrix), blocks * rows)
-    beats[places.values] = _value_beats(fmt, values, channels, share, groups)
+
+    def put(kind: BeatKind, runs: NDArray) -> None:
+        """Beats of `runs`, ``[groups of all row blocks or row blocks, channels, ...]``."""
+        count = fmt.count(kind, blocks, groups)
+        data = _as_bytes(runs).reshape(len(runs), channels, -1).swapaxes(0, 1)
+        data = _padded(data.reshape(channels, -1), count * 8 * share, axis=1)
+        places = fmt.place(kind, np.arange(count), groups)  # pyright: ignore[reportArgumentType]
+        beats[places] = data.reshape(channels, count, 8 * share).swapaxes(0, 1)
+
+    def put_values(kind: BeatKind, values: Bytes, bits: int) -> None:
+        """Values of each row, ``[N, groups, 2, values of a row in a block]``."""
+        chains = _padded(values, blocks * parts * rows).reshape(*split, groups, 2, -1)
+        chains = chains.transpose(0, 4, 2, 5, 3, 1, 6).reshape(blocks * groups, -1, BLOCK)
+        put(kind, to_bits(np.ascontiguousarray(chains), bits))
+
+    inputs = matrix.q.view(np.uint8).reshape(-1, groups, 2, BLOCK)
+    if fmt.pattern is not DENSE:
+        index = kept_inputs(matrix.q.view(np.int8), fmt.pattern).reshape(*inputs.shape[:-1], -1)
+        inputs = np.take_along_axis(inputs, index, axis=-1) & np.uint8((1 << fmt.bits) - 1)
+        within = (index % fmt.pattern.of).astype(np.uint8)
+        put_values(BeatKind.INDEX, within, fmt.pattern.index_bits)
+    put_values(BeatKind.VALUE, inputs, fmt.bits)
     if fmt.scales:
-        c = _padded(bf16_bits(matrix.c), len(places.scales) * SCALES_PER_BEAT * rows)
-        c = c.reshape(-1, SCALES_PER_BEAT, channels, share).swapaxes(1, 2)
-        beats[places.scales] = _as_bytes(c).reshape(-1, channels, 8 * share)
-    if matrix.s is not None and matrix.m is not None:
-        both = np.stack(
-            [_padded(part.view(np.uint8), blocks * rows) for part in (matrix.s, matrix.m)]
-        )
-        both = both.reshape(2, blocks, channels, share, groups).transpose(1, 4, 2, 0, 3)
-        both = both.reshape(blocks * groups, channels, 2 * share)
-        both = _padded(both, len(places.metas) * METAS_PER_BEAT)
-        both = both.reshape(-1, METAS_PER_BEAT, channels, 2 * share).swapaxes(1, 2)
-        beats[places.metas] = both.reshape(-1, channels, 8 * share)
+        c = _padded(bf16_bits(matrix.c), blocks * parts * rows).reshape(split)
+        put(BeatKind.SCALE, c.transpose(0, 2, 1, 3))
+    if matrix.s is not None:
+        planes = [matrix.s] if matrix.m is None else [matrix.s, matrix.m]
+        both = [_padded(plane.view(np.uint8), blocks * parts * rows) for plane in planes]
+        both = np.stack([plane.reshape(*split, groups) for plane in both], axis=1)
+        # [row block, s and m, part, channel, chain, group]; one of the two axes in front is 1.
+        put(BeatKind.META, both.transpose(0, 5, 3, 1, 2, 4).reshape(blocks * groups, channels, -1))
     return beats.reshape(len(beats), 8 * rows)
 
 
 def unpack(
-    beats: Bytes, fmt: str, shape: tuple[int, int], channels: int, rows: int
+    beats: Bytes,
+    fmt: str,
+    shape: tuple[int, int],
+    channels: int,
+    rows: int,
+    pattern: str = DENSE.name,
 ) -> QuantizedMatrix:
     """The matrix in packed beats; the inverse of `pack`.
 
@@ -92,67 +101,90 @@ def unpack(
         shape: ``(N, K)`` before padding.
         channels: as given to `pack`.
         rows: as given to `pack`.
+        pattern: a name of `PATTERNS`.
 
     Raises:
         ValueError: The beats are not as many, or as wide, as such a matrix takes.
     """
     share = channel_rows(channels, rows)
-    item = FORMATS[fmt]
-    blocks, groups = -(-shape[0] // rows), -(-shape[1] // GROUP)
+    item = WEIGHT_FORMATS[fmt, pattern]
+    parts = item.pattern.parts
+    blocks, groups = -(-shape[0] // (parts * rows)), -(-shape[1] // GROUP)
     expected = (item.beats(blocks, groups), 8 * rows)
     if beats.shape != expected or beats.dtype != np.uint8:
         raise ValueError(f"beats must be uint8 {expected}, not {beats.dtype} {beats.shape}")
-    places = _Places.of(item, blocks, groups)
     beats = beats.reshape(-1, channels, 8 * share)
-    values = _row_values(item, beats[places.values], blocks, groups)[: shape[0]]
+
+    def take(kind: BeatKind) -> Bytes:
+        """What `put` got, ``[runs, channels, bytes]``."""
+        runs = blocks if kind is BeatKind.SCALE else blocks * groups
+        count = item.count(kind, blocks, groups)
+        places = item.place(kind, np.arange(count), groups)  # pyright: ignore[reportArgumentType]
+        size = item.quarters(kind) * 8 * share // QUARTERS
+        data = beats[places].swapaxes(0, 1).reshape(channels, -1)[:, : runs * size]
+        return data.reshape(channels, runs, size).swapaxes(0, 1)
+
+    def take_values(kind: BeatKind, bits: int) -> Bytes:
+        """Values of each row, ``[N, groups * 2, values of a row in a block]``."""
+        chains = from_bits(np.ascontiguousarray(take(kind)), bits)
+        chains = chains.reshape(blocks, groups, channels, 2, share, parts, -1)
+        chains = chains.transpose(0, 5, 2, 4, 1, 3, 6)
+        return chains.reshape(blocks * parts * rows, groups * 2, -1)[: shape[0]]
+
+    q = _signed(take_values(BeatKind.VALUE, item.bits), item)
+    if item.pattern is not DENSE:
+        index = take_values(BeatKind.INDEX, item.pattern.index_bits)
+        q = _spread(q, index, item.pattern)
+    q = q.reshape(shape[0], groups * GROUP)
     c = np.ones(shape[0], np.float32)
     if item.scales:
-        bits = _as_bytes(beats[places.scales]).view("<u2")
-        bits = bits.reshape(-1, channels, SCALES_PER_BEAT, share).swapaxes(1, 2)
-        c = from_bf16_bits(bits.reshape(-1)[: shape[0]])
-    if not item.metas:
-        return QuantizedMatrix(fmt, shape, values.view(np.int8), c)
-    q = np.stack((values & 15, values >> 4), axis=-1).reshape(shape[0], groups * GROUP)
-    both = beats[places.metas].reshape(-1, channels, METAS_PER_BEAT, 2 * share).swapaxes(1, 2)
-    both = both.reshape(-1, channels, 2, share)[: blocks * groups]
-    both = both.reshape(blocks, groups, channels, 2, share).transpose(3, 0, 2, 4, 1)
-    s, m = both.reshape(2, blocks * rows, groups)[:, : shape[0]]
-    return QuantizedMatrix(fmt, shape, q, c, s.copy(), m.copy().view(np.int8))
+        bits = _as_bytes(take(BeatKind.SCALE)).view("<u2").reshape(blocks, channels, parts, share)
+        c = from_bf16_bits(bits.swapaxes(1, 2).reshape(-1)[: shape[0]])
+    s = m = None
+    if item.metas:
+        planes = take(BeatKind.META).reshape(blocks, groups, channels, -1, parts, share)
+        planes = planes.transpose(3, 0, 4, 2, 5, 1).reshape(-1, blocks * parts * rows, groups)
+        s = planes[0, : shape[0]].copy()
+        if item.pattern is DENSE:
+            m = planes[1, : shape[0]].copy().view(np.int8)
+        else:
+            s = s.view(np.int8)
+    return QuantizedMatrix(fmt, shape, q, c, s, m, pattern)
 
 
-def _row_bytes(matrix: QuantizedMatrix) -> Bytes:
-    """Each row's values as the bytes of one bit string, ``[N, K32 * bits / 8]``."""
-    values = matrix.q.view(np.uint8)
-    if FORMATS[matrix.format].bits == 8:
+def kept_inputs(q: NDArray[np.int8], pattern: Pattern) -> NDArray[np.intp]:
+    """Which inputs of each block of 16 are stored, ``[N, blocks, kept of a block]``, rising.
+
+    Every one that is not 0, and where these are fewer than the pattern keeps, the first others.
+    """
+    runs = q.reshape(len(q), -1, BLOCK // pattern.of, pattern.of)
+    kept = np.sort(np.argsort(runs == 0, axis=-1, kind="stable")[..., : pattern.kept], axis=-1)
+    kept += np.arange(BLOCK // pattern.of)[:, None] * pattern.of
+    return kept.reshape(len(q), runs.shape[1], -1)
+
+
+def _spread(values: NDArray, index: Bytes, pattern: Pattern) -> NDArray:
+    """Values at their inputs, ``[N, blocks, 16]``, zeros between them."""
+    first = np.arange(values.shape[-1]) // pattern.kept * pattern.of
+    out = np.zeros((*values.shape[:-1], BLOCK), values.dtype)
+    np.put_along_axis(out, (index + first).astype(np.intp), values, axis=-1)
+    return out
+
+
+def _signed(values: Bytes, fmt: WeightFormat) -> NDArray:
+    """Stored values in the type that the matrix keeps them in."""
+    if fmt.excess:
         return values
-    return np.bitwise_or(values[:, 0::2], values[:, 1::2] << np.uint8(4), dtype=np.uint8)
+    shift = np.int8(8 - fmt.bits)
+    return (values.view(np.int8) << shift) >> shift
 
 
-def _value_beats(
-    fmt: WeightFormat, row_bytes: Bytes, channels: int, share: int, groups: int
-) -> Bytes:
-    """Bytes of rows to ``[blocks * groups, beats of a group, channels, 8 * share]``."""
-    words = fmt.bits * BLOCK // 64
-    runs = np.ascontiguousarray(row_bytes).view(np.uint64)
-    runs = runs.reshape(-1, channels, share, groups, 2, words).transpose(0, 3, 4, 1, 2, 5)
-    beats = _as_bytes(runs).reshape(-1, 2, channels, words, 8 * share).swapaxes(2, 3)
-    return beats.reshape(-1, fmt.beats_per_group, channels, 8 * share)
-
-
-def _row_values(fmt: WeightFormat, beats: Bytes, blocks: int, groups: int) -> Bytes:
-    """The inverse of `_value_beats`: ``[blocks * R, K32 * bits / 8]``."""
-    channels, width = beats.shape[-2:]
-    words = fmt.bits * BLOCK // 64
-    runs = beats.reshape(-1, 2, words, channels, width).swapaxes(2, 3)
-    runs = _as_bytes(runs).view(np.uint64)
-    runs = runs.reshape(blocks, groups, 2, channels, width // 8, words).transpose(0, 3, 4, 1, 2, 5)
-    return _as_bytes(runs).reshape(blocks * channels * (width // 8), -1)
-
-
-def _padded(array: NDArray, length: int) -> NDArray:
-    if len(array) == length:
+def _padded(array: NDArray, length: int, axis: int = 0) -> NDArray:
+    if array.shape[axis] == length:
         return array
-    return np.concatenate((array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)))
+    missing = list(array.shape)
+    missing[axis] = length - array.shape[axis]
+    return np.concatenate((array, np.zeros(missing, array.dtype)), axis)
 
 
 def _as_bytes(array: NDArray) -> Bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alula.isa import Engine
 from alula.model.errors import UndefinedBehaviour
-from alula.model.handlers.formats import check_format
+from alula.model.handlers.formats import weight_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.vectors import load_bf16, load_fp32
 from alula.model.state import State
@@ -16,14 +16,14 @@ _ENGINES = {"MV": int(Engine.MV), "MM": int(Engine.MM)}
 def _(
     state: State, to: str, fmt: str, nm: str, addr: int, blocks: int, groups: int, stride: int
 ) -> None:
-    check_format("LD.W", fmt, nm)
+    item = weight_format(state, "LD.W", fmt, nm)
     if not blocks or not groups:
         raise UndefinedBehaviour(
             f"LD.W blocks and groups must be at least 1, not {blocks} and {groups}"
         )
     if stride and fmt != "V8":
         raise UndefinedBehaviour(f"LD.W stride must be 0 for {fmt}, not {stride}")
-    matrix = state.memory.matrix(fmt, addr, blocks, groups, stride)
+    matrix = state.memory.matrix(item, addr, blocks, groups, stride)
     state.stream.push(_ENGINES[to], matrix)
     state.bytes_read += matrix.beats * state.memory.width
 

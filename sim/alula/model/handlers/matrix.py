@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alula.isa import FORMATS
+from alula.isa import WeightFormat
+from alula.isa.formats import BeatKind
 from alula.model.errors import OutOfRange, UndefinedBehaviour
-from alula.model.handlers.formats import check_format
+from alula.model.handlers.formats import weight_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.product import (
     gather,
@@ -23,16 +24,15 @@ SERIAL_MACS = 1_000_000
 
 
 def _multiply(
-    state: State, name: str, fmt: str, src: int, groups: int, outputs: int, rows: int, dst: int,
-    stride: int,
+    state: State, name: str, fmt: WeightFormat, src: int, groups: int, outputs: int, rows: int,
+    dst: int, stride: int,
 ) -> None:  # fmt: skip
-    blocks = -(-outputs // state.rows)
+    blocks = -(-outputs // (state.rows * fmt.pattern.parts))
     streamed = state.stream.take()
     if streamed.shape != (fmt, blocks, groups):
-        kind, *sizes = streamed.shape
+        found = _described(*streamed.shape)
         raise UndefinedBehaviour(
-            f"{name} must take {kind} blocks={sizes[0]} groups={sizes[1]} as streamed, "
-            f"not {fmt} blocks={blocks} groups={groups}"
+            f"{name} must take {found} as streamed, not {_described(fmt, blocks, groups)}"
         )
     if not rows:
         raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
@@ -46,7 +46,7 @@ def _multiply(
     x, scales, sums, power, flat = state.scratch(rows, groups)
     overflow = np.empty(-(-outputs // TILE), np.uint8)
     place = (power, state.accumulator_limit, outputs, vector, dst * lanes, stride * lanes, overflow)
-    if fmt == "W4":
+    if fmt.metas:
         gather(*state.activations, src, tokens, groups, rows, x, scales, sums, power)
         overflowed = product_w4(*streamed.arrays, x, scales, sums, *place)
     else:
@@ -63,15 +63,20 @@ def _multiply(
     state.macs += macs
 
 
+def _described(fmt: WeightFormat, blocks: int, groups: int) -> str:
+    """What of a matrix a product must know."""
+    return f"{fmt.title} blocks={blocks} groups={groups}"
+
+
 @executes("MV")
 def _(
     state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
-    check_format("MV", fmt, nm)
+    item = weight_format(state, "MV", fmt, nm)
     if rows > state.tokens:
         raise UndefinedBehaviour(f"MV rows must be at most {state.tokens}, not {rows}")
-    _multiply(state, "MV", fmt, src, groups, outputs, rows, dst, stride)
+    _multiply(state, "MV", item, src, groups, outputs, rows, dst, stride)
 
 
 @executes("MM")
@@ -79,10 +84,15 @@ def _(
     state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
-    check_format("MM", fmt, nm)
+    item = weight_format(state, "MM", fmt, nm)
     if rows > state.tokens:
-        held = FORMATS[fmt].beats(1, groups)
-        if held > state.stream.capacity:
-            limit = f"the stream's {state.stream.capacity} beats"
-            raise OutOfRange(f"MM row block must fit {limit}, not take {held}")
-    _multiply(state, "MM", fmt, src, groups, outputs, rows, dst, stride)
+        held, limit = item.beats(1, groups), state.stream.capacity
+        if held > limit:
+            raise OutOfRange(f"MM row block must fit the stream's {limit} beats, not take {held}")
+        held = item.count(BeatKind.INDEX, 1, groups)
+        if held > limit // 2:
+            raise OutOfRange(
+                f"MM indices of a row block must fit half of the stream's {limit} beats, "
+                f"not take {held}"
+            )
+    _multiply(state, "MM", item, src, groups, outputs, rows, dst, stride)

@@ -50,7 +50,7 @@ def _(
     memory = state.memory
     state.check_staging("ST.K src", src, heads * rows, groups)
     last = position + rows - 1
-    end = FORMATS["W8"].value_beat(last // state.rows, groups, groups)
+    end = FORMATS["W8"].beats(last // state.rows + 1, groups)
     memory.check("ST.K addr", addr, (heads - 1) * stride + end)
     places = k_places(
         memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,

@@ -1,0 +1,98 @@
+"""Weights of any format, walked through as the contract lays them out.
+
+`memory` is uint8 and flat; `width` bytes of a beat, `lane` bytes of one channel's part of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alula.model.kernels.arithmetic import clean
+from alula.model.kernels.compiled import kernel
+
+
+@kernel()
+def _walk(first, blocks, groups, needs):
+    """Beats of values, metas, scales and indices, [kind, number], from beat `first` on.
+
+    `needs`: quarters of a beat that each group takes of each kind, of scales each row block. A beat
+    stands before the first group that needs it: scales, then metas, values, indices.
+    """
+    most = (blocks * groups * needs.max() + 3) // 4
+    beats = np.empty((4, most), np.int64)
+    there = np.zeros(4, np.int64)
+    for group in range(blocks * groups):
+        for kind in (2, 1, 0, 3):
+            due = (group // groups if kind == 2 else group) + 1
+            while 4 * there[kind] < due * needs[kind]:
+                beats[kind, there[kind]] = first
+                there[kind] += 1
+                first += 1
+    return beats
+
+
+@kernel()
+def _byte(memory, width, lane, beats, channel, at):
+    """Byte `at` of what a channel has of a kind."""
+    return np.int64(memory[beats[at // lane] * width + channel * lane + at % lane])
+
+
+@kernel()
+def _bits(memory, width, lane, beats, channel, at, bits):
+    """`bits` bits, `at` bits into what a channel has of a kind."""
+    found = _byte(memory, width, lane, beats, channel, at // 8)
+    if at % 8 + bits > 8:
+        found |= _byte(memory, width, lane, beats, channel, at // 8 + 1) << 8
+    return found >> at % 8 & (1 << bits) - 1
+
+
+@kernel()
+def unpack_any(
+    memory, start, width, lane, blocks, groups, bits, kept, of, index_bits, needs, q, s, m, c
+):
+    """Signed values `q` int8 [row, 32 * group], `s` int16 and `m` int8 [row, group], bits of `c`.
+
+    Of every `of` inputs `kept` are stored, the others are 0. A format without metas leaves `s` and
+    `m` alone, one without scales `c`. True if an input is stored twice.
+    """
+    beats = _walk(start // width, blocks, groups, needs)
+    values, metas, scales, indices = beats[0], beats[1], beats[2], beats[3]
+    rows, channels, parts = lane // 8, width // lane, of // kept
+    stored = 16 // parts
+    twice = False
+    q[:] = 0
+    for n in range(q.shape[0]):
+        block, part = n // (parts * channels * rows), n // (channels * rows) % parts
+        channel, row = n // rows % channels, n % rows
+        if needs[2]:
+            at = block * needs[2] * lane // 4 + 2 * (part * rows + row)
+            high = _byte(memory, width, lane, scales, channel, at + 1)
+            low = _byte(memory, width, lane, scales, channel, at)
+            c[n] = clean(np.uint32(high << 24 | low << 16))
+        for group in range(groups):
+            run = block * groups + group
+            if needs[1]:
+                at = run * needs[1] * lane // 4 + part * rows + row
+                s[n, group] = _byte(memory, width, lane, metas, channel, at)
+                if parts > 1:
+                    s[n, group] = np.int8(s[n, group])
+                else:
+                    m[n, group] = np.int8(_byte(memory, width, lane, metas, channel, at + rows))
+            for half in range(2):
+                seen = 0
+                for i in range(stored):
+                    slot = ((2 * run + half) * rows + row) * 16 + part * stored + i
+                    value = _bits(memory, width, lane, values, channel, slot * bits, bits)
+                    k = i
+                    if parts > 1:
+                        at = slot * index_bits
+                        k = _bits(memory, width, lane, indices, channel, at, index_bits)
+                        k += i // kept * of
+                    if parts > 1 or not needs[1]:
+                        value -= value >> bits - 1 << bits
+                    else:
+                        value -= 1 << bits - 1
+                    twice |= seen >> k & 1 == 1
+                    seen |= 1 << k
+                    q[n, 32 * group + 16 * half + k] = value
+    return twice
