@@ -129,9 +129,9 @@ FAULTS = [
         f"LD.V addr must be within 67108864 beats of memory, not {BIG}..{BIG + 1}",
     ),
     (
-        "LD.V type=fp32 addr=0 dst=8191 count=17",
+        "LD.V type=fp32 addr=0 dst=16383 count=17",
         OutOfRange,
-        "LD.V dst must be within 8192 words of the vector buffer, not 8191..8192",
+        "LD.V dst must be within 16384 words of the vector buffer, not 16383..16384",
     ),
     (
         "LD.G type=fp32 table=r2 ids=0 count=1 len=16 dst=0",
@@ -144,14 +144,14 @@ FAULTS = [
         f"LD.G ids must be within 67108864 beats of memory, not {BIG}..{BIG}",
     ),
     (
-        "LD.G type=fp32 table=0 ids=0 count=2 len=16 dst=8191",
+        "LD.G type=fp32 table=0 ids=0 count=2 len=16 dst=16383",
         OutOfRange,
-        "LD.G dst must be within 8192 words of the vector buffer, not 8191..8192",
+        "LD.G dst must be within 16384 words of the vector buffer, not 16383..16384",
     ),
     (
-        "ST.V src=8192 addr=0 count=1",
+        "ST.V src=16384 addr=0 count=1",
         OutOfRange,
-        "ST.V src must be within 8192 words of the vector buffer, not 8192..8192",
+        "ST.V src must be within 16384 words of the vector buffer, not 16384..16384",
     ),
     (
         "ST.W value=1 addr=0 skip=16",
@@ -189,9 +189,9 @@ FAULTS = [
         "MV src must be within 2048 groups of the activation buffer, not 2048..2048",
     ),
     (
-        LOADED + f"MV {V8} rows=2 stride=1 dst=8191",
+        LOADED + f"MV {V8} rows=2 stride=1 dst=16383",
         OutOfRange,
-        "MV dst must be within 8192 words of the vector buffer, not 8191..8192",
+        "MV dst must be within 16384 words of the vector buffer, not 16383..16384",
     ),
     (
         "QUANT src=0 dst=2047 slot=4 rows=1 len=16",
@@ -199,14 +199,14 @@ FAULTS = [
         "QUANT dst must be within 2048 groups of the activation buffer, not 2047..2048",
     ),
     (
-        "SOFTMAX src=8191 rows=1 len=1 scale=0",
+        "SOFTMAX src=16383 rows=1 len=1 scale=0",
         OutOfRange,
-        "SOFTMAX src must be within 8192 words of the vector buffer, not 8191..8192",
+        "SOFTMAX src must be within 16384 words of the vector buffer, not 16383..16384",
     ),
     (
-        "SOFTMAX src=0 rows=1 len=17 scale=8191",
+        "SOFTMAX src=0 rows=1 len=17 scale=16383",
         OutOfRange,
-        "SOFTMAX scale must be within 8192 words of the vector buffer, not 8191..8192",
+        "SOFTMAX scale must be within 16384 words of the vector buffer, not 16383..16384",
     ),
     (
         "LOOP count=1 body=5\n" * 5 + "NOP",
@@ -237,7 +237,7 @@ def test_a_fault_names_instruction_address_loops_and_layer() -> None:
     code = program(
         KV260,
         "LOOP count=4 body=4\nNOP\nLOOP count=2 body=2\nADDR rd=r1 a=r1 b=1\n"
-        "ACT func=relu dst=0 a=r1+8189 b=0 count=1",
+        "ACT func=relu dst=0 a=r1+16381 b=0 count=1",
         inputs={"first_layer": 2},
         origins=("", "", "", "", "layers.{layer}.mlp.act", ""),
         layer_loops=frozenset({0}),
@@ -247,9 +247,9 @@ def test_a_fault_names_instruction_address_loops_and_layer() -> None:
     error = caught.value
     assert (error.address, error.iterations, error.origin) == (4, (1, 0), "layers.8.mlp.act")
     assert str(error) == (
-        "ACT a must be within 8192 words of the vector buffer, not 8192..8192 "
+        "ACT a must be within 16384 words of the vector buffer, not 16384..16384 "
         "(address 4, loop 1/0, layers.8.mlp.act: "
-        "ACT func=relu gated=0 dst=0 a=r1+8189 b=0 count=1)"
+        "ACT func=relu gated=0 dst=0 a=r1+16381 b=0 count=1)"
     )
 
 

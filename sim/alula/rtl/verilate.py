@@ -144,7 +144,7 @@ def _generate(
     (folder / "control.vlt").write_text("\n".join(control) + "\n")
     flags = ["--cc", "--prefix", _PREFIX, "--Mdir", "cpp", "--top-module", top, "-Wall"]
     flags += [f"-Wno-{name}" for name in _ALLOWED]
-    flags += ["--x-assign", "fast", "--x-initial", "fast", "--no-timing"]
+    flags += ["--x-assign", "fast", "--x-initial", "0", "--no-timing"]
     flags += ["--output-split", str(_SPLIT), "--output-split-cfuncs", "2000"]
     flags += ["--vpi"] if recipe.vpi else []
     flags += ["--trace-fst", "--trace-max-width", str(_WIDEST_WAVE)] if recipe.trace else []
