@@ -32,7 +32,7 @@ def test_rows_and_files(alula, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"axes": {"mpe.token": [2]}}, "must be a field of a design (lanes, tokens or "),
+        ({"axes": {"mpe.token": [2]}}, "must be a field of a design (lanes, tokens, "),
         ({"axes": {}}, "must be at least 1 long"),
         ({"workload": {}}, "must be decode_at, prefill or both"),
     ],
