@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SIMULATED, SYNTHESISED = "simulated", "synthesised"
+
 
 @dataclass(frozen=True)
 class Promise:
-    """One line of the table: a value of the results and the bound it must keep."""
+    """One line of the table: a value of the results and its bound; `how` it was found."""
 
     what: str
     measurement: str
@@ -17,6 +19,7 @@ class Promise:
     scale: float = 1.0
     unit: str = ""
     digits: int = 3
+    how: str = "measured"
 
     def value(self, results: Mapping[str, Any]) -> float:
         return results[self.measurement][self.key] / self.scale
@@ -39,18 +42,86 @@ PROMISES = (
     Promise("first load and compile", "loading", "first_load_s", 60, unit=" s", digits=1),
     Promise("cached load", "loading", "cached_load_s", 5, unit=" s", digits=1),
     Promise("peak memory", "loading", "peak_bytes", 4, scale=1e9, unit=" GB", digits=2),
-    Promise("RTL: prefill and tokens equal the model's", "rtl", "matches_model", 1, True, digits=0),
-    Promise("RTL: bytes written but for K, V and result", "rtl", "bytes_beyond", 0, digits=0),
+    Promise(
+        "RTL: prefill and tokens equal the model's",
+        "rtl",
+        "matches_model",
+        1,
+        True,
+        digits=0,
+        how=SIMULATED,
+    ),
+    Promise(
+        "RTL: bytes written but for K, V and result",
+        "rtl",
+        "bytes_beyond",
+        0,
+        digits=0,
+        how=SIMULATED,
+    ),
     Promise("RTL: simulation", "rtl", "sim_cycles_per_s", 50_000, True, unit=" cycles/s", digits=0),
     Promise("RTL: speed, ratio to cocotb's", "percycle", "ratio", 20, True, digits=1),
     Promise("RTL: cold build", "rtl", "cold_build_s", 360, unit=" s", digits=0),
-    Promise("stream efficiency, context 128", "stream", "stream_efficiency_128", 0.97, True),
-    Promise("stream efficiency, context 512", "stream", "stream_efficiency_512", 0.97, True),
-    Promise("prefill of 128 tokens, share of peak", "prefill", "share_of_peak", 0.85, True),
     Promise(
-        "kv260: largest share of its part", "synthesis", "largest_share", 80, False, 0.01, "%", 1
+        "stream efficiency, context 128",
+        "stream",
+        "stream_efficiency_128",
+        0.97,
+        True,
+        how=SIMULATED,
     ),
-    Promise("kv260: DSPs beyond the declared", "synthesis", "dsp_beyond_declared", 0, digits=0),
-    Promise("chain: INT8 products a DSP48E2", "synthesis", "products_per_dsp", 2, True, digits=2),
-    Promise("tiny on ECP5-85F", "placement", "fmax_mhz", 80, True, unit=" MHz", digits=1),
+    Promise(
+        "stream efficiency, context 512",
+        "stream",
+        "stream_efficiency_512",
+        0.97,
+        True,
+        how=SIMULATED,
+    ),
+    Promise(
+        "prefill of 128 tokens, share of peak",
+        "prefill",
+        "share_of_peak",
+        0.85,
+        True,
+        how=SIMULATED,
+    ),
+    Promise(
+        "kv260: largest share of its part",
+        "synthesis",
+        "largest_share",
+        80,
+        False,
+        0.01,
+        "%",
+        1,
+        SYNTHESISED,
+    ),
+    Promise(
+        "kv260: DSPs beyond the declared",
+        "synthesis",
+        "dsp_beyond_declared",
+        0,
+        digits=0,
+        how=SYNTHESISED,
+    ),
+    Promise(
+        "chain: INT8 products a DSP48E2",
+        "synthesis",
+        "products_per_dsp",
+        2,
+        True,
+        digits=2,
+        how=SYNTHESISED,
+    ),
+    Promise(
+        "tiny on ECP5-85F",
+        "placement",
+        "fmax_mhz",
+        80,
+        True,
+        unit=" MHz",
+        digits=1,
+        how=SYNTHESISED,
+    ),
 )

@@ -14,14 +14,14 @@ def table_text() -> str:
     results = _results()
     if not results:
         return "Nothing has been measured yet.\n"
-    lines = ["| what | must be | measured |", "|---|--:|--:|"]
+    lines = ["| what | must be | is | |", "|---|--:|--:|---|"]
     for promise in PROMISES:
         if promise.measurement not in results:
             continue
         bound = ("at least " if promise.at_least else "at most ") + promise.shown(promise.bound)
         value = promise.shown(promise.value(results))
         missed = "" if promise.met(results) else " (missed)"
-        lines.append(f"| {promise.what} | {bound} | {value}{missed} |")
+        lines.append(f"| {promise.what} | {bound} | {value}{missed} | {promise.how} |")
     machine, accuracy = results["machine"], results["accuracy"]
     where = f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}"
     lines += ["", f"On {where}, {results['date']}; {accuracy['predictions']:,} predictions."]
