@@ -41,8 +41,7 @@ def enter(scope: Scope) -> None:
 
 def _position_rows(scope: Scope) -> None:
     """Rotary factors or learned positions, a row a token."""
-    emit, architecture = scope.emit, scope.graph.architecture
-    width = architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
+    emit, width = scope.emit, scope.graph.architecture.position_width
     row_beats = scope.memory.row_beats["position"]
     emit.alu("MULR", "address", "position", row_beats)
     emit.add("word", None, scope.vector("position"))

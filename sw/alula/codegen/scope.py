@@ -103,14 +103,8 @@ class Scope:
 
     def row_words(self, name: str) -> int:
         """Words of one token's row of a value."""
-        return self.words(self.graph.width(name) if name != POSITION else self.position_width)
-
-    @property
-    def position_width(self) -> int:
-        """Elements of a token's row of rotary factors or of learned positions."""
-        architecture = self.graph.architecture
-        rotated = architecture.position == "rope"
-        return architecture.head_dim if rotated else architecture.hidden_size
+        position = self.graph.architecture.position_width
+        return self.words(position if name == POSITION else self.graph.width(name))
 
     def touch(self, *names: str) -> set[str]:
         """Resources of values in a buffer: each stream's rows, and turns in the same place.

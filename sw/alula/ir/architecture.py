@@ -125,6 +125,11 @@ class Architecture:
             raise ValueError("rope_inverse_frequencies must be finite")
 
     @property
+    def position_width(self) -> int:
+        """Elements of a position's row: rotary factors, or a learned position."""
+        return self.head_dim if self.position == "rope" else self.hidden_size
+
+    @property
     def query_size(self) -> int:
         """Elements of all query heads of one token: ``heads * head_dim``."""
         return self.heads * self.head_dim

@@ -91,11 +91,7 @@ def map_buffers(
     for section in (memory.layer, memory.head):
         for name, vectors in section.vectors.items():
             fixed.take(name, vectors.size)
-    rotated = architecture.position == "rope"
-    fixed.take(
-        "position",
-        streams * rows * words(architecture.head_dim if rotated else architecture.hidden_size),
-    )
+    fixed.take("position", streams * rows * words(architecture.position_width))
 
     widths: dict[str, dict[str, int]] = {"mlp": {}, "attention": {}, "head": {}}
     for value in graph.values.values():

@@ -148,16 +148,13 @@ def map_memory(
     head = _section(graph, graph.sections["head"], design, precision, tiled=True)
     kv = KvLayout.of(architecture, design, context)
     tile = head_tile(design)
-    position_width = (
-        architecture.head_dim if architecture.position == "rope" else architecture.hidden_size
-    )
 
     def beats(count: int) -> int:
         return -(-count // design.bytes_per_cycle)
 
     rows = {
         "embed": beats(2 * architecture.hidden_size),
-        "position": beats(4 * position_width),
+        "position": beats(4 * architecture.position_width),
         "hidden": beats(4 * architecture.hidden_size),
         "logits": beats(4 * tile) * -(-architecture.vocab_size // tile),
         "ids": beats(4 * design.prefill_chunk),

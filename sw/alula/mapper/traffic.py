@@ -67,7 +67,7 @@ def traffic(graph: Graph, precision: Precision = Precision()) -> Traffic:
         layer=_section(graph, "layer", precision),
         head=_section(graph, "head", precision),
         embedding=_ID + _BF16 * hidden,
-        position=_FP32 * (head_dim if architecture.position == "rope" else hidden),
+        position=_FP32 * architecture.position_width,
         hidden=_FP32 * hidden,
         kv=2 * architecture.kv_heads * (head_dim + _BF16),
     )
