@@ -1,6 +1,6 @@
 """The chip a design is for: what it has, and what its multipliers can do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -37,28 +37,20 @@ class Family:
     number: str
 
 
+_ULTRASCALE = Family(
+    "DSP48E2",
+    int8_macs=2,
+    accumulator_dsps=2,
+    finish_dsps=2,
+    lane_dsps=5,
+    scalar_dsps=4,
+    address_dsps=15,
+    number="xck26-sfvc784-2LV-c",
+)
 # MULT18X18D is too narrow for two packed products. A DSP58 stands in for a DSP48E2.
 FAMILIES = {
-    "ultrascale+": Family(
-        "DSP48E2",
-        int8_macs=2,
-        accumulator_dsps=2,
-        finish_dsps=2,
-        lane_dsps=5,
-        scalar_dsps=4,
-        address_dsps=15,
-        number="xck26-sfvc784-2LV-c",
-    ),
-    "versal": Family(
-        "DSP58",
-        int8_macs=2,
-        accumulator_dsps=2,
-        finish_dsps=2,
-        lane_dsps=5,
-        scalar_dsps=4,
-        address_dsps=15,
-        number="xcvh1582-vsva3697-2MP-e-S",
-    ),
+    "ultrascale+": _ULTRASCALE,
+    "versal": replace(_ULTRASCALE, dsp="DSP58", number="xcvh1582-vsva3697-2MP-e-S"),
     "ecp5": Family(
         "MULT18X18D",
         int8_macs=1,
