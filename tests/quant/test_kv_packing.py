@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alula.isa.formats import FORMATS
-from alula.quant import KvLayout, QuantizedMatrix, pack, pack_k, pack_v, unpack_k, unpack_v
+from alula.quant import KvLayerLayout, QuantizedMatrix, pack, pack_k, pack_v, unpack_k, unpack_v
 
 
 def layout(channels, rows, heads, dim, context):
@@ -15,7 +15,7 @@ def layout(channels, rows, heads, dim, context):
     scales = pitch * -(-dim // rows)
     value = scales + -(-2 * context // (8 * rows)) + 2
     start = 3 + heads * key
-    place = KvLayout(channels, heads, dim, 3, key, start, value, pitch, scales)
+    place = KvLayerLayout(channels, heads, dim, 3, key, start, value, pitch, scales)
     return place, np.full((start + heads * value, 8 * rows), 0xA5, np.uint8)
 
 
@@ -86,7 +86,7 @@ def test_memory_holds_packed_matrices(channels, share, dim, context):
 
 def test_by_hand():
     """R = 8, one channel, head_dim 64: position 9 of head 1 is row 1 of row block 1."""
-    place = KvLayout(
+    place = KvLayerLayout(
         1, 2, 64, key=10, key_stride=100, value=300, value_stride=50, pitch=4, scales=40
     )
     region = np.zeros((500, 64), np.uint8)

@@ -23,17 +23,7 @@ class KvMemory:
         self._layout = layout
         self._device = device
         self._base = base
-        self._packing = kv_packing.KvLayout(
-            channels=design.channels,
-            heads=layout.heads,
-            head_dim=layout.head_dim,
-            key=layout.k(0, 0),
-            key_stride=layout.k_stride,
-            value=layout.v(0, 0),
-            value_stride=layout.v_stride,
-            pitch=layout.v_pitch,
-            scales=layout.v_scales,
-        )
+        self._packing = layout.layer(design.channels)
 
     def read(self, layer: int, start: int, stop: int) -> KvRows:
         """Return the tokens from `start` up to `stop` of a layer."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from alula.design import Design
 from alula.ir import Architecture
 from alula.isa.formats import FORMATS, GROUP
+from alula.quant import KvLayerLayout
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,17 @@ class KvLayout:
     def v(self, layer: int, head: int) -> int:
         """First beat of a head's V, from the start of the cache."""
         return layer * self.layer_stride + self.heads * self.k_stride + head * self.v_stride
+
+    def layer(self, channels: int) -> KvLayerLayout:
+        """How any layer lies in its `layer_stride` beats, behind so many memory channels."""
+        return KvLayerLayout(
+            channels=channels,
+            heads=self.heads,
+            head_dim=self.head_dim,
+            key=self.k(0, 0),
+            key_stride=self.k_stride,
+            value=self.v(0, 0),
+            value_stride=self.v_stride,
+            pitch=self.v_pitch,
+            scales=self.v_scales,
+        )

@@ -4,13 +4,13 @@ The integer reference, `alula.quant.reference.IntegerReference`, is imported by 
 needs torch, and nothing here does.
 """
 
-from alula.quant.kv_packing import KvLayout, pack_k, pack_v, unpack_k, unpack_v
+from alula.quant.kv_packing import KvLayerLayout, pack_k, pack_v, unpack_k, unpack_v
 from alula.quant.matrix import QuantizedMatrix, quantize
 from alula.quant.model import QuantizedModel
 from alula.quant.packing import pack, unpack
 
 __all__ = [
-    "KvLayout",
+    "KvLayerLayout",
     "QuantizedMatrix",
     "QuantizedModel",
     "pack",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from alula.isa.formats import BLOCK, FORMATS, GROUP, SCALES_PER_BEAT
 from alula.quant.floats import FloatArray, bf16_bits, from_bf16_bits
@@ -24,7 +24,7 @@ _BEATS_PER_GROUP = FORMATS["V8"].beats(1, 1)
 
 
 @dataclass(frozen=True)
-class KvLayout:
+class KvLayerLayout:
     """Where one layer's K and V lie in a region.
 
     Attributes:
@@ -55,7 +55,9 @@ class KvLayout:
         return -(-self.head_dim // GROUP)
 
 
-def pack_k(region: Bytes, layout: KvLayout, position: int, keys: Int8, scales: FloatArray) -> None:
+def pack_k(
+    region: Bytes, layout: KvLayerLayout, position: int, keys: Int8, scales: FloatArray
+) -> None:
     """Write the K of tokens at `position` and after.
 
     Args:
@@ -72,48 +74,43 @@ def pack_k(region: Bytes, layout: KvLayout, position: int, keys: Int8, scales: F
     padded = np.zeros((tokens, layout.heads, layout.groups * GROUP), np.int8)
     padded[..., : layout.head_dim] = keys
     positions = position + np.arange(tokens)
-    words = region.view(np.uint64)
-    words[_within(words, _key_words(words, layout, positions))] = padded.view(np.uint64)
-    halves = region.view("<u2")
-    halves[_within(halves, _key_scales(halves, layout, positions))] = bf16_bits(scales)
+    _put(region, _key_words(region, layout, positions), padded.view(np.uint64))
+    _put(region, _key_scales(region, layout, positions), bf16_bits(scales))
 
 
 def unpack_k(
-    region: Bytes, layout: KvLayout, position: int, tokens: int
+    region: Bytes, layout: KvLayerLayout, position: int, tokens: int
 ) -> tuple[Int8, FloatArray]:
     """The K of `tokens` tokens from `position` on; the inverse of `pack_k`."""
     _check_region(region, layout)
     positions = position + np.arange(tokens)
-    words, halves = region.view(np.uint64), region.view("<u2")
-    padded = words[_within(words, _key_words(words, layout, positions))].view(np.int8)
-    scales = halves[_within(halves, _key_scales(halves, layout, positions))]
+    padded = _get(region, _key_words(region, layout, positions), np.uint64).view(np.int8)
+    scales = _get(region, _key_scales(region, layout, positions), "<u2")
     return np.ascontiguousarray(padded[..., : layout.head_dim]), from_bf16_bits(scales)
 
 
 def pack_v(
-    region: Bytes, layout: KvLayout, position: int, values: Int8, scales: FloatArray
+    region: Bytes, layout: KvLayerLayout, position: int, values: Int8, scales: FloatArray
 ) -> None:
     """Write the V of tokens at `position` and after; arguments and errors as in `pack_k`."""
     tokens = _check(region, layout, position, values, scales)
     positions = position + np.arange(tokens)
-    region[_within(region, _value_bytes(region, layout, positions))] = values.view(np.uint8)
-    halves = region.view("<u2")
-    halves[_within(halves, _value_scales(halves, layout, positions))] = bf16_bits(scales)
+    _put(region, _value_bytes(region, layout, positions), values.view(np.uint8))
+    _put(region, _value_scales(region, layout, positions), bf16_bits(scales))
 
 
 def unpack_v(
-    region: Bytes, layout: KvLayout, position: int, tokens: int
+    region: Bytes, layout: KvLayerLayout, position: int, tokens: int
 ) -> tuple[Int8, FloatArray]:
     """The V of `tokens` tokens from `position` on; the inverse of `pack_v`."""
     _check_region(region, layout)
     positions = position + np.arange(tokens)
-    values = region[_within(region, _value_bytes(region, layout, positions))].view(np.int8)
-    halves = region.view("<u2")
-    scales = halves[_within(halves, _value_scales(halves, layout, positions))]
+    values = _get(region, _value_bytes(region, layout, positions), np.uint8).view(np.int8)
+    scales = _get(region, _value_scales(region, layout, positions), "<u2")
     return values, from_bf16_bits(scales)
 
 
-def _check_region(region: Bytes, layout: KvLayout) -> None:
+def _check_region(region: Bytes, layout: KvLayerLayout) -> None:
     if region.dtype != np.uint8 or region.ndim != 2 or not region.flags.c_contiguous:
         raise ValueError(
             f"region must be contiguous beats of uint8, not {region.dtype} {region.shape}"
@@ -122,7 +119,7 @@ def _check_region(region: Bytes, layout: KvLayout) -> None:
 
 
 def _check(
-    region: Bytes, layout: KvLayout, position: int, numbers: Int8, scales: FloatArray
+    region: Bytes, layout: KvLayerLayout, position: int, numbers: Int8, scales: FloatArray
 ) -> int:
     _check_region(region, layout)
     if position < 0:
@@ -139,10 +136,19 @@ def _check(
     return tokens
 
 
-def _within(array: NDArray, index: Index) -> Index:
+def _put(region: Bytes, index: Index, numbers: NDArray) -> None:
+    """Write numbers of any width; the index counts in their width."""
+    region.view(numbers.dtype)[_within(region, index)] = numbers
+
+
+def _get(region: Bytes, index: Index, dtype: DTypeLike) -> NDArray:
+    return region.view(dtype)[_within(region, index)]
+
+
+def _within(region: Bytes, index: Index) -> Index:
     last = int(index[0].max(initial=-1))
-    if last >= len(array):
-        raise ValueError(f"region must have beat {last}, not end after {len(array)} beats")
+    if last >= len(region):
+        raise ValueError(f"region must have beat {last}, not end after {len(region)} beats")
     return index
 
 
@@ -151,13 +157,13 @@ def _index(beat: NDArray[np.int64], column: NDArray[np.int64]) -> Index:
     return beat, column
 
 
-def _heads(address: int, stride: int, layout: KvLayout) -> NDArray[np.int64]:
+def _heads(address: int, stride: int, layout: KvLayerLayout) -> NDArray[np.int64]:
     return address + stride * np.arange(layout.heads)
 
 
-def _key_words(words: NDArray, layout: KvLayout, positions: NDArray[np.int64]) -> Index:
+def _key_words(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
     """Beat and 8-byte word of K, each ``[tokens, heads, K32 / 8]``."""
-    rows = words.shape[1]
+    rows = region.shape[1] // _WORD
     share = channel_rows(layout.channels, rows)
     block, row = np.divmod(positions[:, None, None], rows)
     run, word = np.divmod(np.arange(layout.groups * GROUP // _WORD), BLOCK // _WORD)
@@ -167,9 +173,9 @@ def _key_words(words: NDArray, layout: KvLayout, positions: NDArray[np.int64]) -
     return _index(beat + word // share, row // share * share + word % share)
 
 
-def _key_scales(halves: NDArray, layout: KvLayout, positions: NDArray[np.int64]) -> Index:
+def _key_scales(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
     """Beat and 16-bit half word of K's scales, each ``[tokens, heads]``."""
-    rows = 2 * halves.shape[1] // _WORD
+    rows = region.shape[1] // _WORD
     share = channel_rows(layout.channels, rows)
     block, row = np.divmod(positions[:, None], rows)
     quad, part = np.divmod(block, SCALES_PER_BEAT)
@@ -179,7 +185,7 @@ def _key_scales(halves: NDArray, layout: KvLayout, positions: NDArray[np.int64])
     return _index(beat, (channel * SCALES_PER_BEAT + part) * share + local)
 
 
-def _value_bytes(region: Bytes, layout: KvLayout, positions: NDArray[np.int64]) -> Index:
+def _value_bytes(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
     """Beat and byte of V, each ``[tokens, heads, head_dim]``."""
     rows = region.shape[1] // _WORD
     share = channel_rows(layout.channels, rows)
@@ -191,8 +197,8 @@ def _value_bytes(region: Bytes, layout: KvLayout, positions: NDArray[np.int64]) 
     return _index(beat + run * (BLOCK // _WORD) + over, channel * _WORD * share + byte)
 
 
-def _value_scales(halves: NDArray, layout: KvLayout, positions: NDArray[np.int64]) -> Index:
+def _value_scales(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
     """Beat and 16-bit half word of V's scales, each ``[tokens, heads]``."""
-    beat, column = np.divmod(positions[:, None], halves.shape[1])
+    beat, column = np.divmod(positions[:, None], region.shape[1] // 2)
     beat = beat + layout.scales + _heads(layout.value, layout.value_stride, layout)
     return _index(beat, column)
