@@ -1,13 +1,21 @@
 """From a chain's sums to the exact accumulator of a row and token."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.chain import TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
-__all__ = ["ACCUMULATOR_BITS", "CONTROL", "LATENCY", "Accumulator", "AccumulatorControl"]
+__all__ = [
+    "ACCUMULATOR_BITS",
+    "CONTROL",
+    "LATENCY",
+    "Accumulator",
+    "AccumulatorControl",
+    "overflows",
+    "result_members",
+]
 
 LATENCY = 7
 """Cycles from the last total of a row block to `captured`."""
@@ -21,6 +29,19 @@ CONTROL = data.StructLayout(
     | {"accumulate": 1, "restart": 1, "capture": 1}
 )
 """What the accumulators do in a cycle, one bit a stage."""
+
+
+def result_members(bits: int) -> dict[str, Out]:
+    """What an accumulator hands on: `captured`, and `overflow` where that does not fit `bits`."""
+    if not 32 <= bits <= 64:
+        raise ValueError(f"bits must be 32 to 64, not {bits}")
+    return {"captured": Out(signed(ACCUMULATOR_BITS)), "overflow": Out(1)}
+
+
+def overflows(captured: Value, bits: int) -> Value:
+    """Whether an accumulator does not fit so many bits, with its sign."""
+    above = captured[bits - 1 :]
+    return above.any() & ~above.all()
 
 
 class AccumulatorControl(Component):
@@ -111,8 +132,6 @@ class Accumulator(Component):
     """
 
     def __init__(self, *, bits: int = ACCUMULATOR_BITS) -> None:
-        if not 32 <= bits <= 64:
-            raise ValueError(f"bits must be 32 to 64, not {bits}")
         self.bits = bits
         super().__init__(
             {
@@ -122,8 +141,7 @@ class Accumulator(Component):
                 "minimum": In(signed(8)),
                 "sum": In(signed(SUM_BITS)),
                 "factor": In(8),
-                "captured": Out(signed(ACCUMULATOR_BITS)),
-                "overflow": Out(1),
+                **result_members(bits),
             }
         )
 
@@ -156,6 +174,5 @@ class Accumulator(Component):
         with m.If(control.capture):
             m.d.sync += self.captured.eq(accumulator)
         if self.bits < ACCUMULATOR_BITS:
-            above = self.captured[self.bits - 1 :]
-            m.d.comb += self.overflow.eq(above.any() & ~above.all())
+            m.d.comb += self.overflow.eq(overflows(self.captured, self.bits))
         return m

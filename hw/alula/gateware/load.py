@@ -7,14 +7,14 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream
 from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
-from amaranth.utils import ceil_log2
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from alula.gateware.axi import reader
 from alula.gateware.command import layout, opcode
-from alula.gateware.fault import Code, Fault, FaultLatch
+from alula.gateware.fault import Code
+from alula.gateware.memory_engine import MemoryEngine
 from alula.gateware.quotient import quotient
-from alula.gateware.read_master import ReadMaster, axi_address_bits
+from alula.gateware.read_master import ReadMaster
 from alula.gateware.room import Room
 from alula.gateware.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.unpack import Unpack, row_layout
@@ -54,7 +54,7 @@ class _Job(enum.Enum, shape=2):
     IDS = 3
 
 
-class Load(Component):
+class Load(MemoryEngine):
     """The LD engine: one side asks for beats, running ahead; the other hands them on as they come.
 
     Both go through the instructions in order; what one asks for while the other still waits is
@@ -62,25 +62,17 @@ class Load(Component):
     each other without a gap, across instructions too.
 
     Parameters:
-        channels, beat_bytes: Memory channels and the bytes of one channel's part of a beat.
-        memory_beats: Beats of the memory.
-        words, lanes: Of the vector buffer.
+        channels, beat_bytes, memory_beats, words, lanes, cores: As of `MemoryEngine`.
         stream_beats: Value beats of the weight stream.
-        cores: Cores that each hold a part of every beat, this one among them.
         sparse: Matrices may have a pattern.
 
-    Members:
-        command, done, busy, error: As docs/gateware.md says for every engine.
-        axi: A read port for each channel.
+    Members: those of `MemoryEngine`, with read ports, and
         tag: To the weight stream, before an LD.W's beats.
         beat: To the weight stream.
         free: Beats that each ring of the weight stream can take now.
         part, whole: Of several cores: this core's parts of the beats of vectors and ids; the same
             beats whole, each in the cycle in which its part is taken.
         write: To the vector buffer.
-        cancel: Drop everything; stay so until reset.
-        quiet: Memory owes nothing: a reset does no harm.
-        starved, blocked: As of `Use`, while it holds instructions.
         newest: `error` is of the instruction taken last, not of the oldest.
     """
 
@@ -96,39 +88,30 @@ class Load(Component):
         cores: int = 1,
         sparse: bool = False,
     ) -> None:
-        if memory_beats < 2:
-            raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
-        self.channels, self.beat_bytes = channels, beat_bytes
-        self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
-        self.stream_beats, self.cores = stream_beats, cores
-        self.sparse = bool(sparse)
-        self.beat_bits = ceil_log2(memory_beats)
-        self.width = channels * beat_bytes
-        self.whole_width = cores * self.width
+        self.stream_beats, self.sparse = stream_beats, bool(sparse)
         self._room = room = Room(depth=stream_beats, sparse=self.sparse)
-        port = reader(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
+        width = channels * beat_bytes
         exchange = {
-            "part": Out(stream.Signature(8 * self.width)),
-            "whole": In(stream.Signature(8 * self.whole_width)),
+            "part": Out(stream.Signature(8 * width)),
+            "whole": In(stream.Signature(8 * cores * width)),
         }
         super().__init__(
+            Engine.LD,
+            reader,
             {
-                "command": In(stream.Signature(layout(Engine.LD))),
-                "done": Out(1),
-                "busy": Out(1),
-                "error": Out(Fault),
-                "axi": Out(port).array(channels),
                 "tag": Out(stream.Signature(TAG)),
-                "beat": Out(stream.Signature(beat_layout(self.width // 8))),
+                "beat": Out(stream.Signature(beat_layout(width // 8))),
                 "free": room.signature.members["free"],
                 **(exchange if cores > 1 else {}),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
-                "cancel": In(1),
-                "quiet": Out(1),
-                "starved": Out(1),
-                "blocked": Out(1),
                 "newest": Out(1),
-            }
+            },
+            channels=channels,
+            beat_bytes=beat_bytes,
+            memory_beats=memory_beats,
+            words=words,
+            lanes=lanes,
+            cores=cores,
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -145,23 +128,17 @@ class Load(Component):
                 "row": row,
             }
         )
-        m.submodules.master = master = ReadMaster(
+        master = ReadMaster(
             channels=self.channels, beat_bits=self.beat_bits, beat_bytes=self.beat_bytes
         )
+        latch, stopped = self.attach(m, master)
         m.submodules.room = room = self._room
-        m.submodules.latch = latch = FaultLatch(sources=2)
         m.submodules.jobs = jobs = SyncFIFOBuffered(width=job_shape.size, depth=JOBS)
-        for number in range(self.channels):
-            connect(m, master.axi[number], flipped(self.axi[number]))
-        stopped = latch.fault.code != Code.NONE
         m.d.comb += [
             master.room.eq(room.beats),
             master.growing.eq(room.growing),
             room.asked.eq(master.asked),
             *(mine.eq(theirs) for mine, theirs in zip(room.free, self.free, strict=True)),
-            master.cancel.eq(self.cancel | stopped),
-            self.error.eq(latch.fault),
-            self.quiet.eq(master.quiet),
         ]
         ids, ids_there = Signal(8 * self.whole_width), Signal()
         asking = self._ask(m, master, latch.report[0], jobs, job_shape, ids, ids_there, stopped)

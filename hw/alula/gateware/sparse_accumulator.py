@@ -8,7 +8,13 @@ from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.accumulator import ACCUMULATOR_BITS, SUM_BITS, WEIGHED_BITS
+from alula.gateware.accumulator import (
+    ACCUMULATOR_BITS,
+    SUM_BITS,
+    WEIGHED_BITS,
+    overflows,
+    result_members,
+)
 from alula.gateware.chain import GROUPS, HALF, LANE_BITS, TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
@@ -222,8 +228,6 @@ class SparseAccumulator(Component):
     """
 
     def __init__(self, *, bits: int = ACCUMULATOR_BITS) -> None:
-        if not 32 <= bits <= 64:
-            raise ValueError(f"bits must be 32 to 64, not {bits}")
         self.bits = bits
         super().__init__(
             {
@@ -233,8 +237,7 @@ class SparseAccumulator(Component):
                 "scale": In(data.ArrayLayout(signed(9), HALVES)),
                 "sum": In(signed(SUM_BITS)),
                 "factor": In(8),
-                "captured": Out(signed(ACCUMULATOR_BITS)),
-                "overflow": Out(1),
+                **result_members(bits),
             }
         )
 
@@ -244,8 +247,7 @@ class SparseAccumulator(Component):
         results = [self._half(m, half) for half in range(HALVES)]
         m.d.comb += self.captured.eq(Mux(self.control.upper, results[1], results[0]))
         if self.bits < ACCUMULATOR_BITS:
-            above = self.captured[self.bits - 1 :]
-            m.d.comb += self.overflow.eq(above.any() & ~above.all())
+            m.d.comb += self.overflow.eq(overflows(self.captured, self.bits))
         return m
 
     def _half(self, m: Module, half: int) -> Signal:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
-from amaranth.utils import ceil_log2
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from alula.gateware import staging_buffer
 from alula.gateware.axi import writer
 from alula.gateware.command import layout, opcode
-from alula.gateware.fault import Code, Fault, FaultLatch
+from alula.gateware.fault import Code
+from alula.gateware.memory_engine import MemoryEngine
 from alula.gateware.pack import Pack
 from alula.gateware.quotient import quotient
-from alula.gateware.read_master import axi_address_bits
 from alula.gateware.vector_buffer import address_bits
 from alula.gateware.write_master import WriteMaster
 from alula.isa.formats import BLOCK, GROUP
@@ -41,28 +40,20 @@ class _State(enum.Enum, shape=4):
     STOPPED = 10
 
 
-class Store(Component):
+class Store(MemoryEngine):
     """The ST engine, one instruction at a time; done when memory has acknowledged all of it.
 
     ST.V streams bursts, a beat a cycle. ST.K and ST.T write run by run: 16 bytes of K, or the
     values of V that share a channel's beat, go to one channel with their strobes alone.
 
     Parameters:
-        channels, beat_bytes: Memory channels and the bytes of one channel's part of a beat.
-        memory_beats: Beats of the memory.
-        words, lanes: Of the vector buffer.
+        channels, beat_bytes, memory_beats, words, lanes, cores: As of `MemoryEngine`.
         staging_bytes: Size of the staging buffer.
-        cores: Cores that each write their own channels' part of every beat, this one among them.
 
-    Members:
+    Members: those of `MemoryEngine`, with write ports, and
         number: Of this core; constant.
-        command, done, busy, error: As docs/gateware.md says for every engine.
-        axi: A write port for each channel.
         request, word: A reader's ports of the vector buffer.
         staging_request, part: The read ports of the staging buffer.
-        cancel: Drop everything; stay so until reset.
-        quiet: Memory owes nothing: a reset does no harm.
-        starved, blocked: As of `Use`, while it holds an instruction.
     """
 
     def __init__(
@@ -76,34 +67,26 @@ class Store(Component):
         staging_bytes: int,
         cores: int = 1,
     ) -> None:
-        if memory_beats < 2:
-            raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
         if beat_bytes < 8:
             raise ValueError(f"beat_bytes must be at least 8, not {beat_bytes}")
-        self.channels, self.beat_bytes = channels, beat_bytes
-        self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
-        self.staging_bytes, self.cores = staging_bytes, cores
-        self.beat_bits = ceil_log2(memory_beats)
-        self.width = cores * channels * beat_bytes
-        port = writer(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
+        self.staging_bytes = staging_bytes
         place = staging_buffer.place_layout(staging_bytes)
         super().__init__(
+            Engine.ST,
+            writer,
             {
-                "command": In(stream.Signature(layout(Engine.ST))),
-                "done": Out(1),
-                "busy": Out(1),
-                "error": Out(Fault),
-                "axi": Out(port).array(channels),
                 "number": In(range(max(2, cores))),
                 "request": Out(stream.Signature(address_bits(words))),
                 "word": In(stream.Signature(data.ArrayLayout(32, lanes))),
                 "staging_request": Out(stream.Signature(place)),
                 "part": In(stream.Signature(staging_buffer.read_layout())),
-                "cancel": In(1),
-                "quiet": Out(1),
-                "starved": Out(1),
-                "blocked": Out(1),
-            }
+            },
+            channels=channels,
+            beat_bytes=beat_bytes,
+            memory_beats=memory_beats,
+            words=words,
+            lanes=lanes,
+            cores=cores,
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -113,17 +96,12 @@ class Store(Component):
         everything = self.cores * self.channels
         block_rows = rows * everything
         most = self.words * self.lanes
-        m.submodules.master = master = WriteMaster(
-            channels=self.channels, beat_bits=self.beat_bits, beat_bytes=lane
-        )
+        master = WriteMaster(channels=self.channels, beat_bits=self.beat_bits, beat_bytes=lane)
+        latch, stopped = self.attach(m, master)
         m.submodules.pack = pack = Pack(
             channels=everything, beat_bytes=lane, lanes=self.lanes, most=most
         )
-        m.submodules.latch = latch = FaultLatch(sources=2)
-        for number in range(self.channels):
-            connect(m, master.axi[number], flipped(self.axi[number]))
         connect(m, flipped(self.word), pack.word)
-        stopped = latch.fault.code != Code.NONE
         state = Signal(_State)
         command = Signal(layout(Engine.ST))
 
@@ -140,9 +118,6 @@ class Store(Component):
         asks, gives = Signal(), Signal()
         vector = Signal()
         m.d.comb += [
-            master.cancel.eq(self.cancel | stopped),
-            self.error.eq(latch.fault),
-            self.quiet.eq(master.quiet),
             self.busy.eq(state != _State.IDLE),
             self.command.ready.eq((state == _State.IDLE) & ~stopped & ~self.cancel),
             vector.eq(command.opcode == opcode("ST.V")),
@@ -252,24 +227,24 @@ class Store(Component):
 
         # The scale: two bytes.
         k_scale = Signal(range(lane))
-        t_scale = Signal(range(self.width))
+        t_scale = Signal(range(self.whole_width))
         m.d.comb += [
             k_scale.eq(((block[:2] * rows) + row) << 1),
             t_scale.eq((block[:2] * block_rows + rest) << 1),
         ]
-        skipped = Signal(range(self.width))
+        skipped = Signal(range(self.whole_width))
         m.d.comb += skipped.eq(command.skip << 2)
         in_lane = lane.bit_length() - 1
 
         # ST.V asks for words while it writes.
         asked, words_left = Signal(address_bits(self.words) + 1), Signal(range(self.words + 1))
-        size = Signal(range(4 * most + self.width))
+        size = Signal(range(4 * most + self.whole_width))
         short = command.count[: most.bit_length()]
         words = quotient(short + (self.lanes - 1), self.lanes)
         needed = Signal(self.beat_bits + 8)
         m.d.comb += [
-            size.eq((short << 2) + (self.width - 1)),
-            needed.eq(quotient(size, self.width)),
+            size.eq((short << 2) + (self.whole_width - 1)),
+            needed.eq(quotient(size, self.whole_width)),
             self.request.payload.eq(asked),
             self.request.valid.eq(words_left != 0),
             pack.count.eq(command.count),
@@ -306,7 +281,7 @@ class Store(Component):
                                 words_left.eq(words),
                             ]
                     with m.Case(opcode("ST.W")):
-                        with m.If(command.skip >= self.width // 4):
+                        with m.If(command.skip >= self.whole_width // 4):
                             fail(Code.OUT_OF_RANGE, command.skip)
                         with m.Else():
                             go(_State.DECODE)
