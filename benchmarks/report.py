@@ -1,11 +1,9 @@
 """How a measurement that runs in a process of its own tells its result."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = "smollm2-135m"
 
 
-@contextmanager
-def progress_shown() -> Iterator[Progress]:
+def progress_shown() -> AbstractContextManager[Progress]:
     """Give a `Progress` that is seen in a terminal and in a log."""
-    os.environ.setdefault("ALULA_PROGRESS", "lines")
-    with progress_bar() as progress:
-        yield progress
+    return progress_bar(lines=True)
 
 
 def report(result: dict[str, Any]) -> None:

@@ -16,16 +16,16 @@ _PAUSE_S = 10
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(*, lines: bool = False) -> Iterator[Progress]:
     """Give a `Progress` that draws one line with bar, share and time left, and leaves nothing.
 
-    Where standard error is no terminal it says nothing, or if ALULA_PROGRESS is "lines" a line for
-    each stage and then every ten seconds.
+    Where standard error is no terminal it says nothing, or with `lines`, or if ALULA_PROGRESS is
+    "lines", a line for each stage and then every ten seconds.
     """
     if not sys.stderr.isatty():
         from alula.runtime.progress import silent
 
-        yield _lines() if os.environ.get("ALULA_PROGRESS") == "lines" else silent
+        yield _lines() if lines or os.environ.get("ALULA_PROGRESS") == "lines" else silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
