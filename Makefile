@@ -38,12 +38,14 @@ test: $(READY) ## the whole test suite but for the gateware's simulations
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
 
 SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth tests/explore
+# A file's benches share their builds, so a file stays in one process.
+PARALLEL := -n auto --dist loadfile
 
 sim: $(READY) ## gateware in Verilator: every component, small models, random programs
-	$(PYTHON) -m pytest $(SIMULATED) -m 'not slow' $(PYTEST_ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) $(SIMULATED) -m 'not slow' $(PYTEST_ARGS)
 
 sim-full: $(READY) ## the same in full, and a whole token on kv260
-	$(PYTHON) -m pytest $(SIMULATED) $(PYTEST_ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) $(SIMULATED) $(PYTEST_ARGS)
 
 sweep: export ALULA_PROGRESS := lines
 sweep: $(SYNTH) ## a small grid of designs, each simulated in RTL and synthesised, into build/sweep

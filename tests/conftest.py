@@ -22,14 +22,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("rtl")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was simulated, and how fast."""
+SUMMARIES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SUMMARIES] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Gather a line for each bench that was simulated; a worker sends them to the main process."""
     bench = sys.modules.get("alula.bench.bench")
     finished = [one for one in bench.Bench.finished if one.file.parent != RTL[1]] if bench else []
-    if finished:
+    lines = [one.summary() for one in finished]
+    session.config.stash[SUMMARIES] += lines
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["summaries"] = lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker of pytest-xdist has gathered."""
+    node.config.stash[SUMMARIES] += getattr(node, "workeroutput", {}).get("summaries", [])
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what was simulated, and how fast."""
+    summaries = config.stash[SUMMARIES]
+    if summaries:
         terminalreporter.section("simulated")
-    for one in finished:
-        terminalreporter.write_line(one.summary())
+    for line in sorted(summaries):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
