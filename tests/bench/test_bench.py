@@ -3,9 +3,10 @@
 import re
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import pytest
-from amaranth import Module, Signal, unsigned
+from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -81,19 +82,21 @@ class Queue(wiring.Component):
 
 
 class Adder(wiring.Component):
-    """Two stages; `late` makes it three."""
+    """Two stages; `late` makes it three. `given` follows `enable`."""
 
     def __init__(self, *, late: bool = False) -> None:
         self.late = late
-        super().__init__({"a": In(16), "b": In(16), "enable": In(1), "y": Out(17)})
+        members = {"a": In(16), "b": In(16), "enable": In(1), "y": Out(17), "given": Out(1)}
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        stages = [Signal(17) for _ in range(2 + self.late)]
-        m.d.sync += stages[0].eq((self.a + self.b) & self.enable.replicate(17))
+        stages = [Signal(18) for _ in range(2 + self.late)]
+        total = (self.a + self.b) & self.enable.replicate(17)
+        m.d.sync += stages[0].eq(Cat(total, self.enable))
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
-        m.d.comb += self.y.eq(stages[-1])
+        m.d.comb += Cat(self.y, self.given).eq(stages[-1])
         return m
 
 
@@ -141,14 +144,14 @@ def pairs(random: Random) -> list[tuple[int, int]]:
     return [(random.getrandbits(16), random.getrandbits(16)) for _ in range(100)]
 
 
-def adder_cases() -> list[Case]:
+def adder_cases(**more: Any) -> list[Case]:
     return pipeline_cases(
         {"edges": [(0, 0), (65535, 65535)], "random": pairs},
         lambda a, b: a + b,
         latency=2,
         inputs=("a", "b"),
         output="y",
-        settings={"enable": 1},
+        **more,
     )
 
 
@@ -167,7 +170,9 @@ async def resets_in_the_middle(unit: Unit) -> None:
 
 
 QUEUE = Bench("queue", lambda: Queue(depth=4), [*queue_cases(), resets_in_the_middle])
-ADDER = Bench("adder", Adder, adder_cases())
+ADDER = Bench("adder", Adder, adder_cases(settings={"enable": 1}))
+VALID = {"valid": ("enable", "given")}
+GIVEN = Bench("adder_given", Adder, adder_cases(**VALID))
 READER = Bench(
     "reader",
     Reader,
@@ -177,10 +182,11 @@ BROKEN = {
     fault: Bench(f"queue_{fault}", lambda: Queue(depth=4), queue_cases(fault))
     for fault in FAULTS[1:]
 }
-LATE = Bench("adder_late", lambda: Adder(late=True), adder_cases())
+LATE = Bench("adder_late", lambda: Adder(late=True), adder_cases(settings={"enable": 1}))
+LATE_GIVEN = Bench("adder_late_given", lambda: Adder(late=True), adder_cases(**VALID))
 
 
-@each_case(QUEUE, ADDER, READER)
+@each_case(QUEUE, ADDER, GIVEN, READER)
 def test_right(case: BoundCase) -> None:
     case.check()
 
@@ -207,6 +213,11 @@ def test_broken_stream(fault: str, words: str) -> None:
 def test_broken_pipeline() -> None:
     results = LATE.results()
     assert all(result.error for name, result in results.items() if "random" in name)
+
+
+def test_a_result_at_another_time() -> None:
+    for result in LATE_GIVEN.results().values():
+        assert re.match(r"^given must be 1, 2 cycles after its item", result.error or "")
 
 
 def test_a_failure_names_bench_case_cycle_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:

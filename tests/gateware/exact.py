@@ -75,8 +75,9 @@ def int8(bits: int, exponent: int) -> int:
     return min(max(round(value(bits) * Fraction(2) ** -exponent), -127), 127)
 
 
-def exponential(x: int) -> int:
-    u = (value(multiply(x, LOG2E)) * 2**17 + Fraction(1, 2)).__floor__()
+def exponential_of_product(t: int) -> int:
+    """exp of what is `t` times log2(e)."""
+    u = (value(t) * 2**17 + Fraction(1, 2)).__floor__()
     if u < -126 * 2**17:
         return 0
     return fl(EXP2(u & 2**17 - 1) * Fraction(2) ** ((u >> 17) - 23))

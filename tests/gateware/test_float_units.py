@@ -1,17 +1,26 @@
-# amaranth: UnusedElaboratable=no
 """fp32 units, bit for bit against exact fractions."""
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
-import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.sim import Simulator
+from amaranth.lib.wiring import Component, In, Out
 from tests.gateware import exact
-from tests.gateware.pipelines import through
+from tests.gateware.refusals import refuses
 
-from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, each_case, pipeline_cases
+from alula.bench import (
+    ALWAYS,
+    BURSTS,
+    Bench,
+    BoundCase,
+    Mismatch,
+    Unit,
+    case,
+    each_case,
+    pipeline_cases,
+)
 from alula.gateware import float_activation, float_add, float_multiply, float_root
 from alula.gateware.float_activation import FloatActivation, Function
 from alula.gateware.float_convert import (
@@ -23,8 +32,30 @@ from alula.gateware.float_convert import (
     IntegerToFloat,
 )
 from alula.gateware.float_format import clean, to_bf16
-from alula.gateware.float_table import Interpolate, TableRom, coefficients
+from alula.gateware.float_table import ROM_LATENCY, Interpolate, TableRom, coefficients, offsets
 from alula.isa.functions import PHI, PHI_TANH, SIGMOID, TABLES
+
+FUNCTIONS = tuple(table.name for table in TABLES)
+
+
+def _bench(
+    name: str,
+    make: Callable[[], Component],
+    model: Callable[..., Any],
+    table: Callable[[Random], list],
+    latency: int,
+    inputs: tuple[str, ...],
+) -> Bench:
+    cases = pipeline_cases(
+        {"numbers": table},
+        model,
+        latency=latency,
+        inputs=inputs,
+        output="result",
+        valid=("valid", "result_valid"),
+        patterns=(ALWAYS, BURSTS),
+    )
+    return Bench(name, make, cases)
 
 
 def _operations(random: Random) -> list[tuple[int, int, int]]:
@@ -33,19 +64,6 @@ def _operations(random: Random) -> list[tuple[int, int, int]]:
 
 def _add(a: int, b: int, subtract: int) -> int:
     return exact.fl(exact.value(a) + (-exact.value(b) if subtract else exact.value(b)))
-
-
-def _bench(name: str, make, model, table, latency: int, inputs: tuple[str, ...]) -> Bench:
-    cases = pipeline_cases(
-        {"pairs": table},
-        model,
-        latency=latency,
-        inputs=inputs,
-        output="result",
-        settings={"valid": 1},
-        patterns=(ALWAYS, BURSTS),
-    )
-    return Bench(name, make, cases)
 
 
 ADD = _bench(
@@ -66,91 +84,106 @@ MULTIPLY = _bench(
 )
 
 
-@each_case(ADD, MULTIPLY)
-def test_arithmetic(case: BoundCase) -> None:
-    case.check()
-
-
-@pytest.mark.parametrize(
-    ("unit", "latency", "inputs"),
-    [
-        (float_add.FloatAdd, float_add.LATENCY, ("a", "b", "subtract")),
-        (float_multiply.FloatMultiply, float_multiply.LATENCY, ("a", "b")),
-    ],
-)
-def test_valid_passes_through(unit, latency: int, inputs: tuple[str, ...]) -> None:
-    vectors = [dict.fromkeys(inputs, 0) | {"a": a, "b": a} for a in exact.EDGES]
-    through(unit(), latency, vectors, idle=0.5)
-
-
-@pytest.mark.parametrize("width", [26, 48])
-def test_integer_to_float(width: int) -> None:
-    random = Random(3)
-    values = [0, 1, -1, (1 << width - 1) - 1, -(1 << width - 1)]
-    for bits in range(25, width - 1):  # ties and their neighbours
-        values += [
-            (1 << bits) + (odd << bits - 24) + near
-            for odd in (1, 3, (1 << 24) - 1)
-            for near in (-1, 0, 1)
+def _integers(width: int):
+    def table(random: Random) -> list[int]:
+        values = [0, 1, -1, (1 << width - 1) - 1, -(1 << width - 1)]
+        for bits in range(25, width - 1):  # ties and their neighbours
+            values += [
+                (1 << bits) + (odd << bits - 24) + near
+                for odd in (1, 3, (1 << 24) - 1)
+                for near in (-1, 0, 1)
+            ]
+        return values + [
+            random.getrandbits(random.randrange(1, width)) * random.choice((1, -1))
+            for _ in range(5_000)
         ]
-    values += [
-        random.getrandbits(random.randrange(1, width)) * random.choice((1, -1))
-        for _ in range(5_000)
-    ]
-    results = through(
-        IntegerToFloat(width=width), INTEGER_LATENCY, [{"value": value} for value in values]
+
+    return table
+
+
+FROM_INTEGER = [
+    _bench(
+        f"integer-to-float-{width}",
+        lambda width=width: IntegerToFloat(width=width),
+        exact.fl,
+        _integers(width),
+        INTEGER_LATENCY,
+        ("value",),
     )
-    assert results == [exact.fl(value) for value in values]
+    for width in (26, 48)
+]
 
 
-@pytest.mark.parametrize("width", [8, 20, 25])
-def test_to_fixed(width: int) -> None:
-    random = Random(4)
-    vectors = [
-        {"x": x, "fraction": random.choice((0, 15, 16, 17, 31))}
-        for x in (
-            *exact.numbers(random, 1_000),
-            *(exact.number(random, 90, 140) for _ in range(5_000)),
-        )
+def _fractions(random: Random) -> list[tuple[int, int]]:
+    numbers = [
+        *exact.numbers(random, 1_000),
+        *(exact.number(random, 90, 140) for _ in range(5_000)),
     ]
-    results = through(FloatToFixed(width=width), FIXED_LATENCY, vectors)
-    for vector, result in zip(vectors, results, strict=True):
-        assert result == exact.fixed(vector["x"], vector["fraction"], width), vector
+    return [(x, random.choice((0, 15, 16, 17, 31))) for x in numbers]
 
 
-def test_to_int8() -> None:
-    random = Random(5)
-    vectors = []
+TO_FIXED = [
+    _bench(
+        f"float-to-fixed-{width}",
+        lambda width=width: FloatToFixed(width=width),
+        lambda x, fraction, width=width: exact.fixed(x, fraction, width),
+        _fractions,
+        FIXED_LATENCY,
+        ("x", "fraction"),
+    )
+    for width in (8, 20, 25)
+]
+
+
+def _to_int8(random: Random) -> list[tuple[int, int]]:
+    found = []
     for x in exact.numbers(random, 8_000):
         near = (x >> 23 & 0xFF) - 127 - random.randint(-4, 8)
-        vectors.append({"x": x, "exponent": random.choice((near, near, random.randint(-140, 130)))})
-    for whole in range(-256, 256):  # every tie
-        vectors.append({"x": exact.fl(exact.Fraction(whole, 2)), "exponent": 0})
-    results = through(FloatToInt8(), INT8_LATENCY, vectors)
-    for vector, result in zip(vectors, results, strict=True):
-        assert result == exact.int8(vector["x"], vector["exponent"]), vector
+        found.append((x, random.choice((near, near, random.randint(-140, 130)))))
+    # Every tie.
+    return found + [(exact.fl(exact.Fraction(whole, 2)), 0) for whole in range(-256, 256)]
 
 
-def test_clean_and_bf16() -> None:
-    random = Random(6)
-    bits = Signal(32)
-    cleaned, half = Signal(32), Signal(16)
-    m = Module()
-    m.d.comb += [cleaned.eq(clean(bits)), half.eq(to_bf16(bits))]
+TO_INT8 = _bench(
+    "float-to-int8", FloatToInt8, exact.int8, _to_int8, INT8_LATENCY, ("x", "exponent")
+)
 
-    async def bench(ctx) -> None:
-        for x in exact.numbers(random, 4_000):
-            ctx.set(bits, x)
-            assert ctx.get(half) == exact.bf16(x)
-        for exponent in range(256):
-            for mantissa in (0, 1, 0x7FFFFF, random.getrandbits(23)):
-                x = random.getrandbits(1) << 31 | exponent << 23 | mantissa
-                ctx.set(bits, x)
-                assert ctx.get(cleaned) == exact.clean(x)
 
-    simulator = Simulator(m)
-    simulator.add_testbench(bench)
-    simulator.run()
+class _Format(wiring.Component):
+    """What enters from memory, and what KV scales become."""
+
+    bits: In(32)
+    cleaned: Out(32)
+    half: Out(16)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += [self.cleaned.eq(clean(self.bits)), self.half.eq(to_bf16(self.bits))]
+        return m
+
+
+def _formatted(output: str, model: Callable[[int], int], table: Callable[[Random], list]):
+    return pipeline_cases(
+        {output: table}, model, latency=0, inputs=("bits",), output=output, patterns=(ALWAYS,)
+    )
+
+
+def _every_exponent(random: Random) -> list[int]:
+    return [
+        random.getrandbits(1) << 31 | exponent << 23 | mantissa
+        for exponent in range(256)
+        for mantissa in (0, 1, 0x7FFFFF, random.getrandbits(23))
+    ]
+
+
+FORMAT = Bench(
+    "float-format",
+    _Format,
+    [
+        *_formatted("cleaned", exact.clean, _every_exponent),
+        *_formatted("half", exact.bf16, lambda random: list(exact.numbers(random, 4_000))),
+    ],
+)
 
 
 class _Activation(wiring.Component):
@@ -179,88 +212,168 @@ class _Activation(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize(
-    ("function", "table", "fraction", "bound"),
-    [
-        (Function.SIGMOID, SIGMOID, 15, 16),
-        (Function.PHI, PHI, 16, 8),
-        (Function.PHI_TANH, PHI_TANH, 16, 8),
-    ],
-)
-def test_activation(function: Function, table, fraction: int, bound: int) -> None:
-    random = Random(7)
-    xs = [
-        *exact.numbers(random, 500),
-        *(exact.number(random, 108, 131) for _ in range(5_000)),
-        *(
-            exact.fl(bound * sign + exact.Fraction(step, 2**20))
-            for step in range(-40, 40)
-            for sign in (1, -1)
-        ),
-    ]
-    results = through(
-        _Activation(),
-        float_activation.LATENCY,
-        [{"function": function.value, "x": x} for x in xs],
-    )
-    for x, result in zip(xs, results, strict=True):
-        assert result == exact.distribution(x, table, fraction, bound), hex(x)
+def _arguments(bound: int):
+    def table(random: Random) -> list[int]:
+        return [
+            *exact.numbers(random, 500),
+            *(exact.number(random, 108, 131) for _ in range(5_000)),
+            *(
+                exact.fl(bound * sign + exact.Fraction(step, 2**20))
+                for step in range(-40, 40)
+                for sign in (1, -1)
+            ),
+        ]
+
+    return table
 
 
-def test_exp() -> None:
-    random = Random(8)
+def _exponents(random: Random) -> list[int]:
+    """Arguments of exp times log2(e), none of them positive."""
     xs = [
         *(x | 1 << 31 if x else 0 for x in exact.numbers(random, 500)),
         *(exact.number(random, 108, 134) | 1 << 31 for _ in range(5_000)),
         *(exact.fl(exact.Fraction(-8733654 - step, 10**5)) for step in range(-300, 300)),
     ]
-    products = [exact.multiply(x, exact.LOG2E) for x in xs]
-    results = through(
-        _Activation(),
-        float_activation.LATENCY,
-        [{"function": Function.EXP.value, "x": x} for x in products],
+    return [exact.multiply(x, exact.LOG2E) for x in xs]
+
+
+def _activation_cases(function: Function, model: Callable[[int], int], table: Callable):
+    return pipeline_cases(
+        {function.name.lower(): table},
+        model,
+        latency=float_activation.LATENCY,
+        inputs=("x",),
+        output="result",
+        valid=("valid", "result_valid"),
+        settings={"function": function.value},
+        patterns=(ALWAYS, BURSTS),
     )
-    for x, result in zip(xs, results, strict=True):
-        assert result == exact.exponential(x), hex(x)
 
 
-@pytest.mark.parametrize("root", [0, 1])
-def test_root(root: int) -> None:
-    random = Random(9)
+ACTIVATION = Bench(
+    "float-activation",
+    _Activation,
+    [
+        *(
+            found
+            for function, table, fraction, bound in (
+                (Function.SIGMOID, SIGMOID, 15, 16),
+                (Function.PHI, PHI, 16, 8),
+                (Function.PHI_TANH, PHI_TANH, 16, 8),
+            )
+            for found in _activation_cases(
+                function,
+                lambda x, table=table, fraction=fraction, bound=bound: exact.distribution(
+                    x, table, fraction, bound
+                ),
+                _arguments(bound),
+            )
+        ),
+        *_activation_cases(Function.EXP, exact.exponential_of_product, _exponents),
+    ],
+)
+
+
+def _roots(random: Random) -> list[tuple[int, int]]:
     xs = [x & ~(1 << 31) for x in exact.numbers(random, 8_000)]
-    xs = [x for x in xs if x or root]
-    results = through(
-        float_root.FloatRoot(), float_root.LATENCY, [{"x": x, "root": root} for x in xs]
-    )
-    expected = exact.reciprocal_root if root else exact.reciprocal
-    for x, result in zip(xs, results, strict=True):
-        assert result == expected(x), hex(x)
+    return [(x, root) for x in xs for root in (0, 1) if x or root]
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_segment(table) -> None:
-    c0, c1 = table.coefficients
-    step = table.step_bits
-    unit = Interpolate(row=coefficients((table.name,)), width=25, step=step)
-    vectors = [
-        {"row": {"c0": c0[index], "c1": c1[index]}, "rest": rest}
-        for index in range(table.segments)
-        for rest in (0, (1 << step) - 1)
+ROOT = _bench(
+    "float-root",
+    float_root.FloatRoot,
+    lambda x, root: exact.reciprocal_root(x) if root else exact.reciprocal(x),
+    _roots,
+    float_root.LATENCY,
+    ("x", "root"),
+)
+
+STEP = max(table.step_bits for table in TABLES)
+
+
+def _segments(random: Random) -> list[tuple[dict[str, int], int]]:
+    """Both ends of every segment."""
+    return [
+        ({"c0": c0, "c1": c1}, rest)
+        for table in TABLES
+        for c0, c1 in zip(*table.coefficients, strict=True)
+        for rest in (0, ((1 << table.step_bits) - 1) << STEP - table.step_bits)
     ]
-    results = through(unit, 2, vectors)
-    assert results == [
-        table(index << step | rest)
-        for index in range(table.segments)
-        for rest in (0, (1 << step) - 1)
-    ]
+
+
+INTERPOLATE = _bench(
+    "interpolate",
+    lambda: Interpolate(row=coefficients(FUNCTIONS), width=25, step=STEP),
+    lambda row, rest: row["c0"] + (row["c1"] * rest >> STEP),
+    _segments,
+    2,
+    ("row", "rest"),
+)
+
+
+@case
+async def rows_of_both_ports(unit: Unit) -> None:
+    """Every row comes through each port, and stays until another one is asked for."""
+    starts = offsets(FUNCTIONS)
+    rows = {
+        starts[table.name] + index: {"c0": c0, "c1": c1}
+        for table in TABLES
+        for index, (c0, c1) in enumerate(zip(*table.coefficients, strict=True))
+    }
+    asked: list[list[int]] = [[], []]
+    places = [list(rows), list(rows)]
+    for found in places:
+        unit.random.shuffle(found)
+    shown: list = [None, None]
+    for cycle in range(2 * len(rows)):
+        for port in range(2):
+            go = bool(places[port]) and unit.random.random() < 0.7
+            unit.wires[f"enable__{port}"].set(int(go))
+            width = unit.wires[f"address__{port}"].width
+            place = places[port].pop() if go else unit.random.getrandbits(width)
+            unit.wires[f"address__{port}"].set(place)
+            asked[port].append(place if go else -1)
+        await unit.cycles()
+        for port in range(2):
+            if cycle >= ROM_LATENCY and asked[port][cycle - ROM_LATENCY] >= 0:
+                shown[port] = rows[asked[port][cycle - ROM_LATENCY]]
+            found = unit.wires[f"row__{port}"].get()
+            if shown[port] is not None and found != shown[port]:
+                raise Mismatch(f"port {port} must show {shown[port]}, not {found}")
+    if any(places):
+        raise Mismatch("every row must have been asked for")
+
+
+ROM = Bench("table-rom", lambda: TableRom(tables=FUNCTIONS, ports=2), [rows_of_both_ports])
+
+
+@each_case(
+    ADD,
+    MULTIPLY,
+    *FROM_INTEGER,
+    *TO_FIXED,
+    TO_INT8,
+    FORMAT,
+    ACTIVATION,
+    ROOT,
+    INTERPOLATE,
+    ROM,
+)
+def test_float_units(case: BoundCase) -> None:
+    case.check()
+
+
+def test_interpolation_is_the_contracts_table() -> None:
+    """What the bench of `Interpolate` expects, from the tables themselves."""
+    for table in TABLES:
+        for index, (c0, c1) in enumerate(zip(*table.coefficients, strict=True)):
+            for rest in (0, (1 << table.step_bits) - 1):
+                value = table(index << table.step_bits | rest)
+                assert value == c0 + (c1 * rest >> table.step_bits)
 
 
 def test_refused() -> None:
-    with pytest.raises(ValueError, match="width must be 26 to 64, not 25"):
-        IntegerToFloat(width=25)
-    with pytest.raises(ValueError, match="width must be 8 to 25, not 26"):
-        FloatToFixed(width=26)
-    with pytest.raises(ValueError, match=r"tables must be among EXP2, .*, not 'SINE'"):
-        TableRom(tables=("SINE",))
-    with pytest.raises(ValueError, match="ports must be 1 or 2, not 3"):
-        TableRom(tables=("RECIP",), ports=3)
+    refuses("width must be 26 to 64, not 25", lambda: IntegerToFloat(width=25))
+    refuses("width must be 8 to 25, not 26", lambda: FloatToFixed(width=26))
+    refuses(r"tables must be among EXP2, .*, not 'SINE'", lambda: TableRom(tables=("SINE",)))
+    refuses("ports must be 1 or 2, not 3", lambda: TableRom(tables=("RECIP",), ports=3))

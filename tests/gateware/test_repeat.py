@@ -180,6 +180,19 @@ def test_refusals() -> None:
         gc.collect()
 
 
+def test_a_component_without_parameters() -> None:
+    class Plain(wiring.Component):
+        x: In(1)
+        y: Out(1)
+
+        def elaborate(self, platform: object) -> Module:
+            m = Module()
+            m.d.comb += self.y.eq(~self.x)
+            return m
+
+    assert list(emit(Plain())) == ["Plain"]
+
+
 def test_names() -> None:
     class Sized(wiring.Component):
         def __init__(self, *, sizes: tuple[int, ...], offset: int) -> None:

@@ -34,9 +34,6 @@ class FloatAdd(wiring.Component):
     result_valid: Out(1)
     result: Out(32)
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def elaborate(self, platform: object) -> Module:
         """One pipeline of `LATENCY` stages."""
         m = Module()

@@ -160,9 +160,6 @@ class FloatToInt8(wiring.Component):
     result_valid: Out(1)
     result: Out(signed(8))
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def elaborate(self, platform: object) -> Module:
         """How far to shift; shift, round and clamp."""
         m = Module()

@@ -32,9 +32,6 @@ class FloatMultiply(wiring.Component):
     result_valid: Out(1)
     result: Out(32)
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def elaborate(self, platform: object) -> Module:
         """One pipeline of `LATENCY` stages."""
         m = Module()

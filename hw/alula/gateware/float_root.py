@@ -35,9 +35,6 @@ class FloatRoot(wiring.Component):
     result_valid: Out(1)
     result: Out(32)
 
-    def __init__(self) -> None:
-        super().__init__()
-
     def elaborate(self, platform: object) -> Module:
         """Argument; interpolate; exponent."""
         m = Module()

@@ -120,8 +120,11 @@ def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
 
 def parameters(component: wiring.Component) -> dict[str, object]:
     """Return the parameters that a component was made with, read from its attributes."""
+    constructor = type(component).__init__
+    if constructor is wiring.Component.__init__:
+        return {}
     values = {}
-    for parameter in inspect.signature(type(component).__init__).parameters.values():
+    for parameter in inspect.signature(constructor).parameters.values():
         if parameter.name == "self" or parameter.kind in (
             parameter.VAR_POSITIONAL,
             parameter.VAR_KEYWORD,

@@ -26,7 +26,7 @@ class Tokens(Component):
         available: For each engine, all tokens that its `wait` names are there. Stays high until
             they are taken, as nobody else takes them.
         missing: For each engine, which of them are not.
-    take: For each engine, its `wait` is taken now; only where `available`.
+        take: For each engine, its `wait` is taken now; only where `available`.
         signal: For each engine the engines that it gives a token to.
         give: For each engine, its `signal` is given now.
         clear: All counters to zero.

@@ -102,6 +102,7 @@ def pipeline_cases(
     latency: int,
     inputs: Sequence[str],
     output: str,
+    valid: tuple[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     patterns: Iterable[Pattern] = PATTERNS,
 ) -> list[Case]:
@@ -115,6 +116,7 @@ def pipeline_cases(
         latency: cycles from an item to its result; 0 is combinational.
         inputs: the ports that an item sets, in order.
         output: the port of the result.
+        valid: the ports that say that an item is there, and that a result is: not before it is.
         settings: values of other inputs.
         patterns: when an item comes.
     """
@@ -126,19 +128,28 @@ def pipeline_cases(
             items = [item if isinstance(item, tuple) else (item,) for item in found]
             wires = [unit.wires[port] for port in inputs]
             result = unit.wires[output]
+            here, there = (unit.wires[port] for port in valid) if valid else (None, None)
             board = Scoreboard(output, [model(*item) for item in items])
 
             def apply(item: tuple[Any, ...]) -> None:
                 for wire, value in zip(wires, item, strict=True):
                     wire.set(value)
+                if here:
+                    here.set(1)
 
             def disturb(random: Random) -> None:
                 for wire in wires:
                     wire.set_bits(random.getrandbits(wire.width))
+                if here:
+                    here.set(0)
 
-            driver = PipelineDriver(
-                apply, disturb, result.get, items, board, latency, idle, unit.random
-            )
+            def look(due: bool) -> None:
+                if there and there.get() != due:
+                    raise Mismatch(f"{there.name} must be {due:d}, {latency} cycles after its item")
+                if due:
+                    board.take(result.get())
+
+            driver = PipelineDriver(apply, disturb, look, items, latency, idle, unit.random)
             unit.join(driver)
             await unit.finish(board, quiet=latency + 2)
 

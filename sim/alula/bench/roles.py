@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from alula.bench.patterns import ALWAYS, Pattern
-from alula.bench.scoreboard import Mismatch, Scoreboard, shown
+from alula.bench.scoreboard import Mismatch, shown
 from alula.bench.wires import StreamWires
 
 __all__ = ["Driver", "Monitor", "Responder", "Role"]
@@ -138,15 +138,17 @@ class Responder:
 
 
 class PipelineDriver:
-    """Gives a unit without handshake an item when its pattern goes, and looks a latency later."""
+    """Gives a unit without handshake an item when its pattern goes, and looks a latency later.
+
+    `look` is told in every cycle whether a result is due.
+    """
 
     def __init__(
         self,
         apply: Callable[[Any], None],
         disturb: Callable[[Random], None],
-        look: Callable[[], Any],
+        look: Callable[[bool], None],
         items: Iterable[Any],
-        scoreboard: Scoreboard,
         latency: int,
         pattern: Pattern,
         random: Random,
@@ -154,17 +156,15 @@ class PipelineDriver:
         self.moved = False
         self._apply, self._disturb, self._look = apply, disturb, look
         self._items = deque(items)
-        self._scoreboard = scoreboard
         self._go = pattern.start(random)
         self._random = random
         # An item written now is seen by the next edge; its result is there `latency` edges later.
         self._due = deque([False] * (latency + 1))
 
     def cycle(self) -> None:
-        """Compare what is due; give the next item, or noise."""
+        """Look at what is due; give the next item, or noise."""
         self.moved = self._due.popleft()
-        if self.moved:
-            self._scoreboard.take(self._look())
+        self._look(self.moved)
         going = next(self._go) and bool(self._items)
         self._due.append(going)
         if going:
