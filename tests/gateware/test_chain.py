@@ -1,38 +1,19 @@
-import random
+from random import Random
+from typing import Any
 
-import pytest
-from amaranth.sim import Simulator
 from tests.gateware.refusals import refuses
 
+from alula.bench import ANYTHING, Bench, BoundCase, each_case, pipeline_cases
 from alula.gateware.chain import GROUPS, LATENCY, Chain
 
 CUTS = {"2:4": 0x88, "8:16": 0x88, "4:16": 0xAA, "2:16": 0xFF}
+NONZEROS = {"2:4": 8, "8:16": 8, "4:16": 4, "2:16": 2}
+DENSE = ("activations", "weights")
+SPARSE = (*DENSE, "index", "cuts", "pruned")
 
 
-def run(chain, cases):
-    """Sums, or totals without a pattern, of cases fed one a cycle."""
-    results = []
-
-    async def bench(ctx):
-        for cycle in range(len(cases) + LATENCY):
-            if cycle < len(cases):
-                for name, value in cases[cycle].items():
-                    ctx.set(getattr(chain, name), value)
-            if cycle >= LATENCY:
-                total = [ctx.get(chain.total[t]) for t in range(2)]
-                if cases[cycle - LATENCY].get("pruned"):
-                    total = [[ctx.get(chain.sums[g][t]) for t in range(2)] for g in range(GROUPS)]
-                results.append(total)
-            await ctx.tick()
-
-    simulator = Simulator(chain)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return results
-
-
-def expected(case):
+def expected(case: dict[str, Any]) -> list:
+    """Each token's total, or, with a pattern, its running sum behind each group."""
     pruned = case.get("pruned")
     picked = case["index"] if pruned else range(16)
     cuts = case["cuts"] | 0x88 if pruned else 0x88
@@ -48,66 +29,103 @@ def expected(case):
     return sums if pruned else [sums[3][t] + sums[7][t] for t in range(2)]
 
 
-def block(rng, low, values=16):
+def block(rng: Random, low: int, values: int = 16) -> list[int]:
     if rng.random() < 0.2:
         return [rng.choice((low, 127)) for _ in range(values)]
     return [rng.randint(low, 127) for _ in range(values)]
 
 
-@pytest.mark.parametrize("cascaded", [False, True])
-def test_dense_blocks(cascaded):
-    rng = random.Random(1)
-    cases = [
-        {"activations": [block(rng, -127), block(rng, -127)], "weights": block(rng, -128)}
-        for _ in range(100)
+def dense_blocks(rng: Random) -> list[tuple]:
+    blocks = [([block(rng, -127), block(rng, -127)], block(rng, -128)) for _ in range(100)]
+    return [*blocks, ([[-127] * 16] * 2, [-128] * 16)]
+
+
+def any_cuts(rng: Random) -> list[tuple]:
+    """Any cuts or none, which change every cycle."""
+    return [
+        (
+            [block(rng, -127), block(rng, -127)],
+            block(rng, -128),
+            [rng.randrange(16) for _ in range(16)],
+            rng.randrange(256),
+            rng.randrange(2),
+        )
+        for _ in range(200)
     ]
-    cases.append({"activations": [[-127] * 16] * 2, "weights": [-128] * 16})
-    results = run(Chain(cascaded=cascaded), cases)
-    assert results == [expected(case) for case in cases]
 
 
-@pytest.mark.parametrize("cascaded", [False, True])
-@pytest.mark.parametrize("pattern", CUTS)
-def test_patterns_hand_out_a_sum_for_each_row(cascaded, pattern):
-    """The non-zeros of 16 / N rows side by side give each row's dot product with the block."""
-    rng = random.Random(pattern)
-    nonzeros = {"2:4": 8, "8:16": 8, "4:16": 4, "2:16": 2}[pattern]
-    cases, rows = [], []
-    for _ in range(40):
-        x = [block(rng, -127), block(rng, -127)]
-        dense_rows, weights, index = [], [], []
-        for _ in range(16 // nonzeros):
-            if pattern == "2:4":
-                kept = [4 * q + k for q in range(4) for k in sorted(rng.sample(range(4), 2))]
-            else:
-                kept = sorted(rng.sample(range(16), nonzeros))
-            values = block(rng, -128, nonzeros)
-            weights += values
-            index += kept
-            dense_rows.append([values[kept.index(k)] if k in kept else 0 for k in range(16)])
-        case = {"activations": x, "weights": weights, "pruned": 1}
-        cases.append({**case, "index": index, "cuts": CUTS[pattern]})
-        rows.append([[sum(map(int.__mul__, row, t)) for t in x] for row in dense_rows])
-    results = run(Chain(sparse=True, cascaded=cascaded), cases)
-    for sums, by_row in zip(results, rows, strict=True):
-        assert sums[nonzeros // 2 - 1 :: nonzeros // 2] == by_row
+def pattern_blocks(pattern: str):
+    """The non-zeros of 16 / N rows side by side, each row's in order."""
+
+    def table(rng: Random) -> list[tuple]:
+        found = []
+        for _ in range(60):
+            weights, index = [], []
+            for _ in range(16 // NONZEROS[pattern]):
+                if pattern == "2:4":
+                    index += [4 * q + k for q in range(4) for k in sorted(rng.sample(range(4), 2))]
+                else:
+                    index += sorted(rng.sample(range(16), NONZEROS[pattern]))
+                weights += block(rng, -128, NONZEROS[pattern])
+            x = [block(rng, -127), block(rng, -127)]
+            found.append((x, weights, index, CUTS[pattern], 1))
+        return found
+
+    return table
 
 
-@pytest.mark.parametrize("cascaded", [False, True])
-def test_any_cuts_and_none_that_change_every_cycle(cascaded):
-    rng = random.Random(3)
-    cases = [
-        {
-            "activations": [block(rng, -127), block(rng, -127)],
-            "weights": block(rng, -128),
-            "index": [rng.randrange(16) for _ in range(16)],
-            "cuts": rng.randrange(256),
-            "pruned": rng.randrange(2),
-        }
-        for _ in range(60)
-    ]
-    results = run(Chain(sparse=True, cascaded=cascaded), cases)
-    assert results == [expected(case) for case in cases]
+def chain_model(names: tuple[str, ...]):
+    def model(*values: Any) -> dict[str, list]:
+        case = dict(zip(names, values, strict=True))
+        return {"sums" if case.get("pruned") else "total": expected(case)}
+
+    return model
+
+
+def row_model(pattern: str):
+    """Each row's dot product with the block stands behind the row's last group."""
+
+    def model(x: list, weights: list, index: list, cuts: int, pruned: int) -> dict[str, list]:
+        sums: list = [ANYTHING] * GROUPS
+        nonzeros = NONZEROS[pattern]
+        for first in range(0, 16, nonzeros):
+            dense = [0] * 16
+            for i in range(first, first + nonzeros):
+                dense[index[i]] = weights[i]
+            sums[(first + nonzeros) // 2 - 1] = [sum(map(int.__mul__, dense, t)) for t in x]
+        return {"sums": sums}
+
+    return model
+
+
+def bench(sparse: bool, cascaded: bool) -> Bench:
+    names = SPARSE if sparse else DENSE
+    outputs = ("total", "sums") if sparse else ("total",)
+    tables = {"cuts": (any_cuts, chain_model(names))} if sparse else {}
+    tables |= (
+        {pattern: (pattern_blocks(pattern), row_model(pattern)) for pattern in CUTS}
+        if sparse
+        else {"dense": (dense_blocks, chain_model(names))}
+    )
+    return Bench(
+        f"chain_{sparse:d}_{cascaded:d}",
+        lambda: Chain(sparse=sparse, cascaded=cascaded),
+        [
+            case
+            for name, (table, model) in tables.items()
+            for case in pipeline_cases(
+                {name: table}, model, latency=LATENCY, inputs=names, output=outputs
+            )
+        ],
+    )
+
+
+BENCHES = [bench(sparse, cascaded) for sparse in (False, True) for cascaded in (False, True)]
+
+
+@each_case(*BENCHES)
+def test_chain(case: BoundCase) -> None:
+    case.check()
 
 
 def test_a_target_that_does_not_exist():

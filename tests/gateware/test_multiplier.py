@@ -1,55 +1,61 @@
-import random
+from itertools import product
+from random import Random
 
 import pytest
-from amaranth.sim import Simulator
 from tests.gateware.refusals import refuses
 
+from alula.bench import Bench, BoundCase, each_case, pipeline_cases
 from alula.gateware.multiplier import LATENCY, PackedMultiplier
 
-
-def run(component, vectors):
-    """Results for operands fed one a cycle."""
-    results = []
-
-    async def bench(ctx):
-        for cycle in range(len(vectors) + LATENCY):
-            if cycle < len(vectors):
-                for name, value in vectors[cycle].items():
-                    ctx.set(getattr(component, name), value)
-            if cycle >= LATENCY:
-                results.append((ctx.get(component.low), ctx.get(component.high)))
-            await ctx.tick()
-
-    simulator = Simulator(component)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return results
+EDGES = (-127, -126, -1, 0, 1, 126, 127)
 
 
-def test_every_extreme_and_random_pairs_are_exact():
-    edges = (-127, -126, -1, 0, 1, 126, 127)
-    rng = random.Random(1)
-    vectors = [
-        {"a": a, "d": d, "b": b, "start": 1} for a in edges for d in edges for b in (-128, *edges)
+def operands(random: Random) -> list[tuple[int, int, int]]:
+    """Every extreme by every other, and many between them."""
+    return [
+        *product(EDGES, EDGES, (-128, *EDGES)),
+        *(
+            (random.randint(-127, 127), random.randint(-127, 127), random.randint(-128, 127))
+            for _ in range(2000)
+        ),
     ]
-    for _ in range(2000):
-        a, d = (rng.randint(-127, 127) for _ in range(2))
-        vectors.append({"a": a, "d": d, "b": rng.randint(-128, 127), "start": 1})
-    results = run(PackedMultiplier(), vectors)
-    assert results == [(v["d"] * v["b"], v["a"] * v["b"]) for v in vectors]
 
 
-def pack(a, d, b):
+def pack(a: int, d: int, b: int) -> int:
     """The packed product as a DSP48E2 computes it: 27-bit pre-adder, 45-bit product."""
     preadded = (a << 18) + d
     assert -(1 << 26) <= preadded < 1 << 26
     return preadded * b
 
 
-def lanes(total):
+def lanes(total: int) -> tuple[int, int]:
     low = (total & 0x3FFFF) - ((total & 0x20000) << 1)
     return low, (total >> 18) + (total >> 17 & 1)
+
+
+def bench_cases(name: str, before: tuple[int, int, int], start: int):
+    """Products added to one that comes down the cascade, or, with `start`, to nothing."""
+    a, d, b = before if not start else (0, 0, 0)
+    return pipeline_cases(
+        {name: operands},
+        lambda x, y, z: {"low": d * b + y * z, "high": a * b + x * z},
+        latency=LATENCY,
+        inputs=("a", "d", "b"),
+        output=("low", "high"),
+        settings={"start": start, "cascade_in": pack(*before) & (1 << 48) - 1},
+    )
+
+
+MULTIPLIER = Bench(
+    "multiplier",
+    PackedMultiplier,
+    [*bench_cases("start", (-127, 127, 127), 1), *bench_cases("cascade", (127, -127, -128), 0)],
+)
+
+
+@each_case(MULTIPLIER)
+def test_products_are_exact(case: BoundCase) -> None:
+    case.check()
 
 
 @pytest.mark.parametrize("sign", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
@@ -60,10 +66,10 @@ def test_eight_extreme_products_fit_a_packed_word(sign):
 
 
 def test_eight_random_products_fit_a_packed_word():
-    rng = random.Random(2)
+    random = Random(2)
     for _ in range(2000):
         terms = [
-            (rng.randint(-127, 127), rng.randint(-127, 127), rng.randint(-128, 127))
+            (random.randint(-127, 127), random.randint(-127, 127), random.randint(-128, 127))
             for _ in range(8)
         ]
         total = sum(pack(*term) for term in terms)

@@ -101,7 +101,7 @@ def pipeline_cases(
     *,
     latency: int,
     inputs: Sequence[str],
-    output: str,
+    output: str | Sequence[str],
     valid: tuple[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     patterns: Iterable[Pattern] = PATTERNS,
@@ -112,10 +112,11 @@ def pipeline_cases(
 
     Args:
         tables: items by table name; an item is a tuple of the inputs' values, or the only value.
-        model: from an item's values, one argument each, to the output's value.
+        model: from an item's values, one argument each, to the output's value; to a dict of them
+            if there are several outputs, where one that it leaves out is not compared.
         latency: cycles from an item to its result; 0 is combinational.
         inputs: the ports that an item sets, in order.
-        output: the port of the result.
+        output: the port of the result, or several.
         valid: the ports that say that an item is there, and that a result is: not before it is.
         settings: values of other inputs.
         patterns: when an item comes.
@@ -127,9 +128,10 @@ def pipeline_cases(
             found = table(unit.random) if callable(table) else table
             items = [item if isinstance(item, tuple) else (item,) for item in found]
             wires = [unit.wires[port] for port in inputs]
-            result = unit.wires[output]
+            ports = [output] if isinstance(output, str) else output
+            results = {port: unit.wires[port] for port in ports}
             here, there = (unit.wires[port] for port in valid) if valid else (None, None)
-            board = Scoreboard(output, [model(*item) for item in items])
+            board = Scoreboard(" and ".join(ports), [model(*item) for item in items])
 
             def apply(item: tuple[Any, ...]) -> None:
                 for wire, value in zip(wires, item, strict=True):
@@ -147,7 +149,8 @@ def pipeline_cases(
                 if there and there.get() != due:
                     raise Mismatch(f"{there.name} must be {due:d}, {latency} cycles after its item")
                 if due:
-                    board.take(result.get())
+                    found = {port: wire.get() for port, wire in results.items()}
+                    board.take(found[output] if isinstance(output, str) else found)
 
             driver = PipelineDriver(apply, disturb, look, items, latency, idle, unit.random)
             unit.join(driver)
