@@ -1,5 +1,7 @@
 """The generic bench: right units pass, units broken on purpose fail with what went wrong."""
 
+import atexit
+import os
 import re
 from itertools import pairwise
 from random import Random
@@ -182,6 +184,15 @@ BROKEN = {
     fault: Bench(f"queue_{fault}", lambda: Queue(depth=4), queue_cases(fault))
     for fault in FAULTS[1:]
 }
+
+
+@case
+async def passes_but_the_process_dies(unit: Unit) -> None:
+    await unit.cycles(1)
+    atexit.register(os.abort)
+
+
+DIES = Bench("adder_dies", Adder, [passes_but_the_process_dies])
 LATE = Bench("adder_late", lambda: Adder(late=True), adder_cases(settings={"enable": 1}))
 LATE_GIVEN = Bench("adder_late_given", lambda: Adder(late=True), adder_cases(**VALID))
 
@@ -227,3 +238,8 @@ def test_a_failure_names_bench_case_cycle_and_seed(monkeypatch: pytest.MonkeyPat
         bound.check()
     assert "in cycle " in str(raised.value)
     assert "ALULA_SEED=1" in str(raised.value)
+
+
+def test_a_simulator_that_crashes_at_its_end() -> None:
+    with pytest.raises(RuntimeError, match=r"^the simulator must end with 0, not -6:"):
+        DIES.results()

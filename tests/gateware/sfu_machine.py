@@ -15,7 +15,9 @@ from alula.model.state import STAGING_VALUES, State
 
 WORDS = 1 << 10
 GROUPS = 1 << 10
-STAGING_ROWS = 64
+STAGING_BYTES = 480 * 64
+SMALLEST_ROW = 34
+"""Bytes of a staging row of one group."""
 
 Command = tuple[str, dict[str, Any]]
 
@@ -26,7 +28,7 @@ class Buffers(State):
     def __init__(self, lanes: int, tokens: int, contents: np.ndarray) -> None:
         self.lanes, self.tokens = lanes, tokens
         self.vector_words, self.groups = WORDS, GROUPS
-        self.staging_bytes = 480 * STAGING_ROWS
+        self.staging_bytes = STAGING_BYTES
         self.vector = contents.view(np.float32).copy()
         self.vector_bits = self.vector.view(np.uint32)
         self.activations = (
@@ -34,8 +36,9 @@ class Buffers(State):
             np.zeros((GROUPS, tokens), np.uint8),
             np.zeros((GROUPS, tokens), np.int16),
         )
-        self.staging = np.zeros((STAGING_ROWS, STAGING_VALUES), np.int8)
-        self.staging_scale = np.zeros(STAGING_ROWS, np.uint16)
+        rows = self.staging_bytes // SMALLEST_ROW
+        self.staging = np.zeros((rows, STAGING_VALUES), np.int8)
+        self.staging_scale = np.zeros(rows, np.uint16)
         self.best, self.best_index = 0.0, -1
 
     def run(self, name: str, fields: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tests.gateware.sfu_machine import (
     GROUPS,
-    STAGING_ROWS,
+    SMALLEST_ROW,
+    STAGING_BYTES,
     WORDS,
     Buffers,
     Command,
@@ -224,7 +225,7 @@ def _refused(lanes: int) -> Case:
     soft = {"src": 0, "rows": 2, "len": 5, "step": "1", "stride": 64, "scale": 200}
     argmax = {"src": 0, "count": 9 * lanes, "base": 0, "first": "1"}
     row = -(-40 // lanes)
-    staged = 480 * STAGING_ROWS // (32 * 2 + 2)
+    staged = STAGING_BYTES // (32 * 2 + 2)
     ends = [
         ("ADD", add | {"a": WORDS - 10}, "a", 1),
         ("ADD", add | {"b": WORDS - 5, "broadcast": "1"}, "b", 1),
@@ -266,7 +267,7 @@ def _refused(lanes: int) -> Case:
                 unit.respond(f"{port}__request", f"{port}__data", lambda _: [[0x3F800000] * lanes])
             unit.watch("write", within(WORDS, "address"))
             unit.watch("activation", within(GROUPS, "group"))
-            unit.watch("staging", within(STAGING_ROWS * 480 // 34, "row"))
+            unit.watch("staging", within(STAGING_BYTES // SMALLEST_ROW, "row"))
             unit.drive("command", [encoded(name, fields)])
             done = False
             for _ in range(1500):
@@ -314,8 +315,7 @@ def _bench(lanes: int) -> Bench:
     cases.append(_refused(lanes))
     if lanes == 16:
         cases.append(sfu_case("speed", lanes, TOKENS, _speed(lanes), ALWAYS, report=True))
-    staging = 480 * STAGING_ROWS
-    sizes = {"words": WORDS, "groups": GROUPS, "staging_bytes": staging}
+    sizes = {"words": WORDS, "groups": GROUPS, "staging_bytes": STAGING_BYTES}
     return Bench(f"sfu-{lanes}", lambda: Sfu(lanes=lanes, tokens=TOKENS, **sizes), cases)
 
 

@@ -171,6 +171,8 @@ class Bench:
         for line in map(json.loads, lines):
             found[line["case"]] = Result(line["error"], line["cycles"], line["seconds"])
         tail = "\n".join(done.stdout.splitlines()[-40:])
+        if done.returncode and len(found) == len(cases):
+            raise RuntimeError(f"the simulator must end with 0, not {done.returncode}:\n{tail}")
         lost = Result(
             f"the simulator ended with {done.returncode} before its result:\n{tail}", 0, 0
         )
