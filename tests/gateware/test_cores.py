@@ -2,137 +2,159 @@
 
 from random import Random
 
-import pytest
-from amaranth.sim import Simulator
-
+from alula.bench import (
+    ALWAYS,
+    PATTERNS,
+    Bench,
+    BoundCase,
+    Case,
+    Mismatch,
+    Pattern,
+    Unit,
+    each_case,
+    stream_cases,
+)
 from alula.gateware.cores import Fork, Gather, Join, Share
+from alula.gateware.queue import IN_FLIGHT
 
-CYCLES = 2000
-
-
-def simulate(dut, bench) -> None:
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6, if_exists=True)
-    simulator.add_testbench(bench)
-    simulator.run()
+ITEMS = 300
+COUNTS = (2, 3)
 
 
-class Source:
-    """Offers 0, 1, 2 ... with a mark; what is offered stays."""
-
-    def __init__(self, port, mark: int) -> None:
-        self.port, self.next, self.mark, self.offers = port, 0, mark, False
-
-    @property
-    def item(self) -> int:
-        return self.mark << 12 | self.next
-
-    def offer(self, ctx, random: Random) -> None:
-        self.offers |= random.random() < 0.5
-        ctx.set(self.port.valid, self.offers)
-        ctx.set(self.port.payload, self.item)
-
-    def take(self, ctx) -> bool:
-        taken = self.offers and bool(ctx.get(self.port.ready))
-        if taken:
-            self.next, self.offers = self.next + 1, False
-        return taken
+def words(random: Random) -> list[int]:
+    return [random.getrandbits(16) for _ in range(ITEMS)]
 
 
-def takes(ctx, port) -> list[int]:
-    """What passes in this cycle."""
-    return [ctx.get(port.payload)] if ctx.get(port.valid) and ctx.get(port.ready) else []
+class Ahead:
+    """No taker of a `Fork` has more than the item that is offered; it is taken with the last."""
+
+    moved = False
+
+    def __init__(self, unit: Unit) -> None:
+        self._items = unit.inputs["items"]
+        self._takers = list(unit.outputs.values())
+        self._had = [0] * len(self._takers)
+
+    def cycle(self) -> None:
+        for index, taker in enumerate(self._takers):
+            self._had[index] += taker.valid_now() and taker.ready_now()
+        if self._items.valid_now() and self._items.ready_now():
+            self._had = [count - 1 for count in self._had]
+            if any(self._had):
+                raise Mismatch(f"an item must be taken when all have it, not with {self._had}")
+        if max(self._had) > 1:
+            raise Mismatch(f"a taker must have an item once, not {self._had}")
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_fork(count: int) -> None:
-    dut, random = Fork(shape=16, count=count), Random(count)
-
-    async def bench(ctx):
-        source, seen = Source(dut.items, 1), [[] for _ in range(count)]
-        for _ in range(CYCLES):
-            source.offer(ctx, random)
-            for taker in dut.takers:
-                ctx.set(taker.ready, random.random() < 0.5)
-            for taker, items in zip(dut.takers, seen, strict=True):
-                items += takes(ctx, taker)
-            item = source.item
-            if source.take(ctx):
-                assert all(items[-1] == item for items in seen)
-            await ctx.tick()
-        expected = [1 << 12 | number for number in range(source.next)]
-        assert source.next > CYCLES / 8
-        assert all(items[: source.next] == expected for items in seen)
-        assert all(len(items) <= source.next + 1 for items in seen)
-
-    simulate(dut, bench)
+FORKS = [
+    Bench(
+        f"fork_{count}",
+        lambda count=count: Fork(shape=16, count=count),
+        stream_cases(
+            {"random": words},
+            lambda items, count=count: {f"takers__{i}": items for i in range(count)},
+            around=lambda unit: unit.join(Ahead(unit)),
+            interval=1,
+        ),
+    )
+    for count in COUNTS
+]
 
 
-def test_join() -> None:
-    dut, random = Join(count=3), Random(1)
+def parts(random: Random) -> dict[str, list[int]]:
+    return {f"parts__{number}": words(random) for number in range(2)}
 
-    async def bench(ctx):
-        done, each = 0, [0, 0, 0]
-        for _ in range(CYCLES):
-            ends = [random.random() < 0.4 and n - done < 16 for n in each]
+
+def whole(low: list[int], high: list[int]) -> dict[str, list[int]]:
+    beats = [b << 16 | a for a, b in zip(low, high, strict=True)]
+    return {f"wholes__{number}": beats for number in range(2)}
+
+
+class Together:
+    """All parts and wholes of a `Gather` pass in the same cycle."""
+
+    moved = False
+
+    def __init__(self, unit: Unit) -> None:
+        self._streams = [*unit.inputs.values(), *unit.outputs.values()]
+
+    def cycle(self) -> None:
+        passing = [stream.valid_now() and stream.ready_now() for stream in self._streams]
+        if any(passing) and not all(passing):
+            raise Mismatch(f"parts and wholes must pass together, not {passing}")
+
+
+GATHER = Bench(
+    "gather",
+    lambda: Gather(bits=16, count=2),
+    stream_cases(
+        {"random": parts}, whole, around=lambda unit: unit.join(Together(unit)), interval=1
+    ),
+)
+
+
+def join_case(idle: Pattern) -> Case:
+    """Each core's ends come in its own time; no core is further ahead than instructions fly."""
+
+    async def run(unit: Unit) -> None:
+        goes = [idle.start(unit.random) for _ in range(3)]
+        done, each = 0, [0] * 3
+        for _ in range(2000):
+            ends = [next(go) and n - done < IN_FLIGHT for go, n in zip(goes, each, strict=True)]
             each = [n + end for n, end in zip(each, ends, strict=True)]
-            ctx.set(dut.each, sum(end << number for number, end in enumerate(ends)))
+            unit.wires["each"].set(sum(end << number for number, end in enumerate(ends)))
+            await unit.cycles()
             expected = min(each) > done
-            assert ctx.get(dut.done) == expected
+            if unit.wires["done"].get() != expected:
+                raise Mismatch(f"done must be {expected:d} with {each} ends and {done} done")
             done += expected
-            await ctx.tick()
-        assert done > CYCLES / 4
+        if done < 500:
+            raise Mismatch(f"at least 500 must be done, not {done}")
 
-    simulate(dut, bench)
-
-
-def test_gather() -> None:
-    dut, random = Gather(bits=16, count=2), Random(2)
-
-    async def bench(ctx):
-        sources = [Source(port, mark) for mark, port in enumerate(dut.parts)]
-        passed = 0
-        for _ in range(CYCLES):
-            for source in sources:
-                source.offer(ctx, random)
-            for whole in dut.wholes:
-                ctx.set(whole.ready, random.random() < 0.6)
-            expected = sources[1].item << 16 | sources[0].item
-            seen = [takes(ctx, whole) for whole in dut.wholes]
-            taken = [source.take(ctx) for source in sources]
-            assert taken[0] == taken[1]
-            assert seen == [[expected] if taken[0] else []] * 2
-            passed += taken[0]
-            await ctx.delay(1e-6)
-        assert passed > CYCLES / 16
-
-    simulate(dut, bench)
+    return Case(f"idle_{idle}", run)
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_share(count: int) -> None:
-    dut, random = Share(shape=16, count=count), Random(count)
+JOIN = Bench("join", lambda: Join(count=3), [join_case(idle) for idle in PATTERNS])
 
-    async def bench(ctx):
-        sources = [Source(port, mark) for mark, port in enumerate(dut.items)]
-        order: list[int] = []
+
+def share_case(count: int, idle: Pattern, pressure: Pattern) -> Case:
+    """An item's upper bits say whose it is. Where all have something, cores take turns."""
+
+    async def run(unit: Unit) -> None:
+        sent = [[core << 12 | n for n in range(ITEMS)] for core in range(count)]
         seen: list[list[int]] = [[] for _ in range(count)]
-        for _ in range(CYCLES):
-            for source in sources:
-                source.offer(ctx, random)
-            for taker in dut.takers:
-                ctx.set(taker.ready, random.random() < 0.6)
-            for taker, items in zip(dut.takers, seen, strict=True):
-                items += takes(ctx, taker)
-            items = [source.item for source in sources]
-            taken = [item for item, source in zip(items, sources, strict=True) if source.take(ctx)]
-            assert len(taken) <= 1
-            order += taken
-            await ctx.tick()
-        assert all(items[: len(order)] == order for items in seen)
-        for mark, source in enumerate(sources):
-            mine = [item for item in order if item >> 12 == mark]
-            assert mine == [mark << 12 | number for number in range(source.next)]
-            assert source.next > CYCLES / 16 / count
+        for core in range(count):
+            unit.drive(f"items__{core}", sent[core], idle)
+            unit.watch(f"takers__{core}", seen[core].append, pressure)
+        started = unit.count
+        await unit.until(lambda: min(map(len, seen)) == count * ITEMS, "the last item")
+        took = unit.count - started
+        await unit.cycles(20)
+        if any(items != seen[0] for items in seen):
+            raise Mismatch("all takers must see the same order")
+        for core in range(count):
+            if [item for item in seen[0] if item >> 12 == core] != sent[core]:
+                raise Mismatch(f"the items of core {core} must come once each, in order")
+        if idle is ALWAYS:
+            for index, item in enumerate(seen[0]):
+                if item >> 12 != index % count:
+                    raise Mismatch(f"item {index} must be of core {index % count}")
+            if pressure is ALWAYS and took > count * ITEMS + 4:
+                raise Mismatch(f"{count * ITEMS} items must take as many cycles, not {took}")
 
-    simulate(dut, bench)
+    return Case(f"idle_{idle}-pressure_{pressure}", run)
+
+
+SHARES = [
+    Bench(
+        f"share_{count}",
+        lambda count=count: Share(shape=16, count=count),
+        [share_case(count, idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+    )
+    for count in COUNTS
+]
+
+
+@each_case(*FORKS, GATHER, JOIN, *SHARES)
+def test_cores(case: BoundCase) -> None:
+    case.check()

@@ -1,72 +1,113 @@
 from random import Random
 
-import pytest
-from amaranth.sim import Simulator
 from tests.gateware.refusals import refuses
 
+from alula.bench import PATTERNS, Bench, BoundCase, Case, Mismatch, Pattern, Unit, each_case
 from alula.gateware.ring import Ring
 from alula.gateware.weight_stream import WeightStream
 
+BEATS = 600
 
-@pytest.mark.parametrize(("depth", "pair"), [(4, False), (7, False), (4, True), (10, True)])
-def test_random_walks_against_a_list(depth: int, pair: bool) -> None:
+
+class Walker:
     """The whole history is a list of beats; pointers into it count quarters."""
-    random = Random(depth)
-    ring = Ring(width=16, depth=depth, pair=pair)
-    most = 8 if pair else 1
 
-    async def bench(ctx):
-        beats: list[int] = []
-        walker = stayed = 0
-        moves = returns = 0
-        for _ in range(4000):
-            offers = random.random() < 0.6
-            payload = random.getrandbits(16)
-            step = min(random.randint(1, most), 8 - walker % 4)
-            keep, back, align = (random.random() < p for p in (0.6, 0.2, 0.2))
-            back &= keep
-            align &= not keep
-            room = len(beats) - stayed // 4 < depth
-            if not room and 4 * len(beats) - walker < most:
-                # Full in front of its walker: nothing moves until the second pointer follows.
-                step, keep, back = 0, False, False
-            ctx.set(ring.write.valid, offers)
-            ctx.set(ring.write.payload, payload)
-            ctx.set(ring.step, step)
-            there = 4 * len(beats) - walker >= step
-            assert ctx.get(ring.write.ready) == room
-            assert ctx.get(ring.available) == there
-            assert ctx.get(ring.empty) == (stayed == 4 * len(beats))
-            moves_now = there and random.random() < 0.7
-            for name, value in (("next", moves_now), ("keep", keep), ("back", back)):
-                ctx.set(getattr(ring, name), value)
-            ctx.set(ring.align, align)
-            begin = walker
-            if moves_now:
-                moves += 1
-                walker += step
-                if align:
-                    walker += -walker % 4
-                if not keep:
-                    stayed = walker
-                elif back:
-                    returns += 1
-                    walker = stayed
-            if offers and room:
-                beats.append(payload)
-            await ctx.tick()
-            if moves_now:
-                assert ctx.get(ring.phase) == begin % 4
-                first = begin // 4
-                for offset in range(-(-(begin % 4 + step) // 4) if step else 0):
-                    assert ctx.get(ring.beats[offset]) == beats[first + offset]
-        assert moves > 500
-        assert returns > 50
+    def __init__(self, unit: Unit, ring: Ring) -> None:
+        self.wires = unit.wires
+        self.depth = ring.depth
+        self.most = 8 if ring.pair else 1
+        self.beats: list[int] = []
+        self.walker = self.stayed = self.step = 0
 
-    simulator = Simulator(ring)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    def choose(self, random: Random, goes: bool) -> dict[str, int]:
+        """What the reader asks for in the next cycle, where the ring may do it."""
+        self.step = min(random.randint(1, self.most), 8 - self.walker % 4)
+        keep, back, align = (random.random() < p for p in (0.6, 0.2, 0.2))
+        if self.room <= 0 and self.ahead < self.most:
+            # Full in front of its walker: nothing moves until the second pointer follows.
+            self.step, keep = 0, False
+        go = goes and self.ahead >= self.step
+        return {"step": self.step, "next": go, "keep": keep, "back": back & keep,
+                "align": align & (not keep)}  # fmt: skip
+
+    @property
+    def room(self) -> int:
+        return self.depth - (len(self.beats) - self.stayed // 4)
+
+    @property
+    def ahead(self) -> int:
+        return 4 * len(self.beats) - self.walker
+
+    def check(self) -> None:
+        """What the ring said in this cycle."""
+        expected = {
+            "available": self.ahead >= self.step,
+            "empty": self.stayed == 4 * len(self.beats),
+            "free": self.room,
+        }
+        for name, value in expected.items():
+            if self.wires[name].get() != value:
+                raise Mismatch(f"{name} must be {value:d}, not {self.wires[name].get()}")
+
+    def move(self, asked: dict[str, int]) -> None:
+        self.walker += self.step
+        if asked["align"]:
+            self.walker += -self.walker % 4
+        if not asked["keep"]:
+            self.stayed = self.walker
+        elif asked["back"]:
+            self.walker = self.stayed
+
+
+def walk_case(idle: Pattern, pressure: Pattern) -> Case:
+    """Beats come when `idle` says so; reads, steps and returns when `pressure` does."""
+
+    async def run(unit: Unit) -> None:
+        ring = unit.component
+        assert isinstance(ring, Ring)
+        walk, go = Walker(unit, ring), pressure.start(unit.random)
+        items = [unit.random.getrandbits(ring.width) for _ in range(BEATS)]
+        driver = unit.drive("write", items, idle)
+        expected: tuple[int, list[int]] | None = None
+        returns = 0
+        while driver.sent < BEATS:
+            asked = walk.choose(unit.random, next(go))
+            for name, value in asked.items():
+                unit.wires[name].set(int(value))
+            await unit.cycles()
+            walk.check()
+            if expected:
+                phase, beats = expected
+                found = unit.wires["beats"].get()[: len(beats)]
+                if (unit.wires["phase"].get(), found) != (phase, beats):
+                    raise Mismatch(f"beats must be {beats} from {phase}, not {found}")
+            if asked["next"]:
+                begin = walk.walker
+                first, end = begin // 4, -(-(begin + walk.step) // 4)
+                expected = begin % 4, walk.beats[first:end] if walk.step else []
+                walk.move(asked)
+                returns += asked["back"]
+            if driver.sent > len(walk.beats):
+                walk.beats.append(items[len(walk.beats)])
+        if returns < 20:
+            raise Mismatch(f"a walk must return at least 20 times, not {returns}")
+
+    return Case(f"walk-idle_{idle}-pressure_{pressure}", run)
+
+
+BENCHES = [
+    Bench(
+        f"ring_{depth}_{pair:d}",
+        lambda depth=depth, pair=pair: Ring(width=16, depth=depth, pair=pair),
+        [walk_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+    )
+    for depth, pair in ((4, False), (7, False), (4, True), (10, True))
+]
+
+
+@each_case(*BENCHES)
+def test_random_walks_against_a_list(case: BoundCase) -> None:
+    case.check()
 
 
 def test_parameters_out_of_range() -> None:
