@@ -12,7 +12,8 @@ from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
 from alula.gateware.activation_buffer import read_layout, request_layout
 from alula.gateware.command import layout, opcode
-from alula.gateware.mpe import Mpe, Reason
+from alula.gateware.mpe import Mpe
+from alula.gateware.mpe_fault import Reason
 from alula.gateware.vector_buffer import write_layout
 from alula.gateware.weight_format import code
 from alula.gateware.weight_stream import TAG, WeightStream, beat_layout

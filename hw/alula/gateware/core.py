@@ -13,7 +13,8 @@ from alula.gateware.command import ENGINES, layout
 from alula.gateware.dispatch import Blame
 from alula.gateware.fault import Code, Fault
 from alula.gateware.load import Load
-from alula.gateware.mpe import Mpe, Reason
+from alula.gateware.mpe import Mpe
+from alula.gateware.mpe_fault import Reason
 from alula.gateware.multiplier import Target
 from alula.gateware.repeat import placed
 from alula.gateware.sfu import Sfu

@@ -9,7 +9,7 @@ from amaranth.lib.data import StructLayout
 from alula.design import Design
 from alula.gateware.control import ENGINE_STATE, Register
 from alula.gateware.fault import Code
-from alula.gateware.mpe import Reason as ProductReason
+from alula.gateware.mpe_fault import Reason as ProductReason
 from alula.gateware.sequencer import Reason
 from alula.gateware.use import Use
 from alula.isa import Program
