@@ -118,7 +118,7 @@ def verilate(
         link = ["-pthread", *recipe.link_flags]
         command([tools.compiler, *shared, "-o", folder / product, *objects, *runtime, *link])
         progress("link", 1, 1)
-        for path in objects:
+        for path in (*objects, *(folder / "cpp").glob("*.gch/*")):
             path.unlink()
     return place / product
 
@@ -157,31 +157,42 @@ def _generate(
 
 def _compile(recipe: Recipe, tools: Toolchain, folder: Path, progress: Progress) -> list[Path]:
     """Compile the generated C++: small models as one file, large ones in parallel."""
+    place = folder / "cpp"
     for name, text in recipe.texts.items():
-        (folder / "cpp" / name).write_text(text)
-    own = [path.resolve() for path in recipe.sources]
-    files = sorted((folder / "cpp").glob("*.cpp")) + own
-    if sum(path.stat().st_size for path in files) < _UNITY_BYTES:
-        unity = folder / "cpp" / "unity.cpp"
-        unity.write_text("".join(f'#include "{path}"\n' for path in files))
-        files = [unity]
-    jobs = [
-        [
-            tools.compiler,
-            *_compiler_flags(tools, recipe),
-            # What runs once need not be fast.
-            "-O0" if path.stem.endswith("__Slow") else recipe.optimise,
-            "-I",
-            folder / "cpp",
-            "-c",
-            path,
-            "-o",
-            folder / f"{index}.o",
-        ]
-        for index, path in enumerate(files)
-    ]
+        (place / name).write_text(text)
+    own = [place / name for name in recipe.texts if name.endswith(".cpp")]
+    own += [path.resolve() for path in recipe.sources]
+    generated = sorted(set(place.glob("*.cpp")) - set(own))
+    large = sum(path.stat().st_size for path in generated) >= _UNITY_BYTES
+    unity = place / "unity.cpp"
+    parts = own if large else generated + own
+    unity.write_text("".join(f'#include "{path}"\n' for path in parts))
+    files = [unity, *generated] if large else [unity]
+    compiler: list[str | Path] = [tools.compiler, *_compiler_flags(tools, recipe), "-I", place]
+    if large:
+        _precompile(compiler, place / f"{_PREFIX}__pch.h", {"-O0", recipe.optimise}, progress)
+    jobs = []
+    for index, path in enumerate(files):
+        # What runs once need not be fast.
+        level = "-O0" if path.stem.endswith("__Slow") else recipe.optimise
+        jobs.append([*compiler, level, "-c", path, "-o", folder / f"{index}.o"])
     _parallel(jobs, "compile", progress)
     return [folder / f"{index}.o" for index in range(len(files))]
+
+
+def _precompile(
+    compiler: list[str | Path], header: Path, levels: set[str], progress: Progress
+) -> None:
+    """Compile the header of all generated files, which takes longer than most of them.
+
+    Of a folder of precompiled headers g++ takes the one that was made with a file's own flags.
+    """
+    compiled = header.with_suffix(".h.gch")
+    compiled.mkdir()
+    jobs = [
+        [*compiler, level, "-x", "c++-header", header, "-o", compiled / level] for level in levels
+    ]
+    _parallel(jobs, "compile the header", progress)
 
 
 def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]:
