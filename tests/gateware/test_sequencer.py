@@ -1,307 +1,312 @@
+"""The sequencer and its parts, each by itself."""
+
 from collections import deque
 from random import Random
-from types import SimpleNamespace
+from typing import Any
 
-import pytest
-from amaranth.sim import Simulator
+from tests.gateware.dispatched import (
+    PROGRAMS,
+    WORDS,
+    as_program,
+    expected,
+    load,
+    mask,
+    random_op,
+    random_program,
+    random_registers,
+    start,
+)
 from tests.gateware.refusals import refuses
 
-from alula.gateware.command import ENGINES, codes, layout
-from alula.gateware.dispatch import Dispatch
-from alula.gateware.sequencer import Reason, Sequencer
-from alula.isa import Engine, Op, Program, Ref, encode
-from alula.isa.fields import Choice, Immediate, Operand
-from alula.isa.instructions import INSTRUCTIONS
-from alula.model.errors import MachineError
-from alula.model.handlers import HANDLERS
-from alula.model.sequencer import Sequencer as ModelSequencer
-from alula.model.steps import prepare
-
-WORDS = 256
-ARGMAX = 49_151
-ALU = ("ADDR", "SUBR", "MULR", "MINR", "DIVR")
-DISPATCHED = [item for item in INSTRUCTIONS if item.engine is not Engine.SYS]
-
-
-def random_value(rng: Random, field):
-    match field:
-        case Operand():
-            return Ref(rng.randrange(32), rng.getrandbits(field.bits) if field.bits else 0)
-        case Immediate():
-            return rng.getrandbits(field.bits)
-        case Choice():
-            return rng.choice([choice for choice in field.choices if choice])
-        case _:
-            return rng.randrange(32)
-
-
-def random_op(rng: Random, wait=frozenset(), signal=frozenset(), engine=None) -> Op:
-    if engine is Engine.SYS or (engine is None and rng.random() < 0.4):
-        name = rng.choice(["LI", "ARG", "NOP", *ALU])
-        values = {
-            field.name: random_value(rng, field)
-            for field in next(i for i in INSTRUCTIONS if i.name == name).fields
-        }
-        if name == "DIVR":
-            values["b"] = Ref(0, rng.choice([1, 3, 7, 1 << 31, 0xFFFF_FFFF, rng.randrange(1, 99)]))
-        return Op(name, values, wait, signal)
-    chosen = [i for i in DISPATCHED if engine is None or i.engine is engine]
-    item = rng.choice(chosen)
-    values = {field.name: random_value(rng, field) for field in item.fields}
-    return Op(item.name, values, wait, signal)
+from alula.bench import (
+    PATTERNS,
+    Bench,
+    BoundCase,
+    Case,
+    Mismatch,
+    Pattern,
+    Scoreboard,
+    Unit,
+    case,
+    each_case,
+    pipeline_cases,
+)
+from alula.gateware.command import (
+    ENGINES,
+    MAX_SOURCES,
+    PORTS,
+    WORD_BITS,
+    Decoder,
+    Legality,
+    codes,
+    layout,
+)
+from alula.gateware.divider import LATENCY, Divider
+from alula.gateware.loops import COUNT_BITS, LoopStack
+from alula.gateware.sequencer import CYCLES, Reason, Sequencer
+from alula.isa import Engine, IsaError, Op, Ref, decode, encode
+from alula.isa.fields import Choice, Operand, Register
+from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH
 
 
-def random_body(rng: Random, depth: int) -> list[Op]:
-    """Every signal is followed by its wait within the same body, so that nothing can lock."""
-    body: list[Op] = []
-    for _ in range(rng.randint(1, 5)):
-        kind = rng.random()
-        if kind < 0.3 and depth:
-            inner = random_body(rng, depth - 1)
-            if rng.random() < 0.3:
-                inner += [Op("LOOP", {"count": Ref(0, 0), "body": 0})]
-            count = rng.choice([0, 1, 1, 2, 3])
-            body += [Op("LOOP", {"count": Ref(0, count), "body": len(inner)}), *inner]
-        elif kind < 0.6:
-            giver, taker = rng.choice(list(Engine)), rng.choice(list(Engine))
-            body += [
-                random_op(rng, signal=frozenset([taker]), engine=giver),
-                *(random_op(rng) for _ in range(rng.randint(0, 2))),
-                random_op(rng, wait=frozenset([giver]), engine=taker),
-            ]
-        else:
-            body.append(random_op(rng))
-    return body
+class System:
+    """Tokens come when `idle` says so; what the sequencer executes itself is compared."""
+
+    moved = False
+
+    def __init__(self, unit: Unit, entries: list[dict], idle: Pattern) -> None:
+        self.unit, self.left = unit, deque(entries)
+        self._go, self._available = idle.start(unit.random), False
+
+    def cycle(self) -> None:
+        """Look at what is taken and given; decide on the next cycle."""
+        wires = self.unit.wires
+        if wires["take"].get():
+            self.unit.must(wait=self.left[0]["wait"])
+            self._available = False
+        if wires["retired"].get() != wires["give"].get():
+            raise Mismatch("an instruction must give its tokens when it is over")
+        if wires["retired"].get():
+            entry = self.left.popleft()
+            self.unit.must(address=entry["address"], signal=entry["signal"])
+        if wires["ended"].get():
+            self.unit.must(engines_busy=0)
+        # Tokens that are there stay until they are taken.
+        self._available |= next(self._go)
+        self.unit.set(available=int(self._available), engines_busy=self.unit.random.getrandbits(1))
 
 
-def random_program(seed: int) -> list[Op]:
-    rng = Random(seed)
-    while True:
-        ops = [*random_body(rng, 4), Op("END")]
-        if len(ops) <= WORDS:
-            return ops
+def program_case(idle: Pattern, pressure: Pattern) -> Case:
+    async def one(unit: Unit) -> None:
+        program, registers = as_program(random_program(unit.random)), random_registers(unit.random)
+        await load(unit, program.code, registers)
+        entries = expected(program, registers)
+        boards = [Scoreboard(engine.name, entries[engine]) for engine in ENGINES]
+        for board in boards:
+            # A command's other fields are anything.
+            unit.watch(f"push_{board.name.lower()}", board.take, pressure)
+        system = System(unit, entries[Engine.SYS], idle)
+        unit.join(system)
+        await start(unit)
+        await unit.until(lambda: unit.wires["ended"].get(), "END", 2000)
+        await unit.finish(*boards, quiet=10)
+        unit.must(running=0, reason=Reason.NONE.value)
+        if system.left:
+            raise Mismatch(f"{len(system.left)} SYS instructions must retire")
+
+    async def run(unit: Unit) -> None:
+        for _ in range(PROGRAMS):
+            await one(unit)
+            await unit.reset()
+
+    return Case(f"random-idle_{idle}-pressure_{pressure}", run)
 
 
-def as_program(ops: list[Op]) -> Program:
-    return Program("test", "", b"".join(map(encode, ops)), {}, {})
+@case
+async def cycles_as_declared(unit: Unit) -> None:
+    """What an instruction adds to a program of nothing but END."""
+    operands = {"rd": 1, "a": 2, "b": Ref(3, 1)}
+
+    async def took(ops: list[Op]) -> int:
+        await load(unit, as_program([*ops, Op("END")]).code, [3] * 32)
+        unit.set(available=1, engines_busy=0)
+        await start(unit)
+        began = unit.count
+        await unit.until(lambda: unit.wires["ended"].get(), "END")
+        return unit.count - began
+
+    empty = await took([])
+    for op, more in (
+        (Op("NOP"), 0),
+        (Op("LI", {"rd": 1, "value": 5}), 0),
+        (Op("ADDR", operands), 0),
+        (Op("MULR", operands), CYCLES["multiply"]),
+        (Op("DIVR", operands), CYCLES["divide"]),
+        (Op("LOOP", {"count": 0, "body": 0}), CYCLES["redirect"]),
+    ):
+        cycles, declared = await took([op] * 10) - empty, 10 * (1 + CYCLES["execute"] + more)
+        if cycles != declared:
+            raise Mismatch(f"10 times {op.name} must take {declared} cycles, not {cycles}")
 
 
-def expected(program: Program, registers: list[int]) -> tuple[list[tuple], list[int]]:
-    """What reaches the engines, in the order of dispatch, and the registers at the end."""
-    steps = prepare(program)
-    model = ModelSequencer(SimpleNamespace(best_index=ARGMAX), len(steps))
-    model.registers[:] = registers
-    dispatched = []
-    while not model.ended:
-        if model.pc >= len(steps):
-            raise MachineError("runs off the end")
-        step = steps[model.pc]
-        values = list(step.values)
-        for index, register, offset in step.refs:
-            values[index] = (model.registers[register] + offset) & 0xFFFF_FFFF
-        model.pc += 1
-        if step.engine == Engine.SYS:
-            HANDLERS[step.op.name](model, *values)
-        else:
-            record = {"opcode": step.op.instruction.opcode}
-            for field, value in zip(step.op.instruction.fields, values, strict=True):
-                coded = field.choices.index(value) if isinstance(field, Choice) else value
-                record[field.name] = coded
-            dispatched.append((Engine(step.engine), step.address, record))
-        model.turn()
-    return dispatched, model.registers
+@case
+async def halt_stops_before_the_next_instruction(unit: Unit) -> None:
+    await load(unit, as_program([*[Op("NOP")] * 50, Op("END")]).code, [0] * 32)
+    unit.set(available=1)
+    await start(unit)
+    await unit.cycles(20)
+    unit.set(halt=1)
+    await unit.cycles(10)
+    place = unit.wires["address"].get()
+    for _ in range(20):
+        await unit.cycles()
+        unit.must(address=place, retired=0, running=1)
+    unit.set(halt=0)
+    await unit.until(lambda: unit.wires["ended"].get(), "END")
 
 
-async def load(ctx, dut: Dispatch, code: bytes, registers: list[int]) -> None:
-    for address in range(len(code) // 16):
-        ctx.set(dut.program.enable, 1)
-        ctx.set(dut.program.address, address)
-        ctx.set(dut.program.mask, 0b1111)
-        word = code[16 * address : 16 * address + 16]
-        ctx.set(dut.program.data, int.from_bytes(word, "little"))
-        await ctx.tick()
-    ctx.set(dut.program.enable, 0)
-    for index, value in enumerate(registers):
-        ctx.set(dut.setting.enable, 1)
-        ctx.set(dut.setting.index, index)
-        ctx.set(dut.setting.value, value)
-        await ctx.tick()
-    ctx.set(dut.setting.enable, 0)
-    ctx.set(dut.length, len(code) // 16)
-    ctx.set(dut.argmax, ARGMAX)
-    ctx.set(dut.stream_empty, 1)
+SEQUENCER = Bench(
+    "sequencer",
+    lambda: Sequencer(program_words=WORDS),
+    [
+        *(program_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS),
+        cycles_as_declared,
+        halt_stops_before_the_next_instruction,
+    ],
+)
 
 
-async def start(ctx, dut: Dispatch) -> None:
-    ctx.set(dut.start, 1)
-    await ctx.tick()
-    ctx.set(dut.start, 0)
+def instruction_words(random: Random) -> list[tuple]:
+    """Every instruction, some with a few bits turned; steps and resolved values of any kind."""
+    found = []
+    for item in INSTRUCTIONS * 12:
+        engines = [frozenset(random.sample(list(Engine), random.randrange(4))) for _ in range(2)]
+        op = random_op(random, *engines, item.engine)
+        word = int.from_bytes(encode(op), "little")
+        for _ in range(random.choice((0, 0, 1, 2))):
+            word ^= 1 << random.randrange(random.choice((8, WORD_BITS)))
+        step = random.randrange(-(-MAX_SOURCES // PORTS))
+        found.append((word, step, [random.getrandbits(32) for _ in range(MAX_SOURCES)]))
+    return found
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_random_programs(seed):
-    program = as_program(random_program(seed))
-    rng = Random(seed)
-    registers = [0, *(rng.getrandbits(32) for _ in range(31))]
-    wanted, _ = expected(program, registers)
-    dut = Dispatch(program_words=WORDS)
-    pace = rng.choice([0.1, 0.5, 1.0])
-    taken = {engine: [] for engine in ENGINES}
-    order = {engine: [w for w in wanted if w[0] is engine] for engine in ENGINES}
-
-    async def bench(ctx):
-        await load(ctx, dut, program.code, registers)
-        await start(ctx, dut)
-        flying = {engine: deque() for engine in ENGINES}
-        tokens = dict.fromkeys(((a, b) for a in Engine for b in Engine), 0)
-        for _ in range(60_000):
-            for engine in ENGINES:
-                name = engine.name.lower()
-                ctx.set(getattr(dut, f"command_{name}").ready, rng.random() < pace)
-                done = bool(flying[engine]) and rng.random() < pace
-                ctx.set(getattr(dut, f"done_{name}"), done)
-            for engine in ENGINES:
-                name = engine.name.lower()
-                command = getattr(dut, f"command_{name}")
-                given = None
-                if ctx.get(getattr(dut, f"done_{name}")):
-                    address = flying[engine].popleft()
-                    assert ctx.get(dut.oldest[engine]) == address
-                    given = program.ops[address].signal
-                if ctx.get(command.valid) and ctx.get(command.ready):
-                    place, record = len(taken[engine]), command.payload
-                    _, address, values = order[engine][place]
-                    got = {key: ctx.get(record[key]) for key in values}
-                    assert got == values, (engine, address)
-                    taken[engine].append(address)
-                    flying[engine].append(address)
-                    for giver in program.ops[address].wait:
-                        if giver is not Engine.SYS:
-                            tokens[giver, engine] -= 1
-                            assert tokens[giver, engine] >= 0
-                for taker in given or ():
-                    tokens[engine, taker] += 1
-            if ctx.get(dut.ended):
-                assert all(not queue for queue in flying.values())
-                break
-            await ctx.tick()
-        else:
-            raise AssertionError("did not end")
-        await ctx.tick()
-        assert not ctx.get(dut.running)
-        assert not ctx.get(dut.overflow)
-        assert ctx.get(dut.reason) == Reason.NONE
-
-    run(dut, bench)
-    assert {e: len(v) for e, v in taken.items()} == {e: len(v) for e, v in order.items()}
+def decoded(word: int, step: int, values: list[int]) -> dict[str, Any]:
+    """What `decode` of the ISA says; of a word that it refuses, why."""
+    try:
+        op = decode(word.to_bytes(WORD_BITS // 8, "little"))
+    except IsaError as error:
+        for legality, words in ((Legality.OPCODE, "opcode must"), (Legality.STRAY, "leave bits")):
+            if words in str(error):
+                return {"legality": legality.value}
+        return {"legality": Legality.RESERVED.value}
+    instruction = op.instruction
+    fields = instruction.fields
+    sources = [
+        field
+        for field in fields
+        if isinstance(field, Operand) or (isinstance(field, Register) and field.name != "rd")
+    ]
+    refs = [op.values[field.name] for field in sources] + [0] * MAX_SOURCES
+    found: dict[str, Any] = {
+        "legality": Legality.LEGAL.value,
+        "opcode": instruction.opcode,
+        "engine": int(instruction.engine),
+        "wait": mask(op.wait),
+        "signal": mask(op.signal),
+        "refs": [
+            {"register": ref.register, "offset": ref.offset}
+            if isinstance(ref, Ref)
+            else {"register": ref, "offset": 0}
+            for ref in refs[PORTS * step : PORTS * step + PORTS]
+        ],
+        "last_step": int(step == max(len(sources) - 1, 0) // PORTS),
+    }
+    if instruction.engine is Engine.SYS:
+        for name in ("rd", "body", "value"):
+            if name == "rd" or name in op.values:
+                found[name] = op.values.get(name, 0)
+        return found
+    command = {"opcode": instruction.opcode}
+    for field in fields:
+        value = op.values[field.name]
+        if field in sources:
+            value = values[sources.index(field)]
+        elif isinstance(field, Choice):
+            value = field.choices.index(value)
+        command[field.name] = value
+    return found | {f"command_{instruction.engine.name.lower()}": command}
 
 
-def run(dut, bench) -> None:
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+PARTS = ("legality", "opcode", "engine", "wait", "signal", "refs", "last_step")
+PARTS += ("rd", "body", "value")
+DECODER = Bench(
+    "decoder",
+    Decoder,
+    pipeline_cases(
+        {"instructions": instruction_words},
+        decoded,
+        latency=0,
+        inputs=("word", "step", "values"),
+        output=(*PARTS, *(f"command_{engine.name.lower()}" for engine in ENGINES)),
+    ),
+)
 
 
-FAULTS = [
-    ("LI rd=1 value=5", None, Reason.RUNAWAY, 1),
-    ("END", (0, 0x3A), Reason.OPCODE, 0),
-    ("NOP\nLD.W\nEND", (1, 0x01 | 9 << 19), Reason.RESERVED, 1),
-    ("NOP\nEND", (1, 0x3F | 1 << 100), Reason.STRAY, 1),
-    ("DIVR rd=1 a=0 b=0\nEND", None, Reason.DIVISION, 0),
-    ("LOOP count=2 body=5\nNOP\nEND", None, Reason.LOOP_BODY, 0),
-    ("LOOP count=0 body=5\nNOP\nEND", None, Reason.LOOP_BODY, 0),
-]
+def divide_case(idle: Pattern) -> Case:
+    """Divisions one after the other, some of them given up for the next."""
+
+    async def run(unit: Unit) -> None:
+        random, go = unit.random, idle.start(unit.random)
+        edges = (0, 1, 2, 3, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)
+        pairs = [(a, b) for a in edges for b in edges if b]
+        for _ in range(100):
+            pairs.append((random.getrandbits(32), random.getrandbits(random.randint(1, 32)) or 1))
+        for dividend, divisor in pairs:
+            while not next(go):
+                await unit.cycles()
+            unit.set(dividend=dividend, divisor=divisor, start=1)
+            await unit.cycles()
+            unit.set(start=0, dividend=random.getrandbits(32), divisor=random.getrandbits(32))
+            dropped = random.random() < 0.1
+            for cycle in range(1, random.randrange(LATENCY) if dropped else LATENCY + 1):
+                await unit.cycles()
+                unit.must(done=int(cycle == LATENCY))
+            if not dropped:
+                unit.must(quotient=dividend // divisor)
+                await unit.cycles()
+                unit.must(done=0, quotient=dividend // divisor)
+
+    return Case(f"divisions-idle_{idle}", run)
 
 
-def test_faults_name_reason_and_address():
-    dut = Dispatch(program_words=WORDS)
-
-    async def bench(ctx):
-        for text, patch, reason, address in FAULTS:
-            names = [line.split()[0] for line in text.splitlines()]
-            ops = []
-            for line in text.splitlines():
-                name, *fields = line.split()
-                pairs = (field.split("=") for field in fields)
-                ops.append(Op(name, {key: int(value) for key, value in pairs}))
-            code = bytearray(b"".join(map(encode, ops)))
-            if patch:
-                code[16 * patch[0] : 16 * patch[0] + 16] = patch[1].to_bytes(16, "little")
-            await load(ctx, dut, bytes(code), [0] * 32)
-            await start(ctx, dut)
-            for _ in range(60):
-                await ctx.tick()
-            assert not ctx.get(dut.running), names
-            assert ctx.get(dut.reason) == reason, names
-            assert ctx.get(dut.address) == address, names
-        good = as_program([Op("LI", {"rd": 1, "value": 5}), Op("END")])
-        await load(ctx, dut, good.code, [0] * 32)
-        await start(ctx, dut)
-        for _ in range(30):
-            await ctx.tick()
-        assert not ctx.get(dut.running)
-        assert ctx.get(dut.reason) == Reason.NONE
-
-    run(dut, bench)
+DIVIDER = Bench("divider", Divider, [divide_case(idle) for idle in PATTERNS])
 
 
-def test_five_nested_loops_are_one_too_many():
-    ops = [Op("LOOP", {"count": 1, "body": 5 - i}) for i in range(5)] + [Op("NOP"), Op("END")]
-    dut = Dispatch(program_words=WORDS)
+def loop_case(idle: Pattern) -> Case:
+    """Loops against a list."""
 
-    async def bench(ctx):
-        await load(ctx, dut, as_program(ops).code, [0] * 32)
-        await start(ctx, dut)
-        for _ in range(80):
-            await ctx.tick()
-        assert ctx.get(dut.reason) == Reason.LOOP_DEPTH
-        assert ctx.get(dut.address) == 4
+    async def run(unit: Unit) -> None:
+        random, go = unit.random, idle.start(unit.random)
+        loops: list[list[int]] = []
+        deepest = 0
+        for _ in range(2000):
+            full, empty = len(loops) == LOOP_DEPTH, not loops
+            kind = random.choice(("push", "turn", "turn", "clear")) if next(go) else ""
+            kind = "" if (kind == "push" and full) or (kind == "turn" and empty) else kind
+            kind = "" if kind == "clear" and random.random() < 0.8 else kind
+            begin, end = random.getrandbits(9), random.getrandbits(9)
+            count = random.choice((1, 1, 2, 3, (1 << COUNT_BITS) - 1))
+            unit.set(**{name: int(kind == name) for name in ("push", "turn", "clear")})
+            unit.set(start=begin, end=end, count=count)
+            await unit.cycles()
+            unit.must(empty=int(empty), full=int(full))
+            if loops:
+                top = loops[-1]
+                unit.must(top_start=top[0], top_end=top[1], again=int(top[2] > 1))
+            if kind == "clear":
+                loops.clear()
+            elif kind == "push":
+                loops.append([begin, end, count])
+            elif kind == "turn":
+                loops[-1][2] -= 1
+                if not loops[-1][2]:
+                    loops.pop()
+            deepest = max(deepest, len(loops))
+        if deepest < LOOP_DEPTH:
+            raise Mismatch("loops must have been nested as deep as they may")
 
-    run(dut, bench)
-
-
-def test_a_counter_holds_255_tokens():
-    ops = [Op("LOOP", {"count": 256, "body": 1}), Op("NOP", {}, frozenset(), frozenset(Engine))]
-    dut = Dispatch(program_words=WORDS)
-
-    async def bench(ctx):
-        await load(ctx, dut, as_program([*ops, Op("END")]).code, [0] * 32)
-        await start(ctx, dut)
-        seen = []
-        while ctx.get(dut.running):
-            seen.append(ctx.get(dut.overflow))
-            await ctx.tick()
-        await ctx.tick()
-        assert ctx.get(dut.overflow)
-        assert seen.count(1) < 10
-        assert ctx.get(dut.giver) == Engine.SYS
-        await start(ctx, dut)
-        assert not ctx.get(dut.overflow)
-
-    run(dut, bench)
-
-
-def test_clear_stops_a_program_that_waits():
-    ops = [Op("NOP", {}, frozenset([Engine.MISC])), Op("END")]
-    dut = Dispatch(program_words=WORDS)
-
-    async def bench(ctx):
-        await load(ctx, dut, as_program(ops).code, [0] * 32)
-        await start(ctx, dut)
-        for _ in range(40):
-            await ctx.tick()
-        assert ctx.get(dut.running)
-        assert ctx.get(dut.waiting)
-        ctx.set(dut.clear, 1)
-        await ctx.tick()
-        ctx.set(dut.clear, 0)
-        assert not ctx.get(dut.running)
-
-    run(dut, bench)
+    return Case(f"nested-idle_{idle}", run)
 
 
-def test_layouts_have_each_field_once():
+LOOPS = Bench("loops", lambda: LoopStack(place_bits=9), [loop_case(idle) for idle in PATTERNS])
+
+
+@each_case(SEQUENCER, DECODER, DIVIDER, LOOPS)
+def test_sequencer(case: BoundCase) -> None:
+    case.check()
+
+
+def test_layouts_have_each_field_once() -> None:
     for engine in ENGINES:
         names = {field.name for item in codes(engine) for field in item.fields}
         assert set(layout(engine).members) == {"opcode", *names}
@@ -309,6 +314,7 @@ def test_layouts_have_each_field_once():
     assert layout(Engine.MISC)["dim"].width == 10
 
 
-def test_program_words_are_checked():
+def test_parameters_are_checked() -> None:
     text = r"program_words must be 1\.\.65536, not 0"
     refuses(text, lambda: Sequencer(program_words=0))
+    refuses("place_bits must be at least 1, not 0", lambda: LoopStack(place_bits=0))

@@ -3,9 +3,10 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
-__all__ = ["STEPS", "Divider"]
+__all__ = ["BITS", "LATENCY", "Divider"]
 
-STEPS = 32
+BITS = 32
+LATENCY = BITS + 1
 """Cycles from `start` to `done`."""
 
 
@@ -15,24 +16,24 @@ class Divider(Component):
     Members:
         dividend, divisor: Taken in the cycle of `start`. The divisor must not be 0.
         start: Begins a division; one that goes on is dropped.
-        done: High for one cycle, `STEPS` cycles after `start`.
+        done: High for one cycle, `LATENCY` cycles after `start`.
         quotient: Valid with `done` and until the next `start`.
     """
 
-    dividend: In(STEPS)
-    divisor: In(STEPS)
+    dividend: In(BITS)
+    divisor: In(BITS)
     start: In(1)
     done: Out(1)
-    quotient: Out(STEPS)
+    quotient: Out(BITS)
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        divisor = Signal(STEPS)
-        remainder = Signal(STEPS)
-        left = Signal(range(STEPS + 1))
-        wide = Signal(STEPS + 1)
-        difference = Signal(STEPS + 1)
+        divisor = Signal(BITS)
+        remainder = Signal(BITS)
+        left = Signal(range(BITS + 1))
+        wide = Signal(BITS + 1)
+        difference = Signal(BITS + 1)
         m.d.comb += [
             wide.eq(Cat(self.quotient[-1], remainder)),
             difference.eq(wide - divisor),
@@ -50,6 +51,6 @@ class Divider(Component):
                 divisor.eq(self.divisor),
                 remainder.eq(0),
                 self.quotient.eq(self.dividend),
-                left.eq(STEPS),
+                left.eq(BITS),
             ]
         return m

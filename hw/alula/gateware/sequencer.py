@@ -17,6 +17,7 @@ from alula.gateware.command import (
     layout,
     opcode,
 )
+from alula.gateware.divider import LATENCY as DIVISION
 from alula.gateware.divider import Divider
 from alula.gateware.loops import LoopStack
 from alula.gateware.queue import ADDRESS_BITS, entry
@@ -27,9 +28,9 @@ __all__ = ["CYCLES", "LIMB", "Reason", "Sequencer"]
 
 LIMB = 32
 """Bits that the host writes of an instruction at once."""
-CYCLES = {"sources": PORTS, "execute": 1, "redirect": 2, "multiply": 3, "divide": 34}
+CYCLES = {"sources": PORTS, "execute": 1, "redirect": 3, "multiply": 3, "divide": DIVISION}
 """An instruction takes a cycle for each 3 sources (at least 1) and one to execute; what leaves the
-straight line 2 more, MULR and DIVR these more."""
+straight line 3 more, MULR and DIVR these more."""
 
 
 class Reason(enum.Enum, shape=4):

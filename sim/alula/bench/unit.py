@@ -11,7 +11,7 @@ from cocotb.triggers import RisingEdge
 from alula.bench.patterns import ALWAYS, Pattern
 from alula.bench.ports import Port, find_ports
 from alula.bench.roles import Driver, Monitor, Responder, Role
-from alula.bench.scoreboard import Mismatch, Scoreboard
+from alula.bench.scoreboard import Mismatch, Scoreboard, matches, shown
 from alula.bench.wires import StreamWires, Wire
 
 __all__ = ["PATIENCE", "Unit"]
@@ -157,6 +157,22 @@ class Unit:
             counts = (f"{item.name} {item.count} of {len(item.expected)}" for item in scoreboards)
             raise Hung(f"{hung} ({', '.join(counts)})") from None
         await self.cycles(quiet)
+
+    def must(self, **values: Any) -> None:
+        """Compare ports that are no streams, as the last edge saw them.
+
+        Raises:
+            Mismatch: one is another. It names port, what must be and what is.
+        """
+        for name, value in values.items():
+            found = self.wires[name].get()
+            if not matches(value, found):
+                raise Mismatch(f"{name} must be {shown(value)}, not {shown(found)}")
+
+    def set(self, **values: Any) -> None:
+        """Set inputs that are no streams for the next edge."""
+        for name, value in values.items():
+            self.wires[name].set(value)
 
     def _wire(self, port: Port | None) -> Wire | None:
         return Wire(port, self._handle(port)) if port is not None else None
