@@ -6,7 +6,7 @@ from random import Random
 from tests.gateware import exact
 
 from alula.isa import WEIGHT_FORMATS, WeightFormat
-from alula.isa.formats import MIN_UNIT
+from alula.isa.formats import MIN_UNIT, BeatKind
 
 
 @dataclass
@@ -139,6 +139,16 @@ class Product:
         if self.nm == "dense":
             text += bytes(self.m[row][group] & 255 for row in rows(block, 0, channel))
         return text
+
+
+def stream_order(fmt: str, blocks: int, groups: int, nm: str = "dense") -> list[BeatKind]:
+    """The kind of each beat of a matrix, from the contract's places."""
+    known = WEIGHT_FORMATS[fmt, nm]
+    kinds = [BeatKind.VALUE] * known.beats(blocks, groups)
+    for kind in BeatKind:
+        for number in range(known.count(kind, blocks, groups)):
+            kinds[known.place(kind, number, groups)] = kind
+    return kinds
 
 
 @dataclass

@@ -2,6 +2,7 @@ from functools import cache
 from random import Random
 
 import numpy as np
+from tests.gateware.matrix import stream_order
 from tests.gateware.memories import channels
 from tests.model.bench import KV260, NARROW, ODD
 from tests.model.bench import Bench as Model
@@ -47,16 +48,6 @@ def give_room(unit: Unit, value: int, meta: int, scale: int, index: int = 1) -> 
         unit.wires[f"free__{kind.value}"].set(beats)
 
 
-def matrix_beats(fmt: str, blocks: int, groups: int, nm: str = "dense") -> list[BeatKind]:
-    """The kind of each beat, from the contract's places."""
-    known = WEIGHT_FORMATS[fmt, nm]
-    kinds = [BeatKind.VALUE] * known.beats(blocks, groups)
-    for kind in BeatKind:
-        for number in range(known.count(kind, blocks, groups)):
-            kinds[known.place(kind, number, groups)] = kind
-    return kinds
-
-
 def shape_of(fmt: str, nm: str, **values: int) -> dict[str, int]:
     """The fields of LD.W."""
     return {"fmt": code(fmt), "nm": list(NM).index(nm), **values}
@@ -84,7 +75,7 @@ class Plan:
     def push(
         self, fmt: str, addr: int, blocks: int, groups: int, stride: int, nm: str = "dense"
     ) -> None:
-        kinds = matrix_beats(fmt, blocks, groups, nm)
+        kinds = stream_order(fmt, blocks, groups, nm)
         places = range(addr, addr + len(kinds))
         if stride:
             each = 4 * groups
@@ -271,7 +262,7 @@ def room_case(fmt: str, groups: int, *free: int) -> Case:
     async def run(unit: Unit) -> None:
         ports = channels(unit, "read", 1, BEATS * 64, 0.2)
         shape = {"fmt": code(fmt), "blocks": 60, "groups": groups}
-        kinds = [kind.value for kind in matrix_beats(fmt, 60, groups)]
+        kinds = [kind.value for kind in stream_order(fmt, 60, groups)]
         fits = next(
             count
             for count in range(len(kinds))
@@ -329,11 +320,10 @@ def fault_case(name: str, expected: Code, *, broken: range = range(0), **values:
     return Case(f"fault-{expected.name}-{name}-{'-'.join(map(str, values.values()))}", run)
 
 
-SOME = (PATTERNS[0], PATTERNS[3])
 CASES = [
     (idle, pressure, pause, gather)
-    for idle in SOME
-    for pressure in SOME
+    for idle in PATTERNS
+    for pressure in PATTERNS
     for pause in (0, 0.4)
     for gather in (False, True)
 ]

@@ -204,8 +204,9 @@ def fault_case(name: str, expected: Code, *, broken: range = range(0), **values:
     return Case(f"fault-{expected.name}-{name}-{'-'.join(map(str, values.values()))}", run)
 
 
-SOME = (PATTERNS[0], PATTERNS[3])
-CASES = [(idle, pressure, pause) for idle in SOME for pressure in SOME for pause in (0, 0.4)]
+CASES = [
+    (idle, pressure, pause) for idle in PATTERNS for pressure in PATTERNS for pause in (0, 0.4)
+]
 ROW = {"heads": 1, "rows": 1, "groups": 1}
 FAULTS = [
     fault_case("ST.V", Code.OUT_OF_RANGE, addr=BEATS - 1, count=17),

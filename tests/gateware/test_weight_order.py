@@ -1,0 +1,178 @@
+"""The order of a product, of a matrix in the stream, and which of its beats have a place kept."""
+
+from collections import deque
+from random import Random
+
+from tests.gateware.matrix import stream_order
+
+from alula.bench import (
+    PATTERNS,
+    Bench,
+    BoundCase,
+    Case,
+    Mismatch,
+    Pattern,
+    Unit,
+    each_case,
+    stream_cases,
+)
+from alula.gateware.axi import MAX_BURST
+from alula.gateware.room import Room
+from alula.gateware.steps import Steps
+from alula.gateware.weight_beats import WeightBeats
+from alula.gateware.weight_format import code, formats
+from alula.gateware.weight_stream import ring_depths
+from alula.isa import WEIGHT_FORMATS
+from alula.isa.formats import DENSE, BeatKind
+
+Matrix = tuple[dict[str, int], list[BeatKind]]
+
+
+def products(random: Random) -> list[dict[str, int]]:
+    sizes = {"blocks": 4, "passes": 3, "groups": 4}
+    return [
+        {name: random.randint(1, most) for name, most in sizes.items()}
+        | {"tag": random.getrandbits(5)}
+        for _ in range(25)
+    ]
+
+
+def steps_of(commands: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Row blocks, passes of each, groups of each, halves of each."""
+    return [
+        {
+            "half": half,
+            "first": int(group == 0),
+            "last": int(half == 1 and group == command["groups"] - 1),
+            "first_pass": int(number == 0),
+            "last_pass": int(number == command["passes"] - 1),
+            "first_block": int(block == 0),
+            "last_block": int(block == command["blocks"] - 1),
+            "tag": command["tag"],
+        }
+        for command in commands
+        for block in range(command["blocks"])
+        for number in range(command["passes"])
+        for group in range(command["groups"])
+        for half in (0, 1)
+    ]
+
+
+STEPS = Bench(
+    "steps", lambda: Steps(tag=5), stream_cases({"random": products}, steps_of, interval=1)
+)
+
+
+def matrices(random: Random, sparse: bool, count: int) -> list[Matrix]:
+    """Matrices of every format, and the kinds of their beats."""
+    known = [(fmt, nm) for fmt, nm in WEIGHT_FORMATS if sparse or nm == DENSE.name]
+    found = []
+    for fmt, nm in random.choices(known, k=count):
+        blocks, groups = random.randint(1, 9), random.randint(1, 7)
+        shape = {"format": code(fmt, nm), "blocks": blocks, "groups": groups}
+        found.append((shape, stream_order(fmt, blocks, groups, nm)))
+    return found
+
+
+def beats_case(sparse: bool, idle: Pattern) -> Case:
+    """Matrices follow each other with and without a pause."""
+
+    async def run(unit: Unit) -> None:
+        random, go = unit.random, idle.start(unit.random)
+        waiting = deque(matrices(random, sparse, 60))
+        now, left, place = None, deque(), 0
+        while waiting or left:
+            goes = next(go)
+            ends = goes and len(left) == 1
+            starts = bool(waiting) and (ends or not left) and random.random() < 0.8
+            unit.set(next=int(goes and bool(left)), start=int(starts))
+            if starts:
+                unit.set(matrix=waiting[0][0])
+            else:
+                wire = unit.wires["matrix"]
+                wire.set_bits(random.getrandbits(wire.width))
+            await unit.cycles()
+            if left:
+                unit.must(kind=left[0].value, last=int(len(left) == 1))
+                if now and formats(sparse=sparse)[now["format"]].name == "V8":
+                    # Row blocks of nothing but values end with a beat.
+                    unit.must(ends_block=int(place % (4 * now["groups"]) == 4 * now["groups"] - 1))
+            if goes and left:
+                left.popleft()
+                place += 1
+            if starts:
+                now, kinds = waiting.popleft()
+                left, place = deque(kinds), 0
+
+    return Case(f"every_format-idle_{idle}", run)
+
+
+BEATS = [
+    Bench(
+        f"weight_beats_{sparse:d}",
+        lambda sparse=sparse: WeightBeats(sparse=sparse),
+        [beats_case(sparse, idle) for idle in PATTERNS],
+    )
+    for sparse in (False, True)
+]
+DEPTH = 20
+
+
+def room_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
+    """Beats are asked for as `beats` allows, come in order, and are taken out at some pace.
+
+    No ring ever overflows, and all beats come.
+    """
+
+    async def run(unit: Unit) -> None:
+        random = unit.random
+        asks, comes, goes = (pattern.start(random) for pattern in (idle, idle, pressure))
+        some = matrices(random, sparse, 20)
+        to_ask = deque(kind for _, kinds in some for kind in kinds)
+        to_come: deque[BeatKind] = deque()
+        depths = ring_depths(DEPTH, sparse=sparse)
+        held = dict.fromkeys(depths, 0)
+        unit.drive("matrix", [shape for shape, _ in some], idle)
+        beats = quiet = 0
+        while to_ask or to_come:
+            asked = random.randint(0, min(beats, 16)) if next(asks) else 0
+            enters = to_come[0] if to_come and next(comes) else None
+            for kind, depth in depths.items():
+                unit.wires[f"free__{kind.value}"].set(depth - held[kind])
+            unit.set(asked=asked, enters=int(enters is not None))
+            unit.set(kind=(enters or BeatKind.VALUE).value)
+            await unit.cycles()
+            growing = unit.wires["growing"].get()
+            unit.must(beats=min(beats, MAX_BURST))
+            if growing and unit.wires["waits"].get():
+                raise Mismatch("a beat must not wait that has a place")
+            beats += growing - asked
+            for _ in range(asked):
+                to_come.append(to_ask.popleft())
+            if enters is not None:
+                held[to_come.popleft()] += 1
+            over = [kind for kind, depth in depths.items() if held[kind] > depth]
+            if over:
+                raise Mismatch(f"a ring must not overflow: {over}")
+            for kind in held:
+                held[kind] -= bool(held[kind] and next(goes))
+            quiet = 0 if growing or asked or enters is not None or any(held.values()) else quiet + 1
+            if quiet > 200:
+                raise Mismatch(f"{len(to_ask)} beats must be asked for: none moves any more")
+
+    return Case(f"matrices-idle_{idle}-pressure_{pressure}", run)
+
+
+ROOMS = [
+    Bench(
+        f"room_{sparse:d}",
+        lambda sparse=sparse: Room(depth=DEPTH, sparse=sparse),
+        [room_case(sparse, idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+    )
+    for sparse in (False, True)
+]
+
+
+@each_case(STEPS, *BEATS, *ROOMS)
+def test_weight_order(case: BoundCase) -> None:
+    case.check()
