@@ -39,7 +39,7 @@ def test_share_of_the_peak(small_model: Path) -> None:
 @pytest.mark.slow
 def test_python_in_every_cycle() -> None:
     found = percycle.measure(NANO)
-    assert found["ratio"] > 2
+    assert found["runner_ratio"] > found["bench_ratio"] > 2
     assert found["cycles"] > 100_000
 
 
