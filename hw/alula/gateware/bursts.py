@@ -26,7 +26,7 @@ def burst_layout(beat_bits: int) -> data.StructLayout:
 
 
 class Bursts(Component):
-    """No burst crosses 4 KiB of a channel or is longer than 256 beats.
+    """No burst crosses 4 KiB of a channel, or a multiple of 256 beats.
 
     A metered burst is not longer than `room` either. It waits for room worth a burst (16 beats, or
     what is left) as long as `patient`.
