@@ -2,7 +2,7 @@ from random import Random
 
 from tests.gateware.refusals import refuses
 
-from alula.bench import ALWAYS, PATTERNS, Bench, Case, Mismatch, Unit, each_case
+from alula.bench import ALWAYS, PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
 from alula.gateware.activation_buffer import ActivationBuffer
 from alula.gateware.arbiter import Arbiter
 from alula.gateware.staging_buffer import StagingBuffer, rows
@@ -184,13 +184,57 @@ STAGED = Bench(
     [
         staging_case(groups, idle, pressure)
         for groups in (1, 2, 15)
-        for idle in (PATTERNS[0], PATTERNS[3])
+        for idle in PATTERNS
         for pressure in PATTERNS
     ],
 )
 
 
-@each_case(VECTOR, ACTIVATION, STAGED)
+CLIENTS, BANKS = 3, 4
+
+
+def arbiter_case(idle: Pattern) -> Case:
+    """In each bank the client that has lost for the most cycles, then the one of lowest number."""
+
+    async def run(unit: Unit) -> None:
+        goes = [idle.start(unit.random) for _ in range(CLIENTS)]
+        lost, banks = [0] * CLIENTS, [0] * CLIENTS
+        for _ in range(1000):
+            # A client that lost wants the same bank again.
+            want = [bool(lost[i]) or next(goes[i]) for i in range(CLIENTS)]
+            banks = [
+                bank if lost[i] else unit.random.randrange(BANKS) for i, bank in enumerate(banks)
+            ]
+            unit.set(want=sum(wants << i for i, wants in enumerate(want)))
+            for i, bank in enumerate(banks):
+                unit.wires[f"bank__{i}"].set(bank)
+            await unit.cycles()
+            winners = {}
+            for i in sorted(range(CLIENTS), key=lambda i: (-lost[i], i)):
+                if want[i]:
+                    winners.setdefault(banks[i], i)
+            unit.must(
+                taken=sum(1 << bank for bank in winners),
+                granted=sum(1 << i for i in winners.values()),
+            )
+            for bank, i in winners.items():
+                unit.must(**{f"client__{bank}": i})
+            for i in range(CLIENTS):
+                lost[i] = lost[i] + 1 if want[i] and i not in winners.values() else 0
+            if max(lost) >= CLIENTS:
+                raise Mismatch(f"nobody may wait for {CLIENTS} cycles: {lost}")
+
+    return Case(f"idle_{idle}", run)
+
+
+ARBITER = Bench(
+    "arbiter",
+    lambda: Arbiter(clients=CLIENTS, banks=BANKS),
+    [arbiter_case(idle) for idle in PATTERNS],
+)
+
+
+@each_case(VECTOR, ACTIVATION, STAGED, ARBITER)
 def test_buffers(case):
     case.check()
 

@@ -3,7 +3,7 @@ from random import Random
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.dequantiser import LATENCY, Dequantiser
+from alula.gateware.dequantiser import LATENCY, Dequantiser, RowDequantiser
 from alula.gateware.weight_format import formats
 
 
@@ -62,7 +62,37 @@ def bench(rows: int, channels: int, sparse: bool = False) -> Bench:
     )
 
 
-BENCHES = [bench(8, 1), bench(2, 2), bench(4, 2, sparse=True)]
+def strings(random: Random) -> list[tuple[int, ...]]:
+    """Random bits in every format."""
+    found = []
+    for _ in range(400):
+        code = random.choice(list(formats(sparse=True)))
+        found.append((code, *(random.getrandbits(16 * bits) for bits in BITS), 1))
+    return found
+
+
+def row(code: int, *given: int) -> list[int]:
+    """The values of a row, from the string of the format's width."""
+    item = formats(sparse=True)[code]
+    string = given[BITS.index(item.bits)]
+    stored = [string >> item.bits * i & (1 << item.bits) - 1 for i in range(16)]
+    sign = 0 if item.excess else 1 << item.bits - 1
+    return [(value ^ sign) - sign - item.excess for value in stored]
+
+
+BITS = (2, 3, 4, 8)
+ROW = Bench(
+    "row_dequantiser",
+    lambda: RowDequantiser(sparse=True),
+    pipeline_cases(
+        {"random": strings},
+        row,
+        latency=LATENCY,
+        inputs=("format", *(f"string_{bits}" for bits in BITS), "enable"),
+        output="weights",
+    ),
+)
+BENCHES = [bench(8, 1), bench(2, 2), bench(4, 2, sparse=True), ROW]
 
 
 @each_case(*BENCHES)
