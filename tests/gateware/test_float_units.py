@@ -22,6 +22,7 @@ from alula.bench import (
     pipeline_cases,
 )
 from alula.gateware import float_activation, float_add, float_multiply, float_root
+from alula.gateware.finisher import LANE_LATENCY, FinishLane
 from alula.gateware.float_activation import FloatActivation, Function
 from alula.gateware.float_convert import (
     FIXED_LATENCY,
@@ -288,6 +289,38 @@ ROOT = _bench(
     ("x", "root"),
 )
 
+
+def _accumulators(random: Random) -> list[tuple[int, int, int]]:
+    """Accumulators of every length, factors as memory may hold them, powers to both ends."""
+    return [
+        (
+            random.getrandbits(random.randint(1, 47)) * random.choice((1, -1)),
+            random.choice((random.getrandbits(16), exact.bf16(exact.number(random, 60, 190)))),
+            random.choice((-512, 511, random.randint(-60, 60), random.randint(-200, 200))),
+        )
+        for _ in range(8_000)
+    ]
+
+
+def _finished(value: int, factor: int, power: int) -> int:
+    product = exact.multiply(exact.fl(value), exact.clean(factor << 16))
+    return exact.fl(exact.value(product) * exact.Fraction(2) ** power)
+
+
+FINISH = Bench(
+    "finish-lane",
+    FinishLane,
+    pipeline_cases(
+        {"accumulators": _accumulators},
+        _finished,
+        latency=LANE_LATENCY,
+        inputs=("value", "factor", "power"),
+        output="result",
+        settings={"valid": 1},
+        patterns=(ALWAYS, BURSTS),
+    ),
+)
+
 STEP = max(table.step_bits for table in TABLES)
 
 
@@ -356,6 +389,7 @@ ROM = Bench("table-rom", lambda: TableRom(tables=FUNCTIONS, ports=2), [rows_of_b
     FORMAT,
     ACTIVATION,
     ROOT,
+    FINISH,
     INTERPOLATE,
     ROM,
 )
