@@ -442,7 +442,7 @@ def pack_case(lanes: int, idle: Pattern, pressure: Pattern) -> Case:
             exponent, offset = random.randint(-20, 20), random.choice((0, random.randrange(lanes)))
             words = [
                 [exact.number(random, 120 + exponent, 135 + exponent) for _ in range(lanes)]
-                for _ in range(32 // lanes * random.randint(1, 5))
+                for _ in range(16 // lanes * random.randint(1, 10))
             ]
             values = []
             for given in words:
