@@ -12,8 +12,9 @@ from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
 from alula.gateware.activation_buffer import read_layout, request_layout
 from alula.gateware.command import layout, opcode
+from alula.gateware.fault import Fault
 from alula.gateware.mpe import Mpe
-from alula.gateware.mpe_fault import Reason
+from alula.gateware.mpe_fault import CODES, Reason
 from alula.gateware.vector_buffer import write_layout
 from alula.gateware.weight_format import code
 from alula.gateware.weight_stream import TAG, WeightStream, beat_layout
@@ -50,7 +51,9 @@ class Matrix(Component):
                 "mv_done": Out(1),
                 "mm_busy": Out(1),
                 "mv_busy": Out(1),
-                "error": Out(Reason),
+                "fault": Out(Fault),
+                "fault_mm": Out(1),
+                "fault_next": Out(1),
                 "empty": Out(1),
                 "fires": Out(1),
             }
@@ -68,6 +71,7 @@ class Matrix(Component):
             lanes=self.lanes,
             groups=GROUPS,
             words=WORDS,
+            stream_beats=self.depth,
             channels=self.channels,
             sparse=self.sparse,
         )
@@ -77,7 +81,7 @@ class Matrix(Component):
             connect(m, getattr(weights, name), getattr(mpe, name))
         for name in ("mm_command", "mv_command", "request", "activations", "write"):
             connect(m, flipped(getattr(self, name)), getattr(mpe, name))
-        for name in ("mm_done", "mv_done", "mm_busy", "mv_busy", "error"):
+        for name in ("mm_done", "mv_done", "mm_busy", "mv_busy", "fault", "fault_mm", "fault_next"):
             m.d.comb += getattr(self, name).eq(getattr(mpe, name))
         m.d.comb += [
             mpe.first.eq(self.first),
@@ -114,7 +118,7 @@ class Watch:
         self.moved = False
         self.done = {"MM": 0, "MV": 0}
         self.fired: list[int] = []
-        self._wires = {name: unit.wires[name] for name in ("mm_done", "mv_done", "fires", "error")}
+        self._wires = {name: unit.wires[name] for name in ("mm_done", "mv_done", "fires")}
 
     def cycle(self) -> None:
         for engine in self.done:
@@ -144,6 +148,7 @@ async def run(
     writes: Pattern = ALWAYS,
     syncs: bool = False,
     filled: bool = False,
+    placed: bool = False,
 ) -> Watch:
     """Run the products, compare every word of the vector buffer."""
     top = unit.component
@@ -153,7 +158,8 @@ async def run(
     expected: dict[tuple[int, int], int] = {}
     for product in products if not filled else ():
         product.fill(unit.random, rows)
-    place(products, lanes, unit.random)
+    if not placed:
+        place(products, lanes, unit.random)
     for product in products:
         for row, line in enumerate(results(product, x)):
             start = product.dst + row * product.stride
@@ -191,7 +197,7 @@ async def run(
     await unit.until(lambda: watch.done == counts, "the end of all products")
     await unit.cycles(20)
     assert watch.done == counts
-    if unit.wires["error"].get() != 0 or not unit.wires["empty"].get():
+    if unit.wires["fault"].get()["code"] or not unit.wires["empty"].get():
         raise Mismatch("the engine must end without error and with an empty stream")
     if unit.wires["mm_busy"].get() or unit.wires["mv_busy"].get():
         raise Mismatch("the engine must not be busy at its end")
@@ -292,6 +298,12 @@ PACES = [
         lambda random, top: [Product("MV", "V8", top.tokens, 8 * top.rows, 2) for _ in range(6)],
         0.5,
     ),
+    # What a product takes at least: four beats, or the time of the finishing lanes.
+    pace(
+        "products_of_a_group",
+        lambda random, top: [Product("MV", "W4", top.tokens, top.rows, 1) for _ in range(12)],
+        0.25,
+    ),
 ]
 
 
@@ -351,31 +363,65 @@ def extreme(sign: int) -> Case:
     return Case(f"extreme_{'positive' if sign > 0 else 'negative'}", body)
 
 
-def refused(name: str, reason: Reason, change: dict, tag: dict | None = None) -> Case:
-    """A command that breaks a rule must stop the engine, and nothing may be written."""
+def ends() -> Case:
+    """Products that end with the last group, the last word and the last beat of the stream."""
 
     async def body(unit: Unit) -> None:
         top = unit.component
         assert isinstance(top, Matrix)
-        product = Product(change.get("engine", "MV"), "V8", 1, top.rows, 2, stride=4)
+        tokens, lanes = top.tokens, top.lanes
+        x = Activations.random(unit.random, GROUPS, tokens)
+        longest = top.depth // 4
+        products = [
+            Product("MV", "V8", 1, 1, GROUPS, 0, WORDS - 1, 0),
+            Product("MV", "W4", 1, lanes + 1, 1, GROUPS - 1, WORDS - 4, (1 << 32) - 1),
+            Product("MV", "W4", tokens, lanes, 2, GROUPS - 2, WORDS - 6 - 3 * (tokens - 1), 3),
+            Product("MM", "W2", 2 * tokens + 1, 1, 3, GROUPS - 9, WORDS - 9 - 8 * tokens, 4),
+            Product("MM", "V8", 2 * tokens, top.rows, longest, GROUPS - 2 * longest, 0, lanes),
+        ]
+        await run(unit, products, x, placed=True)
+
+    return Case("ends", body)
+
+
+def refused(
+    name: str, reason: Reason, change: dict, tag: dict | None = None, *, number: int = 0
+) -> Case:
+    """A command that breaks a rule must stop the engine; only what came before is written."""
+
+    async def body(unit: Unit) -> None:
+        top = unit.component
+        assert isinstance(top, Matrix)
+        engine = change.get("engine", "MV")
+        before = Product(engine, "V8", top.tokens, top.rows, 2, dst=7, stride=top.rows)
+        before.fill(unit.random, top.rows)
+        product = Product(engine, "V8", 1, top.rows, 2, stride=4)
         product.fill(unit.random, top.rows)
         given = command(product) | {k: v for k, v in change.items() if k != "engine"}
-        mm = int(product.engine == "MM")
-        shape = {"mm": mm, "format": code("V8"), "blocks": 1, "groups": 2} | (tag or {})
+        shape = {"mm": int(engine == "MM"), "format": code("V8"), "blocks": 1, "groups": 2}
         x = Activations.random(unit.random, GROUPS, top.tokens)
-        unit.drive("tag", [shape])
-        unit.drive("beat", product.beats(top.rows, top.channels) * 2)
-        unit.drive(f"{product.engine.lower()}_command", [given])
+        watch, written = Watch(unit), set()
+        unit.join(watch)
+        unit.drive("tag", [shape, shape | (tag or {}), shape])
+        unit.drive("beat", before.beats(top.rows, 1) + product.beats(top.rows, 1) * 20)
+        unit.drive(f"{engine.lower()}_command", [command(before), given, command(before)])
         unit.respond("request", "activations", lambda r: [x.read(r["group"], r["half"])])
-        unit.watch("write", lambda item: None)
-        for _ in range(200):
-            await unit.cycles()
-        if unit.wires["error"].get() != reason.value:
-            raise Mismatch(f"the error must be {reason}, not {unit.wires['error'].get()}")
+        unit.watch("write", lambda item: written.add(item["address"]))
+        await unit.cycles(400)
+        fault = unit.wires["fault"].get()
+        detail = {"code": CODES[reason].value, "detail": number << 8 | reason.value}
+        if fault != detail or unit.wires["fault_mm"].get() != shape["mm"]:
+            raise Mismatch(f"the fault must be {reason} {number}, not {fault}")
+        if not unit.wires["fault_next"].get():
+            raise Mismatch("the blame must be on the instruction that was offered")
+        if written != {7 + row * top.rows for row in range(top.tokens)} or watch.done[engine] != 1:
+            raise Mismatch(f"what came before must be written, nothing else, not {written}")
 
     return Case(name, body)
 
 
+FAR = (1 << 24) - 1
+"""A number that does not fit a fault's detail."""
 RESERVED = code("W4") + 9
 REFUSALS = [
     refused("pattern_of_v8", Reason.FORMAT, {"nm": 2}),
@@ -385,16 +431,45 @@ REFUSALS = [
     refused("other_groups", Reason.STREAM, {"groups": 3}),
     refused("no_rows", Reason.ROWS, {"rows": 0}),
     refused("many_rows", Reason.ROWS, {"rows": 5}),
-    refused("few_outputs", Reason.OUTPUTS, {"outputs": 1}, {"blocks": 2}),
-    refused("many_outputs", Reason.OUTPUTS, {"engine": "MM", "outputs": 100}),
+    refused("few_outputs", Reason.OUTPUTS, {"outputs": 2}, {"blocks": 2}),
+    refused("no_outputs", Reason.OUTPUTS, {"outputs": 0}),
+    refused("many_outputs", Reason.OUTPUTS, {"engine": "MM", "outputs": 3}),
+    refused("far_more_outputs", Reason.OUTPUTS, {"outputs": 1 << 20 | 1}),
+    refused("src", Reason.SRC, {"src": GROUPS - 1}, number=GROUPS),
+    refused(
+        "src_of_the_last_pass",
+        Reason.SRC,
+        {"engine": "MM", "rows": 5, "src": GROUPS - 5, "dst": WORDS},
+        number=GROUPS,
+    ),
+    refused("far_src", Reason.SRC, {"src": 1 << 31}, number=FAR),
+    refused("dst", Reason.DST, {"dst": WORDS}, number=WORDS),
+    refused(
+        "dst_of_the_last_row",
+        Reason.DST,
+        {"engine": "MM", "rows": 6, "dst": WORDS - 5 * 7, "stride": 7},
+        number=WORDS,
+    ),
+    refused("far_dst", Reason.DST, {"dst": (1 << 32) - 1}, number=FAR),
+    refused("far_stride", Reason.DST, {"rows": 2, "stride": 1 << 31}, number=FAR),
+    refused("far_row", Reason.SRC, {"engine": "MM", "rows": (1 << 32) - 1}, number=FAR),
+    refused(
+        "replay",
+        Reason.REPLAY,
+        {"engine": "MM", "rows": 3, "groups": 17, "src": GROUPS},
+        {"groups": 17},
+        number=17,
+    ),
 ]
 
 TINY = Bench(
     "tiny",
     lambda: Matrix(rows=2, tokens=2, lanes=4),
-    [*random_cases(), *PACES, *REFUSALS, extreme(1), extreme(-1)],
+    [*random_cases(), *PACES, ends(), *REFUSALS, extreme(1), extreme(-1)],
 )
-KV260 = Bench("kv260", lambda: Matrix(rows=8, tokens=4, lanes=16), [*random_cases(8), *PACES])
+KV260 = Bench(
+    "kv260", lambda: Matrix(rows=8, tokens=4, lanes=16), [*random_cases(8), *PACES, ends()]
+)
 NARROW = Bench("narrow", lambda: Matrix(rows=2, tokens=4, lanes=16, depth=48), random_cases())
 CHANNELS = Bench(
     "channels", lambda: Matrix(rows=4, tokens=2, lanes=2, channels=2, depth=34), random_cases(8)
@@ -404,7 +479,7 @@ CHANNELS = Bench(
 SPARSE = Bench(
     "sparse",
     lambda: Matrix(rows=2, tokens=2, lanes=4, sparse=True),
-    [*random_cases(16), *PACES, *REFUSALS, extreme(1), extreme(-1)],
+    [*random_cases(16), *PACES, ends(), *REFUSALS, extreme(1), extreme(-1)],
 )
 SPARSE_KV260 = Bench(
     "sparse_kv260",
@@ -420,13 +495,16 @@ SPARSE_KV260 = Bench(
 def test_parameters_out_of_range() -> None:
     def given(**changes: int) -> Mpe:
         values = {"rows": 8, "tokens": 4, "lanes": 16, "groups": 64, "words": 64}
+        values |= {"stream_beats": 64}
         return Mpe(**values | changes)
 
     refuses("tokens must be a power of two and at least 2, not 1", lambda: given(tokens=1))
     refuses(r"rows must be a multiple of channels \(3\), not 8", lambda: given(channels=3))
     refuses(r"block_rows must be a multiple of rows \(8\), not 12", lambda: given(block_rows=12))
     refuses("lanes must be a power of two, not 12", lambda: given(lanes=12))
-    refuses("words must be at least 2, not 0", lambda: given(words=0))
+    refuses("words must be 2 to 16777215, not 0", lambda: given(words=0))
+    refuses("groups must be 2 to 16777215, not 33554432", lambda: given(groups=1 << 25))
+    refuses("stream_beats must be at least 1, not 0", lambda: given(stream_beats=0))
     refuses("accumulator_bits must be 32 to 64, not 16", lambda: given(accumulator_bits=16))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from alula.gateware.core import activation_groups
 from alula.gateware.use import Use
 from alula.isa import Engine, Program
 from alula.model import Machine
-from alula.model.errors import OutOfRange
+from alula.model.errors import OutOfRange, UndefinedBehaviour
 from alula.rtl.device import Defect, RtlError, Timing
 
 BEATS = NANO.capacity_bytes // NANO.bytes_per_cycle
 WORDS = NANO.vector_words
 GROUPS = activation_groups(NANO)
+STREAM = NANO.stream_beats
+PRODUCTS = 200
 ROWS = NANO.staging_bytes // (2 * 32 + 2)
 """Of two groups, in staging."""
 GOOD = """
@@ -30,6 +33,16 @@ QUANT src=0 dst=4 slot=0 rows=5 len=96 stride=24 wait=LD signal=MM
 MM fmt=W4 src=4 dst=200 rows=5 blocks=30 groups=3 stride=15 wait=MISC signal=ST
 ST.V src=200 addr=1400 count=300 wait=MM
 """
+
+QUARTER = GROUPS * NANO.mpe.tokens // 4
+FILL = f"""
+LD.V type=fp32 addr=0 dst=0 count={WORDS * NANO.sfu.lanes} signal=MISC
+MISC.SYNC wait=LD
+""" + "\n".join(
+    f"QUANT src={8 * row} dst={row // NANO.mpe.tokens} slot=0 rows={QUARTER} len=32 stride=8"
+    for row in range(0, 4 * QUARTER, QUARTER)
+)
+"""Gives every word a value, and every group values with an exponent of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +205,96 @@ def test_a_product_that_is_not_the_streams(pair: Pair) -> None:
     text = "LD.W to=MV fmt=V8 addr=0 blocks=1 groups=1\n"
     text += "NOP\nMV fmt=W8 src=0 dst=0 rows=1 blocks=1 groups=1 stride=1"
     fails(pair, text, r"MV at 2 must have the format and groups of the stream's head \(MV")
+
+
+def products(engine: str, fields: str, *, groups: int = 2) -> str:
+    """A product of V8 at address 3, behind one that is as it should be."""
+    load = f"LD.W to={engine} fmt=V8 addr=0 blocks=1 groups={groups}\n"
+    return (
+        f"{load}{engine} fmt=V8 src=0 dst=0 rows=1 blocks=1 groups={groups} stride=1\n"
+        f"{load}{engine} fmt=V8 {fields} groups={groups}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            products("MV", f"src={GROUPS - 1} dst=0 rows=1 blocks=1 stride=1"),
+            rf"MV at 3 must stay within the activation buffer, not reach group {GROUPS} \(MV",
+        ),
+        (
+            products("MM", f"src={GROUPS - 3} dst=0 rows=3 blocks=1 stride=1"),
+            rf"MM at 3 must stay within the activation buffer, not reach group {GROUPS} \(MM",
+        ),
+        (
+            products("MV", f"src=0 dst={WORDS} rows=1 blocks=1 stride=1"),
+            rf"MV at 3 must stay within the vector buffer, not reach word {WORDS} \(MV",
+        ),
+        (
+            products("MM", f"src=0 dst={WORDS - 40} rows=6 blocks=1 stride=9"),
+            rf"MM at 3 must stay within the vector buffer, not reach word {WORDS + 5} \(MM",
+        ),
+        (
+            products("MM", "src=0 dst=0 rows=3 blocks=1 stride=1", groups=STREAM // 4 + 1),
+            rf"MM at 3 must have row blocks that fit the weight stream, not of {STREAM // 4 + 1} g",
+        ),
+    ],
+)
+def test_products_out_of_range(pair: Pair, text: str, message: str) -> None:
+    with pytest.raises(OutOfRange):
+        Machine(NANO).run(program(NANO, text), {})
+    fails(pair, text, message)
+
+
+def test_products_that_end_with_the_buffers(pair: Pair) -> None:
+    pair.listing(
+        f"LD.W to=MM fmt=V8 addr=2000 blocks=1 groups={STREAM // 4}\n"
+        f"MM fmt=V8 src={GROUPS - STREAM // 2} dst={WORDS - 22} rows=4 outputs=1"
+        f" groups={STREAM // 4} stride=7\n"
+        "LD.W to=MV fmt=V8 addr=3000 blocks=9 groups=3\n"
+        f"MV fmt=V8 src={GROUPS - 3} dst={WORDS - 10} rows=2 outputs=17 groups=3 stride=5\n"
+        f"MV.SYNC signal=ST\nST.V src={WORDS - 64} addr=1400 count=256 wait=MV"
+    )
+
+
+def near(random: Random) -> tuple[str, dict[str, int]]:
+    """A product that ends near the end of a buffer or beyond, and its registers."""
+    engine, tokens = random.choice(("MM", "MV")), NANO.mpe.tokens
+    rows = random.randint(1, tokens if engine == "MV" else 9)
+    groups, outputs = random.randint(1, 6), random.randint(1, 30)
+    blocks, words = -(-outputs // NANO.rows), -(-outputs // NANO.sfu.lanes)
+    stride = random.choice((words, words + 1, WORDS // rows, random.randint(words, WORDS)))
+    src = GROUPS - -(-rows // tokens) * groups + random.choice((-200, -1, 0, 0, 1, 1 << 31))
+    dst = WORDS - (rows - 1) * stride - words + random.choice((-80, -1, 0, 0, 1, 1 << 31))
+    text = (
+        f"LD.W to={engine} fmt=V8 addr=2000 blocks={blocks} groups={groups}\n"
+        f"{engine} fmt=V8 src=r1 dst=r2 rows={rows} outputs={outputs} groups={groups} stride=r3"
+    )
+    return text, {"r1": max(0, src), "r2": max(0, dst), "r3": stride}
+
+
+def test_both_refuse_the_same_products(pair: Pair) -> None:
+    """And one that is refused writes nothing: the vector buffers are the same in the end."""
+    pair.listing(FILL)
+    random, refused = Random(1), 0
+    message = r"M[MV] at 1 must stay within the \w+ buffer, not reach \w+ \d+ \(M"
+    for _ in range(PRODUCTS):
+        text, registers = near(random)
+        try:
+            pair.listing(text, **registers)
+        except OutOfRange:
+            refused += 1
+            fails(pair, text, message, **registers)
+    assert PRODUCTS // 4 < refused < PRODUCTS * 3 // 4
+    pair.listing(f"ST.V src=0 addr=1400 count={WORDS * NANO.sfu.lanes}")
+
+
+def test_outputs_that_are_not_the_stream_s(pair: Pair) -> None:
+    text = products("MV", "src=0 dst=0 rows=1 outputs=3 stride=1")
+    with pytest.raises(UndefinedBehaviour):
+        Machine(NANO).run(program(NANO, text), {})
+    fails(pair, text, r"MV at 3 must have outputs that end in the last row block of .* \(MV")
 
 
 def test_weights_left_in_the_stream(pair: Pair) -> None:

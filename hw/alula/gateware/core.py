@@ -14,7 +14,6 @@ from alula.gateware.dispatch import Blame
 from alula.gateware.fault import Code, Fault
 from alula.gateware.load import Load
 from alula.gateware.mpe import Mpe
-from alula.gateware.mpe_fault import Reason
 from alula.gateware.multiplier import Target
 from alula.gateware.repeat import placed
 from alula.gateware.sfu import Sfu
@@ -115,6 +114,7 @@ class Core(Component):
             block_rows=design.rows,
             tokens=tokens,
             groups=groups,
+            stream_beats=design.stream_beats,
             channels=channels,
             accumulator_bits=design.mpe.accumulator_bits,
             sparse=design.mpe.sparse,
@@ -194,16 +194,12 @@ class Core(Component):
             self.fault[Engine.MISC].eq(sfu.error),
             self.blame[Engine.LD].eq(Mux(load.newest, Blame.NEWEST, Blame.OLDEST)),
         ]
-        for engine, mine in ((Engine.MM, mpe.error_mm), (Engine.MV, ~mpe.error_mm)):
-            fault = self.fault[engine]
+        for engine, mine in ((Engine.MM, mpe.fault_mm), (Engine.MV, ~mpe.fault_mm)):
             m.d.comb += [
-                fault.detail.eq(mpe.error),
-                self.blame[engine].eq(Mux(mpe.error_next, Blame.NEXT, Blame.OLDEST)),
+                self.fault[engine].detail.eq(mpe.fault.detail),
+                self.fault[engine].code.eq(Mux(mine, mpe.fault.code, Code.NONE)),
+                self.blame[engine].eq(Mux(mpe.fault_next, Blame.NEXT, Blame.OLDEST)),
             ]
-            with m.If(mine & (mpe.error == Reason.FORMAT)):
-                m.d.comb += fault.code.eq(Code.UNSUPPORTED)
-            with m.Elif(mine & (mpe.error != Reason.NONE)):
-                m.d.comb += fault.code.eq(Code.UNDEFINED)
         return m
 
     def _clocks(self, m: Module, sfu: Sfu) -> None:

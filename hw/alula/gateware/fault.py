@@ -13,7 +13,10 @@ LATENCY = 1
 
 
 class Code(enum.Enum, shape=4):
-    """Why an engine stopped, sorted by whose turn it is to act, as the machine model's errors."""
+    """Why an engine stopped, sorted by whose turn it is to act, as the machine model's errors.
+
+    The detail of MM's and MV's faults is `alula.gateware.mpe_fault.DETAIL`.
+    """
 
     NONE = 0
     UNDEFINED = 1  # the contract gives it no meaning; detail: the value to blame

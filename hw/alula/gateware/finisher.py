@@ -41,7 +41,6 @@ def info_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.S
             "last_token": range(max(2, tokens)),
             "first_pass": 1,
             "first_block": 1,
-            "last_block": 1,
             "ends": 1,
             "mm": 1,
             "dst": address_bits(words),
@@ -151,8 +150,6 @@ class Finisher(Component):
         This core's first row within a row block; constant.
     write : Out stream of `write_layout`
         Words for the vector buffer.
-    misfit : Out(1)
-        ``outputs`` does not end in this row block although it is the last, or ends before it.
     finished : Out(1)
         A row block's last word has been written.
     mm_done, mv_done : Out(1)
@@ -200,7 +197,6 @@ class Finisher(Component):
                 "taken": Out(1),
                 "first": In(16),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
-                "misfit": Out(1),
                 "finished": Out(1),
                 "mm_done": Out(1),
                 "mv_done": Out(1),
@@ -261,8 +257,7 @@ class Finisher(Component):
         begins = Signal()
         block, element, following = (Signal(OUTPUT_BITS, name=n) for n in ("block", "e", "next_e"))
         row, next_row = (Signal(address_bits(self.words), name=n) for n in ("row", "next_row"))
-        starts_at, block_start = Signal(OUTPUT_BITS), Signal(OUTPUT_BITS)
-        block_end = Signal(OUTPUT_BITS + 1)
+        starts_at = Signal(OUTPUT_BITS)
         last_chunk, last_token = Signal(), Signal()
         left = Signal(signed(OUTPUT_BITS + 1))
         info = self.info
@@ -307,14 +302,6 @@ class Finisher(Component):
             turn.ends.eq(info.ends & last_part),
             turn.mm.eq(info.mm),
             self.taken.eq(turn.valid & turn.set_end),
-            block_start.eq(starts_at - self.first),
-            block_end.eq(
-                block_start + (self.block_rows << info.parts if several else self.block_rows)
-            ),
-            self.misfit.eq(
-                begins_block
-                & ((info.outputs <= block_start) | ((info.outputs <= block_end) != info.last_block))
-            ),
         ]
         with m.If(turn.valid):
             m.d.sync += [

@@ -13,10 +13,11 @@ from alula.gateware.chain import Chain
 from alula.gateware.command import layout
 from alula.gateware.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.dequantiser import Dequantiser
+from alula.gateware.fault import Fault
 from alula.gateware.finisher import LANE_LATENCY, Finisher
 from alula.gateware.mpe_commands import Commands
-from alula.gateware.mpe_fault import Reason
-from alula.gateware.mpe_operands import Operands, parts_power
+from alula.gateware.mpe_fault import CODES, DETAIL, NUMBER_BITS, Reason
+from alula.gateware.mpe_operands import Operands
 from alula.gateware.mpe_sparse import SparseOperands, SparseSums
 from alula.gateware.mpe_sums import Sums
 from alula.gateware.mpe_use import ProductUse
@@ -24,7 +25,7 @@ from alula.gateware.multiplier import TARGETS, Target
 from alula.gateware.repeat import placed
 from alula.gateware.sparse_accumulator import LATENCY as SPARSE_LATENCY
 from alula.gateware.vector_buffer import write_layout
-from alula.gateware.weight_format import by_format
+from alula.gateware.weight_format import by_format, parts_power
 from alula.gateware.weight_stream import MOST_PARTS, TAG, WALK, block_layout
 from alula.isa.instructions import Engine
 
@@ -55,6 +56,8 @@ class Mpe(Component):
         Groups of the activation buffer.
     words : int
         Words of the vector buffer.
+    stream_beats : int
+        Beats of the weight stream.
     channels : int
         Memory channels of this core.
     accumulator_bits : int
@@ -82,13 +85,13 @@ class Mpe(Component):
         This core's first row within a row block; constant.
     mm_starved, mv_starved, mm_blocked, mv_blocked : Out(1)
         As of `Use`, for an engine that holds instructions.
-    error : Out(`Reason`)
-        Stays until reset; the engine takes no more commands.
-    error_mm : Out(1)
+    fault : Out(`Fault`)
+        Stays until reset; the engine takes no more commands. Its detail is `DETAIL`.
+    fault_mm : Out(1)
         It is of MM's instruction.
-    error_next : Out(1)
-        It is of the instruction that was offered, which has not been taken; otherwise of one that
-        is under way.
+    fault_next : Out(1)
+        It is of the instruction that was offered, which has not been taken and writes nothing;
+        otherwise of one that is under way.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Mpe(Component):
         lanes: int,
         groups: int,
         words: int,
+        stream_beats: int,
         channels: int = 1,
         accumulator_bits: int = 48,
         target: Target = "portable",
@@ -116,8 +120,10 @@ class Mpe(Component):
         if lanes < 1 or lanes & lanes - 1:
             raise ValueError(f"lanes must be a power of two, not {lanes}")
         for name, value in (("groups", groups), ("words", words)):
-            if value < 2:
-                raise ValueError(f"{name} must be at least 2, not {value}")
+            if not 2 <= value < 1 << NUMBER_BITS:
+                raise ValueError(f"{name} must be 2 to {(1 << NUMBER_BITS) - 1}, not {value}")
+        if stream_beats < 1:
+            raise ValueError(f"stream_beats must be at least 1, not {stream_beats}")
         if not 32 <= accumulator_bits <= 64:
             raise ValueError(f"accumulator_bits must be 32 to 64, not {accumulator_bits}")
         if target not in TARGETS:
@@ -128,6 +134,7 @@ class Mpe(Component):
         self.lanes = lanes
         self.groups = groups
         self.words = words
+        self.stream_beats = stream_beats
         self.channels = channels
         self.accumulator_bits = accumulator_bits
         self.target: Target = target
@@ -151,9 +158,9 @@ class Mpe(Component):
                 "mv_starved": Out(1),
                 "mm_blocked": Out(1),
                 "mv_blocked": Out(1),
-                "error": Out(Reason),
-                "error_mm": Out(1),
-                "error_next": Out(1),
+                "fault": Out(Fault),
+                "fault_mm": Out(1),
+                "fault_next": Out(1),
             }
         )
 
@@ -167,7 +174,14 @@ class Mpe(Component):
         cycles = self.rows * self.tokens // finish_width(**shape)
         latency = LATENCY + self.sparse * (SPARSE_LATENCY - ACCUMULATOR_LATENCY)
         sets = -(-(latency + 4) // cycles) + 1 + parts
-        commands = Commands(**size, groups=self.groups, sparse=self.sparse)
+        commands = Commands(
+            **size,
+            block_rows=self.block_rows,
+            lanes=self.lanes,
+            groups=self.groups,
+            stream_beats=self.stream_beats,
+            sparse=self.sparse,
+        )
         operands = Operands(**size, rows=self.rows, cycles=cycles, sets=sets, sparse=self.sparse)
         sums = (SparseSums if self.sparse else Sums)(
             **size, rows=self.rows, bits=self.accumulator_bits
@@ -280,17 +294,29 @@ class Mpe(Component):
             ]
 
     def _stop(self, m: Module, commands: Commands, finisher: Finisher, sums: Sums) -> None:
-        """Keep the first error."""
-        m.d.comb += commands.halt.eq(self.error != Reason.NONE)
-        with m.If(self.error == Reason.NONE):
-            with m.If(commands.refusal != Reason.NONE):
-                m.d.sync += [
-                    self.error.eq(commands.refusal),
-                    self.error_mm.eq(self.head.payload.mm),
-                    self.error_next.eq(1),
-                ]
-            blamed = [self.error_mm.eq(finisher.info.mm), self.error_next.eq(0)]
+        """Keep the first fault."""
+        reason, number, detail = Signal(Reason), Signal(NUMBER_BITS), Signal(DETAIL)
+        m.d.comb += [
+            commands.halt.eq(reason != Reason.NONE),
+            detail.reason.eq(reason),
+            detail.number.eq(number),
+            self.fault.detail.eq(detail),
+        ]
+        with m.If(reason == Reason.NONE):
             with m.If(sums.overflow):
-                m.d.sync += [self.error.eq(Reason.OVERFLOW), *blamed]
-            with m.If(finisher.misfit):
-                m.d.sync += [self.error.eq(Reason.OUTPUTS), *blamed]
+                m.d.sync += [
+                    reason.eq(Reason.OVERFLOW),
+                    self.fault_mm.eq(finisher.info.mm),
+                    self.fault_next.eq(0),
+                ]
+            with m.Elif(commands.refusal != Reason.NONE):
+                m.d.sync += [
+                    reason.eq(commands.refusal),
+                    number.eq(commands.number),
+                    self.fault_mm.eq(self.head.payload.mm),
+                    self.fault_next.eq(1),
+                ]
+        with m.Switch(reason):
+            for key, code in CODES.items():
+                with m.Case(key):
+                    m.d.comb += self.fault.code.eq(code)

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.activation_buffer import request_layout
 from alula.gateware.command import layout, opcode
-from alula.gateware.mpe_fault import Reason
+from alula.gateware.mpe_bounds import Bounds
+from alula.gateware.mpe_fault import NUMBER_BITS, Reason
 from alula.gateware.mpe_layout import product_layout
 from alula.gateware.steps import Steps
 from alula.gateware.weight_format import by_format
@@ -25,16 +26,15 @@ FINISHING = 64
 class Commands(Component):
     """Begins products in the order of the weight stream, and says when each is done.
 
+    The stream and the activation buffer are read as soon as a product is offered, which changes
+    nothing in them. Meanwhile `Bounds` looks at what it reads and writes. Only then it is taken and
+    handed on, and none of its row blocks ends before: what is refused writes nothing, and what came
+    before ends as it should.
+
     Parameters
     ----------
-    tokens : int
-        Activation rows of a pass, a power of two.
-    groups : int
-        Groups of the activation buffer.
-    words : int
-        Words of the vector buffer.
-    sparse : bool
-        Weights may have a pattern.
+    block_rows, tokens, lanes, groups, words, stream_beats, sparse
+        Those of `Mpe`.
 
     Members
     -------
@@ -42,8 +42,8 @@ class Commands(Component):
         Those of `Mpe`.
     halt : In(1)
         Begin nothing more.
-    refusal : Out(`Reason`)
-        Why the product that is offered cannot be; it is not taken.
+    refusal, number : Out
+        The `Reason` why the product that is offered cannot be, and its number; it is not taken.
     mm_taken, mv_taken : Out(1)
         A product is taken.
     product : Out stream of `product_layout`
@@ -52,8 +52,19 @@ class Commands(Component):
         All writes of the oldest one have been taken.
     """
 
-    def __init__(self, *, tokens: int, groups: int, words: int, sparse: bool = False) -> None:
-        self.tokens, self.groups, self.words = tokens, groups, words
+    def __init__(
+        self,
+        *,
+        block_rows: int,
+        tokens: int,
+        lanes: int,
+        groups: int,
+        words: int,
+        stream_beats: int,
+        sparse: bool = False,
+    ) -> None:
+        self.block_rows, self.tokens, self.lanes = block_rows, tokens, lanes
+        self.groups, self.words, self.stream_beats = groups, words, stream_beats
         self.sparse = sparse
         super().__init__(
             {
@@ -68,6 +79,7 @@ class Commands(Component):
                 "request": Out(stream.Signature(request_layout(groups))),
                 "halt": In(1),
                 "refusal": Out(Reason),
+                "number": Out(NUMBER_BITS),
                 "mm_taken": Out(1),
                 "mv_taken": Out(1),
                 "product": Out(stream.Signature(product_layout(tokens=tokens, words=words))),
@@ -80,7 +92,8 @@ class Commands(Component):
         """Make the module."""
         m = Module()
         head = self.head.payload
-        command, offered, begins = Signal(layout(Engine.MM)), Signal(), Signal()
+        command = Signal(layout(Engine.MM))
+        offered, begins, takes = Signal(), Signal(), Signal()
         m.d.comb += [
             command.eq(Mux(head.mm, self.mm_command.payload, self.mv_command.payload)),
             offered.eq(
@@ -89,7 +102,18 @@ class Commands(Component):
                 & (command.opcode == Mux(head.mm, opcode("MM"), opcode("MV")))
             ),
         ]
-        with m.If(offered):
+        m.submodules.bounds = bounds = Bounds(
+            block_rows=self.block_rows,
+            tokens=self.tokens,
+            lanes=self.lanes,
+            groups=self.groups,
+            words=self.words,
+            stream_beats=self.stream_beats,
+            sparse=self.sparse,
+        )
+        with m.If(bounds.done):
+            m.d.comb += [self.refusal.eq(bounds.refusal), self.number.eq(bounds.number)]
+        with m.Elif(offered):
             self._judge(m, command)
 
         shape = self.product.payload.shape()
@@ -102,27 +126,36 @@ class Commands(Component):
                 offered
                 & ~self.halt
                 & (self.refusal == Reason.NONE)
+                & ~bounds.busy
                 & self.walk.ready
                 & steps.command.ready
                 & products.w_rdy
             ),
-            self.head.ready.eq(begins),
-            self.walk.valid.eq(begins),
-            steps.command.valid.eq(begins),
-            self.walk.payload.tag.eq(head.format),
-            steps.command.payload.tag.eq(command.src),
+            takes.eq(bounds.done & ~self.halt & (self.refusal == Reason.NONE)),
             last_row.eq(command.rows - 1),
+            bounds.start.eq(begins),
+            bounds.format.eq(head.format),
+            bounds.blocks.eq(head.blocks),
+            bounds.row_groups.eq(head.groups),
+            bounds.last_row.eq(last_row),
+            self.walk.valid.eq(begins),
+            self.walk.payload.tag.eq(head.format),
+            steps.command.valid.eq(begins),
+            steps.command.payload.tag.eq(command.src),
+            self.head.ready.eq(takes),
             product.mm.eq(head.mm),
             product.dst.eq(command.dst),
             product.stride.eq(command.stride),
             product.outputs.eq(command.outputs),
             product.last_token.eq(last_row[:token_bits]),
             products.w_data.eq(product),
-            products.w_en.eq(begins),
+            products.w_en.eq(takes),
             self.product.payload.eq(products.r_data),
             self.product.valid.eq(products.r_rdy),
             products.r_en.eq(self.product.ready),
         ]
+        for name in ("src", "dst", "stride", "outputs"):
+            m.d.comb += getattr(bounds, name).eq(command[name])
         for walk in (self.walk.payload, steps.command.payload):
             m.d.comb += [
                 walk.blocks.eq(head.blocks),
@@ -130,8 +163,8 @@ class Commands(Component):
                 walk.passes.eq((last_row >> token_bits) + 1),
             ]
         self._read(m, steps)
-        self._count(m, Engine.MM, begins & head.mm)
-        self._count(m, Engine.MV, begins & ~head.mm)
+        self._count(m, Engine.MM, takes & head.mm)
+        self._count(m, Engine.MV, takes & ~head.mm)
         return m
 
     def _judge(self, m: Module, command: data.View) -> None:

@@ -9,20 +9,14 @@ from alula.gateware.activation_buffer import read_layout
 from alula.gateware.finisher import POWER_BITS
 from alula.gateware.mpe_layout import group_layout, product_layout, row_block_layout
 from alula.gateware.mpe_sparse import Weighing
-from alula.gateware.weight_format import by_format
+from alula.gateware.weight_format import by_format, parts_power
 from alula.gateware.weight_stream import MOST_PARTS, block_layout
-from alula.isa.formats import WeightFormat
 
-__all__ = ["Operands", "parts_power"]
+__all__ = ["Operands"]
 
 ONE = 0x3F80
 """1.0 as bf16."""
 GROUPS_UNDER_WAY = 16
-
-
-def parts_power(item: WeightFormat) -> int:
-    """log2 of the rows of a chain."""
-    return item.pattern.parts.bit_length() - 1
 
 
 class Operands(Component):
@@ -48,7 +42,8 @@ class Operands(Component):
     block, activations
         Those of `Mpe`.
     product : In stream of `product_layout`
-        The product of the next block; taken with its last one.
+        The product of the next block, there before its first row block ends; taken with its last
+        block.
     fires : Out(1)
         Both pass in this cycle.
     group : Out stream of `group_layout`
@@ -90,7 +85,7 @@ class Operands(Component):
             self.fires.eq(
                 self.block.valid
                 & self.activations.valid
-                & (~step.last | self._room(m, ends, power))
+                & (~step.last | (self.product.valid & self._room(m, ends, power)))
                 & ~self._weighs(m)
             ),
             self.block.ready.eq(self.fires),
@@ -129,7 +124,6 @@ class Operands(Component):
             info.last_token.eq(Mux(step.last_pass, product.last_token, self.tokens - 1)),
             info.first_pass.eq(step.first_pass),
             info.first_block.eq(step.first_block),
-            info.last_block.eq(step.last_block),
             info.ends.eq(over),
             info.mm.eq(product.mm),
             info.dst.eq(product.dst),

@@ -7,7 +7,7 @@ from amaranth import Module, Signal, Value
 from alula.isa.formats import DENSE, FORMATS, PATTERNS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.instructions import BY_NAME
 
-__all__ = ["FORMAT_BITS", "by_format", "code", "formats"]
+__all__ = ["FORMAT_BITS", "by_format", "code", "formats", "parts_power"]
 
 FMT_BITS = BY_NAME["MM"].field("fmt").width
 FORMAT_BITS = FMT_BITS + BY_NAME["MM"].field("nm").width
@@ -42,3 +42,8 @@ def by_format(
             with m.Case(*numbers):
                 m.d.comb += result.eq(value)
     return result
+
+
+def parts_power(item: WeightFormat) -> int:
+    """Return log2 of the rows of a chain."""
+    return item.pattern.parts.bit_length() - 1

@@ -95,7 +95,7 @@ class WeightStream(Component):
     head : Out stream of `TAG`
         The oldest LD.W that no product has begun to take.
     walk : In stream of `WALK`
-        A product that takes the head; taken together with ``head``.
+        A product of the head, which is taken in the same cycle or later.
     block : Out stream of `block_layout`
         The blocks of each product in order. ``beats`` and ``phase`` hold the values, ``index`` and
         ``index_phase`` their indices. ``metas`` of the group come with its second half: scales and

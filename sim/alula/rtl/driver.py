@@ -9,6 +9,7 @@ from amaranth.lib.data import StructLayout
 from alula.design import Design
 from alula.gateware.control import ENGINE_STATE, Register
 from alula.gateware.fault import Code
+from alula.gateware.mpe_fault import DETAIL as PRODUCT_DETAIL
 from alula.gateware.mpe_fault import Reason as ProductReason
 from alula.gateware.sequencer import Reason
 from alula.gateware.use import Use
@@ -44,6 +45,9 @@ _PRODUCTS = {
     ProductReason.ROWS: "must have rows: at least one, and with MV no more than T",
     ProductReason.OUTPUTS: "must have outputs that end in the last row block of the stream's head",
     ProductReason.OVERFLOW: "must have sums that fit the accumulator",
+    ProductReason.SRC: "must stay within the activation buffer, not reach group {}",
+    ProductReason.DST: "must stay within the vector buffer, not reach word {}",
+    ProductReason.REPLAY: "must have row blocks that fit the weight stream, not of {} groups",
 }
 _REASONS = {
     Reason.OPCODE: "the opcode must be one of the contract's",
@@ -264,7 +268,8 @@ class Driver:
             engine, taker = Engine(detail & 7), Engine(detail >> 3 & 7)
             text = f"must give {taker.name} at most 255 tokens that it has not taken"
         elif engine in (Engine.MM, Engine.MV):
-            text = _PRODUCTS[ProductReason(detail)]
+            product = _fields(PRODUCT_DETAIL, detail)
+            text = _PRODUCTS[ProductReason(product["reason"])].format(product["number"])
         else:
             text = _FAULTS[code].format(detail)
         return f"{engine.name} at {address} {text}{_shown(program, address)}"
