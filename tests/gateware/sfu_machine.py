@@ -78,10 +78,14 @@ def sfu_case(
     lanes: int,
     tokens: int,
     make: Callable[[Random], tuple[np.ndarray, Sequence[Command]]],
-    pattern: Pattern,
+    idle: Pattern,
+    pressure: Pattern,
     report: bool = False,
 ) -> Case:
-    """Instructions one after the other; everything that the model holds must be the same."""
+    """Instructions one after the other; everything that the model holds must be the same.
+
+    `idle` is of the words read, `pressure` of requests and writes.
+    """
 
     async def run(unit: Unit) -> None:
         start, commands = make(unit.random)
@@ -114,10 +118,10 @@ def sfu_case(
                 found.staging_scale[item["row"]] = item["scale"]
 
         for port in ("a", "b"):
-            unit.respond(f"{port}__request", f"{port}__data", read, pattern, pattern)
-        unit.watch("write", write, pattern)
-        unit.watch("activation", activation, pattern)
-        unit.watch("staging", staging, pattern)
+            unit.respond(f"{port}__request", f"{port}__data", read, pressure, idle)
+        unit.watch("write", write, pressure)
+        unit.watch("activation", activation, pressure)
+        unit.watch("staging", staging, pressure)
         driver = unit.drive("command")
         for index, (opcode, fields) in enumerate(commands):
             driver.send(encoded(opcode, fields))
@@ -152,7 +156,7 @@ def sfu_case(
             index_found = unit.wires["argmax"].get()
             same(what, "argmax", [index_found], [max(model.best_index, 0)])
 
-    return Case(f"{name}-{pattern}", run)
+    return Case(f"{name}-idle_{idle}-pressure_{pressure}", run)
 
 
 def same(what: str, part: str, found: Any, expected: Any) -> None:
