@@ -191,8 +191,8 @@ def test_no_such_file() -> None:
     with pytest.raises(DesignError) as caught:
         load_design("designs/none.yaml")
     expected = (
-        "must be a design file, or kv260, nano, tiny, u280 or vhk158, not a path without a file"
-        " (designs/none.yaml)"
+        "must be a design file, or kv260, nano, nano-sparse, tiny, u280 or vhk158, "
+        "not a path without a file (designs/none.yaml)"
     )
     assert str(caught.value) == expected
 

@@ -9,7 +9,7 @@ from alula.design import Design, load_design, shipped_designs
 from alula.design.schema import schema_text
 
 DESIGNS = Path(__file__).parents[2] / "designs"
-NAMES = ["kv260", "nano", "tiny", "u280", "vhk158"]
+NAMES = ["kv260", "nano", "nano-sparse", "tiny", "u280", "vhk158"]
 
 
 def test_these_designs_ship() -> None:
@@ -82,6 +82,7 @@ def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
         "kv260": "8bbf5e2aee19ed93",
         "nano": "89da4147ad116b61",
+        "nano-sparse": "a65704fd4c4a1542",
         "tiny": "aa3c021fbad42862",
         "u280": "bced7d7d98a864c0",
         "vhk158": "50936f263fdcdffe",

@@ -13,8 +13,10 @@ from alula.rtl.lockstep_device import LockstepDevice
 
 NANO = load_design("nano")
 """One core, one channel, a row block of two rows, four lanes."""
-SPARSE = NANO.replace({"mpe.sparse": True, "part.dsp": 200})
-"""The same with N:M patterns, which its chip has too few multipliers for."""
+CORES = NANO.replace({"cores": 2, "memory.channels": 2, "part.dsp": 400})
+"""Two of them, which are more than its chip has multipliers for."""
+SPARSE = load_design("nano-sparse")
+"""The same sizes, with N:M patterns."""
 
 
 class Runs(CheckedDevice):

@@ -12,8 +12,10 @@ from alula.isa import INSTRUCTIONS, Program
 from alula.rtl.device import Outcome, RtlDevice
 
 
-def test_random_programs_agree(alula: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("design", ["nano", "nano-sparse"])
+def test_random_programs_agree(alula: Callable[..., Any], tmp_path: Path, design: str) -> None:
     words = ("--programs", 40, "--seed", 5, "--out", tmp_path / "found", "--json")
+    words += ("--design", design)
     result = alula("fuzz", *words)
     assert (result.code, result.errors) == (0, [])
     found = result.json

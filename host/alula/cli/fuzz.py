@@ -32,11 +32,13 @@ def fuzz(
     """Run random legal programs in Verilator and on the machine model; all of memory must agree.
 
     A program on which they do not is made as small as it can be and kept with its memory. Exits
-    with 1 if there is one.
+    with 1 if there is one. Weights have N:M patterns where the design has them, as nano-sparse.
 
     [bold]Examples[/bold]
 
     alula fuzz --programs 500 --seed 7
+
+    alula fuzz --programs 500 --design nano-sparse
 
     alula fuzz --replay fuzz/fuzz-7-132
     """

@@ -8,20 +8,28 @@ from random import Random
 import numpy as np
 
 from alula.design import Design
-from alula.isa import FORMATS, Image, Region
-from alula.isa.formats import GROUP, BeatKind
+from alula.gateware.core import activation_groups
+from alula.isa import FORMATS, WEIGHT_FORMATS, Image, Region, WeightFormat
+from alula.isa.formats import DENSE, GROUP, QUARTERS, BeatKind, Pattern
 
 
 @dataclass(frozen=True)
 class Matrix:
     """Weights in memory. `stride`: beats from one row block to the next, 0 if packed."""
 
-    fmt: str
+    fmt: WeightFormat
     addr: int
     blocks: int
     groups: int
     stride: int = 0
     resource: str = ""
+
+    def beat(self, block: int) -> int:
+        """Where a row block begins: with a stride any, otherwise each fourth."""
+        if self.stride:
+            return self.addr + block * self.stride
+        assert block % QUARTERS == 0
+        return self.addr + self.fmt.beats(block, self.groups)
 
 
 @dataclass(frozen=True)
@@ -108,19 +116,10 @@ class _Filling:
         tables = tuple(self._table() for _ in range(2))
         cache = self._cache()
         sizes = {random.randint(1, 5) for _ in range(3)}
-        matrices = [self._matrix(groups) for groups in sizes for _ in range(2)]
-        per_head = (
-            Matrix("W8", cache.k, -(-cache.positions // design.rows), cache.groups, 0, "cache"),
-            Matrix(
-                "V8",
-                cache.v,
-                -(-cache.dim // design.rows),
-                cache.positions // GROUP,
-                cache.pitch,
-                "cache",
-            ),
-        )
-        matrices += per_head
+        matrices = [self._matrix(self._format(), groups) for groups in sizes for _ in range(2)]
+        if random.random() < 0.25:
+            matrices += 4 * [self._long_matrix()]
+        matrices += self._heads(cache)
         areas = self._areas({matrix.groups for matrix in matrices})
         store = self._region(self._vectors(random.randint(32, 400)))
         # The vector buffer, each register in a beat, and a row of staging at each position.
@@ -166,22 +165,61 @@ class _Filling:
         ids = self._put(self.numbers.integers(0, rows, listed, np.uint32))
         return Table(kind, addr, rows, length, ids, listed)
 
-    def _matrix(self, groups: int) -> Matrix:
-        fmt = FORMATS[self.random.choice(tuple(FORMATS))]
-        blocks = self.random.randint(1, 14)
+    def _format(self) -> WeightFormat:
+        """Any format that the design has."""
+        formats = WEIGHT_FORMATS.values()
+        sparse = self.design.mpe.sparse
+        return self.random.choice([one for one in formats if sparse or one.pattern is DENSE])
+
+    def _long_matrix(self) -> Matrix:
+        """One whose row blocks just fit the stream, if the activation buffer has room for it."""
+        fmt, held = self._format(), self.design.stream_beats
+        room = activation_groups(self.design) // 3
+        fitting = (groups for groups in range(room, 0, -1) if fmt.beats(1, groups) <= held)
+        return self._matrix(fmt, next(fitting), most=5)
+
+    def _matrix(self, fmt: WeightFormat, groups: int, most: int = 14) -> Matrix:
+        blocks = self.random.randint(1, most)
         raw = self.numbers.integers(0, 256, (fmt.beats(blocks, groups), self.width), np.uint8)
+
+        def beats(kind: BeatKind) -> list[int]:
+            count = fmt.count(kind, blocks, groups)
+            return [fmt.place(kind, number, groups) for number in range(count)]
+
         if fmt.bits == 8:
-            raw[raw == 128] = 127  # 8-bit values reach from -127 to 127
-        if fmt.scales:
-            tame = self.random.random() < 0.8
-            for block in range(blocks):
-                factors = self.numbers.uniform(-4, 4, self.width // 2).astype(np.float32)
-                bits = (factors.view(np.uint32) >> 16).astype(np.uint16)
-                if not tame:
-                    bits = self.numbers.integers(0, 1 << 16, self.width // 2, np.uint16)
-                beat, _ = fmt.start(BeatKind.SCALE, block, 0, groups)
-                raw[beat] = bits.view(np.uint8)
-        return Matrix(fmt.name, self._put(raw), blocks, groups)
+            values = beats(BeatKind.VALUE)
+            raw[values] = np.where(raw[values] == 128, 127, raw[values])  # from -127 to 127
+        if fmt.scales and self.random.random() < 0.8:
+            scales = beats(BeatKind.SCALE)
+            factors = self.numbers.uniform(-4, 4, (len(scales), self.width // 2))
+            bits = factors.astype(np.float32).view(np.uint32) >> 16
+            raw[scales] = bits.astype(np.uint16).view(np.uint8)
+        if fmt.pattern is not DENSE:
+            indices = beats(BeatKind.INDEX)
+            raw[indices] = self._indices(fmt.pattern, len(indices))
+        return Matrix(fmt, self._put(raw), blocks, groups)
+
+    def _indices(self, pattern: Pattern, beats: int) -> np.ndarray:
+        """Beats of indices, [beats, bytes]: of each `of` inputs others are kept, in any order."""
+        bits = pattern.index_bits
+        runs = beats * self.width * 8 // (bits * pattern.kept)
+        orders = np.tile(np.arange(pattern.of, dtype=np.uint8), (runs, 1))
+        kept = self.numbers.permuted(orders, axis=1)[:, : pattern.kept]
+        parts = kept.reshape(-1, 8 // bits) << bits * np.arange(8 // bits, dtype=np.uint8)
+        return np.bitwise_or.reduce(parts, axis=1).reshape(beats, self.width)
+
+    def _heads(self, cache: Cache) -> list[Matrix]:
+        """Keys and values of every head, as products take them."""
+        k = -(-cache.positions // self.design.rows), cache.groups, 0, "cache"
+        v = -(-cache.dim // self.design.rows), cache.positions // GROUP, cache.pitch, "cache"
+        return [
+            matrix
+            for head in range(cache.heads)
+            for matrix in (
+                Matrix(FORMATS["W8"], cache.k + head * cache.k_stride, *k),
+                Matrix(FORMATS["V8"], cache.v + head * cache.v_stride, *v),
+            )
+        ]
 
     def _cache(self) -> Cache:
         """An empty KV cache, of a size that QUANTKV and staging can take."""
@@ -205,12 +243,11 @@ class _Filling:
 
     def _areas(self, sizes: set[int]) -> tuple[Area, ...]:
         """Divide the activation buffer: each number of groups has a part of its own."""
-        design = self.design
-        total = design.activation_words * design.activation_word_bytes
-        free = total // (GROUP * design.mpe.tokens) // len(sizes)
         areas, base = [], 0
-        for index, groups in enumerate(sorted(sizes)):
-            tiles = min(free // groups, 8)
+        free = activation_groups(self.design) - sum(sizes)
+        for index, groups in enumerate(sorted(sizes, reverse=True)):
+            tiles = min(1 + self.random.randint(0, free // groups), 8)
             areas.append(Area(f"a{index}", base, groups, tiles))
             base += tiles * groups
+            free -= (tiles - 1) * groups
         return tuple(areas)

@@ -1,0 +1,130 @@
+"""Random products: LD.W, and the MM or MV that takes its beats."""
+
+from __future__ import annotations
+
+from math import lcm
+from typing import NamedTuple
+
+from alula.fuzz.draw import Draw, Maker, Words
+from alula.fuzz.functions import quant
+from alula.fuzz.memory import Area, Matrix
+from alula.fuzz.text import Part
+from alula.isa.encoding import Value
+from alula.isa.formats import QUARTERS, BeatKind
+
+__all__ = ["products"]
+
+
+class _Pair(NamedTuple):
+    """What brings the beats of a product, and what takes them."""
+
+    push: list[Part]
+    take: list[Part]
+
+
+class _Rows(NamedTuple):
+    """Rows of activations for a product: the engine, their first tile and how many."""
+
+    engine: str
+    tile: int
+    rows: int
+
+
+def products(draw: Draw, between: list[Maker]) -> list[Part]:
+    """Products of some matrices: pushed in order, taken in order, no other load in between.
+
+    Instructions of `between`, none of them a load, come after what is pushed.
+    """
+    pairs, meanwhile = list[_Pair](), list[Part]()
+    for _ in range(draw.random.choice((1, 1, 2, 3))):
+        matrix = draw.random.choice(draw.places.matrices)
+        area = next(one for one in draw.places.areas if one.groups == matrix.groups)
+        if draw.random.random() < 0.6:
+            meanwhile += quant(draw, area)
+            draw.group += 1
+        pairs += (_chosen if draw.random.random() < 0.25 else _whole)(draw, matrix, area)
+    for _ in range(draw.random.randint(0, 2)):
+        meanwhile += draw.random.choice(between)(draw)
+        draw.group += 1
+    pushes = [part for pair in pairs for part in pair.push]
+    takes = [part for pair in pairs for part in pair.take]
+    return [*pushes, *meanwhile, *takes]
+
+
+def _whole(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
+    """One product, of row blocks that follow each other."""
+    random, block_rows = draw.random, _block_rows(draw, matrix)
+    first = random.choice((0, random.randrange(matrix.blocks)))
+    first -= 0 if matrix.stride else first % QUARTERS
+    blocks = random.randint(1, matrix.blocks - first)
+    outputs = random.randint((blocks - 1) * block_rows + 1, blocks * block_rows)
+    words = -(-outputs // draw.lanes)
+    rows = _rows(draw, matrix, area, words)
+    stride = words + random.choice((0, 0, 1, 7))
+    target = draw.words((rows.rows - 1) * stride + words)
+    return [_pair(draw, matrix, area, rows, first, blocks, outputs, target, stride)]
+
+
+def _chosen(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
+    """Products of some row blocks only, each where that of the whole matrix would put it."""
+    random, block_rows = draw.random, _block_rows(draw, matrix)
+    words = -(-matrix.blocks * block_rows // draw.lanes)
+    rows = _rows(draw, matrix, area, words)
+    target = draw.words((rows.rows - 1) * words + words)
+    # A piece begins at a beat of its own, and its results at a word.
+    step = lcm(QUARTERS * block_rows, draw.lanes) // block_rows
+    pairs = []
+    for first in range(0, matrix.blocks, step):
+        if random.random() < 0.5:
+            continue
+        blocks = min(step, matrix.blocks - first)
+        place = target.rest(first * block_rows // draw.lanes)
+        outputs = blocks * block_rows
+        pairs.append(_pair(draw, matrix, area, rows, first, blocks, outputs, place, words))
+    return pairs
+
+
+def _block_rows(draw: Draw, matrix: Matrix) -> int:
+    """Rows of a row block, those of all its parts."""
+    return draw.design.rows * matrix.fmt.pattern.parts
+
+
+def _rows(draw: Draw, matrix: Matrix, area: Area, words: int) -> _Rows:
+    """Rows whose results, of so many words each, have room."""
+    engine, tokens = draw.random.choice(("MV", "MM")), draw.design.mpe.tokens
+    tile = draw.random.randrange(area.tiles)
+    replays = engine == "MM" and _fits(draw, matrix)
+    most = (area.tiles - tile) * tokens if replays else tokens
+    return _Rows(engine, tile, draw.random.randint(1, max(1, min(most, draw.space // words))))
+
+
+def _fits(draw: Draw, matrix: Matrix) -> bool:
+    """Whether the stream can hold a row block, and show it for several passes."""
+    held, beats = draw.design.stream_beats, matrix.fmt.beats(1, matrix.groups)
+    return beats <= held and matrix.fmt.count(BeatKind.INDEX, 1, matrix.groups) <= held // 2
+
+
+def _pair(
+    draw: Draw,
+    matrix: Matrix,
+    area: Area,
+    rows: _Rows,
+    first: int,
+    blocks: int,
+    outputs: int,
+    target: Words,
+    stride: int,
+) -> _Pair:
+    """A product of `blocks` row blocks from `first` on."""
+    fmt = matrix.fmt
+    shape: dict[str, Value] = {"fmt": fmt.name, "nm": fmt.pattern.name, "groups": matrix.groups}
+    push = {"to": rows.engine, "addr": matrix.beat(first), "blocks": blocks}
+    take = {"src": area.base + rows.tile * matrix.groups, "outputs": outputs, "rows": rows.rows}
+    take |= {"dst": target.operand, "stride": stride}
+    read = [matrix.resource] if matrix.resource else []
+    pair = _Pair(
+        draw.parts("LD.W", shape | push | {"stride": matrix.stride}, read),
+        draw.parts(rows.engine, shape | take, [area.name], draw.vector(target)),
+    )
+    draw.group += 1
+    return pair
