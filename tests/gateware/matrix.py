@@ -151,6 +151,27 @@ def stream_order(fmt: str, blocks: int, groups: int, nm: str = "dense") -> list[
     return kinds
 
 
+def steps_of(commands: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Row blocks, passes of each, groups of each, halves of each."""
+    return [
+        {
+            "half": half,
+            "first": int(group == 0),
+            "last": int(half == 1 and group == command["groups"] - 1),
+            "first_pass": int(number == 0),
+            "last_pass": int(number == command["passes"] - 1),
+            "first_block": int(block == 0),
+            "last_block": int(block == command["blocks"] - 1),
+            "tag": command["tag"],
+        }
+        for command in commands
+        for block in range(command["blocks"])
+        for number in range(command["passes"])
+        for group in range(command["groups"])
+        for half in (0, 1)
+    ]
+
+
 @dataclass
 class Activations:
     """The activation buffer: values, scales and exponents of each group and token."""

@@ -3,7 +3,7 @@
 from collections import deque
 from random import Random
 
-from tests.gateware.matrix import stream_order
+from tests.gateware.matrix import steps_of, stream_order
 
 from alula.bench import (
     PATTERNS,
@@ -34,27 +34,6 @@ def products(random: Random) -> list[dict[str, int]]:
         {name: random.randint(1, most) for name, most in sizes.items()}
         | {"tag": random.getrandbits(5)}
         for _ in range(25)
-    ]
-
-
-def steps_of(commands: list[dict[str, int]]) -> list[dict[str, int]]:
-    """Row blocks, passes of each, groups of each, halves of each."""
-    return [
-        {
-            "half": half,
-            "first": int(group == 0),
-            "last": int(half == 1 and group == command["groups"] - 1),
-            "first_pass": int(number == 0),
-            "last_pass": int(number == command["passes"] - 1),
-            "first_block": int(block == 0),
-            "last_block": int(block == command["blocks"] - 1),
-            "tag": command["tag"],
-        }
-        for command in commands
-        for block in range(command["blocks"])
-        for number in range(command["passes"])
-        for group in range(command["groups"])
-        for half in (0, 1)
     ]
 
 
