@@ -4,7 +4,7 @@ from random import Random
 from tests.gateware import exact
 from tests.gateware.refusals import refuses
 
-from alula.bench import ALWAYS, Bench, BoundCase, Case, Unit, each_case
+from alula.bench import ALWAYS, PATTERNS, Bench, BoundCase, Case, Pattern, Unit, each_case
 from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
 from alula.design.engines import finish_width
@@ -82,7 +82,9 @@ def sets(random: Random, unit: Finisher, first: int) -> tuple[list[Set], dict]:
     return found, memory
 
 
-def drained(name: str, pressure: object, core: int = 0) -> Case:
+def drained(idle: Pattern, pressure: Pattern, core: int = 0) -> Case:
+    """`idle` says when a row block's accumulators come, where there is room for them."""
+
     async def body(unit: Unit) -> None:
         top = unit.component
         assert isinstance(top, Finisher)
@@ -105,8 +107,9 @@ def drained(name: str, pressure: object, core: int = 0) -> Case:
         ]
         done = [0, 0]
         room, since, finished, count = top.sets, top.cycles, 0, len(waiting)
+        go = idle.start(unit.random)
         for _ in range(20000):
-            if waiting and room and since >= top.cycles:
+            if waiting and room and since >= top.cycles and next(go):
                 item = waiting.pop(0)
                 unit.wires["accumulators"].set(item.accumulators)
                 unit.wires["info"].set(item.info)
@@ -129,12 +132,12 @@ def drained(name: str, pressure: object, core: int = 0) -> Case:
         if (finished, done) != (count, instructions):
             raise Mismatch(f"{count} sets and {instructions} must end, not {finished}, {done}")
 
-    return Case(name, body)
+    return Case(f"core_{core}-idle_{idle}-pressure_{pressure}", body)
 
 
 def make(rows: int, lanes: int, tokens: int, cores: int = 1) -> Bench:
-    cases = [drained("full", ALWAYS), drained("slow", chance(0.2))]
-    cases += [drained(f"core_{core}", ALWAYS, core) for core in range(1, cores)]
+    cases = [drained(idle, pressure) for idle in PATTERNS for pressure in (*PATTERNS, chance(0.2))]
+    cases += [drained(ALWAYS, ALWAYS, core) for core in range(1, cores)]
     return Bench(
         f"finisher_{rows}_{lanes}_{tokens}_{cores}",
         lambda: Finisher(

@@ -89,6 +89,11 @@ class Bench:
         """Return a bench by the module that made it and its name."""
         return cls._made[module, name]
 
+    @classmethod
+    def all_made(cls) -> list["Bench"]:
+        """Return every bench that this process has made."""
+        return list(cls._made.values())
+
     def results(self) -> dict[str, Result]:
         """Return how each case went; simulate them if that has not been done."""
         if self._error is not None:

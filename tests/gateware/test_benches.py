@@ -1,0 +1,102 @@
+"""Every component has a bench, and what streams is crossed with idle and back-pressure."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+from amaranth.lib.wiring import Component
+
+import alula.gateware
+from alula.bench import PATTERNS, Bench
+from alula.bench.ports import find_ports
+
+HERE = Path(__file__).parent
+
+TOGETHER = {
+    "Rig": {
+        "Accumulator",
+        "AccumulatorControl",
+        "SparseAccumulator",
+        "SparseAccumulatorControl",
+    },
+    "Lane": {"SfuLane"},
+    "_Activation": {"FloatActivation"},
+    "Matrix": {
+        "Commands",
+        "Mpe",
+        "Operands",
+        "ProductUse",
+        "Reach",
+        "SparseOperands",
+        "SparseSums",
+        "Weighing",
+    },
+}
+"""Components that a bench has beside what they need, by what that is called."""
+
+ELSEWHERE = {
+    "Core": "../rtl/test_core.py",
+    "Scan": "test_scan.py",
+    "Top": "../rtl/test_driver.py",
+}
+"""Components that are simulated as libraries: programs run on them, or registers shift."""
+
+
+@pytest.fixture(scope="module")
+def benches() -> dict[str, list[Bench]]:
+    """The benches of this folder, by their component."""
+    for file in sorted(HERE.glob("test_*.py")):
+        importlib.import_module(f"tests.gateware.{file.stem}")
+    found: dict[str, list[Bench]] = {}
+    for bench in Bench.all_made():
+        if bench.file.parent == HERE:
+            found.setdefault(type(bench.make()).__name__, []).append(bench)
+    return found
+
+
+def components() -> set[str]:
+    """Every component of the gateware but those that others there inherit from."""
+    found, inherited = set(), set()
+    for item in pkgutil.iter_modules(alula.gateware.__path__):
+        module = importlib.import_module(f"alula.gateware.{item.name}")
+        for name, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ == module.__name__ and issubclass(kind, Component):
+                found.add(name)
+                inherited |= {parent.__name__ for parent in kind.__bases__}
+    return found - inherited
+
+
+def test_every_component_has_a_bench(benches: dict[str, list[Bench]]) -> None:
+    together = {name for harness in benches for name in TOGETHER.get(harness, ())}
+    assert components() - set(benches) - together - set(ELSEWHERE) == set()
+
+
+def test_no_component_is_excused_that_is_not_there(benches: dict[str, list[Bench]]) -> None:
+    known = components()
+    assert set(TOGETHER) <= set(benches)
+    assert set().union(*TOGETHER.values(), ELSEWHERE) <= known
+    assert all((HERE / file).is_file() for file in ELSEWHERE.values())
+
+
+CROSS = {(str(idle), str(pressure)) for idle, pressure in product(PATTERNS, PATTERNS)}
+
+
+def test_streams_are_crossed_with_idle_and_back_pressure(benches: dict[str, list[Bench]]) -> None:
+    """By the names of cases. What has an own way to say it is named here."""
+    lacking = {}
+    for component, found in benches.items():
+        streams = any(find_ports(bench.make())[0] for bench in found)
+        names = [case.name for bench in found for case in bench.cases]
+        crossed = {
+            match.groups()
+            for name in names
+            if (match := re.search(r"idle_(\w+)-pressure_(\w+)", name))
+        }
+        if streams and not crossed >= CROSS:
+            lacking[component] = sorted(CROSS - crossed)
+    lacking.pop("Matrix", None)  # three streams, each with patterns of its own
+    assert lacking == {}
