@@ -125,6 +125,13 @@ def test_memory_refuses(pair: Pair, kind: Defect, text: str, engine: str) -> Non
     pair.device.memory[:] = pair.machine.state.memory.bytes
 
 
+def test_the_beat_that_memory_refuses_is_named(pair: Pair) -> None:
+    """LD is asking for it while what came before it is still being handed on."""
+    pair.device.break_memory(range(530, 531), Defect.DECERR)
+    text = "\n".join(f"LD.V type=fp32 addr={addr} dst=0 count=4" for addr in (100, 510, 120, 530))
+    fails(pair, text, r"LD at 3 must be given beat 530 by memory, not DECERR \(LD\.V .* addr=530 ")
+
+
 @pytest.mark.parametrize("text", ["LD.V type=fp32 addr=3 dst=5 count=256", "ST.W value=7 addr=30"])
 def test_memory_never_answers(pair: Pair, text: str) -> None:
     pair.device.break_memory(range(30, 31), Defect.SILENT)

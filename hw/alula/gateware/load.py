@@ -386,6 +386,7 @@ class Load(MemoryEngine):
         else:
             part = whole = stream.Signature(8 * self.width).create()
         moves = beat.valid & beat.ready
+        wants = Signal()
         m.d.comb += [
             coming.eq(jobs.r_data),
             jobs.r_en.eq(jobs.r_rdy & (~active | over)),
@@ -416,6 +417,7 @@ class Load(MemoryEngine):
                 m.d.comb += over.eq(1)
             with m.Case(_Job.MATRIX):
                 m.d.comb += [
+                    wants.eq(1),
                     self.beat.valid.eq(beat.valid),
                     beat.ready.eq(self.beat.ready),
                     walk.next.eq(moves),
@@ -424,6 +426,7 @@ class Load(MemoryEngine):
                 ]
             with m.Case(_Job.ROW):
                 m.d.comb += [
+                    wants.eq(given & unpack.beat.ready),
                     unpack.row.valid.eq(~given),
                     part.valid.eq(beat.valid & given),
                     beat.ready.eq(part.ready & given),
@@ -435,6 +438,7 @@ class Load(MemoryEngine):
                     m.d.sync += given.eq(1)
             with m.Case(_Job.IDS):
                 m.d.comb += [
+                    wants.eq(1),
                     part.valid.eq(beat.valid),
                     beat.ready.eq(part.ready),
                     whole.ready.eq(1),
@@ -442,7 +446,8 @@ class Load(MemoryEngine):
                 ]
                 with m.If(moves):
                     m.d.sync += [ids.eq(whole.payload), ids_there.eq(1)]
-        with m.If(master.error):
+        # What memory refuses is the beat that the job at hand wants next, once it wants one.
+        with m.If(master.error & wants):
             m.d.comb += [
                 report.code.eq(Mux(master.response[0], Code.READ_DECERR, Code.READ_SLVERR)),
                 report.detail.eq(passed),
