@@ -326,6 +326,43 @@ def test_the_unit_of_the_model_is_named(pair: Pair) -> None:
     fails_program(pair, named, r"LD at 1 .* \(model\.layers\.\*\.norm: LD\.V ")
 
 
+LAYERS = """
+LI rd=r1 value=0
+LOOP count=3 body=3
+LD.V type=fp32 addr=r1+100 dst=0 count=4
+ADDR rd=r1 a=r1 b=10
+LD.V type=fp32 addr=r1+500 dst=0 count=4
+"""
+
+
+@pytest.mark.parametrize(
+    ("beat", "place"),
+    [
+        (100, r"2 .* \(layers\.7\.attn: LD\.V"),
+        (110, r"2 .* \(layers\.8\.attn: LD\.V"),
+        (120, r"2 .* \(layers\.9\.attn: LD\.V"),
+        (510, r"4 .* \(layers\.6\.mlp: LD\.V"),
+        (530, r"4 .* \(layers\.8\.mlp: LD\.V"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "does"),
+    [(Defect.DECERR, "must be given beat"), (Defect.SILENT, "waits for memory")],
+)
+def test_the_layer_is_named(pair: Pair, beat: int, place: str, kind: Defect, does: str) -> None:
+    """With a machine model beside it, from what each engine has retired."""
+    listing = replace(
+        program(NANO, LAYERS, inputs={"first_layer": 5}),
+        origins=("", "", "layers.{layer}.attn", "layers.{layer}", "layers.{layer-1}.mlp", ""),
+        layer_loops=frozenset({1}),
+    )
+    pair.device.break_memory(range(beat, beat + 1), kind)
+    address, _, rest = place.partition(" ")
+    with pytest.raises(RtlError, match=rf"LD at {address} {does}{rest}") as caught:
+        pair.run(listing, {"first_layer": 7})
+    assert "\n" not in str(caught.value)
+
+
 def test_a_limit_of_cycles(pair: Pair) -> None:
     pair.device.limit = 3000
     fails(pair, "LOOP count=60000 body=1\nNOP", r"is at its limit after \d+ cycles: SYS at 1 works")

@@ -8,7 +8,8 @@ extern "C" {
 // `index` and `bytes` describe the ports of each channel: those of Read, then those of Write.
 Board* alula_board(Simulation* simulation, const Parts* parts, const int32_t* index,
                    const uint32_t* bytes) {
-    auto* board = new Board{*simulation, *simulation->top, {}};
+    Retired retired(parts->running, parts->done, parts->engines);
+    auto* board = new Board{*simulation, *simulation->top, retired};
     unsigned next = 0;
     auto take = [&](unsigned count) {
         std::vector<Port> ports;
@@ -76,6 +77,11 @@ int alula_wait(Board* board, uint64_t cycles) {
     while (cycles-- && !board->top.irq)
         if (!board->cycle()) break;
     return board->top.irq;
+}
+
+// How many instructions each engine has retired, in this run or the last.
+void alula_board_retired(const Board* board, uint64_t* counts) {
+    for (uint64_t count : board->retired.counts()) *counts++ = count;
 }
 
 #if VM_TRACE

@@ -5,6 +5,7 @@
 
 #include "axi_memory.h"
 #include "harness.h"
+#include "retired.h"
 #if VM_TRACE
 #include "waves.h"
 #endif
@@ -17,12 +18,16 @@ struct Parts {
     uint32_t channels;
     uint32_t beat_bytes;
     Timing timing;
+    const uint8_t* running;  // as of Retired
+    const uint8_t* const* done;
+    uint32_t engines;
 };
 
 struct Board {
     Simulation& simulation;
     Vtop& top;
-    std::vector<Channel> channels;
+    Retired retired;
+    std::vector<Channel> channels{};
     uint64_t now = 0;
 #if VM_TRACE
     std::unique_ptr<Waves> waves = nullptr;
@@ -34,6 +39,7 @@ struct Board {
         top.eval();
         show(false);
         for (auto& channel : channels) channel.pass(now);
+        retired.see();
         Observer* observer = simulation.observer.get();
         bool goes_on = !observer || observer->settled();
         top.clk = 1;

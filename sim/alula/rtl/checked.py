@@ -12,6 +12,7 @@ from alula.design import Design
 from alula.isa import Image, Program, Region
 from alula.model import Counters, Machine
 from alula.rtl.beginning import differing
+from alula.rtl.course import Course
 from alula.rtl.device import Outcome, RtlDevice, Timing
 from alula.rtl.verilate import Progress
 
@@ -123,6 +124,7 @@ class CheckedDevice:
             RtlError: the gateware's run did not end.
             Mismatch: the memories differ.
         """
+        self._course = Course()
         counters = self._run_machine(program, inputs)
         watch(0, counters)
         started = time.perf_counter()
@@ -136,12 +138,12 @@ class CheckedDevice:
         self.device.close()
 
     def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
-        return self.machine.run(program, inputs)
+        return self.machine.run(program, inputs, on_retire=self._course)
 
     def _run_device(
         self, program: Program, inputs: Mapping[str, int], watch: Callable[[int], None]
     ) -> Outcome:
-        return self.device.run(program, inputs, watch)
+        return self.device.run(program, inputs, watch, self._course)
 
     def _compare(self, program: str) -> None:
         expected, found = self.machine.state.memory.bytes, self.device.memory

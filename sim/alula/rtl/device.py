@@ -12,12 +12,14 @@ import numpy as np
 from alula.design import Design
 from alula.isa import Engine, Image, Program
 from alula.model.retirement import Retirements
+from alula.rtl.course import Course
 from alula.rtl.dram import HEADERS, DramConfig, dram_config
 from alula.rtl.driver import Driver, Outcome, RtlError
 from alula.rtl.emission import emitted_top
 from alula.rtl.lockstep import Lockstep, Window
+from alula.rtl.signals import signal
 from alula.rtl.simulation import Simulation, library_texts
-from alula.rtl.taps import taps, visible
+from alula.rtl.taps import Taps, taps, visible
 from alula.rtl.verilate import Progress, Recipe, verilate
 
 __all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing", "Waves"]
@@ -25,7 +27,8 @@ __all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing", "Waves"]
 _FOLDER = Path(__file__).parent
 _TEXTS = (
     *HEADERS,
-    *("port.h", "axi_memory.h", "waves.h", "board.h", "board.cpp", "lockstep.h", "lockstep.cpp"),
+    *("port.h", "axi_memory.h", "waves.h", "retired.h", "board.h", "board.cpp"),
+    *("lockstep.h", "lockstep.cpp"),
 )
 _READ = ("araddr", "arlen", "arvalid", "arready", "rdata", "rresp", "rlast", "rvalid", "rready")
 _WRITE = (
@@ -107,6 +110,9 @@ class _Parts(ctypes.Structure):
         ("channels", ctypes.c_uint32),
         ("beat_bytes", ctypes.c_uint32),
         ("timing", _Timing),
+        ("running", ctypes.c_void_p),
+        ("done", ctypes.c_void_p),
+        ("engines", ctypes.c_uint32),
     ]
 
 
@@ -121,6 +127,7 @@ class _Board:
         memory: np.ndarray,
         timing: Timing,
         waves: Waves | None,
+        taps: Taps,
     ) -> None:
         self._lockstep: Lockstep | None = None
         self._library = library = simulation.library
@@ -132,6 +139,7 @@ class _Board:
         library.alula_read.argtypes = [pointer, number, ctypes.POINTER(number), long]
         library.alula_wait.argtypes = [pointer, long]
         library.alula_defect.argtypes = [pointer, long, long, number]
+        library.alula_board_retired.argtypes = [pointer, pointer]
         names = [
             f"{side}__{channel}__{name}"
             for channel in range(design.channels)
@@ -141,12 +149,17 @@ class _Board:
         order = {name: index for index, name in enumerate(widths)}
         index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
         sizes = (ctypes.c_uint32 * len(names))(*(_bytes(widths[name]) for name in names))
+        done = [signal(simulation, taps.retires[engine]).place for engine in Engine]
+        places = (pointer * len(done))(*done)
         parts = _Parts(
             memory=memory.ctypes.data,
             beats=memory.size // design.bytes_per_cycle,
             channels=design.channels,
             beat_bytes=design.memory.beat_bytes,
             timing=_Timing.of(timing, design),
+            running=signal(simulation, taps.running).place,
+            done=ctypes.addressof(places),
+            engines=len(done),
         )
         self._board = library.alula_board(
             simulation.model, ctypes.byref(parts), ctypes.byref(index), ctypes.byref(sizes)
@@ -171,6 +184,12 @@ class _Board:
         if self._lockstep is not None:
             self._lockstep.check()
         return bool(ended)
+
+    def retired(self) -> Mapping[Engine, int]:
+        """Instructions that each engine has retired, in this run or the last."""
+        counts = (ctypes.c_uint64 * len(Engine))()
+        self._library.alula_board_retired(self._board, counts)
+        return dict(zip(Engine, counts, strict=True))
 
     @contextmanager
     def in_step(self, lockstep: Lockstep) -> Iterator[None]:
@@ -279,14 +298,16 @@ class RtlDevice:
         program: Program,
         inputs: Mapping[str, int],
         watch: Callable[[int], None] = lambda cycles: None,
+        course: Course | None = None,
         retirements: Mapping[Engine, Retirements] | None = None,
         window: Window | None = None,
     ) -> Outcome:
         """Run a program to its END. Buffers and memory keep their contents from run to run.
 
         `watch` is called every so often with the cycles so far. What it raises, and Ctrl-C, end the
-        run; another may follow. `retirements`: what each engine must retire, and `window` then what
-        to write waves of, if the device can.
+        run; another may follow. `course`: of the same run on the machine model; what is said of one
+        that did not end then names layers. `retirements`: what each engine must retire, and
+        `window` then what to write waves of, if the device can.
 
         Raises:
             Diverged: the run was stopped at a retirement that is not the expected one.
@@ -295,14 +316,20 @@ class RtlDevice:
         """
         self._check_hash("program", program.design_hash)
         self.driver.patience, self.driver.limit = self.patience, self.limit
+
+        def unit(engine: Engine, address: int, numbers: range) -> str:
+            if course is None:
+                return ""
+            oldest = self._board.retired()[engine]
+            numbers = range(oldest + numbers.start, oldest + numbers.stop)
+            return course.unit(engine, address, numbers)
+
         if retirements is None:
-            return self.driver.run(program, inputs, watch)
+            return self.driver.run(program, inputs, watch, unit)
         assert self._simulation is not None
-        lockstep = Lockstep(
-            self._simulation, "top", self._taps, self.design, program, retirements, window
-        )
+        lockstep = Lockstep(self._simulation, self._taps, self.design, program, retirements, window)
         with self._board.in_step(lockstep):
-            outcome = self.driver.run(program, inputs, watch)
+            outcome = self.driver.run(program, inputs, watch, unit)
             lockstep.check(ended=outcome.cycles)
         return outcome
 
@@ -322,7 +349,7 @@ class RtlDevice:
         self._simulation = Simulation(self._library, self._widths)
         self.memory = np.zeros(self._beats * self.design.bytes_per_cycle, np.uint8)
         parts = self._simulation, self._widths, self.design, self.memory, self.timing, self.waves
-        self._board = _Board(*parts)
+        self._board = _Board(*parts, self._taps)
         self.driver = Driver(self._board, self.design, patience=self.patience, limit=self.limit)
 
     def _start(self, what: str, beat: int, count: int) -> int:

@@ -4,20 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from amaranth.lib.data import StructLayout
-
 from alula.design import Design
-from alula.gateware.control import ENGINE_STATE, Register
-from alula.gateware.fault import Code
-from alula.gateware.mpe_fault import DETAIL as PRODUCT_DETAIL
-from alula.gateware.mpe_fault import Reason as ProductReason
-from alula.gateware.sequencer import Reason
+from alula.gateware.control import Register
 from alula.gateware.use import Use
 from alula.isa import Program
-from alula.isa.assembler import format_op
-from alula.isa.encoding import WORD_BYTES, IsaError, decode
+from alula.isa.encoding import WORD_BYTES
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import Engine
+from alula.rtl.diagnosis import Diagnosis, Unit
 
 __all__ = ["Bus", "Driver", "Outcome", "RtlError"]
 
@@ -28,51 +22,6 @@ _USE_BYTES = 8
 _RESET_POLLS = 2000
 _SLICE = 20_000
 """Cycles between two looks at a run."""
-
-_FAULTS = {
-    Code.UNDEFINED: "must be given what the contract defines, not {}",
-    Code.UNSUPPORTED: "must be given a supported format, not number {}",
-    Code.UNIMPLEMENTED: "must be given a size that the design has, not {}",
-    Code.OUT_OF_RANGE: "must stay within the design, not reach {}",
-    Code.READ_SLVERR: "must be given beat {0} by memory, not SLVERR",
-    Code.READ_DECERR: "must be given beat {0} by memory, not DECERR",
-    Code.WRITE_SLVERR: "must have memory accept beat {0}, not answer SLVERR",
-    Code.WRITE_DECERR: "must have memory accept beat {0}, not answer DECERR",
-}
-_PRODUCTS = {
-    ProductReason.FORMAT: "must be given a supported format",
-    ProductReason.STREAM: "must have the format and groups of the stream's head",
-    ProductReason.ROWS: "must have rows: at least one, and with MV no more than T",
-    ProductReason.OUTPUTS: "must have outputs that end in the last row block of the stream's head",
-    ProductReason.OVERFLOW: "must have sums that fit the accumulator",
-    ProductReason.SRC: "must stay within the activation buffer, not reach group {}",
-    ProductReason.DST: "must stay within the vector buffer, not reach word {}",
-    ProductReason.REPLAY: "must have row blocks that fit the weight stream, not of {} groups",
-}
-_REASONS = {
-    Reason.OPCODE: "the opcode must be one of the contract's",
-    Reason.RESERVED: "codes must not be reserved",
-    Reason.STRAY: "bits without a meaning must be zero",
-    Reason.RUNAWAY: "the program must come to an END, not run off its last instruction",
-    Reason.DIVISION: "the divisor must not be zero",
-    Reason.LOOP_BODY: "a loop's body must lie within the code and the body around it",
-    Reason.LOOP_DEPTH: "loops must nest to a depth of at most 4",
-    Reason.STREAM_LEFT: "the weight stream must be empty at END",
-}
-_WAITS = {
-    (Engine.LD, Use.STARVED): "memory",
-    (Engine.LD, Use.BLOCKED): "room in the weight stream or the vector buffer",
-    (Engine.ST, Use.STARVED): "the vector buffer",
-    (Engine.ST, Use.BLOCKED): "memory",
-    (Engine.MM, Use.STARVED): "weights or activations",
-    (Engine.MM, Use.BLOCKED): "the vector buffer",
-    (Engine.MV, Use.STARVED): "weights or activations",
-    (Engine.MV, Use.BLOCKED): "the vector buffer",
-    (Engine.MISC, Use.STARVED): "the vector buffer",
-    (Engine.MISC, Use.BLOCKED): "a buffer",
-    (Engine.SYS, Use.STARVED): "the engines to end",
-    (Engine.SYS, Use.BLOCKED): "a queue",
-}
 
 
 class RtlError(Exception):
@@ -147,13 +96,17 @@ class Driver:
         program: Program,
         inputs: Mapping[str, int],
         watch: Callable[[int], None] = lambda cycles: None,
+        unit: Unit | None = None,
     ) -> Outcome:
         """Run a program to its END; `watch` is told now and then how many cycles have gone by.
+
+        `unit` names the layer too; without it an instruction serves what the program says of it.
 
         Raises:
             RtlError: the program is too long, its inputs are others, or the run did not end.
         """
         self.start(program, inputs)
+        diagnosis = Diagnosis(self.bus, program, unit)
         cycles, worked = 0, 0
         work: list[int] = []
         while not self.bus.wait(step := self._step(cycles)):
@@ -165,10 +118,10 @@ class Driver:
             limited = 0 < self.limit <= cycles
             if limited or cycles - worked >= self.patience:
                 ends = "is at its limit" if limited else "stands still"
-                state = self.state(program)
-                raise RtlError(f"{program.name} {ends} after {cycles} cycles: {state}")
+                waits = diagnosis.waits()
+                raise RtlError(f"{program.name} {ends} after {cycles} cycles: {waits}")
         if self.bus.read(Register.STATUS) & _FAULT or not self._status(_ENDED):
-            raise RtlError(f"{program.name}: {self._fault(program)}")
+            raise RtlError(f"{program.name}: {diagnosis.fault()}")
         self._failed = False
         return Outcome(
             cycles=self._wide(Register.CYCLES_LOW),
@@ -226,26 +179,6 @@ class Driver:
                 raise RtlError(f"a reset must end, not take {_RESET_POLLS} reads of the status")
         self._failed = False
 
-    def state(self, program: Program | None = None) -> str:
-        """Who waits for whom, for the engines that hold an instruction and for SYS."""
-        parts = []
-        for engine in (Engine.SYS, *(e for e in Engine if e is not Engine.SYS)):
-            now = _fields(ENGINE_STATE, self.bus.read(Register.ENGINES + 4 * engine))
-            use, address, flying = Use(now["use"]), now["oldest"], now["flying"]
-            missing = [giver.name for giver in Engine if now["missing"] >> giver & 1]
-            if use == Use.IDLE:
-                continue
-            if use == Use.BUSY:
-                does = "works"
-            elif missing and not flying:
-                does = f"waits for a token of {' and '.join(missing)}"
-            elif engine is not Engine.SYS and not flying:
-                does = "waits for the weight stream"
-            else:
-                does = f"waits for {_WAITS[engine, use]}"
-            parts.append(f"{engine.name} at {address} {does}{_shown(program, address)}")
-        return ", ".join(parts)
-
     def _step(self, cycles: int) -> int:
         """Cycles until the next look at a run of so many."""
         step = min(_SLICE, self.patience)
@@ -253,26 +186,6 @@ class Driver:
 
     def _is_reset(self) -> bool:
         return any(not self._status(_RESETTING) for _ in range(_RESET_POLLS))
-
-    def _fault(self, program: Program) -> str:
-        """What went wrong, and where."""
-        read = self.bus.read
-        blamed, detail = read(Register.FAULT_ENGINE), read(Register.FAULT_DETAIL)
-        if not blamed:
-            reason, address = Reason(read(Register.REASON)), read(Register.ADDRESS)
-            text = _REASONS.get(reason, "the run must end")
-            return f"SYS at {address}: {text}{_shown(program, address)}"
-        address, code = read(Register.FAULT_ADDRESS), Code(read(Register.FAULT_CODE))
-        engine = next(engine for engine in Engine if blamed >> engine & 1)
-        if code == Code.TOKENS:
-            engine, taker = Engine(detail & 7), Engine(detail >> 3 & 7)
-            text = f"must give {taker.name} at most 255 tokens that it has not taken"
-        elif engine in (Engine.MM, Engine.MV):
-            product = _fields(PRODUCT_DETAIL, detail)
-            text = _PRODUCTS[ProductReason(product["reason"])].format(product["number"])
-        else:
-            text = _FAULTS[code].format(detail)
-        return f"{engine.name} at {address} {text}{_shown(program, address)}"
 
     def _status(self, bit: int) -> bool:
         return bool(self.bus.read(Register.STATUS) & bit)
@@ -284,23 +197,3 @@ class Driver:
     def _wide(self, low: int) -> int:
         """Read 64 bits; the low half comes first."""
         return self.bus.read(low) | self.bus.read(low + 4) << 32
-
-
-def _fields(layout: StructLayout, bits: int) -> dict[str, int]:
-    """The fields of a struct, as numbers."""
-    return {
-        name: bits >> layout[name].offset & ((1 << layout[name].width) - 1)
-        for name in layout.members
-    }
-
-
-def _shown(program: Program | None, address: int) -> str:
-    """An instruction and the unit of the model that it serves, as far as the program knows."""
-    if program is None or not address < len(program):
-        return ""
-    unit = program.origins[address] if program.origins else ""
-    try:
-        text = format_op(decode(program.code[address * WORD_BYTES : (address + 1) * WORD_BYTES]))
-    except IsaError as error:
-        text = str(error)
-    return f" ({unit.replace('{layer}', '*')}: {text})" if unit else f" ({text})"

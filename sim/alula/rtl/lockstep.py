@@ -15,6 +15,7 @@ from alula.design import Design
 from alula.isa import Engine, Program
 from alula.model.retirement import Retirements
 from alula.model.writes import NUMBER, Writes, spaces
+from alula.rtl.signals import Signal, signal
 from alula.rtl.simulation import Simulation
 from alula.rtl.taps import PORT, EngineTap, Kind, Member, PortTap, Tap, Taps
 
@@ -24,17 +25,13 @@ _U32, _U64 = ctypes.c_uint32, ctypes.c_uint64
 _FIELDS = 3
 
 
-class _Signal(ctypes.Structure):
-    _fields_ = [("place", ctypes.c_void_p), ("bytes", _U32)]
-
-
 class _Field(ctypes.Structure):
     _fields_ = [("bit", _U32), ("bits", _U32), ("shift", _U32)]
 
 
 class _Tap(ctypes.Structure):
     _fields_ = [
-        *((name, _Signal) for name in ("valid", "ready", "payload")),
+        *((name, Signal) for name in ("valid", "ready", "payload")),
         *((name, _U32) for name in ("kind", "space", "account")),
         ("address", _Field * _FIELDS),
         ("condition", _Field),
@@ -45,15 +42,15 @@ class _Tap(ctypes.Structure):
 
 class _Port(ctypes.Structure):
     _fields_ = [
-        *((name, _Signal) for name in PORT),
+        *((name, Signal) for name in PORT),
         *((name, _U32) for name in ("account", "space", "bytes", "number", "channels")),
     ]
 
 
 class _Engine(ctypes.Structure):
     _fields_ = [
-        ("done", _Signal),
-        ("address", _Signal),
+        ("done", Signal),
+        ("address", Signal),
         ("account", _U32),
         ("late", _U32),
         ("addresses", ctypes.c_void_p),
@@ -68,7 +65,7 @@ class _Window(ctypes.Structure):
 
 class _Plan(ctypes.Structure):
     _fields_ = [
-        ("running", _Signal),
+        ("running", Signal),
         ("taps", ctypes.c_void_p),
         ("tap_count", _U32),
         ("writes", ctypes.c_void_p),
@@ -143,7 +140,6 @@ class Lockstep:
 
     Args:
         simulation: whose taps are visible.
-        scope: of the top module.
         taps: of its design.
         program: that will run.
         expected: what each engine must retire.
@@ -153,16 +149,14 @@ class Lockstep:
     def __init__(
         self,
         simulation: Simulation,
-        scope: str,
         taps: Taps,
         design: Design,
         program: Program,
         expected: Mapping[Engine, Retirements],
         window: Window | None = None,
     ) -> None:
-        self._simulation, self._scope, self._expected = simulation, scope, expected
+        self._simulation, self._expected = simulation, expected
         library = simulation.library
-        library.alula_signal.argtypes = [ctypes.c_void_p, *[ctypes.c_char_p] * 2, ctypes.c_void_p]
         library.alula_lockstep.argtypes = [ctypes.c_void_p] * 2
         library.alula_retired.argtypes = [ctypes.c_void_p] * 3
         library.alula_words.argtypes = [ctypes.c_void_p] * 4
@@ -212,14 +206,8 @@ class Lockstep:
         place = self._engines.index(window.engine)
         return _Window(os.fsencode(window.file), place, window.retired, window.delay)
 
-    def _signal(self, member: Member) -> _Signal:
-        scope = f"{self._scope}.{member.scope}"
-        signal = _Signal()
-        names = (scope.encode(), member.name.encode())
-        self._simulation.library.alula_signal(self._simulation.model, *names, ctypes.byref(signal))
-        if not signal.bytes:
-            raise ValueError(f"lock step must find {member.name} in {scope}, not nothing")
-        return signal
+    def _signal(self, member: Member) -> Signal:
+        return signal(self._simulation, member)
 
     def _tap(self, tap: Tap) -> _Tap:
         found = _Tap(kind=tap.kind, space=tap.space, account=tap.engine)

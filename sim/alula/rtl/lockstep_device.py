@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alula.design import Design
 from alula.isa import Program
-from alula.model import Counters
+from alula.model import Counters, Retired
 from alula.model.retirement import Recorder, Seeker
 from alula.rtl.beginning import Beginning, copy
 from alula.rtl.checked import CheckedDevice
@@ -49,15 +49,20 @@ class LockstepDevice(CheckedDevice):
     def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
         self._beginning = Beginning(self.machine, self.device)
         self._recorder = Recorder(self.machine.state)
-        counters = self.machine.run(program, inputs, on_retire=self._recorder)
+        counters = self.machine.run(program, inputs, on_retire=self._retired)
         self._beginning.keep(self._recorder.stored)
         return counters
+
+    def _retired(self, retired: Retired) -> None:
+        self._course(retired)
+        self._recorder(retired)
 
     def _run_device(
         self, program: Program, inputs: Mapping[str, int], watch: Callable[[int], None]
     ) -> Outcome:
         try:
-            return self.device.run(program, inputs, watch, self._recorder.engines)
+            engines = self._recorder.engines
+            return self.device.run(program, inputs, watch, self._course, engines)
         except Diverged as error:
             divergence = error.divergence
         self._beginning.restore()
@@ -89,7 +94,8 @@ class LockstepDevice(CheckedDevice):
         delay = max(0, divergence.cycle - divergence.before - _SHOWN)
         window = Window(file, divergence.engine, max(0, divergence.index - 1), delay)
         try:
-            device.run(program, inputs, watch, self._recorder.engines, window)
+            engines = self._recorder.engines
+            device.run(program, inputs, watch, self._course, engines, window)
         except Diverged as error:
             again = error.divergence
             if (again.engine, again.index) == (divergence.engine, divergence.index):

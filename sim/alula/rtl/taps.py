@@ -15,6 +15,7 @@ from amaranth.lib import data
 
 from alula.design import Design
 from alula.gateware import sfu_ports
+from alula.gateware.command import ENGINES
 from alula.gateware.vector_buffer import write_layout
 from alula.gateware.weight_stream import beat_layout
 from alula.isa.instructions import Engine
@@ -124,9 +125,14 @@ class EngineTap:
 
 @dataclass(frozen=True)
 class Taps:
-    """All taps of an accelerator. `running`: from the start of a program to its end."""
+    """All taps of an accelerator.
+
+    `running`: from the start of a program to its end. `retires`: an engine's instruction has, in
+    all cores.
+    """
 
     running: Member
+    retires: Mapping[Engine, Member]
     streams: Sequence[Tap]
     ports: Sequence[PortTap]
     engines: Sequence[EngineTap]
@@ -135,6 +141,7 @@ class Taps:
     def members(self) -> Iterator[Member]:
         """Every signal that they read."""
         yield self.running
+        yield from self.retires.values()
         for tap in self.streams:
             yield from (*tap.handshake, tap.payload)
         for port in self.ports:
@@ -147,7 +154,13 @@ def taps(design: Design) -> Taps:
     """The taps of a design."""
     ports = tuple(_port(number) for number in range(design.channels_per_core))
     running = Member("dispatch", "running")
-    return Taps(running, tuple(_streams(design)), ports, tuple(_engines()))
+    return Taps(running, _retires(), tuple(_streams(design)), ports, tuple(_engines()))
+
+
+def _retires() -> dict[Engine, Member]:
+    """Where all cores have done what an engine was given, as the queues see it."""
+    found = {engine: Member("dispatch", f"done_{engine.name.lower()}") for engine in ENGINES}
+    return found | {Engine.SYS: Member(_SEQUENCER, "retired")}
 
 
 def visible(modules: Mapping[str, str], wanted: Taps) -> dict[str, list[str]]:
