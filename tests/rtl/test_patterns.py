@@ -64,6 +64,24 @@ def test_patterns_follow_each_other(pair: Pair) -> None:
     )
 
 
+def test_indices_that_fill_their_half_of_the_stream(pair: Pair) -> None:
+    """MM shows a row block for two passes, so all of it is held."""
+    item, groups = WEIGHT_FORMATS["W2", "8:16"], SPARSE.stream_beats // 4
+    assert item.count(BeatKind.INDEX, 1, groups) == SPARSE.stream_beats // 2
+    pair.write(2000, pack(random_weights("W2", SPARSE, 3, groups, nm="8:16"), SPARSE))
+    shape = f"fmt=W2 nm=8:16 groups={groups}"
+    # Rows overlap in the vector buffer, which has no room for three of them.
+    length, outputs = 32 * groups, 3 * 2 * SPARSE.rows
+    pair.listing(
+        "LD.V type=fp32 addr=0 dst=0 count=2048\n"
+        "LD.V type=fp32 addr=0 dst=512 count=2048 signal=MISC\n"
+        f"LD.W to=MM {shape} addr=2000 blocks=3\n"
+        f"QUANT src=0 dst=0 slot=0 rows=3 len={length} stride=13 wait=LD signal=MM\n"
+        f"MM {shape} src=0 dst=2000 rows=3 outputs={outputs} stride=3 wait=MISC signal=ST\n"
+        "ST.V src=2000 addr=1400 count=36 wait=MM"
+    )
+
+
 def test_scores_of_chosen_blocks_only(pair: Pair) -> None:
     """Block-skipped SDDMM: scores of every other 64 positions, at the cost of half of them.
 
