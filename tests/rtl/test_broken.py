@@ -50,16 +50,17 @@ def half_a_scale(original: Any) -> Any:
     return elaborate
 
 
+def broken(design: Design) -> Emission:
+    """`emitted_top`, of what the gateware is now."""
+    top = Top(design=design)
+    widths = {"clk": 1, "rst": 1}
+    widths |= {name: len(value) for name, (value, _) in ports(top).items()}
+    return Emission(emit(top, "top"), widths)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockstepDevice]:
     """Both faults in one build, and in one more for waves."""
-
-    def broken(design: Design) -> Emission:
-        top = Top(design=design)
-        widths = {"clk": 1, "rst": 1}
-        widths |= {name: len(value) for name, (value, _) in ports(top).items()}
-        return Emission(emit(top, "top"), widths)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(float_multiply, "pack", ties_up)
         patch.setattr(Store, "elaborate", half_a_scale(Store.elaborate))
