@@ -21,6 +21,9 @@ class Promise:
     digits: int = 3
     how: str = "measured"
 
+    def measured(self, results: Mapping[str, Any]) -> bool:
+        return self.key in results.get(self.measurement, {})
+
     def value(self, results: Mapping[str, Any]) -> float:
         return results[self.measurement][self.key] / self.scale
 

@@ -16,7 +16,7 @@ def table_text() -> str:
         return "Nothing has been measured yet.\n"
     lines = ["| what | must be | is | |", "|---|--:|--:|---|"]
     for promise in PROMISES:
-        if promise.measurement not in results:
+        if not promise.measured(results):
             continue
         bound = ("at least " if promise.at_least else "at most ") + promise.shown(promise.bound)
         value = promise.shown(promise.value(results))
