@@ -248,7 +248,7 @@ def test_a_run_is_recorded_and_one_retirement_found_again() -> None:
         Engine.SYS: [0, 4, 6, 6, 6, 7],
     }
     assert recorder.stored == {602, 604, 606}
-    stores = recorder.engines[Engine.ST].checksums
+    stores = recorder.engines[Engine.ST].checksums[0]
     assert stores[0] == 0
     assert len(set(stores)) == 4
     seeker = Seeker(machine.state, Engine.ST, 2)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.rtl.programs import CORES
 
 from alula.design import load_design
 from alula.isa import Image
@@ -125,6 +127,33 @@ def test_lock_step_names_unit_instruction_and_bits(
     assert bits[0] ^ bits[1] == 16
     assert lines["waves"] == "lockstep.fst"
     assert [line.split()[0] for line in result.errors[1:]] == list(lines)
+
+
+def test_lock_step_covers_every_core(
+    alula: Callable[..., Any], small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cores; a weight of the second is another one than the model's."""
+    design = tmp_path / "cores.yaml"
+    design.write_text(json.dumps(CORES.model_dump(mode="json")))
+    words = ("run", small_model, "Hi", "--design", design, "--device", "rtl", "--lockstep")
+    words += ("--max-new-tokens", 2, "--json")
+    assert alula(*words).json["matches_model"] is True
+    load = RtlDevice.load
+
+    def wrong(self: RtlDevice, image: Image) -> None:
+        load(self, image)
+        width = CORES.bytes_per_cycle
+        self.memory[width * (image.regions["layers"].start + 40) + width // 2] ^= 16
+
+    monkeypatch.setattr(RtlDevice, "load", wrong)
+    monkeypatch.setattr(LockstepDevice, "_show", lambda *given: "lockstep.fst")
+    result = alula(*words)
+    assert result.code == 1
+    lines = result.json["divergence"]
+    assert lines["instruction"].startswith("LD.W")
+    assert lines["core"] == "1 of 2"
+    assert lines["address"].endswith(f"byte {CORES.bytes_per_cycle // 2}")
+    assert int(lines["expected"], 16) ^ int(lines["found"], 16) == 16
 
 
 @pytest.mark.parametrize("error", [RtlError("prefill stands still"), ToolchainError("no g++")])

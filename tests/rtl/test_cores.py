@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 from tests.model.bench import program
 from tests.model.layout import pack, random_weights
-from tests.rtl.programs import NANO, Runs
+from tests.rtl.programs import CORES, NANO, Runs
 from tests.shapes import FAMILIES, RandomCheckpoint
 
 from alula.codegen import compile_model
 from alula.quant import QuantizedModel
 from alula.rtl.device import Defect, RtlError, Timing
 
-TWICE = {"memory.channels": 2, "part.dsp": 400}
-CHANNELS = NANO.replace(TWICE | {"buffers.stream_kib": 16})
-CORES = NANO.replace(TWICE | {"cores": 2})
+CHANNELS = NANO.replace({"memory.channels": 2, "part.dsp": 400, "buffers.stream_kib": 16})
 PROMPT = [int(token) for token in np.random.default_rng(5).integers(0, 160, 5)]
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tests.model.bench import program
 from tests.model.layout import pack, random_weights
-from tests.rtl.programs import NANO, Pair
+from tests.rtl.programs import CORES, NANO, Pair
 
+from alula.design import Design
 from alula.isa import Engine, Program
 from alula.model.retirement import Recorder, Seeker
 from alula.rtl.device import Timing
@@ -26,17 +27,18 @@ LD.V type=fp32 addr=0 dst=0 count=512 signal=MISC
 QUANT src=0 dst=4 slot=0 rows=5 len=96 stride=24 wait=LD signal=MM,MV
 QUANTKV src=0 dst=1 rows=2 heads=2 dim=32 stride=16 signal=ST
 """
+OUTPUTS = {"MM": 18, "MV": 5}
 EVERYTHING = (
     SET_UP
     + """
-LD.W to=MM fmt=W4 addr=2000 blocks=9 groups=3
-LD.W to=MV fmt=V8 addr=4000 blocks=3 groups=3 stride=r5
-LD.W to=MM fmt=W4 addr=2000 blocks=9 groups=3
+LD.W to=MM fmt=W4 addr=2000 blocks={MM} groups=3
+LD.W to=MV fmt=V8 addr=4000 blocks={MV} groups=3 stride=r5
+LD.W to=MM fmt=W4 addr=2000 blocks={MM} groups=3
 MM.SYNC wait=MISC
 MV.SYNC wait=MISC
-MM fmt=W4 src=4 dst=200 rows=5 blocks=9 groups=3 stride=5
-MV fmt=V8 src=4 dst=300 rows=1 blocks=3 groups=3 stride=0 signal=MISC
-MM fmt=W4 src=4 dst=400 rows=5 blocks=9 groups=3 stride=5 signal=MISC
+MM fmt=W4 src=4 dst=200 rows=5 outputs=18 groups=3 stride=5
+MV fmt=V8 src=4 dst=300 rows=1 outputs=5 groups=3 stride=0 signal=MISC
+MM fmt=W4 src=4 dst=400 rows=5 outputs=18 groups=3 stride=5 signal=MISC
 ST.SYNC wait=MISC
 LOOP count=3 body=3
 ST.K src=1 addr=r2+5000 heads=2 rows=2 groups=1 stride=r2 position=r1
@@ -61,26 +63,34 @@ ST.W value=r9 addr=9100 skip=1
 """
 )
 """Every instruction once at least, engines overlapping; nothing is read that was not written."""
+SETTINGS = {"smooth": (NANO, 0), "stalls": (NANO, 60), "cores": (CORES, 60)}
 
 
-@pytest.fixture(scope="module", params=[0, 60], ids=["smooth", "stalls"])
+@pytest.fixture(scope="module", params=SETTINGS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    both = Pair(timing=Timing(stalls=request.param, seed=1))
+    design, stalls = SETTINGS[request.param]
+    both = Pair(timing=Timing(stalls=stalls, seed=1), design=design)
     random = np.random.default_rng(1)
-    both.write(0, random.standard_normal(4096).astype(np.float32))
+    blocks = row_blocks(design)
+    both.write(0, random.standard_normal(8192).astype(np.float32))
     both.write(1200, np.array([3, 0, 17, 5, 3, 1], np.uint32))
-    both.write(2000, pack(random_weights("W4", NANO, 9, 3), NANO))
-    both.write(4000, random.integers(0, 256, 300 * NANO.bytes_per_cycle).astype(np.uint8))
+    both.write(2000, pack(random_weights("W4", design, blocks["MM"], 3), design))
+    both.write(4000, random.integers(0, 256, 300 * design.bytes_per_cycle).astype(np.uint8))
     yield both
     both.close()
 
 
-def everything() -> Program:
-    return program(NANO, EVERYTHING, origins=())
+def row_blocks(design: Design) -> dict[str, int]:
+    """Row blocks of the listing's products."""
+    return {engine: -(-outputs // design.rows) for engine, outputs in OUTPUTS.items()}
+
+
+def everything(design: Design) -> Program:
+    return program(design, EVERYTHING.format(**row_blocks(design)), origins=())
 
 
 def test_every_instruction_goes_in_step(pair: Pair) -> None:
-    listing = everything()
+    listing = everything(pair.design)
     names = {op.name for op in listing.ops}
     assert {"LD.G", "ST.T", "MM", "MV", "LAYERNORM", "ROPE", "QUANTKV", "ARGMAX"} <= names
     pair.run(listing, {})
@@ -89,29 +99,34 @@ def test_every_instruction_goes_in_step(pair: Pair) -> None:
 @pytest.mark.parametrize("engine", Engine)
 @pytest.mark.parametrize("what", ["checksum", "address", "missing", "surplus"])
 def test_the_first_divergence_stops_the_run(pair: Pair, engine: Engine, what: str) -> None:
-    """The machine model's record is falsified in one place: it must be found just there."""
-    listing = everything()
+    """The last core's record is falsified in one place: it must be found just there."""
+    listing = everything(pair.design)
     recorder = Recorder(pair.machine.state)
     pair.machine.run(listing, {}, on_retire=recorder)
     expected = recorder.engines[engine]
+    core = len(expected.checksums) - 1
     index = int(np.random.default_rng(engine).integers(len(expected)))
     if what == "checksum":
-        expected.checksums[index] ^= 1 << 40
+        expected.checksums[core][index] ^= 1 << 40
     elif what == "address":
         expected.addresses[index] += 1
     elif what == "missing":
         index = len(expected)
         expected.addresses.append(0)
-        expected.checksums.append(0)
+        for checksums in expected.checksums:
+            checksums.append(0)
     else:
         index = len(expected) - 1
         expected.addresses.pop()
-        expected.checksums.pop()
+        for checksums in expected.checksums:
+            checksums.pop()
     with pytest.raises(Diverged) as caught:
         pair.device.run(listing, {}, retirements=recorder.engines)
     found = caught.value.divergence
     assert (found.engine, found.index) == (engine, index)
-    seeker = Seeker(pair.machine.state, engine, index)
+    if what == "checksum":
+        assert found.core == core
+    seeker = Seeker(pair.machine.state, engine, index, found.core)
     pair.machine.run(listing, {}, on_retire=seeker)
     if what == "missing":
         assert seeker.found is None
@@ -126,16 +141,19 @@ def test_the_first_divergence_stops_the_run(pair: Pair, engine: Engine, what: st
 
 def test_weights_behind_the_model_s_back(pair: Pair) -> None:
     """A bit of memory that the gateware alone sees: the LD.W that brings it is named."""
-    width = NANO.bytes_per_cycle
-    place = 4000 * width + 80 * width + 5
-    listing = everything()
-    pair.device.memory[place] ^= 0x10
+    width = pair.design.bytes_per_cycle
+    place = width - 3  # in the last core's part of a beat
+    listing = everything(pair.design)
+    pair.device.memory[4080 * width + place] ^= 0x10
     with pytest.raises(OutOfStep) as caught:
         pair.run(listing, {})
     lines = caught.value.lines
     assert lines["instruction"].startswith("LD.W to=MV fmt=V8")
     assert lines["tile"] == "row block 1, from memory beat 4080"
-    assert lines["address"] == "weight stream, beat 12 of this LD.W, byte 5"
+    assert lines["address"] == f"weight stream, beat 12 of this LD.W, byte {place}"
     assert int(lines["expected"], 16) ^ int(lines["found"], 16) == 0x10
-    assert lines["differ"] == f"1 of {3 * 12 * width} elements"
+    cores = pair.design.cores
+    assert lines.get("core") == (f"{cores - 1} of {cores}" if cores > 1 else None)
+    blocks = row_blocks(pair.design)["MV"]
+    assert lines["differ"] == f"1 of {blocks * 12 * width // cores} elements"
     pair.run(listing, {})

@@ -52,7 +52,7 @@ def said(engine: Engine, text: str, place: int, flip: int) -> dict[str, str]:
     data[place] ^= np.uint64(flip)
     order = np.random.default_rng(1).permutation(data.size)
     found = Writes(writes.place[order], data[order], writes.mask[order])
-    divergence = Divergence(engine, 7, retired.address, 123, 0, found)
+    divergence = Divergence(engine, 0, 7, retired.address, 123, 0, found)
     return OutOfStep(NANO, listing, divergence, seeker.found, REGIONS).lines
 
 
@@ -138,7 +138,7 @@ def test_the_block() -> None:
     _, listing, seeker = last_of(Engine.ST, "ST.W value=r4 addr=1 skip=0")
     assert seeker.found is not None
     nothing = Writes(*(np.empty(0, np.uint64) for _ in range(3)))
-    divergence = Divergence(Engine.ST, 0, seeker.found[0].address, 99, 0, nothing)
+    divergence = Divergence(Engine.ST, 0, 0, seeker.found[0].address, 99, 0, nothing)
     text = str(OutOfStep(NANO, listing, divergence, seeker.found, {}))
     assert text.splitlines() == [
         "test must go in step with the machine model, not diverge:",
@@ -164,7 +164,7 @@ def test_the_block() -> None:
 def test_another_instruction(address: int | None, found: str) -> None:
     _, listing, seeker = last_of(Engine.MISC, "MISC.SYNC")
     nothing = Writes(*(np.empty(0, np.uint64) for _ in range(3)))
-    divergence = Divergence(Engine.MISC, 1, address, 99, 0, nothing)
+    divergence = Divergence(Engine.MISC, 0, 1, address, 99, 0, nothing)
     lines = OutOfStep(NANO, listing, divergence, seeker.found, {}).lines
     assert lines["expected"] == "this instruction"
     assert lines["found"] == found

@@ -28,7 +28,7 @@ from alula.gateware.repeat import placed
 from alula.isa.encoding import WORD_BYTES
 from alula.isa.instructions import Engine
 
-__all__ = ["Top"]
+__all__ = ["Top", "core_names"]
 
 
 class Top(Component):
@@ -81,8 +81,7 @@ class Top(Component):
         m.d.sync += reset.eq(control.reset)
         m.submodules.control = placed(control)
         m.submodules.dispatch = placed(dispatch, "machine")
-        for number, core in enumerate(cores):
-            name = f"core_{number}" if len(cores) > 1 else "core"
+        for number, (name, core) in enumerate(zip(core_names(design), cores, strict=True)):
             m.submodules[name] = placed(core, "machine")
             m.d.comb += [core.number.eq(number), core.cancel.eq(control.cancel)]
         connect(m, flipped(self.control), control.axi)
@@ -204,6 +203,11 @@ class Top(Component):
             control.read.eq(_sum(read) * lane),
             control.written.eq(_sum(written)),
         ]
+
+
+def core_names(design: Design) -> list[str]:
+    """Return the names of a design's cores within the top."""
+    return [f"core_{number}" for number in range(design.cores)] if design.cores > 1 else ["core"]
 
 
 def _sum(values: list[Value]) -> Value:

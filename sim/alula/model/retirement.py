@@ -8,6 +8,7 @@ import numpy as np
 
 from alula.isa import Engine
 from alula.model.scheduler import Retired
+from alula.model.shares import shares
 from alula.model.state import State
 from alula.model.writes import Space, Writes, written
 
@@ -19,11 +20,12 @@ class Retirements:
 
     Attributes:
         addresses: program address of each instruction, uint32.
-        checksums: of what it wrote, uint64.
+        checksums: for each core, of what it wrote, uint64; SYS is one for all cores.
     """
 
-    def __init__(self) -> None:
-        self.addresses, self.checksums = array("I"), array("Q")
+    def __init__(self, cores: int) -> None:
+        self.addresses = array("I")
+        self.checksums = tuple(array("Q") for _ in range(cores))
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -39,7 +41,9 @@ class Recorder:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.engines = {engine: Retirements() for engine in Engine}
+        self.engines = {
+            engine: Retirements(1 if engine is Engine.SYS else state.cores) for engine in Engine
+        }
         self.stored: set[int] = set()
 
     def __call__(self, retired: Retired) -> None:
@@ -47,21 +51,23 @@ class Recorder:
         writes = written(self._state, retired)
         engine = self.engines[retired.op.instruction.engine]
         engine.addresses.append(retired.address)
-        engine.checksums.append(writes.checksum)
+        parts = shares(self._state, retired, writes)
+        for checksums, part in zip(engine.checksums, parts, strict=True):
+            checksums.append(part.checksum)
         if retired.op.instruction.engine is Engine.ST:
             stored = writes.byte[writes.space == np.uint64(Space.MEMORY)]
             self.stored.update(np.unique(stored // np.uint64(self._state.memory.width)).tolist())
 
 
 class Seeker:
-    """A run's `on_retire`: keeps one retirement of one engine, and what was written.
+    """A run's `on_retire`: keeps one retirement of one engine, and what a core wrote.
 
     Attributes:
         found: retirement number `index`, counted from 0, and its writes; None until it comes.
     """
 
-    def __init__(self, state: State, engine: Engine, index: int) -> None:
-        self._state, self._engine, self._left = state, engine, index
+    def __init__(self, state: State, engine: Engine, index: int, core: int = 0) -> None:
+        self._state, self._engine, self._left, self._core = state, engine, index, core
         self.found: tuple[Retired, Writes] | None = None
 
     def __call__(self, retired: Retired) -> None:
@@ -69,5 +75,6 @@ class Seeker:
         if retired.op.instruction.engine is not self._engine:
             return
         if self._left == 0:
-            self.found = retired, written(self._state, retired)
+            parts = shares(self._state, retired, written(self._state, retired))
+            self.found = retired, parts[self._core]
         self._left -= 1

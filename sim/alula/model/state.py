@@ -31,12 +31,13 @@ class State:
 
     def __init__(self, design: Design) -> None:
         channel = design.memory.beat_bytes
+        self.cores = design.cores
         self.rows = design.rows
         self.lanes = design.sfu.lanes
         self.tokens = design.mpe.tokens
         self.sparse = design.mpe.sparse
         self.vector_words = design.vector_words
-        self.groups = design.buffers.activation_kib * 1024 // (self.tokens * 32)
+        self.groups = design.activation_groups
         self.staging_bytes = design.staging_bytes
         self.accumulator_limit = 1 << min(design.mpe.accumulator_bits, 48) - 1
         self.memory = Memory(design.channel_bytes // channel, design.channels * channel, channel)

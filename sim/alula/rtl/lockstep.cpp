@@ -79,6 +79,9 @@ bool Lockstep::settled() {
     for (Channel& channel : channels_) pass(channel);
     for (auto& engine : engines_)
         if (!engine.tap.late && high(engine.tap.done) && !retire(engine)) return false;
+    for (auto& engine : engines_)
+        if (engine.tap.valid.bytes && high(engine.tap.valid) && high(engine.tap.ready))
+            engine.given.push_back(uint32_t(number(engine.tap.address)));
     return true;
 }
 
@@ -103,13 +106,13 @@ void Lockstep::take(const Tap& tap, const uint8_t* place) {
     Account& account = accounts_[tap.account];
     unsigned words = (tap.data_bytes + 7) / 8;
     if (tap.kind == ORDERED) {  // as wide as the memory, and aligned
-        account.sequence_space = tap.space;
-        for (unsigned word = 0; word < words; ++word) {
+        uint64_t line = account.sequence.size() / words * tap.parts + tap.part;
+        uint64_t place = uint64_t{tap.space} << SPACE_SHIFT | line * words;
+        for (unsigned word = 0; word < words; ++word, ++place) {
             uint64_t data;
             memcpy(&data, source + tap.data_bit / 8 + 8 * word, 8);
-            uint64_t number = account.sequence.size();
-            account.sequence_sum += checksum(uint64_t{tap.space} << SPACE_SHIFT | number, data, 0xFF);
-            account.sequence.push_back(data);
+            account.sequence_sum += checksum(place, data, 0xFF);
+            account.sequence.emplace_back(place, data);
         }
         return;
     }
@@ -176,9 +179,18 @@ void Lockstep::store(Channel& channel, uint64_t line, const uint8_t* data, const
     write(accounts_[tap.account], place, values, strobe, words);
 }
 
+// The address of what an engine retires now; behind the program if it was given nothing.
+uint32_t Lockstep::next(Engine& engine) const {
+    if (!engine.tap.valid.bytes) return uint32_t(number(engine.tap.address));
+    if (engine.given.empty()) return uint32_t(spaces_.size());
+    uint32_t address = engine.given.front();
+    engine.given.pop_front();
+    return address;
+}
+
 bool Lockstep::retire(Engine& engine) {
     const EngineTap& tap = engine.tap;
-    uint32_t address = uint32_t(number(tap.address));
+    uint32_t address = next(engine);
     uint64_t index = engine.retired++;
     uint16_t writes = address < spaces_.size() ? spaces_[address] : 0;
     Account& account = accounts_[tap.account];
@@ -222,9 +234,9 @@ bool Lockstep::retire(Engine& engine) {
 void Lockstep::words(uint64_t* place, uint64_t* data, uint64_t* mask) const {
     if (!found.words) return;
     const Account& account = accounts_[engines_[found.engine].tap.account];
-    for (uint64_t word = 0; word < account.sequence.size(); ++word) {
-        *place++ = account.sequence_space << SPACE_SHIFT | word;
-        *data++ = account.sequence[word];
+    for (const auto& [first, word] : account.sequence) {
+        *place++ = first;
+        *data++ = word;
         *mask++ = 0xFF;
     }
     for (const auto& [first, line] : account.lines)

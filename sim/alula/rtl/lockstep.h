@@ -35,6 +35,7 @@ struct Tap {
     uint32_t wanted;
     uint32_t data_bit, data_bytes;
     uint32_t mask_bit, mask_bits;  // each for its share of the bytes; 0 bits: all of them
+    uint32_t part, parts;  // ORDERED: its line n is line n * parts + part
 };
 
 // The write side of an AXI port: lines of `bytes`, channel `number` of `channels`.
@@ -43,9 +44,10 @@ struct WriteTap {
     uint32_t account, space, bytes, number, channels;
 };
 
-// An engine's retirements, and what the machine model found for each of them.
+// An engine's retirements, and what the machine model found for each of them. Without `valid` and
+// `ready` the address is that of what retires, with them that of what the engine is given.
 struct EngineTap {
-    Signal done, address;
+    Signal valid, ready, done, address;
     uint32_t account;
     uint32_t late;  // `done` comes a cycle after the last write
     const uint32_t* addresses;
@@ -104,11 +106,12 @@ private:
     // What was written since the last retirement that this account is for.
     struct Account {
         std::unordered_map<uint64_t, Line> lines;  // by space and number of the first word
-        std::vector<uint64_t> sequence;
-        uint64_t sequence_space = 0, sequence_sum = 0;
+        std::vector<std::pair<uint64_t, uint64_t>> sequence;  // places and data
+        uint64_t sequence_sum = 0;
     };
     struct Engine {
         EngineTap tap;
+        std::deque<uint32_t> given{};  // addresses of what it was given and has not retired
         uint64_t retired = 0;
         uint64_t last = 0, before = 0;  // cycles of the last two retirements
     };
@@ -123,6 +126,7 @@ private:
                unsigned words);
     void pass(Channel& channel);
     void store(Channel& channel, uint64_t line, const uint8_t* data, const uint8_t* strobe);
+    uint32_t next(Engine& engine) const;
     bool retire(Engine& engine);
     void show();
 

@@ -37,6 +37,7 @@ class _Tap(ctypes.Structure):
         ("condition", _Field),
         ("wanted", _U32),
         *((name, _U32) for name in ("data_bit", "data_bytes", "mask_bit", "mask_bits")),
+        *((name, _U32) for name in ("part", "parts")),
     ]
 
 
@@ -49,8 +50,7 @@ class _Port(ctypes.Structure):
 
 class _Engine(ctypes.Structure):
     _fields_ = [
-        ("done", Signal),
-        ("address", Signal),
+        *((name, Signal) for name in ("valid", "ready", "done", "address")),
         ("account", _U32),
         ("late", _U32),
         ("addresses", ctypes.c_void_p),
@@ -95,7 +95,7 @@ class Divergence:
     """The first retirement that is not the machine model's.
 
     Attributes:
-        engine: whose it is.
+        engine, core: whose it is; SYS is one for all cores, and counts as core 0's.
         index: its number among the engine's, from 0.
         address: of the instruction that the gateware retired; None where it never did.
         cycle: of the run.
@@ -104,6 +104,7 @@ class Divergence:
     """
 
     engine: Engine
+    core: int
     index: int
     address: int | None
     cycle: int
@@ -113,13 +114,14 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Window:
-    """Waves of a run, as FST into `file`, from when `engine` has retired so many instructions.
+    """Waves of a run, as FST into `file`, from when an engine has retired so many instructions.
 
     `delay`: cycles by which they begin later than that. Cycles count from the start of the run.
     """
 
     file: Path
     engine: Engine
+    core: int
     retired: int
     delay: int
 
@@ -129,8 +131,9 @@ class Diverged(Exception):
 
     def __init__(self, divergence: Divergence) -> None:
         super().__init__(
-            f"{divergence.engine.name} must retire what the machine model retires, not something "
-            f"else, at its retirement {divergence.index} in cycle {divergence.cycle}"
+            f"{divergence.engine.name} of core {divergence.core} must retire what the machine "
+            f"model retires, not something else, at its retirement {divergence.index} in cycle "
+            f"{divergence.cycle}"
         )
         self.divergence = divergence
 
@@ -160,7 +163,7 @@ class Lockstep:
         library.alula_lockstep.argtypes = [ctypes.c_void_p] * 2
         library.alula_retired.argtypes = [ctypes.c_void_p] * 3
         library.alula_words.argtypes = [ctypes.c_void_p] * 4
-        self._engines = [tap.engine for tap in taps.engines]
+        self._engines = [(tap.engine, tap.core) for tap in taps.engines]
         streams = _array(_Tap, [self._tap(tap) for tap in taps.streams])
         ports = _array(_Port, [self._port(tap, design) for tap in taps.ports])
         engines = _array(_Engine, [self._engine(tap) for tap in taps.engines])
@@ -187,14 +190,15 @@ class Lockstep:
         if found.diverged:
             writes = Writes(*(np.empty(found.words, np.uint64) for _ in range(3)))
             library.alula_words(model, *(column.ctypes.data for column in writes))
-            place = (self._engines[found.engine], found.index, found.address)
+            engine, core = self._engines[found.engine]
+            place = (engine, core, found.index, found.address)
             raise Diverged(Divergence(*place, found.cycle, found.before, writes))
         if ended is None:
             return
-        for engine, count in zip(self._engines, counts, strict=True):
+        for (engine, core), count in zip(self._engines, counts, strict=True):
             if count < len(self._expected[engine]):
                 nothing = Writes(*(np.empty(0, np.uint64) for _ in range(3)))
-                raise Diverged(Divergence(engine, count, None, ended, ended, nothing))
+                raise Diverged(Divergence(engine, core, count, None, ended, ended, nothing))
 
     def close(self) -> None:
         """Watch no longer."""
@@ -203,14 +207,15 @@ class Lockstep:
     def _window(self, window: Window | None) -> _Window:
         if window is None:
             return _Window()
-        place = self._engines.index(window.engine)
+        place = self._engines.index((window.engine, window.core))
         return _Window(os.fsencode(window.file), place, window.retired, window.delay)
 
     def _signal(self, member: Member) -> Signal:
         return signal(self._simulation, member)
 
     def _tap(self, tap: Tap) -> _Tap:
-        found = _Tap(kind=tap.kind, space=tap.space, account=tap.engine)
+        found = _Tap(kind=tap.kind, space=tap.space, part=tap.part, parts=tap.parts)
+        found.account = _account(tap.engine, tap.core)
         for name, member in zip(("valid", "ready"), tap.handshake, strict=False):
             setattr(found, name, self._signal(member))
         found.payload = self._signal(tap.payload)
@@ -227,7 +232,7 @@ class Lockstep:
 
     def _port(self, tap: PortTap, design: Design) -> _Port:
         found = _Port(
-            account=Engine.ST,
+            account=_account(Engine.ST, tap.core),
             space=tap.space,
             bytes=design.memory.beat_bytes,
             number=tap.number,
@@ -239,15 +244,22 @@ class Lockstep:
 
     def _engine(self, tap: EngineTap) -> _Engine:
         expected = self._expected[tap.engine]
-        return _Engine(
+        found = _Engine(
             done=self._signal(tap.done),
             address=self._signal(tap.address),
-            account=tap.account,
+            account=_account(tap.account, tap.core),
             late=tap.late,
             addresses=expected.addresses.buffer_info()[0],
-            checksums=expected.checksums.buffer_info()[0],
+            checksums=expected.checksums[tap.core].buffer_info()[0],
             count=len(expected),
         )
+        for name, member in zip(("valid", "ready"), tap.given, strict=False):
+            setattr(found, name, self._signal(member))
+        return found
+
+
+def _account(engine: Engine, core: int) -> int:
+    return core * len(Engine) + engine
 
 
 def _array(kind: type[ctypes.Structure], items: Sequence[ctypes.Structure]) -> ctypes.Array:

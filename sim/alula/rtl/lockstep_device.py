@@ -66,7 +66,8 @@ class LockstepDevice(CheckedDevice):
         except Diverged as error:
             divergence = error.divergence
         self._beginning.restore()
-        seeker = Seeker(self.machine.state, divergence.engine, divergence.index)
+        place = (divergence.engine, divergence.index, divergence.core)
+        seeker = Seeker(self.machine.state, *place)
         self.machine.run(program, inputs, on_retire=seeker)
         self._beginning.restore()
         found = OutOfStep(self.design, program, divergence, seeker.found, self.regions)
@@ -92,13 +93,15 @@ class LockstepDevice(CheckedDevice):
         )
         copy(self.device.memory, device.memory)
         delay = max(0, divergence.cycle - divergence.before - _SHOWN)
-        window = Window(file, divergence.engine, max(0, divergence.index - 1), delay)
+        begin = max(0, divergence.index - 1)
+        window = Window(file, divergence.engine, divergence.core, begin, delay)
         try:
             engines = self._recorder.engines
             device.run(program, inputs, watch, self._course, engines, window)
         except Diverged as error:
             again = error.divergence
-            if (again.engine, again.index) == (divergence.engine, divergence.index):
+            found = (again.engine, again.core, again.index)
+            if found == (divergence.engine, divergence.core, divergence.index):
                 return str(file)
         finally:
             device.close()

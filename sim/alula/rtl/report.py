@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alula.design import Design
-from alula.isa import Program, Region, format_op
+from alula.isa import Engine, Program, Region, format_op
 from alula.model import Retired
 from alula.model.errors import place_text
 from alula.model.writes import STAGING_ROW, WORD, Space, Writes
@@ -124,6 +124,8 @@ class OutOfStep(Exception):
         else:
             lines["expected"] = "this instruction" if retired else "nothing more"
             lines["found"] = self._instruction(found.address)
+        if self.design.cores > 1 and found.engine is not Engine.SYS:
+            lines["core"] = f"{found.core} of {self.design.cores}"
         lines["retirement"] = f"{found.index} of {found.engine.name}, in cycle {found.cycle}"
         if self.waves:
             lines["waves"] = self.waves

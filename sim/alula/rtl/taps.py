@@ -16,6 +16,7 @@ from amaranth.lib import data
 from alula.design import Design
 from alula.gateware import sfu_ports
 from alula.gateware.command import ENGINES
+from alula.gateware.top import core_names
 from alula.gateware.vector_buffer import write_layout
 from alula.gateware.weight_stream import beat_layout
 from alula.isa.instructions import Engine
@@ -23,16 +24,10 @@ from alula.model.writes import Space
 
 __all__ = ["PORT", "EngineTap", "Kind", "Member", "PortTap", "Tap", "Taps", "taps", "visible"]
 
-_SEQUENCER = "dispatch.sequencer"
-_CLASSES = {
-    "dispatch": "Dispatch",
-    _SEQUENCER: "Dispatch",
-    "core.load": "Load",
-    "core.store": "Store",
-    "core.mpe": "Mpe",
-    "core.sfu": "Sfu",
-}
-"""The class in whose module each part is emitted."""
+_DISPATCH = "dispatch"
+_SEQUENCER = f"{_DISPATCH}.sequencer"
+_CLASSES = {"load": "Load", "store": "Store", "mpe": "Mpe", "sfu": "Sfu"}
+"""The class in whose module each part of a core is emitted."""
 PORT = ("awvalid", "awready", "awaddr", "awlen", "wvalid", "wready", "wdata", "wstrb")
 """Signals of a `PortTap`."""
 
@@ -59,16 +54,18 @@ class Member:
 
 @dataclass(frozen=True)
 class Tap:
-    """Lines that an engine writes.
+    """Lines that an engine writes in a core.
 
     `layout` is the payload's. `line` (all of it if empty), `mask` (a bit for each part of the line;
     everything counts if empty) and what `address` sums up, moved up by some bits, are its fields.
-    `only`: a field and the value that it must have.
+    `only`: a field and the value that it must have. Line `n` of an ORDERED tap is line
+    `n * parts + part` of its space.
     """
 
     kind: Kind
     space: Space
     engine: Engine
+    core: int
     scope: str
     port: str
     layout: data.Layout | Shape
@@ -76,6 +73,8 @@ class Tap:
     address: Mapping[str, int] = field(default_factory=dict)
     mask: str = ""
     only: tuple[str, int] | None = None
+    part: int = 0
+    parts: int = 1
 
     def place(self, name: str) -> tuple[int, int]:
         """The first bit of a field of the payload and its width."""
@@ -101,8 +100,9 @@ class Tap:
 
 @dataclass(frozen=True)
 class PortTap:
-    """The write side of an AXI port: lines of `space`, one of so many channels."""
+    """The write side of a core's AXI port: lines of `space`, one of so many channels."""
 
+    core: int
     number: int
     signals: Mapping[str, Member]
     space: Space = Space.MEMORY
@@ -110,16 +110,20 @@ class PortTap:
 
 @dataclass(frozen=True)
 class EngineTap:
-    """Where an engine's instructions retire.
+    """Where an engine's instructions retire in a core; SYS is one for all cores.
 
+    `address`: of the instruction that it is given with `given`, valid and ready; cores may be
+    several instructions apart. Without `given`, of the one that retires.
     `late`: `done` comes a cycle after the last write, perhaps with the next instruction's first.
     `account`: The engine to whose account it writes; MM and MV share one.
     """
 
     engine: Engine
+    core: int
     done: Member
     address: Member
     account: Engine
+    given: tuple[Member, ...] = ()
     late: bool = False
 
 
@@ -147,19 +151,28 @@ class Taps:
         for port in self.ports:
             yield from port.signals.values()
         for engine in self.engines:
-            yield from (engine.done, engine.address)
+            yield from (*engine.given, engine.done, engine.address)
 
 
 def taps(design: Design) -> Taps:
     """The taps of a design."""
-    ports = tuple(_port(number) for number in range(design.channels_per_core))
-    running = Member("dispatch", "running")
-    return Taps(running, _retires(), tuple(_streams(design)), ports, tuple(_engines()))
+    running = Member(_DISPATCH, "running")
+    address = Member(_DISPATCH, f"oldest__{Engine.SYS:d}")
+    register = Tap(
+        Kind.SAMPLED, Space.REGISTER, Engine.SYS, 0, _SEQUENCER, "rd_value", unsigned(32)
+    )
+    streams, ports = [register], []
+    engines = [EngineTap(Engine.SYS, 0, Member(_SEQUENCER, "retired"), address, Engine.SYS)]
+    for core, scope in enumerate(core_names(design)):
+        streams += _streams(design, core, scope)
+        ports += _ports(design, core, scope)
+        engines += _engines(core, scope)
+    return Taps(running, _retires(), streams, ports, engines)
 
 
 def _retires() -> dict[Engine, Member]:
     """Where all cores have done what an engine was given, as the queues see it."""
-    found = {engine: Member("dispatch", f"done_{engine.name.lower()}") for engine in ENGINES}
+    found = {engine: Member(_DISPATCH, f"done_{engine.name.lower()}") for engine in ENGINES}
     return found | {Engine.SYS: Member(_SEQUENCER, "retired")}
 
 
@@ -167,29 +180,33 @@ def visible(modules: Mapping[str, str], wanted: Taps) -> dict[str, list[str]]:
     """Names of the signals to keep visible, by module of the Verilog."""
     found: dict[str, list[str]] = {}
     for member in wanted.members:
-        start = f"{_CLASSES[member.scope]}_"
+        whole, _, part = member.scope.partition(".")
+        start = "Dispatch_" if whole == _DISPATCH else f"{_CLASSES[part]}_"
         module = next(name for name in modules if name.startswith(start))
-        if member.scope == _SEQUENCER:
-            module += ".sequencer"
+        if whole == _DISPATCH and part:  # within the text around it
+            module += f".{part}"
         found.setdefault(module, []).append(member.name)
     return {module: list(dict.fromkeys(names)) for module, names in found.items()}
 
 
-def _streams(design: Design) -> Iterator[Tap]:
+def _streams(design: Design, core: int, scope: str) -> Iterator[Tap]:
+    """What engines of a core write to its buffers."""
     words, lanes = design.vector_words, design.sfu.lanes
     vector = write_layout(words, lanes)
     word = {"line": "data", "address": {"address": 0}, "mask": "mask"}
-    for engine, scope, layout in (
-        (Engine.LD, "core.load", vector),
-        (Engine.MM, "core.mpe", vector),
-        (Engine.MISC, "core.sfu", sfu_ports.vector_write(lanes).members["payload"].shape),
-    ):
-        yield Tap(Kind.STREAM, Space.VECTOR, engine, scope, "write", layout, **word)
+    load = (core, f"{scope}.load")
+    misc = (Engine.MISC, core, f"{scope}.sfu")
+    results = sfu_ports.vector_write(lanes).members["payload"].shape
+    yield Tap(Kind.STREAM, Space.VECTOR, Engine.LD, *load, "write", vector, **word)
+    yield Tap(Kind.STREAM, Space.VECTOR, Engine.MM, core, f"{scope}.mpe", "write", vector, **word)
+    yield Tap(Kind.STREAM, Space.VECTOR, *misc, "write", results, **word)
     beat = beat_layout(design.chains_per_core)
-    yield Tap(Kind.ORDERED, Space.STREAM, Engine.LD, "core.load", "beat", beat, "data")
+    yield Tap(
+        Kind.ORDERED, Space.STREAM, Engine.LD, *load, "beat", beat, "data",
+        part=core, parts=design.cores,
+    )  # fmt: skip
 
     slot = (design.mpe.tokens - 1).bit_length()
-    misc = (Engine.MISC, "core.sfu")
     half = {"group": slot + 1, "slot": 1, "half": 0}
     side = {"group": slot, "slot": 0}
     layout = sfu_ports.activation_write().members["payload"].shape
@@ -210,23 +227,31 @@ def _streams(design: Design) -> Iterator[Tap]:
             Kind.STREAM, space, *misc, "staging", layout, path, address, only=only
         )  # fmt: skip
     yield Tap(Kind.SAMPLED, Space.BEST, *misc, "argmax", unsigned(20))
-    yield Tap(Kind.SAMPLED, Space.REGISTER, Engine.SYS, _SEQUENCER, "rd_value", unsigned(32))
 
 
-def _port(number: int) -> PortTap:
-    return PortTap(number, {name: Member("core.store", f"axi__{number}__{name}") for name in PORT})
+def _ports(design: Design, core: int, scope: str) -> Iterator[PortTap]:
+    """The ports to a core's channels."""
+    for channel in range(design.channels_per_core):
+        signals = {name: Member(f"{scope}.store", f"axi__{channel}__{name}") for name in PORT}
+        yield PortTap(core, core * design.channels_per_core + channel, signals)
 
 
-def _engines() -> Iterator[EngineTap]:
-    for engine, scope, done, late in (
-        (Engine.LD, "core.load", "done", False),
-        (Engine.ST, "core.store", "done", False),
-        (Engine.MM, "core.mpe", "mm_done", True),
-        (Engine.MV, "core.mpe", "mv_done", True),
-        (Engine.MISC, "core.sfu", "done", False),
+def _engines(core: int, scope: str) -> Iterator[EngineTap]:
+    """The engines of a core."""
+    for engine, part, prefix in (
+        (Engine.LD, "load", ""),
+        (Engine.ST, "store", ""),
+        (Engine.MM, "mpe", "mm_"),
+        (Engine.MV, "mpe", "mv_"),
+        (Engine.MISC, "sfu", ""),
     ):
-        address = Member("dispatch", f"oldest__{engine:d}")
-        account = Engine.MM if engine is Engine.MV else engine
-        yield EngineTap(engine, Member(scope, done), address, account, late)
-    address = Member("dispatch", f"oldest__{Engine.SYS:d}")
-    yield EngineTap(Engine.SYS, Member(_SEQUENCER, "retired"), address, Engine.SYS)
+        place = f"{scope}.{part}"
+        yield EngineTap(
+            engine,
+            core,
+            done=Member(place, f"{prefix}done"),
+            address=Member(f"{_DISPATCH}.queue_{engine.name.lower()}", "next"),
+            account=Engine.MM if engine is Engine.MV else engine,
+            given=tuple(Member(place, f"{prefix}command__{name}") for name in ("valid", "ready")),
+            late=part == "mpe",
+        )
