@@ -1,5 +1,6 @@
 """What goes between cores: nothing lost, nothing twice, everywhere in the same order."""
 
+from functools import partial
 from random import Random
 
 from alula.bench import (
@@ -11,6 +12,7 @@ from alula.bench import (
     Mismatch,
     Pattern,
     Unit,
+    crossed,
     each_case,
     stream_cases,
 )
@@ -149,7 +151,7 @@ SHARES = [
     Bench(
         f"share_{count}",
         lambda count=count: Share(shape=16, count=count),
-        [share_case(count, idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+        crossed(partial(share_case, count)),
     )
     for count in COUNTS
 ]

@@ -17,7 +17,6 @@ from tests.gateware.dispatched import (
 )
 
 from alula.bench import (
-    PATTERNS,
     Bench,
     BoundCase,
     Case,
@@ -26,6 +25,7 @@ from alula.bench import (
     Scoreboard,
     Unit,
     case,
+    crossed,
     each_case,
 )
 from alula.gateware.command import ENGINES
@@ -189,7 +189,7 @@ DISPATCH = Bench(
     "dispatch",
     lambda: Dispatch(program_words=WORDS),
     [
-        *(program_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS),
+        *crossed(program_case),
         faults_name_reason_and_address,
         weights_that_are_left_are_a_fault,
         a_counter_holds_255_tokens,
@@ -249,7 +249,7 @@ def queue_case(idle: Pattern, pressure: Pattern) -> Case:
 QUEUE = Bench(
     "queue",
     lambda: Queue(shape=20),
-    [queue_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+    crossed(queue_case),
 )
 
 

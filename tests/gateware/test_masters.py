@@ -1,6 +1,7 @@
 """Transfers to AXI bursts, and the masters that read and write with them."""
 
 from collections import deque
+from functools import partial
 from random import Random
 
 from tests.gateware.memories import channels
@@ -15,6 +16,7 @@ from alula.bench import (
     Mismatch,
     Pattern,
     Unit,
+    crossed,
     each_case,
 )
 from alula.gateware.axi import MAX_BURST, Response
@@ -86,12 +88,7 @@ BURSTS = [
     Bench(
         f"bursts_{beat_bytes}",
         lambda beat_bytes=beat_bytes: Bursts(beat_bits=ADDRESS_BITS, beat_bytes=beat_bytes),
-        [
-            burst_case(beat_bytes, patient, idle, pressure)
-            for patient in (0, 1)
-            for idle in PATTERNS
-            for pressure in PATTERNS
-        ],
+        [case for patient in (0, 1) for case in crossed(partial(burst_case, beat_bytes, patient))],
     )
     for beat_bytes in (8, 64)
 ]

@@ -2,7 +2,16 @@ from random import Random
 
 from tests.gateware.refusals import refuses
 
-from alula.bench import PATTERNS, Bench, BoundCase, Case, Mismatch, Pattern, Unit, each_case
+from alula.bench import (
+    Bench,
+    BoundCase,
+    Case,
+    Mismatch,
+    Pattern,
+    Unit,
+    crossed,
+    each_case,
+)
 from alula.gateware.ring import Ring
 from alula.gateware.weight_stream import WeightStream
 
@@ -99,7 +108,7 @@ BENCHES = [
     Bench(
         f"ring_{depth}_{pair:d}",
         lambda depth=depth, pair=pair: Ring(width=16, depth=depth, pair=pair),
-        [walk_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+        crossed(walk_case),
     )
     for depth, pair in ((4, False), (7, False), (4, True), (10, True))
 ]

@@ -28,6 +28,7 @@ from alula.bench import (
     Scoreboard,
     Unit,
     case,
+    crossed,
     each_case,
     pipeline_cases,
 )
@@ -149,7 +150,7 @@ SEQUENCER = Bench(
     "sequencer",
     lambda: Sequencer(program_words=WORDS),
     [
-        *(program_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS),
+        *crossed(program_case),
         cycles_as_declared,
         halt_stops_before_the_next_instruction,
     ],

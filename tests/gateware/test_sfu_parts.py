@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from random import Random
 from typing import Any
@@ -22,6 +23,7 @@ from alula.bench import (
     Pattern,
     Scoreboard,
     Unit,
+    crossed,
     each_case,
     pipeline_cases,
 )
@@ -47,10 +49,6 @@ from alula.isa.instructions import BY_NAME, Engine
 
 LANES = 4
 WORDS = 512
-
-
-def crossed(make: Callable[[Pattern, Pattern], Case]) -> list[Case]:
-    return [make(idle, pressure) for idle in PATTERNS for pressure in PATTERNS]
 
 
 def word(random: Random, low: int = 100, high: int = 150) -> list[int]:
@@ -479,7 +477,7 @@ PACKS = [
     Bench(
         f"sfu_pack_{lanes}",
         lambda lanes=lanes: SfuPack(lanes=lanes),
-        crossed(lambda idle, pressure, lanes=lanes: pack_case(lanes, idle, pressure)),
+        crossed(partial(pack_case, lanes)),
     )
     for lanes in (4, 16)
 ]

@@ -1,6 +1,7 @@
 """The order of a product, of a matrix in the stream, and which of its beats have a place kept."""
 
 from collections import deque
+from functools import partial
 from random import Random
 
 from tests.gateware.matrix import steps_of, stream_order
@@ -13,6 +14,7 @@ from alula.bench import (
     Mismatch,
     Pattern,
     Unit,
+    crossed,
     each_case,
     stream_cases,
 )
@@ -146,7 +148,7 @@ ROOMS = [
     Bench(
         f"room_{sparse:d}",
         lambda sparse=sparse: Room(depth=DEPTH, sparse=sparse),
-        [room_case(sparse, idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+        crossed(partial(room_case, sparse)),
     )
     for sparse in (False, True)
 ]

@@ -7,13 +7,13 @@ from typing import Any
 from tests.gateware.matrix import Product, steps_of
 
 from alula.bench import (
-    PATTERNS,
     Bench,
     BoundCase,
     Case,
     Pattern,
     Scoreboard,
     Unit,
+    crossed,
     each_case,
 )
 from alula.gateware.weight_format import code, formats
@@ -139,7 +139,7 @@ BENCHES = [
         lambda rows=rows, channels=channels, sparse=sparse: WeightStream(
             rows=rows, channels=channels, depth=DEPTH, sparse=sparse
         ),
-        [stream_case(idle, pressure) for idle in PATTERNS for pressure in PATTERNS],
+        crossed(stream_case),
     )
     for rows, channels, sparse in ((2, 1, False), (4, 2, True))
 ]

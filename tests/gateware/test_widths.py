@@ -1,5 +1,6 @@
 """Beats of memory to words of the vector buffer, and back."""
 
+from functools import partial
 from random import Random
 
 from tests.gateware import exact
@@ -7,7 +8,6 @@ from tests.gateware.refusals import refuses
 
 from alula.bench import (
     ALWAYS,
-    PATTERNS,
     Bench,
     BoundCase,
     Case,
@@ -15,6 +15,7 @@ from alula.bench import (
     Pattern,
     Scoreboard,
     Unit,
+    crossed,
     each_case,
     stream_cases,
 )
@@ -159,11 +160,7 @@ PACK = [
         lambda beat_bytes=beat_bytes, lanes=lanes: Pack(
             channels=2, beat_bytes=beat_bytes // 2, lanes=lanes, most=200
         ),
-        [
-            pack_case(beat_bytes, lanes, idle, pressure)
-            for idle in PATTERNS
-            for pressure in PATTERNS
-        ],
+        crossed(partial(pack_case, beat_bytes, lanes)),
     )
     for beat_bytes, lanes in SIZES
 ]

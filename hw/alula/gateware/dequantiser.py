@@ -8,13 +8,22 @@ from alula.gateware.repeat import placed
 from alula.gateware.weight_format import FORMAT_BITS, formats
 from alula.isa.formats import BLOCK, FORMATS, QUARTERS
 
-__all__ = ["LATENCY", "ROW_BITS", "Dequantiser"]
+__all__ = ["LATENCY", "ROW_BITS", "Dequantiser", "channel_rows"]
 
 LATENCY = 1
 """Cycles from beats to weights."""
 ROW_BITS = 64
 """Bits of a row in a beat."""
 WIDTHS = sorted({item.bits for item in FORMATS.values()})
+
+
+def channel_rows(rows: int, channels: int) -> int:
+    """Rows of a block that one memory channel packs. ValueError if channels differ in them."""
+    if channels < 1:
+        raise ValueError(f"channels must be at least 1, not {channels}")
+    if rows < 1 or rows % channels:
+        raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+    return rows // channels
 
 
 class RowDequantiser(Component):
@@ -98,10 +107,7 @@ class Dequantiser(Component):
     """
 
     def __init__(self, *, rows: int, channels: int = 1, sparse: bool = False) -> None:
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, not {channels}")
-        if rows < 1 or rows % channels:
-            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+        self._share = channel_rows(rows, channels)
         self.rows = rows
         self.channels = channels
         self.sparse = bool(sparse)
@@ -118,7 +124,7 @@ class Dequantiser(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        rows = self.rows // self.channels
+        rows = self._share
         width = ROW_BITS * rows
         for channel in range(self.channels):
             joined = Cat(self.beats[beat].word_select(channel, width) for beat in range(2))

@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.dequantiser import ROW_BITS
+from alula.gateware.dequantiser import ROW_BITS, channel_rows
 from alula.gateware.weight_format import FORMAT_BITS, by_format
 from alula.isa.formats import BLOCK, PATTERNS
 
@@ -41,10 +41,7 @@ class Indexer(Component):
     """
 
     def __init__(self, *, rows: int, channels: int = 1) -> None:
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, not {channels}")
-        if rows < 1 or rows % channels:
-            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+        self._share = channel_rows(rows, channels)
         self.rows = rows
         self.channels = channels
         super().__init__(
@@ -63,7 +60,7 @@ class Indexer(Component):
         narrow = by_format(
             m, self.format, lambda item: item.pattern is NARROW, name="narrow", sparse=True
         )
-        rows = self.rows // self.channels
+        rows = self._share
         wide, bits = ROW_BITS // BLOCK, NARROW.index_bits
         index = Signal(self.index.shape(), reset_less=True)
         m.d.comb += self.index.eq(index)

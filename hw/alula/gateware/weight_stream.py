@@ -5,7 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from alula.gateware.dequantiser import ROW_BITS
+from alula.gateware.dequantiser import ROW_BITS, channel_rows
 from alula.gateware.ring import Ring
 from alula.gateware.steps import BLOCK_BITS, GROUP_BITS, Steps, command_layout, step_layout
 from alula.gateware.weight_format import FORMAT_BITS, by_format
@@ -108,10 +108,7 @@ class WeightStream(Component):
     def __init__(
         self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False, tags: int = 16
     ) -> None:
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, not {channels}")
-        if rows < 1 or rows % channels:
-            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+        self._share = channel_rows(rows, channels)
         if depth < 16:
             raise ValueError(f"depth must be at least 16, not {depth}")
         if tags < 1:
@@ -214,7 +211,7 @@ class WeightStream(Component):
         if self.sparse:
             index = rings[BeatKind.INDEX]
             m.d.comb += [block.index.eq(index.beats[0]), block.index_phase.eq(index.phase)]
-        rows = self.rows // self.channels
+        rows = self._share
         for channel in range(self.channels):
             for target, ring, bits in ((block.metas, meta, 8), (block.factors, scale, 16)):
                 joined = self._channel(ring, channel)
@@ -234,7 +231,7 @@ class WeightStream(Component):
 
     def _channel(self, ring: Ring, channel: int) -> Value:
         """A channel's part of the beats that a ring hands out."""
-        width = ROW_BITS * self.rows // self.channels
+        width = ROW_BITS * self._share
         return Cat(beat.word_select(channel, width) for beat in ring.beats)
 
 

@@ -15,7 +15,7 @@ under cocotb, all cases in one process. Every table is crossed with idle and bac
 """
 
 from alula.bench.bench import Bench, BoundCase, Result, each_case, seed
-from alula.bench.cases import Case, Table, case, each, pipeline_cases, stream_cases
+from alula.bench.cases import Case, Table, case, crossed, each, pipeline_cases, stream_cases
 from alula.bench.patterns import ALTERNATE, ALWAYS, BURSTS, PATTERNS, Pattern, random_pattern
 from alula.bench.roles import Driver, Monitor, Responder, Role
 from alula.bench.scoreboard import ANYTHING, Mismatch, Scoreboard
@@ -41,6 +41,7 @@ __all__ = [
     "Table",
     "Unit",
     "case",
+    "crossed",
     "each",
     "each_case",
     "pipeline_cases",

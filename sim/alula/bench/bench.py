@@ -200,6 +200,10 @@ def seed() -> str:
 def _unused(component: wiring.Component) -> wiring.Component:
     """Return a component that Amaranth does not complain of if it is not elaborated."""
     component._MustUse__used = True  # pyright: ignore[reportAttributeAccessIssue]
+    for held in vars(component).values():
+        for part in held if isinstance(held, list) else [held]:
+            if isinstance(part, wiring.Component):
+                _unused(part)
     return component
 
 

@@ -7,6 +7,7 @@ them, each table crossed with every pattern. A case of another kind is an async 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from alula.bench.roles import PipelineDriver
 from alula.bench.scoreboard import Mismatch, Scoreboard
 from alula.bench.unit import Unit
 
-__all__ = ["Case", "Table", "case", "each", "pipeline_cases", "stream_cases"]
+__all__ = ["Case", "Table", "case", "crossed", "each", "pipeline_cases", "stream_cases"]
 
 Items = Sequence[Any] | Mapping[str, Sequence[Any]]
 Table = Items | Callable[[Random], Items]
@@ -45,6 +46,14 @@ def each(function: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[Any]]
     return lambda items: [function(item) for item in items]
 
 
+def crossed(
+    make: Callable[[Pattern, Pattern], Case], patterns: Iterable[Pattern] = PATTERNS
+) -> list[Case]:
+    """Return a case of each idle with each back-pressure."""
+    patterns = tuple(patterns)
+    return [make(idle, pressure) for idle in patterns for pressure in patterns]
+
+
 def stream_cases(
     tables: Mapping[str, Table],
     model: Callable[..., Items],
@@ -66,7 +75,6 @@ def stream_cases(
             to start: throughput is then part of the test.
         patterns: what is crossed.
     """
-    patterns = tuple(patterns)
 
     def make(name: str, table: Table, idle: Pattern, pressure: Pattern) -> Case:
         async def run(unit: Unit) -> None:
@@ -87,11 +95,11 @@ def stream_cases(
 
         return Case(f"{name}-idle_{idle}-pressure_{pressure}", run)
 
+    patterns = tuple(patterns)
     return [
-        make(name, table, idle, pressure)
+        case
         for name, table in tables.items()
-        for idle in patterns
-        for pressure in patterns
+        for case in crossed(partial(make, name, table), patterns)
     ]
 
 
