@@ -21,7 +21,7 @@ def test_rows_and_files(alula, tmp_path: Path) -> None:
     assert (result.code, result.errors) == (0, [])
     (row,) = result.json["rows"]
     assert row["mpe.tokens"] == 3
-    assert row["reason"].startswith("must be 1, 2, 4, 8, 16 or 32, not 3 ")
+    assert row["reason"].startswith("must be 2, 4, 8, 16 or 32, not 3 ")
     names = {"quick.json", "quick.csv", "quick.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     again = alula("sweep", file, "--out", tmp_path / "out")

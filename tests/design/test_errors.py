@@ -19,14 +19,14 @@ VALUES = [
     ("sfu.lanes", 32, "must be 4, 8 or 16, not 32 (kv260: sfu.lanes)"),
     ("mpe.lanes", "many", "must be 16, not 'many' (kv260: mpe.lanes)"),
     ("mpe.lanes", 16.0, "must be a whole number, not 16.0 (kv260: mpe.lanes)"),
-    ("mpe.tokens", 3, "must be 1, 2, 4, 8, 16 or 32, not 3 (kv260: mpe.tokens)"),
+    ("mpe.tokens", 1, "must be 2, 4, 8, 16 or 32, not 1 (kv260: mpe.tokens)"),
     ("mpe.tokens", True, "must be a whole number, not true (kv260: mpe.tokens)"),
-    ("mpe.tokens", [1], "must be 1, 2, 4, 8, 16 or 32, not a list (kv260: mpe.tokens)"),
+    ("mpe.tokens", [2], "must be 2, 4, 8, 16 or 32, not a list (kv260: mpe.tokens)"),
     ("mpe.accumulator_bits", 31, "must be at least 32, not 31 (kv260: mpe.accumulator_bits)"),
     (
         "memory.beat_bytes",
-        24,
-        "must be 8, 16, 32, 64, 128 or 256, not 24 (kv260: memory.beat_bytes)",
+        256,
+        "must be 8, 16, 32, 64 or 128, not 256 (kv260: memory.beat_bytes)",
     ),
     ("memory.capacity_mib", None, "must be a whole number, not empty (kv260: memory.capacity_mib)"),
     ("part.family", "asic", "must be ultrascale+, versal or ecp5, not 'asic' (kv260: part.family)"),
@@ -35,6 +35,20 @@ VALUES = [
     ("cores", 2, "must be at most 1 (memory.channels), not 2 (kv260: cores)"),
     ("clock_mhz", 1.5, "must be a whole number, not 1.5 (kv260: clock_mhz)"),
     ("clock_mhz", float("nan"), "must be a whole number, not nan (kv260: clock_mhz)"),
+    ("context_max", 1 << 15, "must be at most 16384, not 32768 (kv260: context_max)"),
+    ("prefill_chunk", 256, "must be at most 255, not 256 (kv260: prefill_chunk)"),
+    ("buffers.staging_kib", 2049, "must be at most 2048, not 2049 (kv260: buffers.staging_kib)"),
+    ("buffers.program_kib", 1025, "must be at most 1024, not 1025 (kv260: buffers.program_kib)"),
+    (
+        "buffers.vector_kib",
+        4097,
+        "must be at most 4096 (65536 words), not 4097 (kv260: buffers.vector_kib)",
+    ),
+    (
+        "buffers.activation_kib",
+        8193,
+        "must be at most 8192 (65536 groups), not 8193 (kv260: buffers.activation_kib)",
+    ),
     ("context_max", 100, "must be a multiple of 32, not 100 (kv260: context_max)"),
     ("prefill_chunk", 15, "must be a multiple of 4 (mpe.tokens), not 15 (kv260: prefill_chunk)"),
     ("name", "", "must be text of at least 1 characters, not '' (kv260: name)"),
@@ -118,6 +132,13 @@ def test_capacity_is_shared_evenly() -> None:
     with pytest.raises(DesignError) as caught:
         load_design("u280").replace({"memory.capacity_mib": 8000 + 1})
     expected = "must be a multiple of 32 (memory.channels), not 8001 (u280: memory.capacity_mib)"
+    assert str(caught.value) == expected
+
+
+def test_activations_hold_two_groups(kv260: Design) -> None:
+    with pytest.raises(DesignError) as caught:
+        kv260.replace({"mpe.tokens": 32, "prefill_chunk": 32, "buffers.activation_kib": 1})
+    expected = "must be at least 2 (2 groups), not 1 (kv260: buffers.activation_kib)"
     assert str(caught.value) == expected
 
 

@@ -11,22 +11,21 @@ from alula.design import Design, DesignError, load_design
 from alula.design.storage import Bank, Blocks, homes
 
 KV260, U280 = load_design("kv260"), load_design("u280")
-POWERS = st.sampled_from([1, 2, 4, 8, 16, 32])
 CHANGES = st.fixed_dictionaries(
     {},
     optional={
         "cores": st.integers(1, 8),
         "clock_mhz": st.integers(1, 2000),
         "memory.channels": st.integers(1, 64),
-        "memory.beat_bytes": st.sampled_from([8, 16, 32, 64, 128, 256]),
+        "memory.beat_bytes": st.sampled_from([8, 16, 32, 64, 128]),
         "memory.capacity_mib": st.integers(1, 64).map(lambda n: n * 128),
-        "mpe.tokens": POWERS,
-        "sfu.lanes": POWERS,
+        "mpe.tokens": st.sampled_from([2, 4, 8, 16, 32]),
+        "sfu.lanes": st.sampled_from([4, 8, 16]),
         "buffers.stream_kib": st.integers(1, 2048),
         "buffers.vector_kib": st.integers(1, 4096),
         "buffers.activation_kib": st.integers(1, 1024),
-        "context_max": st.integers(1, 1024).map(lambda n: n * 32),
-        "prefill_chunk": st.integers(1, 16).map(lambda n: n * 32),
+        "context_max": st.integers(1, 512).map(lambda n: n * 32),
+        "prefill_chunk": st.integers(1, 7).map(lambda n: n * 32),
     },
 )
 JSON = st.recursive(

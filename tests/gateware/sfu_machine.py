@@ -14,8 +14,8 @@ from alula.model.handlers import HANDLERS
 from alula.model.state import STAGING_VALUES, State
 
 WORDS = 1 << 10
-GROUPS = 1 << 10
-STAGING_BYTES = 480 * 64
+GROUPS = 1 << 14
+STAGING_BYTES = 1 << 18
 SMALLEST_ROW = 34
 """Bytes of a staging row of one group."""
 

@@ -144,7 +144,7 @@ def _quant(lanes: int, kind: str):
             commands.append(("QUANT", fields | {"len": length, "stride": stride}))
         start = contents(random, lanes, kind)
         start[: 40 * lanes] = 0
-        fields = {"src": 0, "dst": 3, "slot": 0, "rows": 2, "len": 40, "stride": 16}
+        fields = {"src": 0, "dst": GROUPS - 2, "slot": 0, "rows": 2, "len": 40, "stride": 16}
         return start, [*commands, ("QUANT", fields)]
 
     return make
@@ -163,7 +163,8 @@ def _quant_kv(lanes: int, kind: str):
             commands.append(("QUANTKV", fields | {"dim": dim, "stride": stride}))
         start = contents(random, lanes, kind)
         start[: 8 * lanes] = 0
-        fields = {"src": 0, "dst": 3, "rows": 2, "heads": 1, "dim": 32, "stride": 2}
+        last = STAGING_BYTES // SMALLEST_ROW - 1
+        fields = {"src": 0, "dst": last - 1, "rows": 2, "heads": 1, "dim": 32, "stride": 2}
         return start, [*commands, ("QUANTKV", fields)]
 
     return make

@@ -19,9 +19,10 @@ ODD = load_design("u280").replace(
         "memory.channels": 3,
         "memory.beat_bytes": 16,
         "memory.capacity_mib": 3,
-        "mpe.tokens": 1,
+        "mpe.tokens": 2,
         "sfu.lanes": 4,
         "buffers.stream_kib": 2,
+        "buffers.vector_kib": 1024,
     }
 )
 """Six rows in a row block, three channels, four lanes."""

@@ -210,9 +210,9 @@ def test_the_head_of_the_stream_says_whose_turn_it_is() -> None:
 def test_mm_replays_only_what_the_stream_holds() -> None:
     bench, shape = stream_bench(blocks=1, groups=11)
     text = f"LD.W to=MM addr=0 {shape}\nMM {shape} rows={{}} dst=0 stride=9"
-    bench.run(text.format(1))
+    bench.run(text.format(2))
     with pytest.raises(OutOfRange) as caught:
-        bench.run(text.format(2))
+        bench.run(text.format(3))
     assert str(caught.value).startswith(
         "MM row block must fit the stream's 42 beats, not take 44 ("
     )

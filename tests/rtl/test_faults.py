@@ -12,7 +12,6 @@ from tests.model.bench import program
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import NANO, Pair
 
-from alula.gateware.core import activation_groups
 from alula.gateware.use import Use
 from alula.isa import Engine, Program
 from alula.model import Machine
@@ -21,7 +20,7 @@ from alula.rtl.device import Defect, RtlError, Timing
 
 BEATS = NANO.capacity_bytes // NANO.bytes_per_cycle
 WORDS = NANO.vector_words
-GROUPS = activation_groups(NANO)
+GROUPS = NANO.activation_groups
 STREAM = NANO.stream_beats
 PRODUCTS = 200
 ROWS = NANO.staging_bytes // (2 * 32 + 2)

@@ -8,7 +8,19 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from alula.design.engines import CHAIN_LENGTH, GROUP, VECTOR_BANKS, Buffers, Mpe, Sfu, finish_width
+from alula.design.engines import (
+    CHAIN_LENGTH,
+    GROUP,
+    MOST_GROUPS,
+    MOST_ROW_GROUPS,
+    MOST_ROWS,
+    MOST_WORDS,
+    VECTOR_BANKS,
+    Buffers,
+    Mpe,
+    Sfu,
+    finish_width,
+)
 from alula.design.memory import Memory
 from alula.design.part import FAMILIES, Family, Part
 from alula.design.problem import design_error
@@ -19,6 +31,7 @@ INSTRUCTION_BYTES = 16
 KIB = 1024
 MIB = 1024 * 1024
 MIN_STREAM_BEATS = 16
+MIN_GROUPS = 2
 HASHED = ("cores", "memory", "mpe", "sfu", "buffers", "context_max", "prefill_chunk")
 
 
@@ -49,10 +62,10 @@ class Design(Record):
     buffers: Buffers
     """On-chip memories of each core."""
 
-    context_max: Annotated[int, Field(ge=GROUP, le=1 << 20, multiple_of=GROUP)]
+    context_max: Annotated[int, Field(ge=GROUP, le=GROUP * MOST_ROW_GROUPS, multiple_of=GROUP)]
     """Positions that a program may address, prompt and answer together."""
 
-    prefill_chunk: Annotated[int, Field(ge=1, le=4096)]
+    prefill_chunk: Annotated[int, Field(ge=1, le=MOST_ROWS)]
     """Tokens of one prefill chunk, a multiple of mpe.tokens."""
 
     @classmethod
@@ -190,6 +203,11 @@ class Design(Record):
         return self.buffers.activation_kib * KIB // self.activation_word_bytes
 
     @property
+    def activation_groups(self) -> int:
+        """Groups of mpe.tokens rows that the activation buffer holds."""
+        return self.activation_words * CHAIN_LENGTH // GROUP
+
+    @property
     def staging_bytes(self) -> int:
         """Bytes of the staging buffer for new keys and values."""
         return self.buffers.staging_kib * KIB
@@ -301,6 +319,17 @@ class Design(Record):
             least = -(-MIN_STREAM_BEATS * self.channels_per_core * self.memory.beat_bytes // KIB)
             enough = f"at least {least} ({MIN_STREAM_BEATS} beats for each of a core's channels)"
             yield "buffers.stream_kib", enough, str(self.buffers.stream_kib)
+        if self.vector_words > MOST_WORDS:
+            most = MOST_WORDS * self.vector_word_bytes // KIB
+            limit = f"at most {most} ({MOST_WORDS} words)"
+            yield "buffers.vector_kib", limit, str(self.buffers.vector_kib)
+        group_bytes = self.mpe.tokens * GROUP
+        if self.activation_groups < MIN_GROUPS:
+            limit = f"at least {MIN_GROUPS * group_bytes // KIB} ({MIN_GROUPS} groups)"
+            yield "buffers.activation_kib", limit, str(self.buffers.activation_kib)
+        if self.activation_groups > MOST_GROUPS:
+            limit = f"at most {MOST_GROUPS * group_bytes // KIB} ({MOST_GROUPS} groups)"
+            yield "buffers.activation_kib", limit, str(self.buffers.activation_kib)
         if self.dsps > self.part.dsp:
             budget = f"a design of at most {self.part.dsp} {self.family.dsp} (part.dsp)"
             yield "mpe", budget, f"one of {self.dsps}"

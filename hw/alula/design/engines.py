@@ -19,7 +19,24 @@ VECTOR_BANKS = 4
 FINISH_CYCLES = 8
 """Cycles in which the results of a row block should be finished."""
 
-PowerOfTwo = Annotated[Literal[1, 2, 4, 8, 16, 32], Whole]
+MOST_WORDS = 1 << 16
+"""Words of a vector buffer that MISC can address."""
+
+MOST_GROUPS = 1 << 16
+"""Groups of an activation buffer that MISC can address."""
+
+MOST_STAGING_KIB = 2048
+"""Staging that MISC can address, by rows of one group."""
+
+MOST_ROW_GROUPS = 512
+"""Groups of the longest row that MISC quantises."""
+
+MOST_ROWS = 255
+"""Rows of an instruction of MISC."""
+
+MOST_PROGRAM_KIB = 1024
+"""Program that 16 bits address, by instructions of 16 bytes."""
+
 KiB = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
@@ -29,8 +46,8 @@ class Mpe(Record):
     lanes: Annotated[Literal[16], Whole] = 16
     """Multipliers in a chain; fixed, it is the M of the N:M sparsity."""
 
-    tokens: PowerOfTwo
-    """Activation rows that share one pass over the weights."""
+    tokens: Annotated[Literal[2, 4, 8, 16, 32], Whole]
+    """Activation rows that share one pass over the weights; a DSP block multiplies two."""
 
     accumulator_bits: Annotated[int, Field(ge=32, le=64)]
     """Width of a row's integer accumulator in bits."""
@@ -61,10 +78,10 @@ class Buffers(Record):
     activation_kib: KiB
     """Quantised activations; a word is mpe.tokens x 16 bytes."""
 
-    staging_kib: KiB
+    staging_kib: Annotated[KiB, Field(le=MOST_STAGING_KIB)]
     """New keys and values on their way to memory; a word is memory.beat_bytes."""
 
-    program_kib: KiB
+    program_kib: Annotated[KiB, Field(le=MOST_PROGRAM_KIB)]
     """Instructions; a word is 16 bytes."""
 
 

@@ -17,8 +17,8 @@ class Memory(Record):
     channels: Annotated[int, Field(ge=1, le=256)]
     """Channels in all; each core owns channels // cores of them."""
 
-    beat_bytes: Annotated[Literal[8, 16, 32, 64, 128, 256], Whole]
-    """Bytes that one channel moves in one cycle of the core clock."""
+    beat_bytes: Annotated[Literal[8, 16, 32, 64, 128], Whole]
+    """Bytes that one channel moves in one cycle of the core clock; AXI has no wider port."""
 
     capacity_mib: Annotated[int, Field(ge=1, le=1 << 20)]
     """Size of the whole memory in MiB, shared evenly by the channels."""

@@ -21,18 +21,12 @@ from alula.gateware.staging_buffer import StagingBuffer
 from alula.gateware.store import Store
 from alula.gateware.vector_buffer import VectorBuffer, write_layout
 from alula.gateware.weight_stream import WeightStream
-from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
-__all__ = ["Core", "activation_groups"]
+__all__ = ["Core"]
 
 SFU_TAIL = 63
 """Cycles after which MISC's clock stops: far more than its longest pipeline."""
-
-
-def activation_groups(design: Design) -> int:
-    """Groups of the activation buffer."""
-    return design.activation_words * design.activation_word_bytes // (GROUP * design.mpe.tokens)
 
 
 class Core(Component):
@@ -73,7 +67,7 @@ class Core(Component):
             lanes=design.sfu.lanes,
             tokens=design.mpe.tokens,
             words=design.vector_words,
-            groups=activation_groups(design),
+            groups=design.activation_groups,
             staging_bytes=design.staging_bytes,
         )
         members: dict[str, In | Out] = {}
@@ -106,7 +100,7 @@ class Core(Component):
         m = Module()
         design = self.design
         size = {"words": design.vector_words, "lanes": design.sfu.lanes}
-        groups, tokens = activation_groups(design), design.mpe.tokens
+        groups, tokens = design.activation_groups, design.mpe.tokens
         rows, channels = design.chains_per_core, design.channels_per_core
         load, store, sfu = self._load, self._store, self._sfu
         mpe = Mpe(

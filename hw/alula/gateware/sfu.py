@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from alula.design.engines import MOST_ROW_GROUPS, MOST_ROWS
 from alula.gateware import float_activation
 from alula.gateware.command import layout, opcode
 from alula.gateware.fault import Code, Fault, FaultLatch
@@ -33,14 +34,13 @@ from alula.gateware.staging_buffer import MAX_GROUPS as MAX_STAGED
 from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
-__all__ = ["MAX_GROUPS", "Sfu"]
+__all__ = ["Sfu"]
 
-MAX_GROUPS = 512
-"""Groups of a row of QUANT: what MM and MV can take."""
-
-
-_COUNTS = {"rows": 8, "heads": 8, "len": 16, "count": 16, "words": 16, "slot": 8}
-_PLACES = dict.fromkeys(("src", "dst", "gain", "table", "scale", "a", "b", "stride"), 16)
+_ROW_BITS = MOST_ROWS.bit_length()
+_COUNTS = {"rows": _ROW_BITS, "heads": 8, "len": 16, "count": 16, "words": 16, "slot": 8}
+_PLACES = dict.fromkeys(
+    ("src", "dst", "gain", "table", "scale", "a", "b", "stride"), VECTOR_ADDRESS
+)
 _FIELD_BITS = _COUNTS | _PLACES
 """Bits of each field that the hardware looks at: more than any design has."""
 
@@ -119,7 +119,7 @@ class Sfu(wiring.Component):
         m.submodules.sum = total = SfuSum(lanes=lanes)
         m.submodules.max = top = SfuMax(lanes=lanes)
         m.submodules.scalar = scalar = SfuScalar()
-        m.submodules.steps = steps = SfuSteps(groups=MAX_GROUPS)
+        m.submodules.steps = steps = SfuSteps(groups=MOST_ROW_GROUPS)
         m.submodules.pack = pack = SfuPack(lanes=lanes)
         m.submodules.rotate = rotate = SfuRotate(lanes=lanes)
         connect(m, a.port, flipped(self.a))
@@ -137,7 +137,7 @@ class Sfu(wiring.Component):
         step = Signal(2)
         src, dst, count = Signal(17), Signal(17), Signal(17)
         element = Signal(16)
-        rows, heads = Signal(8), Signal(8)
+        rows, heads = Signal(_ROW_BITS), Signal(8)
         now = Signal(plan)
         m.d.comb += [
             planner.command.eq(command),
@@ -153,7 +153,7 @@ class Sfu(wiring.Component):
         reducing, from_sum, after = Signal(), Signal(), Signal(After)
         operation, results_left = Signal(Scalar), Signal(12)
         summed = Signal()
-        first_word, group = Signal(), Signal(range(MAX_GROUPS))
+        first_word, group = Signal(), Signal(range(MOST_ROW_GROUPS))
         reads_max = (now["sink"] == Sink.MAX) | (now["sink"] == Sink.STEPS)
         rotates = now["route"]["rotate"]
         s, t = Signal(32), Signal(32)
@@ -285,7 +285,7 @@ class Sfu(wiring.Component):
         looked = Signal(SCALE_LATENCY)
         m.d.sync += looked.eq(Cat(steps.look & (group_place == 0), looked))
         block = Signal(6)
-        out_group, slot = Signal(range(MAX_GROUPS)), Signal(range(max(tokens, 2)))
+        out_group, slot = Signal(range(MOST_ROW_GROUPS)), Signal(range(max(tokens, 2)))
         group_base, group_now = Signal(18), Signal(19)
         lost = Signal()
         rows_of = Array(
@@ -447,7 +447,7 @@ class Sfu(wiring.Component):
                 for field, bits in _FIELD_BITS.items():
                     with m.If((command[field] >> bits).any() & (~nothing | int(field in _COUNTS))):
                         m.d.comb += refuse(Code.OUT_OF_RANGE, command[field])
-                with m.If(quant & (planner.groups > MAX_GROUPS)):
+                with m.If(quant & (planner.groups > MOST_ROW_GROUPS)):
                     m.d.comb += refuse(Code.OUT_OF_RANGE, command["len"])
                 with m.If(refused):
                     m.next = "STOPPED"

@@ -4,9 +4,14 @@ from amaranth.hdl import signed
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out, Signature
+from amaranth.utils import ceil_log2
+
+from alula.design.engines import MOST_GROUPS, MOST_STAGING_KIB, MOST_WORDS
+from alula.gateware.staging_buffer import rows
 
 __all__ = [
     "GROUP_ADDRESS",
+    "STAGING_ADDRESS",
     "VECTOR_ADDRESS",
     "activation_write",
     "staging_write",
@@ -15,9 +20,9 @@ __all__ = [
     "word",
 ]
 
-VECTOR_ADDRESS = 16
-GROUP_ADDRESS = 13
-_STAGING_ADDRESS = 10
+VECTOR_ADDRESS = ceil_log2(MOST_WORDS)
+GROUP_ADDRESS = ceil_log2(MOST_GROUPS)
+STAGING_ADDRESS = ceil_log2(rows(1024 * MOST_STAGING_KIB))
 _SLOT = 8
 _PART = 5
 
@@ -67,7 +72,7 @@ def staging_write() -> stream.Signature:
     return stream.Signature(
         StructLayout(
             {
-                "row": _STAGING_ADDRESS,
+                "row": STAGING_ADDRESS,
                 "part": _PART,
                 "groups": 4,
                 "data": ArrayLayout(signed(8), 16),

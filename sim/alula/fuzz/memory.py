@@ -8,7 +8,6 @@ from random import Random
 import numpy as np
 
 from alula.design import Design
-from alula.gateware.core import activation_groups
 from alula.isa import FORMATS, WEIGHT_FORMATS, Image, Region, WeightFormat
 from alula.isa.formats import DENSE, GROUP, QUARTERS, BeatKind, Pattern
 
@@ -174,7 +173,7 @@ class _Filling:
     def _long_matrix(self) -> Matrix:
         """One whose row blocks just fit the stream, if the activation buffer has room for it."""
         fmt, held = self._format(), self.design.stream_beats
-        room = activation_groups(self.design) // 3
+        room = self.design.activation_groups // 3
         fitting = (groups for groups in range(room, 0, -1) if fmt.beats(1, groups) <= held)
         return self._matrix(fmt, next(fitting), most=5)
 
@@ -244,7 +243,7 @@ class _Filling:
     def _areas(self, sizes: set[int]) -> tuple[Area, ...]:
         """Divide the activation buffer: each number of groups has a part of its own."""
         areas, base = [], 0
-        free = activation_groups(self.design) - sum(sizes)
+        free = self.design.activation_groups - sum(sizes)
         for index, groups in enumerate(sorted(sizes, reverse=True)):
             tiles = min(1 + self.random.randint(0, free // groups), 8)
             areas.append(Area(f"a{index}", base, groups, tiles))

@@ -37,7 +37,7 @@ class State:
         self.tokens = design.mpe.tokens
         self.sparse = design.mpe.sparse
         self.vector_words = design.vector_words
-        self.groups = design.buffers.activation_kib * 1024 // (self.tokens * 32)
+        self.groups = design.activation_groups
         self.staging_bytes = design.staging_bytes
         self.accumulator_limit = 1 << min(design.mpe.accumulator_bits, 48) - 1
         self.memory = Memory(design.channel_bytes // channel, design.channels * channel, channel)

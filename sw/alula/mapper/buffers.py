@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alula.design import Design
 from alula.ir import Graph
 from alula.ir.graph import A8, FP32
-from alula.isa.formats import BLOCK, GROUP
+from alula.isa.formats import GROUP
 from alula.mapper.memory import MemoryMap, head_tile
 
 ARENAS = {
@@ -190,10 +190,5 @@ def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
 
 def _fits(buffers: BufferMap, design: Design) -> bool:
     return buffers.vector_words <= design.vector_words and (
-        buffers.activation_groups <= activation_groups(design)
+        buffers.activation_groups <= design.activation_groups
     )
-
-
-def activation_groups(design: Design) -> int:
-    """Groups that the activation buffer holds."""
-    return design.activation_words * BLOCK // GROUP

@@ -9,7 +9,7 @@ from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.isa import FORMATS
 from alula.isa.formats import GROUP
-from alula.mapper.buffers import BufferMap, activation_groups, map_decode, map_prefill
+from alula.mapper.buffers import BufferMap, map_decode, map_prefill
 from alula.mapper.memory import MemoryMap, map_memory
 
 
@@ -119,7 +119,7 @@ def _buffer_items(
             "activation buffer",
             phase,
             buffers.activation_groups,
-            activation_groups(design),
+            design.activation_groups,
             "groups",
             "raise buffers.activation_kib, or lower prefill_chunk or --context",
         ),
