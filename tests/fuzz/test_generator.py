@@ -49,16 +49,22 @@ def test_every_instruction_and_format_occurs(design: Design) -> None:
     assert depth >= 3
 
 
-def test_products_of_some_row_blocks_and_of_long_ones_occur() -> None:
-    """Block-skipped SDDMM, and row blocks that the stream only just holds for several passes."""
+def test_products_are_of_every_kind_and_say_something() -> None:
+    """Block-skipped SDDMM, row blocks that the stream only just holds for several passes, and
+    results that are not just zeros."""
     machine, inside, longest = Machine(SPARSE), 0, 0
     starts: set[int] = set()
+    told: list[bool] = []
 
     def see(retired: Retired) -> None:
         nonlocal inside, longest
         values = retired.values
         inside += retired.op.name == "LD.W" and values["addr"] not in starts
-        if retired.op.name == "MM" and values["rows"] > SPARSE.mpe.tokens:
+        if retired.op.name not in ("MM", "MV"):
+            return
+        first = values["dst"] * SPARSE.sfu.lanes
+        told.append(bool(machine.state.vector[first : first + values["outputs"]].any()))
+        if values["rows"] > SPARSE.mpe.tokens:
             fmt = WEIGHT_FORMATS[values["fmt"], values["nm"]]
             longest = max(longest, fmt.beats(1, values["groups"]))
 
@@ -69,6 +75,7 @@ def test_products_of_some_row_blocks_and_of_long_ones_occur() -> None:
         machine.run(case.program(), {}, on_retire=see)
     assert inside > 50
     assert SPARSE.stream_beats * 0.9 < longest <= SPARSE.stream_beats
+    assert sum(told) > 0.7 * len(told)
 
 
 def test_the_same_numbers_give_the_same_program() -> None:

@@ -16,6 +16,7 @@ from alula.fuzz.text import Part
 from alula.isa import Ref
 from alula.isa.encoding import Value
 from alula.isa.fields import REGISTER_MASK, REGISTERS, Choice, Operand
+from alula.isa.formats import GROUP
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, LOOP_DEPTH
 
 _CHUNKS = 64
@@ -76,7 +77,7 @@ class Draw:
     Attributes:
         design, places, random: what programs are for, where they may read and write, and chance.
         lanes: values of a word of the vector buffer.
-        space: words of it that the program works on.
+        space: words of it that the program works on, a row of any area at least.
         group: of the parts that are drawn now.
         loops: around them, outermost first.
         constants: values of registers.
@@ -85,7 +86,8 @@ class Draw:
     def __init__(self, design: Design, places: Places, random: Random) -> None:
         self.design, self.places, self.random = design, places, random
         self.lanes = design.sfu.lanes
-        self.space = min(design.vector_words, random.choice((256, 1024, 1 << 16)))
+        longest = -(-max(area.groups for area in places.areas) * GROUP // self.lanes)
+        self.space = min(design.vector_words, max(longest, random.choice((256, 1024, 1 << 16))))
         self.group = 0
         self.loops: list[Loop] = []
         self.constants = {register: self.constant() for register in _CONSTANTS}

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from alula.fuzz.draw import EPS, INV, Draw, Maker
+from alula.fuzz.draw import EPS, INV, Draw, Maker, Words
 from alula.fuzz.memory import Area
 from alula.fuzz.text import Part
 from alula.isa.formats import GROUP
 
-__all__ = ["MAKERS", "quant"]
+__all__ = ["MAKERS", "fill", "quant"]
+
+
+def fill(draw: Draw, area: Area) -> list[Part]:
+    """QUANT of all rows of an area, from the beginning of the vector buffer."""
+    rows, length = area.tiles * draw.design.mpe.tokens, area.groups * GROUP
+    words = -(-length // draw.lanes)
+    stride = min(draw.random.randint(1, 40), (draw.space - words) // max(1, rows - 1))
+    source = Words(0, 0, (rows - 1) * stride + words)
+    values = {"src": 0, "dst": area.base, "slot": 0, "rows": rows}
+    values |= {"len": length, "stride": stride}
+    return draw.parts("QUANT", values, draw.vector(source), [area.name])
 
 
 def quant(draw: Draw, area: Area | None = None) -> list[Part]:
@@ -20,7 +31,6 @@ def quant(draw: Draw, area: Area | None = None) -> list[Part]:
     rows = draw.random.randint(0, min(held, 6))
     slot = draw.random.randint(0, held - rows)
     length = draw.random.randint((area.groups - 1) * GROUP + 1, area.groups * GROUP)
-    length = min(length, draw.space * draw.lanes)
     words, stride = -(-length // draw.lanes), draw.random.randint(0, 40)
     source = draw.words(max(0, rows - 1) * stride + words)
     values = {"src": source.operand, "dst": area.base, "slot": slot, "rows": rows}

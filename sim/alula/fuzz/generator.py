@@ -88,14 +88,16 @@ def random_case(design: Design, seed: int, number: int, length: int = 60) -> Cas
 
 
 def _opening(draw: Draw) -> list[Part]:
-    """Numbers for the words that the program works on."""
+    """Numbers for the words that the program works on, and for the whole activation buffer."""
     data = draw.places.data
     held = data.beats * draw.design.bytes_per_cycle // 4
     parts: list[Part] = []
     for start in range(0, draw.space, 512):
-        count = min(draw.random.randint(1, held), (draw.space - start) * draw.lanes)
+        count = min(draw.random.randint(-(-held // 2), held), (draw.space - start) * draw.lanes)
         words = Words(start, start, -(-count // draw.lanes))
         parts += moves.load(draw, "fp32", data.start, count, words)
+    for area in draw.places.areas:
+        parts += functions.fill(draw, area)
     return parts
 
 

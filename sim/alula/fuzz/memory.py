@@ -111,7 +111,7 @@ class _Filling:
 
     def places(self) -> Places:
         random, design = self.random, self.design
-        data = self._region(self._vectors(random.randint(16, 400)))
+        data = self._region(self._vectors(random.randint(200, 600)))
         tables = tuple(self._table() for _ in range(2))
         cache = self._cache()
         sizes = {random.randint(1, 5) for _ in range(3)}
@@ -144,15 +144,12 @@ class _Filling:
         return Region(start, self.end - start)
 
     def _vectors(self, beats: int) -> np.ndarray:
-        """Numbers around one; now and then of any size, or any bits at all."""
+        """Numbers around one; some or all are any bits at all, in half of the cases none."""
         count = beats * self.width // 4
         values = self.numbers.standard_normal(count).astype(np.float32)
         bits = values.view(np.uint32)
-        kind = self.random.random()
-        share = self.numbers.random(count) < (0.3 if kind < 0.3 else 0.01)
-        bits[share] = self.numbers.integers(0, 1 << 32, int(share.sum()), np.uint32)
-        if kind < 0.1:
-            bits[:] = self.numbers.integers(0, 1 << 32, count, np.uint32)
+        wild = self.numbers.random(count) < self.random.choice((0, 0, 0, 0.01, 0.3, 1))
+        bits[wild] = self.numbers.integers(0, 1 << 32, int(wild.sum()), np.uint32)
         return bits
 
     def _table(self) -> Table:
@@ -179,6 +176,10 @@ class _Filling:
 
     def _matrix(self, fmt: WeightFormat, groups: int, most: int = 14) -> Matrix:
         blocks = self.random.randint(1, most)
+        return Matrix(fmt, self._put(self._weights(fmt, blocks, groups)), blocks, groups)
+
+    def _weights(self, fmt: WeightFormat, blocks: int, groups: int) -> np.ndarray:
+        """Beats of any weights that the format can hold, [beats, bytes]."""
         raw = self.numbers.integers(0, 256, (fmt.beats(blocks, groups), self.width), np.uint8)
 
         def beats(kind: BeatKind) -> list[int]:
@@ -196,7 +197,7 @@ class _Filling:
         if fmt.pattern is not DENSE:
             indices = beats(BeatKind.INDEX)
             raw[indices] = self._indices(fmt.pattern, len(indices))
-        return Matrix(fmt, self._put(raw), blocks, groups)
+        return raw
 
     def _indices(self, pattern: Pattern, beats: int) -> np.ndarray:
         """Beats of indices, [beats, bytes]: of each `of` inputs others are kept, in any order."""
@@ -221,20 +222,22 @@ class _Filling:
         ]
 
     def _cache(self) -> Cache:
-        """An empty KV cache, of a size that QUANTKV and staging can take."""
+        """A KV cache of a size that QUANTKV and staging can take. It holds numbers already."""
         design, random = self.design, self.random
         lanes = design.sfu.lanes
         dims = [dim for dim in (2, 4, 8, 32, 48, 64, 96, 128) if not dim % lanes or not lanes % dim]
         dim, heads = random.choice(dims), random.randint(1, 3)
         positions = GROUP * random.randint(1, 3)
         groups, time = -(-dim // GROUP), positions // GROUP
-        k_stride = FORMATS["W8"].beats(-(-positions // design.rows), groups)
-        pitch = FORMATS["V8"].beats(1, time)
+        keys = FORMATS["W8"], -(-positions // design.rows), groups
         # Staging rows are whole groups: ST.T writes columns of that length.
-        scales = -(-groups * GROUP // design.rows) * pitch
-        v_stride = scales + -(-2 * positions // self.width)
-        k = self._put(np.zeros(heads * k_stride * self.width, np.uint8))
-        v = self._put(np.zeros(heads * v_stride * self.width, np.uint8))
+        values = FORMATS["V8"], -(-groups * GROUP // design.rows), time
+        factors = np.zeros((-(-2 * positions // self.width), self.width), np.uint8)
+        k_beats = [self._weights(*keys) for _ in range(heads)]
+        v_beats = [np.concatenate((self._weights(*values), factors)) for _ in range(heads)]
+        k, v = (self._put(np.concatenate(beats)) for beats in (k_beats, v_beats))
+        k_stride, v_stride = len(k_beats[0]), len(v_beats[0])
+        pitch, scales = FORMATS["V8"].beats(1, time), v_stride - len(factors)
         return Cache(dim, heads, positions, k, k_stride, v, v_stride, pitch, scales)
 
     def _staging_rows(self, groups: int) -> int:
