@@ -1,18 +1,31 @@
 """An exported folder: whole, and Verilog that other tools take."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from alula.design import load_design
+from alula.design import Design, load_design
 from alula.rtl.toolchain import command, environment, toolchain
 from alula.synth import SynthError, export, vivado, yosys
 from alula.synth.ecp5 import nextpnr_options
 
 NANO = load_design("nano")
-MODEL = Path(__file__).parents[1] / "gateware" / "mult18x18d.v"
-GATE = "module DCCA(input CLKI, input CE, output CLKO);\nassign CLKO = CLKI & CE;\nendmodule\n"
+MODELS = Path(__file__).parents[1] / "gateware"
+MULTIPLIERS = {
+    "ecp5": "mult18x18d.v",
+    "ultrascale+": "dsp48e2.v",
+    "versal": "dsp48e2.v",
+}
+GATES = """\
+module DCCA(input CLKI, input CE, output CLKO);
+assign CLKO = CLKI & CE;
+endmodule
+module BUFGCE(input I, input CE, output O);
+assign O = I & CE;
+endmodule
+"""
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +71,42 @@ def test_yosys_finds_every_module(exported: Path, tmp_path: Path) -> None:
 
 @pytest.mark.rtl
 def test_verilator_lints_the_core(exported: Path, tmp_path: Path) -> None:
-    (tmp_path / "gate.v").write_text(GATE)
-    paths = [exported / path for path in (exported / "nano.f").read_text().split()]
+    lint(NANO, exported, "scan", tmp_path)
+
+
+def lint(design: Design, folder: Path, top: str, scratch: Path) -> None:
+    """Let Verilator read an export: every module is there, and no signal driven twice."""
+    (scratch / "gates.v").write_text(GATES)
+    models = [MODELS / MULTIPLIERS[design.part.family], scratch / "gates.v"]
+    paths = [folder / path for path in (folder / f"{design.name}.f").read_text().split()]
     tools = toolchain()
-    words = [tools.verilator, "--lint-only", "--no-timing", "-Wno-fatal", "--top-module", "scan"]
-    told = command([*words, MODEL, tmp_path / "gate.v", *paths], env=environment(tools.root))
+    words = [tools.verilator, "--lint-only", "--no-timing", "-Wno-fatal", "--top-module", top]
+    told = command([*words, *models, *paths], env=environment(tools.root))
     serious = [line for line in told.splitlines() if line.startswith("%") and "MULTI" in line]
     assert serious == []
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["u280", "vhk158"])
+def test_several_cores(name: str, tmp_path: Path) -> None:
+    """The largest designs: every module once, however many cores have it."""
+    design, place = load_design(name), tmp_path / name
+    export(design, place)
+    modules = {Path(path).stem for path in (place / f"{name}.f").read_text().split()}
+    for unit in ("Core", "Mpe", "Sfu", "Load", "Store", "Chain"):
+        assert sum(module.startswith(f"{unit}_") for module in modules) == 1
+    top = (place / "rtl" / "top.v").read_text()
+    for core in range(design.cores):
+        assert re.search(rf"^  Core_\w+ core_{core} \($", top, re.MULTILINE)
+    lint(design, place, "top", tmp_path)
+    try:
+        tool = yosys()
+    except SynthError as error:
+        pytest.skip(str(error))
+    paths = [str(place / path) for path in (place / f"{name}.f").read_text().split()]
+    script = f"read_verilog {' '.join(paths)}; synth_xilinx -family xcup -run begin:prepare"
+    tool.run(["-q", "-p", f"{script} -top top"], folder=tmp_path, limit_s=600)
 
 
 @pytest.mark.rtl
@@ -84,12 +126,6 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "x"
 
 
-def test_several_cores_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SynthError, match=r"^cores must be 1 for export, not 3 \(u280\)$"):
-        export(load_design("u280"), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_vivado_project_of_kv260() -> None:
     texts = vivado.scripts(load_design("kv260"))
     assert "create_clock -name clk -period 3.333 [get_ports clk]" in texts["kv260.xdc"]
@@ -98,6 +134,36 @@ def test_vivado_project_of_kv260() -> None:
     assert script.count("{") == script.count("}")
     for step in ("synth_1", "impl_1", "report_timing_summary", "report_utilization"):
         assert step in script
+    assert "pblock" not in texts["kv260.xdc"]
+
+
+def regions(design: Design) -> list[tuple[str, str]]:
+    """Each core's die in a design's constraints."""
+    text = vivado.scripts(design)[f"{design.name}.xdc"]
+    placed = re.findall(
+        r"create_pblock (\w+)\nresize_pblock \[get_pblocks \1\] -add \{(\w+)\}\n"
+        r"add_cells_to_pblock \[get_pblocks \1\] \[get_cells (\w+)\]\n",
+        text,
+    )
+    assert len(placed) == text.count("create_pblock")
+    return [(cell, region) for _, region, cell in placed]
+
+
+def test_a_core_for_each_die() -> None:
+    u280 = load_design("u280")
+    dies = [("core_0", "SLR0"), ("core_1", "SLR1"), ("core_2", "SLR2")]
+    assert regions(u280) == dies
+    assert "-part xcu280-fsvh2892-2L-e\n" in vivado.scripts(u280)["vivado.tcl"]
+    vhk158 = load_design("vhk158")
+    assert regions(vhk158) == dies[:2]
+    assert "-part xcvh1582-vsva3697-2MP-e-S\n" in vivado.scripts(vhk158)["vivado.tcl"]
+    assert regions(u280.replace({"part.slrs": 2})) == [
+        ("core_0", "SLR0"),
+        ("core_1", "SLR0"),
+        ("core_2", "SLR1"),
+    ]
+    assert regions(u280.replace({"part.slrs": 1})) == []
+    assert u280.replace({"part.slrs": 1}).hash == u280.hash
 
 
 def test_order_numbers() -> None:

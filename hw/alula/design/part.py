@@ -91,6 +91,9 @@ class Part(Record):
     uram: Count
     """UltraRAMs of 288 Kbit."""
 
+    slrs: Annotated[int, Field(ge=1, le=16)] = 1
+    """Super logic regions, the dies that the chip is made of; cores are dealt out to them."""
+
     @property
     def order_number(self) -> str:
         """Order number of the chip: the part's own, or the family's."""

@@ -362,7 +362,7 @@ class Load(MemoryEngine):
                     beats.eq(row_beats),
                     dst.eq(dst + row_words),
                     rows_left.eq(rows_left - 1),
-                    ids.eq(ids >> 32),
+                    ids.eq(ids.shift_right(32)),
                     ids_left.eq(ids_left - 1),
                 ]
                 go(_State.JOB)

@@ -80,7 +80,7 @@ class Pack(Component):
                         m.d.sync += target.eq(word)
             m.d.sync += [
                 place.eq(Mux(flushes, 0, covered)),
-                word.eq(word >> 32 * piece),
+                word.eq(word.shift_right(32 * piece)),
                 used.eq(used + piece),
                 held.eq(~(spent | finishes)),
             ]

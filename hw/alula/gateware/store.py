@@ -132,7 +132,9 @@ class Store(MemoryEngine):
             """This core's part of what there is for each channel of all cores."""
             if self.cores == 1:
                 return value[: bits * self.channels]
-            return value.word_select(self.number, bits * self.channels)
+            size = bits * self.channels
+            parts = (value[size * core : size * (core + 1)] for core in range(self.cores))
+            return Array(parts)[self.number]
 
         with m.If(asks & master.transfer.ready):
             m.d.sync += asks.eq(0)

@@ -123,7 +123,7 @@ class Unpack(Component):
                                 ]
                     m.d.sync += place.eq(Mux(flushes, 0, covered))
                     with m.If(~spent & ~finishes):
-                        m.d.sync += [beat.eq(beat >> 8 * taken), used.eq(used + taken)]
+                        m.d.sync += [beat.eq(beat.shift_right(8 * taken)), used.eq(used + taken)]
         with m.If(step):
             with m.If(spent & ~takes | finishes):
                 m.d.sync += held.eq(0)

@@ -71,7 +71,8 @@ _ECP5 = {
     "MULT18X18D": Use(dsp=1),
     **dict.fromkeys(("DP16KD", "PDPW16KD"), Use(bram36=0.5)),
 }
-_FAMILIES = {"ultrascale+": _ULTRASCALE, "ecp5": _ECP5}
+# Yosys synthesises for UltraScale+ in place of Versal.
+_FAMILIES = {"ultrascale+": _ULTRASCALE, "versal": _ULTRASCALE, "ecp5": _ECP5}
 
 
 def use_of(cells: Mapping[str, int], family: str) -> Use:

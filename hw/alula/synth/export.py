@@ -44,12 +44,10 @@ def export(
         progress: told of the steps.
 
     Raises:
-        SynthError: there is something else at `place`, or the design has several cores.
+        SynthError: there is something else at `place`.
         OSError: it cannot be written.
     """
     earlier = _earlier(place, force)
-    if design.cores != 1:
-        raise SynthError(f"cores must be 1 for export, not {design.cores} ({design.name})")
     progress("verilog", 0, 1)
     # nextpnr must have pins for all ports of a top; Vivado builds out of context.
     modules = scanned(design) if design.part.family == "ecp5" else verilog(design)

@@ -1,6 +1,7 @@
 """Constraints and a project script for Vivado."""
 
 from alula.design import Design
+from alula.gateware.top import core_names
 from alula.synth.verilog import TOP
 
 __all__ = ["scripts"]
@@ -8,6 +9,13 @@ __all__ = ["scripts"]
 _CONSTRAINTS = """\
 # One clock, {mhz} MHz. The memory's ports and the host's meet other logic on the chip.
 create_clock -name clk -period {period} [get_ports clk]
+"""
+_REGION = """\
+
+# A core stays on its die; what lies between cores may be anywhere.
+create_pblock pblock_{core}
+resize_pblock [get_pblocks pblock_{core}] -add {{SLR{region}}}
+add_cells_to_pblock [get_pblocks pblock_{core}] [get_cells {core}]
 """
 _PROJECT = """\
 # Synthesises, places and routes {name}. vivado -mode batch -source vivado.tcl
@@ -52,7 +60,10 @@ puts "worst slack: [get_property STATS.WNS [get_runs impl_1]] ns of {period} ns"
 
 
 def scripts(design: Design) -> dict[str, str]:
-    """Return the texts of an XDC file and a Tcl script by name."""
+    """Return the texts of an XDC file and a Tcl script by name.
+
+    On a chip of several dies each core has its own, or as many share one as must.
+    """
     values = {
         "name": design.name,
         "mhz": design.clock_mhz,
@@ -61,6 +72,16 @@ def scripts(design: Design) -> dict[str, str]:
         "top": TOP,
     }
     return {
-        f"{design.name}.xdc": _CONSTRAINTS.format(**values),
+        f"{design.name}.xdc": _CONSTRAINTS.format(**values) + _regions(design),
         "vivado.tcl": _PROJECT.format(**values),
     }
+
+
+def _regions(design: Design) -> str:
+    """Return the constraints that deal cores out to dies."""
+    if design.cores == 1 or design.part.slrs == 1:
+        return ""
+    return "".join(
+        _REGION.format(core=name, region=number * design.part.slrs // design.cores)
+        for number, name in enumerate(core_names(design))
+    )
