@@ -136,11 +136,16 @@ TO_FIXED = [
 ]
 
 
+LEAST = -126 - 7
+"""Exponent of a row of QUANT whose largest step is the smallest number."""
+
+
 def _to_int8(random: Random) -> list[tuple[int, int]]:
     found = []
     for x in exact.numbers(random, 8_000):
         near = (x >> 23 & 0xFF) - 127 - random.randint(-4, 8)
-        found.append((x, random.choice((near, near, random.randint(-140, 130)))))
+        exponent = random.choice((near, near, random.randint(LEAST, 130)))
+        found.append((x, max(exponent, LEAST)))
     # Every tie.
     return found + [(exact.fl(exact.Fraction(whole, 2)), 0) for whole in range(-256, 256)]
 

@@ -149,7 +149,7 @@ class FloatToInt8(wiring.Component):
     Members:
         valid (In): the argument is there.
         x (In): +0 or normal.
-        exponent (In): signed, 10 bits.
+        exponent (In): signed, 10 bits; at least -133, which is that of the smallest row of QUANT.
         result_valid (Out): `valid`, `INT8_LATENCY` cycles later.
         result (Out): signed, 8 bits.
     """
