@@ -32,12 +32,12 @@ class Matrix(Component):
 
     def __init__(
         self, *, rows: int, tokens: int, lanes: int, channels: int = 1, depth: int = 64,
-        block_rows: int = 0, sparse: bool = False,
+        block_rows: int = 0, sparse: bool = False, bits: int = 48,
     ) -> None:  # fmt: skip
         self.rows, self.tokens, self.lanes = rows, tokens, lanes
         self.channels, self.depth = channels, depth
         self.block_rows = block_rows or rows
-        self.sparse = sparse
+        self.sparse, self.bits = sparse, bits
         super().__init__(
             {
                 "tag": In(stream.Signature(TAG)),
@@ -73,6 +73,7 @@ class Matrix(Component):
             groups=GROUPS,
             words=WORDS,
             stream_beats=self.depth,
+            accumulator_bits=self.bits,
             channels=self.channels,
             sparse=self.sparse,
         )
@@ -423,6 +424,55 @@ def refused(
     return Case(name, body)
 
 
+def overflow(engine: str, nm: str = "dense") -> Case:
+    """Sums that do not fit stop the engine; their product is the oldest one, and stays it."""
+
+    async def body(unit: Unit) -> None:
+        top = unit.component
+        assert isinstance(top, Matrix)
+        x = Activations.random(unit.random, GROUPS, top.tokens)
+        x.values = [[[127] * 32 for _ in range(top.tokens)] for _ in range(GROUPS)]
+        x.scales = [[255] * top.tokens for _ in range(GROUPS)]
+        outputs = 2 * top.rows * NM[nm].parts
+        products = [Product(engine, "W8", 1, outputs, groups, nm=nm) for groups in (1, 1, 60, 1, 1)]
+        for product in products:
+            product.fill(unit.random, top.rows)
+            product.q = [[127 * bool(q) for q in row] for row in product.q]
+        place(products, top.lanes, unit.random)
+        watch = Watch(unit)
+        unit.join(watch)
+        unit.drive(
+            "tag",
+            [
+                {
+                    "mm": int(engine == "MM"),
+                    "format": code("W8", nm),
+                    "blocks": 2,
+                    "groups": p.groups,
+                }
+                for p in products
+            ],
+        )
+        unit.drive("beat", [beat for p in products for beat in p.beats(top.rows, 1)])
+        unit.drive(f"{engine.lower()}_command", [command(p) for p in products])
+        unit.respond("request", "activations", lambda r: [x.read(r["group"], r["half"])])
+        unit.watch("write", lambda item: None, chance(0.3))
+        while not unit.wires["fault"].get()["code"]:
+            await unit.cycles()
+        done = watch.done[engine]
+        await unit.cycles(400)
+        fault = unit.wires["fault"].get()
+        reason = Reason.OVERFLOW
+        if fault != {"code": CODES[reason].value, "detail": reason.value}:
+            raise Mismatch(f"the fault must be {reason}, not {fault}")
+        if unit.wires["fault_mm"].get() != (engine == "MM") or unit.wires["fault_next"].get():
+            raise Mismatch("the blame must be on the engine's oldest instruction")
+        if (done, watch.done[engine]) != (2, 2):
+            raise Mismatch(f"two products must be done, not {done} and then {watch.done[engine]}")
+
+    return Case(f"overflow_{engine}_{nm}", body)
+
+
 FAR = (1 << 24) - 1
 """A number that does not fit a fault's detail."""
 RESERVED = code("W4") + 9
@@ -494,6 +544,18 @@ SPARSE_KV260 = Bench(
 )
 
 
+NARROW_SUMS = Bench(
+    "narrow_sums",
+    lambda: Matrix(rows=2, tokens=2, lanes=4, bits=32),
+    [overflow("MM"), overflow("MV")],
+)
+NARROW_SPARSE_SUMS = Bench(
+    "narrow_sparse_sums",
+    lambda: Matrix(rows=2, tokens=2, lanes=4, sparse=True, bits=32),
+    [overflow("MM"), overflow("MV", "8:16")],
+)
+
+
 def test_parameters_out_of_range() -> None:
     def given(**changes: int) -> Mpe:
         values = {"rows": 8, "tokens": 4, "lanes": 16, "groups": 64, "words": 64}
@@ -510,7 +572,7 @@ def test_parameters_out_of_range() -> None:
     refuses("accumulator_bits must be 32 to 64, not 16", lambda: given(accumulator_bits=16))
 
 
-@each_case(TINY, KV260, NARROW, CHANNELS, SPARSE)
+@each_case(TINY, KV260, NARROW, CHANNELS, SPARSE, NARROW_SUMS, NARROW_SPARSE_SUMS)
 def test_products(case: BoundCase) -> None:
     case.check()
 

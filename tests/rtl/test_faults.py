@@ -303,6 +303,27 @@ def test_outputs_that_are_not_the_stream_s(pair: Pair) -> None:
     fails(pair, text, r"MV at 3 must have outputs that end in the last row block of .* \(MV")
 
 
+@pytest.mark.slow
+def test_sums_that_do_not_fit() -> None:
+    """The product is blamed, although others are under way."""
+    design = NANO.replace({"mpe.accumulator_bits": 32})
+    load = "LD.W to=MV fmt=W8 addr=2000 blocks=2 groups={0}\nMV fmt=W8 src=0 dst={1} rows=1"
+    load += " outputs=4 groups={0} stride=1\n"
+    text = "LD.V type=fp32 addr=0 dst=0 count=640 signal=MISC\n"
+    text += (
+        "QUANT src=0 dst=0 slot=0 rows=1 len=640 stride=160 wait=LD signal=MV\nMV.SYNC wait=MISC\n"
+    )
+    text += load.format(1, 300) + load.format(20, 310) + load.format(1, 320)
+    both = Pair(Timing(read_latency=20), design)
+    both.write(0, np.full(640, 255 * 127, np.float32))
+    both.write(2000, np.full(20_000, 127, np.uint8))
+    with pytest.raises(UndefinedBehaviour, match="accumulators must fit 32 bits"):
+        both.machine.run(program(design, text), {})
+    with pytest.raises(RtlError, match=r"MV at 6 must have sums that fit the accumulator \(MV"):
+        both.device.run(program(design, text), {})
+    both.close()
+
+
 def test_weights_left_in_the_stream(pair: Pair) -> None:
     text = "LD.W to=MV fmt=V8 addr=0 blocks=1 groups=1"
     fails(pair, text, r"SYS at 1: the weight stream must be empty at END \(END\)")

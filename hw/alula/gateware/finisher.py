@@ -144,6 +144,8 @@ class Finisher(Component):
         Of these accumulators, until ``taken``. ``factor``: bf16 of each row; ``power``: exponent of
         each token; ``last_token``: the last one that counts; ``ends``: nothing follows for this
         instruction; ``parts``: log2 of the parts of the row block.
+    overflow : In(1)
+        Some of these accumulators do not fit; until ``taken``.
     taken : Out(1)
         In the last cycle in which accumulators and ``info`` are looked at.
     first : In(16)
@@ -154,6 +156,9 @@ class Finisher(Component):
         A row block's last word has been written.
     mm_done, mv_done : Out(1)
         The same for an instruction, one cycle after its last word was taken.
+    mm_lost, mv_lost : Out(1)
+        The same for the first row block that overflowed. Neither its instruction nor a later one is
+        done, so it stays the oldest.
 
     There must be room for `sets` row blocks; the caller counts them with ``finished``.
     """
@@ -194,12 +199,15 @@ class Finisher(Component):
                 ),
                 "start": In(1),
                 "info": In(info_layout(rows=rows, tokens=tokens, words=words, parts=parts)),
+                "overflow": In(1),
                 "taken": Out(1),
                 "first": In(16),
                 "write": Out(stream.Signature(write_layout(words, lanes))),
                 "finished": Out(1),
                 "mm_done": Out(1),
                 "mv_done": Out(1),
+                "mm_lost": Out(1),
+                "mv_lost": Out(1),
             }
         )
 
@@ -248,6 +256,7 @@ class Finisher(Component):
                 "set_end": 1,
                 "ends": 1,
                 "mm": 1,
+                "overflow": 1,
             }
         )
         turn = Signal(layout)
@@ -301,6 +310,7 @@ class Finisher(Component):
             turn.set_end.eq(last_chunk & last_token),
             turn.ends.eq(info.ends & last_part),
             turn.mm.eq(info.mm),
+            turn.overflow.eq(self.overflow),
             self.taken.eq(turn.valid & turn.set_end),
         ]
         with m.If(turn.valid):
@@ -372,7 +382,8 @@ class Finisher(Component):
             m.d.sync += [held.eq(word), held_mask.eq(Mux(entry.flush, 0, mask))]
 
         layout = data.StructLayout(
-            {"write": write_layout(self.words, self.lanes), "set_end": 1, "ends": 1, "mm": 1}
+            {"write": write_layout(self.words, self.lanes)}
+            | dict.fromkeys(("set_end", "ends", "mm", "overflow"), 1)
         )
         depth = self.sets * self.tokens * self.touched
         m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=depth)
@@ -385,6 +396,7 @@ class Finisher(Component):
             given.set_end.eq(entry.set_end),
             given.ends.eq(entry.ends),
             given.mm.eq(entry.mm),
+            given.overflow.eq(entry.overflow),
             queue.w_data.eq(given),
             queue.w_en.eq(entry.valid & entry.flush & (mask.any() | entry.set_end)),
             taken.eq(queue.r_data),
@@ -394,5 +406,12 @@ class Finisher(Component):
             queue.r_en.eq(leaves),
             self.finished.eq(leaves & taken.set_end),
         ]
-        ends = self.finished & taken.ends
-        m.d.sync += [self.mm_done.eq(ends & taken.mm), self.mv_done.eq(ends & ~taken.mm)]
+        ends, loses, lost = self.finished & taken.ends, Signal(), Signal()
+        m.d.comb += loses.eq(self.finished & taken.overflow & ~lost)
+        m.d.sync += lost.eq(lost | loses)
+        for mine, done, is_lost in (
+            (taken.mm, self.mm_done, self.mm_lost),
+            (~taken.mm, self.mv_done, self.mv_lost),
+        ):
+            m.d.comb += is_lost.eq(loses & mine)
+            m.d.sync += done.eq(ends & mine & ~loses & ~lost)

@@ -91,7 +91,7 @@ class Mpe(Component):
         It is of MM's instruction.
     fault_next : Out(1)
         It is of the instruction that was offered, which has not been taken and writes nothing;
-        otherwise of one that is under way.
+        otherwise of its oldest, which is never done.
     """
 
     def __init__(
@@ -211,12 +211,13 @@ class Mpe(Component):
             finisher.start.eq(sums.start),
             finisher.info.eq(sums.info),
             finisher.accumulators.eq(sums.accumulators),
+            finisher.overflow.eq(sums.overflow),
             finisher.first.eq(self.first),
             sums.taken.eq(finisher.taken),
         ]
         self._multiply(m, operands.fires, sums)
         self._use(m, commands, operands)
-        self._stop(m, commands, finisher, sums)
+        self._stop(m, commands, finisher)
         return m
 
     def _multiply(self, m: Module, fires: Value, sums: Sums) -> None:
@@ -293,7 +294,7 @@ class Mpe(Component):
                 getattr(self, f"{name}_blocked").eq(use.blocked),
             ]
 
-    def _stop(self, m: Module, commands: Commands, finisher: Finisher, sums: Sums) -> None:
+    def _stop(self, m: Module, commands: Commands, finisher: Finisher) -> None:
         """Keep the first fault."""
         reason, number, detail = Signal(Reason), Signal(NUMBER_BITS), Signal(DETAIL)
         m.d.comb += [
@@ -303,10 +304,10 @@ class Mpe(Component):
             self.fault.detail.eq(detail),
         ]
         with m.If(reason == Reason.NONE):
-            with m.If(sums.overflow):
+            with m.If(finisher.mm_lost | finisher.mv_lost):
                 m.d.sync += [
                     reason.eq(Reason.OVERFLOW),
-                    self.fault_mm.eq(finisher.info.mm),
+                    self.fault_mm.eq(finisher.mm_lost),
                     self.fault_next.eq(0),
                 ]
             with m.Elif(commands.refusal != Reason.NONE):

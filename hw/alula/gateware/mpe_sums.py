@@ -45,7 +45,7 @@ class Sums(Component):
     taken : In(1)
         From it.
     overflow : Out(1)
-        An accumulator that counts does not fit.
+        From ``start`` to ``taken``: an accumulator that counts does not fit.
     """
 
     sparse = False
@@ -114,7 +114,7 @@ class Sums(Component):
                     self.accumulators[row][token].eq(accumulator.captured),
                 ]
                 overflows.append(accumulator.overflow & (token <= self.info.last_token))
-        m.d.comb += self.overflow.eq(self.start & Cat(overflows).any())
+        m.d.comb += self.overflow.eq(Cat(overflows).any())
         self._hand_on(m, control)
         return m
 
