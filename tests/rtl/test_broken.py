@@ -71,6 +71,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockstepDevice]:
         both.close()
 
 
+@pytest.mark.slow
 def test_a_byte_that_is_not_stored(pair: LockstepDevice) -> None:
     listing = program(
         NANO,
@@ -99,6 +100,7 @@ def test_a_byte_that_is_not_stored(pair: LockstepDevice) -> None:
     assert signals["clk"][-1][0] == 2 * caught.value.divergence.cycle + 1
 
 
+@pytest.mark.slow
 def test_a_product_rounded_the_other_way(pair: LockstepDevice) -> None:
     """In a decode: a step of the last bit, in the first layer, and both are left as they were."""
     build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES["llama"])), NANO, 96)

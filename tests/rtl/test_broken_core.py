@@ -33,6 +33,7 @@ def stuck(original: Any) -> Any:
     return elaborate
 
 
+@pytest.mark.slow
 def test_a_bit_that_is_stuck_in_the_second_core(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
