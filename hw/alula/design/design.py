@@ -230,7 +230,8 @@ class Design(Record):
             Bank("vector", self.vector_word_bytes, vector, VECTOR_BANKS * cores),
             Bank("activation", self.activation_word_bytes, self.activation_words, cores),
             Bank("staging", stage, staging, cores),
-            Bank("program", INSTRUCTION_BYTES, self.program_bytes // INSTRUCTION_BYTES, cores),
+            # One sequencer serves all cores.
+            Bank("program", INSTRUCTION_BYTES, self.program_bytes // INSTRUCTION_BYTES, 1),
         ]
 
     # Resources, all cores
@@ -276,7 +277,7 @@ class Design(Record):
     @property
     def address_dsps(self) -> int:
         """DSP blocks that multiply addresses and registers."""
-        return self.cores * self.family.address_dsps
+        return self.cores * self.family.address_dsps + self.family.sequencer_dsps
 
     @property
     def dsps(self) -> int:

@@ -82,7 +82,7 @@ class Buffers(Record):
     """New keys and values on their way to memory; a word is memory.beat_bytes."""
 
     program_kib: Annotated[KiB, Field(le=MOST_PROGRAM_KIB)]
-    """Instructions; a word is 16 bytes."""
+    """Instructions, once for all cores; a word is 16 bytes."""
 
 
 def finish_width(*, rows: int, block_rows: int, tokens: int, lanes: int) -> int:

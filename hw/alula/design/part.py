@@ -23,7 +23,8 @@ class Family:
         finish_dsps: blocks of a lane that finishes results: an fp32 multiplier.
         lane_dsps: blocks of an SFU lane: two fp32 multipliers and that of a table.
         scalar_dsps: blocks of what an SFU has once: an fp32 multiplier, a table, an address.
-        address_dsps: blocks in a core's LD, ST, staging buffer and sequencer.
+        address_dsps: blocks in a core's LD, ST and staging buffer.
+        sequencer_dsps: blocks of the sequencer, which all cores share.
         number: order number of the chip that a design is for unless it names one.
     """
 
@@ -34,6 +35,7 @@ class Family:
     lane_dsps: int
     scalar_dsps: int
     address_dsps: int
+    sequencer_dsps: int
     number: str
 
 
@@ -44,7 +46,8 @@ _ULTRASCALE = Family(
     finish_dsps=2,
     lane_dsps=5,
     scalar_dsps=4,
-    address_dsps=15,
+    address_dsps=12,
+    sequencer_dsps=3,
     number="xck26-sfvc784-2LV-c",
 )
 # MULT18X18D is too narrow for two packed products. A DSP58 stands in for a DSP48E2.
@@ -58,7 +61,8 @@ FAMILIES = {
         finish_dsps=4,
         lane_dsps=9,
         scalar_dsps=6,
-        address_dsps=18,
+        address_dsps=14,
+        sequencer_dsps=4,
         number="LFE5U-85F-6BG756C",
     ),
 }

@@ -2,11 +2,12 @@
 
 from bisect import bisect_left
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.finisher import OUTPUT_BITS
 from alula.gateware.mpe_fault import NUMBER_BITS, Reason
+from alula.gateware.quotient import multiple
 from alula.gateware.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.weight_format import FORMAT_BITS, by_format, parts_power
 from alula.isa.formats import BeatKind, WeightFormat
@@ -172,8 +173,7 @@ class Bounds(Component):
     def _fits(self, m: Module) -> Value:
         """Whether the outputs end in the last row block."""
         power = by_format(m, self.format, parts_power, name="power", sparse=self.sparse)
-        bits = [bit for bit in range(self.block_rows.bit_length()) if self.block_rows >> bit & 1]
-        end = sum((self.blocks << bit for bit in bits), Const(0, 0)) << power
+        end = multiple(self.blocks, self.block_rows) << power
         padding = end - self.outputs[:OUTPUT_BITS]
         return (
             (padding >= 0)

@@ -12,7 +12,7 @@ from alula.gateware.command import layout, opcode
 from alula.gateware.fault import Code
 from alula.gateware.memory_engine import MemoryEngine
 from alula.gateware.pack import Pack
-from alula.gateware.quotient import quotient
+from alula.gateware.quotient import multiple, quotient
 from alula.gateware.vector_buffer import address_bits
 from alula.gateware.write_master import WriteMaster
 from alula.isa.formats import BLOCK, GROUP
@@ -307,7 +307,7 @@ class Store(MemoryEngine):
                 go(_State.PLACE)
             with m.Case(_State.PLACE):
                 m.d.sync += [
-                    rest.eq(position - block * block_rows),
+                    rest.eq(position - multiple(block, block_rows)),
                     scale_offset.eq(quad * ((command.groups[:4] << 4) + 1)),
                     base.eq(command.addr),
                     heads_left.eq(command.heads),
