@@ -64,7 +64,7 @@ PROMISES = (
     ),
     Promise("RTL: simulation", "rtl", "sim_cycles_per_s", 50_000, True, unit=" cycles/s", digits=0),
     Promise("RTL: speed, ratio to cocotb's runner", "percycle", "runner_ratio", 20, True, digits=1),
-    Promise("RTL: speed, ratio to alula.bench", "percycle", "bench_ratio", 10, True, digits=1),
+    Promise("RTL: speed, ratio to alula.bench", "percycle", "bench_ratio", 20, True, digits=1),
     Promise("RTL: cold build", "rtl", "cold_build_s", 360, unit=" s", digits=0),
     Promise(
         "stream efficiency, context 128",
