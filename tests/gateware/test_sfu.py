@@ -32,7 +32,7 @@ from alula.bench import (
 )
 from alula.gateware.fault import Code
 from alula.gateware.sfu import Sfu
-from alula.model.errors import OutOfRange
+from alula.model.errors import OutOfRange, Unimplemented
 
 TOKENS = 4
 Made = tuple[np.ndarray, list[Command]]
@@ -248,6 +248,9 @@ def _refused(lanes: int) -> Case:
         ("QUANT", quant | {"rows": 1, "len": 513 * 32}, Code.OUT_OF_RANGE),
         ("QUANTKV", kv | {"dim": 496}, Code.OUT_OF_RANGE),
         ("ADD", add | {"rows": 256, "words": 1}, Code.OUT_OF_RANGE),
+        ("ADD", add | {"rows": 0, "words": 1 << 16}, Code.OUT_OF_RANGE),
+        ("ROPE", rope | {"rows": 0, "heads": 256, "dim": 2 * lanes}, Code.OUT_OF_RANGE),
+        ("QUANT", quant | {"rows": 0, "len": 513 * 32}, Code.OUT_OF_RANGE),
     ]
 
     async def run(unit: Unit) -> None:
@@ -289,6 +292,8 @@ def _refused(lanes: int) -> Case:
             if await attempt(name, beyond) != (False, Code.OUT_OF_RANGE.value):
                 raise Mismatch(f"{name} {beyond} must be out of range")
         for name, fields, code in refused:
+            with pytest.raises(OutOfRange if code is Code.OUT_OF_RANGE else Unimplemented):
+                Buffers(lanes, TOKENS, start).run(name, fields)
             if await attempt(name, fields) != (False, code.value):
                 raise Mismatch(f"{name} {fields} must be refused with {code}")
 

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from alula.design.engines import MOST_ROW_GROUPS, MOST_ROWS
+from alula.design.engines import MOST_ROW_GROUPS
 from alula.gateware import float_activation
 from alula.gateware.command import layout, opcode
 from alula.gateware.fault import Code, Fault, FaultLatch
@@ -32,12 +32,12 @@ from alula.gateware.sfu_sum import SfuSum
 from alula.gateware.sfu_writer import DEPTH, SfuWriter
 from alula.gateware.staging_buffer import MAX_GROUPS as MAX_STAGED
 from alula.isa.formats import GROUP
-from alula.isa.instructions import Engine
+from alula.isa.instructions import MISC_COUNTS, Engine
 
 __all__ = ["Sfu"]
 
-_ROW_BITS = MOST_ROWS.bit_length()
-_COUNTS = {"rows": _ROW_BITS, "heads": 8, "len": 16, "count": 16, "words": 16, "slot": 8}
+_COUNTS = {field: most.bit_length() for field, most in MISC_COUNTS.items()}
+_ROW_BITS = _COUNTS["rows"]
 _PLACES = dict.fromkeys(
     ("src", "dst", "gain", "table", "scale", "a", "b", "stride"), VECTOR_ADDRESS
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from alula.design.engines import MOST_ROWS
 from alula.isa.fields import Choice, Field, Immediate, Operand, Register
 from alula.isa.formats import FORMATS, PATTERNS
 
@@ -42,6 +43,14 @@ class Instruction:
             if field.name == name:
                 return field
         raise KeyError(name)
+
+
+MISC_COUNTS = {
+    "rows": MOST_ROWS,
+    **dict.fromkeys(("heads", "slot"), 255),
+    **dict.fromkeys(("len", "count", "words"), 65535),
+}
+"""The most that MISC counts, by field, however large the buffers are."""
 
 
 def _memory(name: str = "addr", bits: int = 32) -> Operand:

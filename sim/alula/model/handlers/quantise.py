@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from alula.model.errors import Unimplemented
+from alula.design.engines import MOST_ROW_GROUPS
+from alula.model.errors import OutOfRange, Unimplemented
 from alula.model.handlers.registry import executes
 from alula.model.kernels.quantise import quantise, quantise_kv
 from alula.model.state import State
@@ -11,10 +12,12 @@ from alula.model.tables import RECIP
 
 @executes("QUANT")
 def _(state: State, src: int, dst: int, slot: int, rows: int, length: int, stride: int) -> None:
+    groups = -(-length // 32)
+    if groups > MOST_ROW_GROUPS:
+        raise OutOfRange(f"QUANT len must be at most {32 * MOST_ROW_GROUPS}, not {length}")
     if not rows or not length:
         return
     state.check_vector("QUANT src", src, (rows - 1) * stride + state.words(length))
-    groups = -(-length // 32)
     state.check_groups("QUANT dst", dst, (-(-(slot + rows) // state.tokens)) * groups)
     lanes = state.lanes
     quantise(state.vector, src * lanes, rows, length, stride * lanes, *state.activations, dst, slot)
