@@ -28,16 +28,20 @@ def words(random: Random) -> list[int]:
 
 
 class Ahead:
-    """No taker of a `Fork` has more than the item that is offered; it is taken with the last."""
+    """No taker of a `Fork` has more than the item that is offered, which goes with the last."""
 
     moved = False
 
     def __init__(self, unit: Unit) -> None:
         self._items = unit.inputs["items"]
         self._takers = list(unit.outputs.values())
+        self._wire = unit.wires["ahead"]
         self._had = [0] * len(self._takers)
 
     def cycle(self) -> None:
+        ahead = sum(had << number for number, had in enumerate(self._had))
+        if self._wire.get() != ahead:
+            raise Mismatch(f"ahead must be {ahead:b}, not {self._wire.get():b}")
         for index, taker in enumerate(self._takers):
             self._had[index] += taker.valid_now() and taker.ready_now()
         if self._items.valid_now() and self._items.ready_now():
@@ -103,10 +107,13 @@ def join_case(idle: Pattern) -> Case:
         done, each = 0, [0] * 3
         for _ in range(2000):
             ends = [next(go) and n - done < IN_FLIGHT for go, n in zip(goes, each, strict=True)]
+            ahead = sum((n > done) << number for number, n in enumerate(each))
             each = [n + end for n, end in zip(each, ends, strict=True)]
             unit.wires["each"].set(sum(end << number for number, end in enumerate(ends)))
             await unit.cycles()
             expected = min(each) > done
+            if unit.wires["ahead"].get() != ahead:
+                raise Mismatch(f"ahead must be {ahead:03b}, not {unit.wires['ahead'].get():03b}")
             if unit.wires["done"].get() != expected:
                 raise Mismatch(f"done must be {expected:d} with {each} ends and {done} done")
             done += expected

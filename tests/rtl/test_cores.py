@@ -64,6 +64,19 @@ def test_a_fault_in_one_channel(pair: Runs) -> None:
     test_gather_and_argmax(pair)
 
 
+def test_a_fault_in_the_core_that_is_ahead(pair: Runs) -> None:
+    """Each core loads weights in its own time; the instruction that its beat is of is blamed."""
+    text = "\n".join(f"LD.W to=MV fmt=V8 addr={100 * i} blocks=1 groups=1" for i in range(16))
+    whole = program(pair.design, text)
+    for number in range(16):
+        beat = 100 * number
+        pair.device.break_memory(range(beat, beat + 1), Defect.DECERR)
+        message = rf"LD at {number} must be given beat {beat} by memory, not DECERR .* addr={beat} "
+        with pytest.raises(RtlError, match=message):
+            pair.device.run(whole, {})
+    pair.device.break_memory(range(0), Defect.NONE)
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_prefill_and_decode(pair: Runs, family: str) -> None:
     build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES[family])), pair.design, 96)

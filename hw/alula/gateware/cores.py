@@ -22,6 +22,7 @@ class Fork(Component):
 
     Members:
         items: In stream. takers: Out streams.
+        ahead: Takers that have the item that is offered, while others do not.
     """
 
     def __init__(self, *, shape: ShapeLike, count: int) -> None:
@@ -30,13 +31,14 @@ class Fork(Component):
             {
                 "items": In(stream.Signature(shape)),
                 "takers": Out(stream.Signature(shape)).array(count),
+                "ahead": Out(count),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        had, takes = Signal(self.count), Signal(self.count)
+        had, takes = self.ahead, Signal(self.count)
         for number, taker in enumerate(self.takers):
             m.d.comb += [
                 taker.payload.eq(self.items.payload),
@@ -59,11 +61,12 @@ class Join(Component):
 
     Members:
         each: Each core's `done`. done: An instruction is done in all of them.
+        ahead: Cores that are done with more instructions than all of them are.
     """
 
     def __init__(self, *, count: int) -> None:
         self.count = count
-        super().__init__({"each": In(count), "done": Out(1)})
+        super().__init__({"each": In(count), "done": Out(1), "ahead": Out(count)})
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
@@ -71,9 +74,12 @@ class Join(Component):
         there = Signal(self.count)
         m.d.comb += self.done.eq(there.all())
         for number in range(self.count):
-            ahead = Signal(range(IN_FLIGHT + 1), name=f"ahead_{number}")
-            m.d.comb += there[number].eq(self.each[number] | (ahead != 0))
-            m.d.sync += ahead.eq(ahead + self.each[number] - self.done)
+            more = Signal(range(IN_FLIGHT + 1), name=f"more_{number}")
+            m.d.comb += [
+                self.ahead[number].eq(more != 0),
+                there[number].eq(self.each[number] | (more != 0)),
+            ]
+            m.d.sync += more.eq(more + self.each[number] - self.done)
         return m
 
 

@@ -21,7 +21,7 @@ from alula.gateware.command import ENGINES, layout
 from alula.gateware.control import ADDRESS_BITS, Control
 from alula.gateware.core import Core
 from alula.gateware.cores import Fork, Gather, Join, Share
-from alula.gateware.dispatch import Dispatch
+from alula.gateware.dispatch import Blame, Dispatch
 from alula.gateware.fault import Code
 from alula.gateware.multiplier import Target
 from alula.gateware.repeat import placed
@@ -103,11 +103,16 @@ class Top(Component):
         return m
 
     def _engine(self, m: Module, engine: Engine, dispatch: Dispatch, control: Control) -> None:
-        """Let every core have an engine's instructions; one is done when all have done it."""
+        """Let every core have an engine's instructions; one is done when all have done it.
+
+        A core may be ahead of the others. Its fault counts once they are where it stopped: then
+        what the queue says of all of them is true of that core.
+        """
         cores, name = self._cores, engine.name.lower()
         command = getattr(dispatch, f"command_{name}")
         commands = [getattr(core, f"command_{name}") for core in cores]
         done = Cat(getattr(core, f"done_{name}") for core in cores)
+        taken_ahead = done_ahead = Const(0, len(cores))
         if len(cores) == 1:
             connect(m, command, commands[0])
             m.d.comb += getattr(dispatch, f"done_{name}").eq(done)
@@ -122,12 +127,15 @@ class Top(Component):
                 join.each.eq(done),
                 getattr(dispatch, f"done_{name}").eq(join.done),
             ]
+            taken_ahead, done_ahead = fork.ahead, join.ahead
         m.d.comb += [
             dispatch.starved[engine].eq(Cat(core.starved[engine] for core in cores).any()),
             dispatch.blocked[engine].eq(Cat(core.blocked[engine] for core in cores).any()),
         ]
-        for core in reversed(cores):
-            with m.If(core.fault[engine].code != Code.NONE):
+        for number, core in reversed(list(enumerate(cores))):
+            oldest = core.blame[engine] == Blame.OLDEST
+            early = Mux(oldest, done_ahead[number], taken_ahead[number])
+            with m.If((core.fault[engine].code != Code.NONE) & ~early):
                 m.d.comb += [
                     control.fault[engine].eq(core.fault[engine]),
                     dispatch.blame[engine].eq(core.blame[engine]),
