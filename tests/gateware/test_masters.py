@@ -266,7 +266,7 @@ async def refused_write(unit: Unit) -> None:
     driver = unit.drive("beat", [{"data": 1, "strobe": (1 << 32) - 1}] * 401)
     await unit.until(lambda: unit.wires["error"].get(), "an error")
     sent = driver.sent
-    unit.must(response=Response.SLVERR.value)
+    unit.must(response=Response.SLVERR.value, refused=0)
     unit.set(cancel=1)
     await unit.until(lambda: unit.wires["quiet"].get(), "quiet", 1000)
     await unit.cycles(50)
@@ -274,6 +274,20 @@ async def refused_write(unit: Unit) -> None:
     written = sum(ports[0].data[::16])
     if not written <= sent < 401:
         raise Mismatch(f"{sent} beats may be written, not {written}")
+
+
+async def named_write(unit: Unit) -> None:
+    """The burst that is refused is named, whatever has been asked since."""
+    ports = channels(unit, "write", 2, BEATS * 16, 0.2)
+    ports[1].broken = range(305 * 16, 306 * 16)
+    places = [*range(40, 50), 300, *range(80, 90)]
+    unit.drive("transfer", [{"transfer": _plain(place, 8), "channels": 3} for place in places])
+    unit.drive("beat", [{"data": 1, "strobe": (1 << 32) - 1}] * 8 * len(places))
+    await unit.until(lambda: unit.wires["error"].get(), "an error", 2000)
+    unit.must(response=Response.SLVERR.value, refused=300)
+    unit.set(cancel=1)
+    await unit.until(lambda: unit.wires["quiet"].get(), "quiet", 1000)
+    unit.must(refused=300)
 
 
 async def write_speed(unit: Unit) -> None:
@@ -293,6 +307,7 @@ WRITE = Bench(
     [
         *(write_case(2, 16, *patterns) for patterns in master_patterns()),
         Case("error", refused_write),
+        Case("named", named_write),
         Case("speed", write_speed),
     ],
 )

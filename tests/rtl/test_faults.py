@@ -131,6 +131,16 @@ def test_the_beat_that_memory_refuses_is_named(pair: Pair) -> None:
     fails(pair, text, r"LD at 3 must be given beat 530 by memory, not DECERR \(LD\.V .* addr=530 ")
 
 
+def test_the_burst_that_memory_refuses_is_named(pair: Pair) -> None:
+    """Of a store over 4 KiB; and it is not of the store that waits for its end."""
+    pair.device.break_memory(range(260, 261), Defect.SLVERR)
+    text = "ST.W value=7 addr=200\nST.V src=0 addr=250 count=80\nST.W value=7 addr=300"
+    message = r"ST at 1 must have memory accept the burst at beat 256, not answer SLVERR \(ST\.V "
+    with pytest.raises(RtlError, match=message):
+        pair.device.run(program(NANO, text), {})
+    pair.device.memory[:] = pair.machine.state.memory.bytes
+
+
 @pytest.mark.parametrize("text", ["LD.V type=fp32 addr=3 dst=5 count=256", "ST.W value=7 addr=30"])
 def test_memory_never_answers(pair: Pair, text: str) -> None:
     pair.device.break_memory(range(30, 31), Defect.SILENT)

@@ -25,8 +25,8 @@ class Code(enum.Enum, shape=4):
     OUT_OF_RANGE = 4  # beyond what the design has; detail: the address or size
     READ_SLVERR = 5  # memory refused a read; detail: the beat
     READ_DECERR = 6  # nothing answers there; detail: the beat
-    WRITE_SLVERR = 7  # memory refused a write; detail: the beat
-    WRITE_DECERR = 8  # nothing answers there; detail: the beat
+    WRITE_SLVERR = 7  # memory refused a write; detail: the first beat of the burst
+    WRITE_DECERR = 8  # nothing answers there; detail: the first beat of the burst
     TOKENS = 9  # a counter was to hold more than 255; detail: who gave, and to whom, 3 bits each
 
 

@@ -384,5 +384,5 @@ class Store(MemoryEngine):
             m.d.comb += self.blocked.eq(asks | gives | finishing)
         with m.If(master.error):
             code = Mux(master.response[0], Code.WRITE_DECERR, Code.WRITE_SLVERR)
-            m.d.comb += [latch.report[1].code.eq(code), latch.report[1].detail.eq(run_address)]
+            m.d.comb += [latch.report[1].code.eq(code), latch.report[1].detail.eq(master.refused)]
         return m

@@ -39,7 +39,8 @@ class WriteMaster(Component):
         transfer: Stream of a transfer (never metered) and the channels that it goes to.
         beat: Stream of `beat_layout(channels, beat_bytes)`, as many as the transfers have.
         cancel: Drop everything; stay so until reset.
-        error: A channel answered with an error; sticky, with `response`.
+        error: A channel answered with an error; sticky, with `response` and `refused`, the first
+            beat of the burst that was refused.
         quiet: Every transfer taken has been written and acknowledged.
     """
 
@@ -57,6 +58,7 @@ class WriteMaster(Component):
                 "cancel": In(1),
                 "error": Out(1),
                 "response": Out(2),
+                "refused": Out(beat_bits),
                 "quiet": Out(1),
             }
         )
@@ -135,7 +137,8 @@ class WriteMaster(Component):
         moving = asking | there | lengths.r_rdy | owes.any()
         m.d.comb += self.quiet.eq(~moving & (~cutting | drop))
         for number, port in enumerate(self.axi):
-            owed = Signal(range(OUTSTANDING + 1), name=f"owed_{number}")
+            owed = SyncFIFO(width=self.beat_bits, depth=OUTSTANDING)
+            m.submodules[f"owed_{number}"] = owed
             m.d.comb += [
                 port.awaddr.eq(held.address << (size - 1).bit_length()),
                 port.awlen.eq(held.last),
@@ -147,10 +150,16 @@ class WriteMaster(Component):
                 port.wlast.eq(last),
                 port.wvalid.eq(there & waiting[number]),
                 port.bready.eq(1),
-                full[number].eq(owed == OUTSTANDING),
-                owes[number].eq(owed != 0),
+                full[number].eq(~owed.w_rdy),
+                owes[number].eq(owed.r_rdy),
+                owed.w_data.eq(bursts.burst.payload.address),
+                owed.w_en.eq(start & chosen[number]),
+                owed.r_en.eq(port.bvalid),
             ]
-            m.d.sync += owed.eq(owed + (start & chosen[number]) - port.bvalid)
             with m.If(port.bvalid & port.bresp[1] & ~self.error):
-                m.d.sync += [self.error.eq(1), self.response.eq(port.bresp)]
+                m.d.sync += [
+                    self.error.eq(1),
+                    self.response.eq(port.bresp),
+                    self.refused.eq(owed.r_data),
+                ]
         return m

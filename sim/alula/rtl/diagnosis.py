@@ -25,8 +25,8 @@ _FAULTS = {
     Code.OUT_OF_RANGE: "must stay within the design, not reach {}",
     Code.READ_SLVERR: "must be given beat {0} by memory, not SLVERR",
     Code.READ_DECERR: "must be given beat {0} by memory, not DECERR",
-    Code.WRITE_SLVERR: "must have memory accept beat {0}, not answer SLVERR",
-    Code.WRITE_DECERR: "must have memory accept beat {0}, not answer DECERR",
+    Code.WRITE_SLVERR: "must have memory accept the burst at beat {0}, not answer SLVERR",
+    Code.WRITE_DECERR: "must have memory accept the burst at beat {0}, not answer DECERR",
 }
 _PRODUCTS = {
     ProductReason.FORMAT: "must be given a supported format",
