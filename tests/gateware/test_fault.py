@@ -19,7 +19,7 @@ def report(random: Random) -> dict[str, int]:
 @case
 async def random_reports(unit: Unit) -> None:
     board = Scoreboard("fault")
-    kept = {"code": 0}
+    kept, coming = {"code": 0}, []
     for _ in range(1000):
         reports = [report(unit.random) for _ in range(SOURCES)]
         clear = unit.random.random() < 0.1
@@ -28,11 +28,13 @@ async def random_reports(unit: Unit) -> None:
         unit.wires["clear"].set(int(clear))
         board.expected.append(kept)
         if clear:
-            kept = {"code": 0}
+            kept, reports = {"code": 0}, []
         elif not kept["code"]:
-            kept = next((item for item in reports if item["code"]), kept)
+            kept = next((item for item in coming if item["code"]), kept)
+        coming = [item | {"source": index} for index, item in enumerate(reports)]
         await unit.cycles()
-        board.take(unit.wires["fault"].get())
+        fault = unit.wires["fault"].get()
+        board.take(fault | ({"source": unit.wires["source"].get()} if fault["code"] else {}))
 
 
 LATCH = Bench("fault_latch", lambda: FaultLatch(sources=SOURCES), [random_reports])

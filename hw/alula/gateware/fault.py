@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["LATENCY", "Code", "Fault", "FaultLatch"]
 
-LATENCY = 1
-"""Cycles from a report to the latched fault."""
+LATENCY = 2
+"""Cycles from a report to the latched fault: a register stands between what is far apart."""
 
 
 class Code(enum.Enum, shape=4):
@@ -53,22 +53,34 @@ class FaultLatch(wiring.Component):
         Forget; a report in the same cycle is forgotten too.
     fault : Out(Fault)
         The first, from `LATENCY` cycles after its report on.
+    source : Out(range(sources))
+        Who reported it.
     """
 
     def __init__(self, *, sources: int) -> None:
         if sources < 1:
             raise ValueError(f"sources must be at least 1, not {sources}")
         self.sources = sources
-        super().__init__({"report": In(Fault).array(sources), "clear": In(1), "fault": Out(Fault)})
+        super().__init__(
+            {
+                "report": In(Fault).array(sources),
+                "clear": In(1),
+                "fault": Out(Fault),
+                "source": Out(range(sources)),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         """Describe the latch."""
         m = Module()
+        reports = [Signal(Fault, name=f"report_{number}") for number in range(self.sources)]
+        for mine, report in zip(reports, self.report, strict=True):
+            m.d.sync += mine.eq(report)
         # The last assignment wins, so the lowest source comes last.
         with m.If(self.fault.code == Code.NONE):
-            for source in reversed(range(self.sources)):
-                with m.If(self.report[source].code != Code.NONE):
-                    m.d.sync += self.fault.eq(self.report[source])
+            for number, report in reversed(list(enumerate(reports))):
+                with m.If(report.code != Code.NONE):
+                    m.d.sync += [self.fault.eq(report), self.source.eq(number)]
         with m.If(self.clear):
-            m.d.sync += self.fault.code.eq(Code.NONE)
+            m.d.sync += [report.code.eq(Code.NONE) for report in (self.fault, *reports)]
         return m

@@ -71,8 +71,8 @@ class FloatActivation(wiring.Component):
             fixed.x.eq(Cat(self.x[:31], self.x[31] & exp)),
             fixed.fraction.eq(Mux(exp, 17, Mux(self.function == Function.SIGMOID, 15, 16))),
         ]
-        negative1, negative2 = Signal(), Signal()
-        m.d.sync += [negative1.eq(self.x[31]), negative2.eq(negative1)]
+        signs = Signal(FIXED_LATENCY)
+        m.d.sync += signs.eq(Cat(self.x[31], signs[:-1]))
 
         argument = fixed.result
         power = Signal(signed(8))
@@ -91,7 +91,7 @@ class FloatActivation(wiring.Component):
         valids = Signal(depth)
         m.d.sync += valids.eq(Cat(fixed.result_valid, valids[:-1]))
         rest = [argument[:_STEP]]
-        fate = [Cat(end, negative2, power)]
+        fate = [Cat(end, signs[-1], power)]
         for stage in range(depth):
             now = Signal.like(fate[-1], name=f"fate{stage}")
             with m.If(valids[stage - 1] if stage else fixed.result_valid):

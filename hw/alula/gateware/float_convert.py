@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 INTEGER_LATENCY = 3
-FIXED_LATENCY = 2
+FIXED_LATENCY = 3
 INT8_LATENCY = 2
 
 
@@ -103,10 +103,10 @@ class FloatToFixed(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """How far to shift; shift and round."""
+        """How far to shift; shift; round."""
         m = Module()
-        v1 = Signal()
-        m.d.sync += [v1.eq(self.valid), self.result_valid.eq(v1)]
+        v1, v2 = Signal(), Signal()
+        m.d.sync += [v1.eq(self.valid), v2.eq(v1), self.result_valid.eq(v2)]
 
         # x * 2**fraction = significand * 2**-right
         right = Signal(signed(10))
@@ -120,24 +120,27 @@ class FloatToFixed(wiring.Component):
                 significand1.eq(significand(self.x)),
             ]
 
-        shifted = Signal(26)
-        lost = Signal(26)
         wide = Cat(Const(0, 2), significand1)
-        m.d.comb += [
-            shifted.eq(wide >> shift1),
-            lost.eq(wide & ~(Const((1 << 26) - 1, 26) << shift1)[:26]),
-        ]
+        sign2, over2, shifted2, lost2 = Signal(), Signal(), Signal(26), Signal()
+        with m.If(v1):
+            m.d.sync += [
+                sign2.eq(sign1),
+                over2.eq(over1),
+                shifted2.eq(wide >> shift1),
+                lost2.eq((wide & ~(Const((1 << 26) - 1, 26) << shift1)[:26]).any()),
+            ]
+
         # A half rounds towards +infinity.
-        up = shifted[1] & (~sign1 | shifted[0] | lost.any())
+        up = shifted2[1] & (~sign2 | shifted2[0] | lost2)
         magnitude, value = Signal(25), Signal(signed(27))
         m.d.comb += [
-            magnitude.eq(shifted[2:] + up),
-            value.eq(Mux(sign1, -magnitude, magnitude)),
+            magnitude.eq(shifted2[2:] + up),
+            value.eq(Mux(sign2, -magnitude, magnitude)),
         ]
         top = (1 << self.width - 1) - 1
-        with m.If(v1):
-            with m.If(over1 | (value > top) | (value < ~top)):
-                m.d.sync += self.result.eq(Mux(sign1, ~top, top))
+        with m.If(v2):
+            with m.If(over2 | (value > top) | (value < ~top)):
+                m.d.sync += self.result.eq(Mux(sign2, ~top, top))
             with m.Else():
                 m.d.sync += self.result.eq(value)
         return m

@@ -29,7 +29,7 @@ __all__ = ["JOBS", "SETUP", "Load"]
 
 JOBS = 8
 """Instructions, or rows of LD.G, that wait for their data."""
-SETUP = {"LD.W": 5, "LD.V": 3, "LD.G": 5, "row": 5}
+SETUP = {"LD.W": 7, "LD.V": 3, "LD.G": 5, "row": 5}
 """Cycles from a command to its first transfer; of LD.G to the ids, then for each row."""
 _FACTOR_BITS = 20
 
@@ -39,12 +39,14 @@ class _State(enum.Enum, shape=4):
     DECODE = 1
     MULTIPLY = 2
     SIZE = 3
-    TAG = 4
-    JOB = 5
-    TRANSFER = 6
-    IDS = 7
-    ROW = 8
-    STOPPED = 9
+    SUM = 4
+    CHECK = 5
+    TAG = 6
+    JOB = 7
+    TRANSFER = 8
+    IDS = 9
+    ROW = 10
+    STOPPED = 11
 
 
 class _Job(enum.Enum, shape=2):
@@ -144,8 +146,7 @@ class Load(MemoryEngine):
         asking = self._ask(m, master, latch.report[0], jobs, job_shape, ids, ids_there, stopped)
         handing = self._hand(m, master, latch.report[1], jobs, job_shape, ids, ids_there)
         m.d.comb += self.busy.eq(asking | handing | jobs.r_rdy | (jobs.level != 0))
-        with m.If(~stopped):
-            m.d.sync += self.newest.eq(latch.report[0].code != Code.NONE)
+        m.d.comb += self.newest.eq(latch.source == 0)
         return m
 
     def _ask(self, m, master, report, jobs, job_shape, ids, ids_there, stopped) -> Signal:
@@ -161,6 +162,9 @@ class Load(MemoryEngine):
         m.d.sync += product.eq(factor * other)
         address, beats = Signal(33), Signal(33 + 3)
         room, matrix = self._room, command.opcode == opcode("LD.W")
+        # Of LD.W, a step of the sum each: quarters of its values and indices, metas and scales.
+        quarters = [Signal(38, name=f"quarters_{number}") for number in range(3)]
+        row_quarters, total = Signal(38), Signal(36)
         blocks_left, rows_left = Signal(BLOCK_BITS), Signal(_FACTOR_BITS)
         ids_address, ids_left = Signal(33), Signal(range(self.whole_width // 4 + 1))
         row_beats, row_words = Signal(_FACTOR_BITS), Signal(_FACTOR_BITS)
@@ -288,29 +292,28 @@ class Load(MemoryEngine):
                 with m.If(wait == 0):
                     m.d.sync += state.eq(after)
             with m.Case(_State.SIZE):
+                m.d.sync += [
+                    quarters[0].eq(product * per_group),
+                    quarters[1].eq(product * metas),
+                    quarters[2].eq(blocks * scales),
+                    row_quarters.eq(groups * per_group),
+                ]
+                go(_State.SUM)
                 with m.If(command.opcode == opcode("LD.G")):
                     go(_State.IDS)
                     with m.If(command.dst + product > self.words):
                         fail(Code.OUT_OF_RANGE, command.dst)
-                with m.Else():
-                    total = Signal(38)
-                    m.d.comb += total.eq(
-                        sum(
-                            (number * quarters + (QUARTERS - 1)) >> 2
-                            for number, quarters in (
-                                (product, per_group),
-                                (product, metas),
-                                (blocks, scales),
-                            )
-                        )
-                    )
-                    m.d.sync += [
-                        beats.eq(Mux(command.stride != 0, (groups * per_group) >> 2, total)),
-                        following.eq(_State.TRANSFER),
-                    ]
-                    go(_State.TAG)
-                    with m.If((command.stride == 0) & (command.addr + total > self.memory_beats)):
-                        fail(Code.OUT_OF_RANGE, command.addr)
+            with m.Case(_State.SUM):
+                m.d.sync += [
+                    total.eq(sum((number + (QUARTERS - 1)) >> 2 for number in quarters)),
+                    following.eq(_State.TRANSFER),
+                ]
+                go(_State.CHECK)
+            with m.Case(_State.CHECK):
+                m.d.sync += beats.eq(Mux(command.stride != 0, row_quarters >> 2, total))
+                go(_State.TAG)
+                with m.If((command.stride == 0) & (command.addr + total > self.memory_beats)):
+                    fail(Code.OUT_OF_RANGE, command.addr)
             with m.Case(_State.TAG), m.If(self.tag.ready):
                 go(_State.JOB)
             with m.Case(_State.JOB), m.If(jobs.w_rdy & (~matrix | room.matrix.ready)):

@@ -50,6 +50,10 @@ class SfuSum(wiring.Component):
         m = Module()
         words = PARTIAL_SUMS // self.lanes
         bits = self.lanes * 32
+        valid, term = Signal(), Signal(bits)
+        m.d.sync += valid.eq(self.valid)
+        with m.If(self.valid):
+            m.d.sync += term.eq(self.word)
         m.submodules.partials = partials = Memory(shape=bits, depth=words, init=[])
         write = partials.write_port()
         left_port = partials.read_port(domain="comb")
@@ -92,7 +96,7 @@ class SfuSum(wiring.Component):
         last_word_step = Signal()
         half = level // self.lanes
         m.d.comb += last_word_step.eq(step + 1 >= half)
-        m.d.comb += [left.eq(self.word), right.eq(partial(right_port)), place.eq(next_place)]
+        m.d.comb += [left.eq(term), right.eq(partial(right_port)), place.eq(next_place)]
         m.d.comb += right_port.addr.eq(next_place)
         with m.If(self.result_valid):
             m.d.sync += [
@@ -103,7 +107,7 @@ class SfuSum(wiring.Component):
                 step.eq(0),
                 self.result_valid.eq(0),
             ]
-        with m.Elif(self.valid):
+        with m.Elif(valid):
             m.d.comb += issue.eq(1)
             m.d.sync += next_place.eq(next_place + 1)
             with m.If(started != words):
