@@ -177,7 +177,6 @@ class Sequencer(Component):
         body_end = Signal(range(self.program_words + (1 << len(decoder.body)) + 1))
         m.d.comb += [
             limit.eq(Mux(loops.empty, self.length, loops.top_end)),
-            body_end.eq(place + 1 + decoder.body),
             loops.start.eq(place + 1),
             loops.end.eq(body_end),
             loops.count.eq(values[0]),
@@ -205,7 +204,7 @@ class Sequencer(Component):
                 m.d.sync += state.eq(State.RESOLVE)
             with m.Case(State.RESOLVE):
                 m.d.comb += words_ahead.eq(1)
-                m.d.sync += step.eq(step + 1)
+                m.d.sync += [step.eq(step + 1), body_end.eq(place + 1 + decoder.body)]
                 with m.If(self.halt):
                     m.d.sync += step.eq(step)
                 with m.Elif(place >= self.length):
