@@ -50,8 +50,8 @@ class SfuSum(wiring.Component):
         m = Module()
         words = PARTIAL_SUMS // self.lanes
         bits = self.lanes * 32
-        valid, term = Signal(), Signal(bits)
-        m.d.sync += valid.eq(self.valid)
+        valid, term, folds = Signal(), Signal(bits), Signal()
+        m.d.sync += [valid.eq(self.valid), folds.eq(self.finish & ~self.result_valid)]
         with m.If(self.valid):
             m.d.sync += term.eq(self.word)
         m.submodules.partials = partials = Memory(shape=bits, depth=words, init=[])
@@ -112,7 +112,7 @@ class SfuSum(wiring.Component):
             m.d.sync += next_place.eq(next_place + 1)
             with m.If(started != words):
                 m.d.sync += started.eq(started + 1)
-        with m.Elif(self.finish & (level != 0)):
+        with m.Elif(folds & (level != 0)):
             m.d.comb += [
                 left.eq(partial(left_port)),
                 left_port.addr.eq(step),
