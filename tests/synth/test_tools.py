@@ -46,3 +46,12 @@ def test_a_refusal_names_the_error(tmp_path: Path) -> None:
 def test_a_tool_that_hangs(tmp_path: Path) -> None:
     with pytest.raises(SynthError, match=r"^python must end within 1 s, and did not$"):
         python("import time; time.sleep(60)").run([], folder=tmp_path, limit_s=1)
+
+
+def test_lines_are_heard_as_they_come(tmp_path: Path) -> None:
+    told: list[str] = []
+    printed = python("print('one'); print('two')").run(
+        [], folder=tmp_path, limit_s=60, heard=told.append
+    )
+    assert told == ["one", "two"]
+    assert printed == "one\ntwo"

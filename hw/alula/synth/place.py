@@ -18,6 +18,13 @@ from alula.synth.verilog import scanned
 __all__ = ["Placement", "place_and_route"]
 
 LIMIT_S = 4 * 3600
+_STAGES = (
+    ("Logic utilisation", "pack"),
+    ("Creating initial analytic placement", "place"),
+    ("Running simulated annealing", "refine the placement"),
+    ("Routing globals", "route"),
+)
+"""What nextpnr prints when it begins something that takes minutes, and what that is."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,9 @@ def place_and_route(
             command = ["-q", "-p", f"read_verilog {files}; {script}"]
             synthesiser.run(command, folder=folder, limit_s=LIMIT_S)
             progress("synthesis", 1, 1)
-            progress("place and route", 0, 1)
-            placer.run(["-q", *options], folder=folder, limit_s=LIMIT_S)
-            progress("place and route", 1, 1)
+            stages = _Stages(progress)
+            placer.run(options, folder=folder, limit_s=LIMIT_S, heard=stages.hear)
+            stages.end()
             place.parent.mkdir(parents=True, exist_ok=True)
             kept = place.with_suffix(f".{folder.name}")
             kept.write_text((folder / "report.json").read_text())
@@ -90,6 +97,26 @@ def place_and_route(
         used={kind: cells["used"] for kind, cells in use.items()},
         available={kind: cells["available"] for kind, cells in use.items()},
     )
+
+
+class _Stages:
+    """What nextpnr is at, from what it prints: an hour is long for one step."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._at = progress, 0
+        progress(_STAGES[0][1], 0, 1)
+
+    def hear(self, line: str) -> None:
+        """Go on to a later stage once a line begins it."""
+        for number, (begins, _) in enumerate(_STAGES):
+            if number > self._at and begins in line:
+                self.end()
+                self._at = number
+                self._progress(_STAGES[number][1], 0, 1)
+
+    def end(self) -> None:
+        """The stage is over."""
+        self._progress(_STAGES[self._at][1], 1, 1)
 
 
 def _fmax_mhz(report: Mapping[str, Any]) -> float:

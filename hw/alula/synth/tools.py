@@ -5,7 +5,8 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,32 +25,54 @@ class Tool:
     words: tuple[str, ...]
     version: str
 
-    def run(self, arguments: Sequence[str | Path], *, folder: Path, limit_s: float) -> str:
-        """Run it in a folder and return what it printed.
+    def run(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        folder: Path,
+        limit_s: float,
+        heard: Callable[[str], None] = lambda line: None,
+    ) -> str:
+        """Run it in a folder and return what it printed; `heard` is told each line at once.
 
         Raises:
             SynthError: it ends with anything but 0, or takes longer than `limit_s` seconds.
         """
-        words = [*self.words, *map(str, arguments)]
-        try:
-            done = subprocess.run(
-                words,
-                cwd=folder,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                check=False,
-                timeout=limit_s,
-            )
-        except subprocess.TimeoutExpired:
-            raise SynthError(f"{self.name} must end within {limit_s:.0f} s, and did not") from None
-        if done.returncode:
-            lines = done.stdout.splitlines()
+        late = threading.Event()
+        lines: list[str] = []
+        with subprocess.Popen(
+            [*self.words, *map(str, arguments)],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+
+            def stop() -> None:
+                late.set()
+                process.kill()
+
+            watchdog = threading.Timer(limit_s, stop)
+            watchdog.start()
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    lines.append(line.rstrip("\n"))
+                    heard(lines[-1])
+                process.wait()
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                watchdog.cancel()
+        if late.is_set():
+            raise SynthError(f"{self.name} must end within {limit_s:.0f} s, and did not")
+        if process.returncode:
             errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no word"]
             tail = "\n".join(lines[-20:])
-            raise SynthError(f"{self.name} ended with {done.returncode}: {errors[0]}\n{tail}")
-        return done.stdout
+            raise SynthError(f"{self.name} ended with {process.returncode}: {errors[0]}\n{tail}")
+        return "\n".join(lines)
 
 
 def yosys() -> Tool:
