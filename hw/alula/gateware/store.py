@@ -185,6 +185,7 @@ class Store(MemoryEngine):
             row.eq(rest & (rows - 1)),
             quad.eq(block >> 2),
         ]
+        k_offset = Signal(_ADDRESS_BITS)  # of the values of its row
         base, pitched = Signal(_ADDRESS_BITS), Signal(_ADDRESS_BITS)
         tokens_left, heads_left = Signal(32), Signal(32)
         source = Signal(32)
@@ -200,8 +201,7 @@ class Store(MemoryEngine):
         unit = min(BLOCK, lane)
         k_byte = Signal(range(BLOCK * rows))
         m.d.comb += k_byte.eq((row << 4) + piece * unit)
-        k_address = base + scale_offset + 1 + (block[:2] * (command.groups[:4] << 2))
-        k_address = k_address + (part << 1) + (k_byte >> (lane.bit_length() - 1))
+        k_address = base + k_offset + (part << 1) + (k_byte >> (lane.bit_length() - 1))
         k_values = Array(
             staged.data.as_value().word_select(i, 8 * unit) for i in range(BLOCK // unit)
         )[piece]
@@ -314,7 +314,10 @@ class Store(MemoryEngine):
                 ]
                 go(_State.HEAD)
             with m.Case(_State.HEAD):
-                m.d.sync += [part.eq(0), piece.eq(0), down.eq(0), pitched.eq(0)]
+                m.d.sync += [
+                    k_offset.eq(scale_offset + 1 + block[:2] * (command.groups[:4] << 2)),
+                    *(place.eq(0) for place in (part, piece, down, pitched)),
+                ]
                 go(_State.ASK)
                 with m.If(source >= limits[command.groups[:4]]):
                     fail(Code.OUT_OF_RANGE, source)
