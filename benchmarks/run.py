@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -56,6 +57,14 @@ def machine() -> dict[str, object]:
     }
 
 
+def write(results: dict[str, Any]) -> None:
+    """Replace the file as a whole, so that one that fails loses nothing of the others."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    temporary = RESULTS.with_suffix(".tmp")
+    temporary.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    temporary.replace(RESULTS)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("only", nargs="*", help=f"measurements to make: {', '.join(MEASUREMENTS)}")
@@ -65,22 +74,25 @@ def main() -> int:
             parser.error(f"a measurement must be one of {', '.join(MEASUREMENTS)}, not {name!r}")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results |= {"date": datetime.date.today().isoformat(), "machine": machine()}
+    failed = []
     for name in only:
         print(f"{name} ...", file=sys.stderr, flush=True)
         start = time.monotonic()
-        results[name] = measured(name)
-        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    RESULTS.parent.mkdir(exist_ok=True)
-    temporary = RESULTS.with_suffix(".tmp")
-    temporary.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    temporary.replace(RESULTS)
+        results.pop(name, None)
+        try:
+            results[name] = measured(name)
+        except subprocess.CalledProcessError:
+            failed.append(name)
+        verdict = "FAILED, " if name in failed else ""
+        print(f"{name}: {verdict}{time.monotonic() - start:.0f} s", file=sys.stderr)
+        write(results)
     kept = [promise for promise in PROMISES if promise.measured(results)]
     for promise in kept:
         verdict = "kept  " if promise.met(results) else "MISSED"
         bound = "at least" if promise.at_least else "at most"
         value = promise.shown(promise.value(results))
         print(f"{verdict} {promise.what}: {value} ({bound} {promise.shown(promise.bound)})")
-    return 0 if all(promise.met(results) for promise in kept) else 1
+    return 1 if failed or not all(promise.met(results) for promise in kept) else 0
 
 
 if __name__ == "__main__":
