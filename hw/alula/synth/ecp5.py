@@ -47,6 +47,8 @@ def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
         *(f"--{size}k", "--speed", speed, "--package", f"CABGA{pins}"),
         *("--freq", str(design.clock_mhz), "--json", netlist, "--report", report),
         *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", "1"),
+        # The other router stands still where wires are as scarce as here.
+        *("--router", "router2"),
     ]
 
 
