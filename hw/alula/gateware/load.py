@@ -162,7 +162,7 @@ class Load(MemoryEngine):
         m.d.sync += product.eq(factor * other)
         address, beats = Signal(33), Signal(33 + 3)
         room, matrix = self._room, command.opcode == opcode("LD.W")
-        # Of LD.W, a step of the sum each: quarters of its values and indices, metas and scales.
+        # Quarters of beats that LD.W takes for values and indices, for metas, for scales.
         quarters = [Signal(38, name=f"quarters_{number}") for number in range(3)]
         row_quarters, total = Signal(38), Signal(36)
         blocks_left, rows_left = Signal(BLOCK_BITS), Signal(_FACTOR_BITS)
