@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.axi import lite
+from alula.gateware.counters import CYCLES, READ, WRITTEN, Counters
 from alula.gateware.fault import Code, Fault
 from alula.gateware.queue import ADDRESS_BITS as PROGRAM_BITS
 from alula.gateware.use import Use
@@ -15,7 +16,6 @@ from alula.isa.instructions import Engine
 __all__ = ["ADDRESS_BITS", "ENGINE_STATE", "Control", "Register"]
 
 ADDRESS_BITS = 12
-COUNTER_BITS = 64
 ENGINE_STATE = data.StructLayout(
     {"oldest": PROGRAM_BITS, "use": Use, "missing": len(Engine), "flying": 1}
 )
@@ -49,7 +49,7 @@ class Register(enum.IntEnum):
     WRITTEN_HIGH = 0x064
     ENGINES = 0x068  # read: `ENGINE_STATE` of each engine, 4 bytes each
     REGISTERS = 0x080  # write: register 0 onwards, 4 bytes each
-    COUNTERS = 0x100  # read: for each engine busy, starved, blocked, idle, 8 bytes each
+    COUNTERS = 0x100  # read: rows of `Counters` from 0 on, 8 bytes each: busy, starved, blocked, idle
 
 
 class Control(Component):
@@ -196,29 +196,16 @@ class Control(Component):
         with m.If(self.start):
             m.d.sync += ended.eq(0)
 
-        cycles, read, written = (Signal(COUNTER_BITS, name=n) for n in ("cycles", "in", "out"))
-        counters = [
-            [Signal(COUNTER_BITS, name=f"{use.name.lower()}_{engine.name.lower()}") for use in Use]
-            for engine in Engine
+        m.submodules.counters = counters = Counters(step=self.beat_bytes)
+        m.d.comb += [
+            counters.clear.eq(self.start),
+            counters.running.eq(self.running),
+            counters.read.eq(self.read),
+            counters.written.eq(self.written),
+            *(counters.use[engine].eq(self.engine[engine].use) for engine in Engine),
         ]
-        with m.If(self.start):
-            m.d.sync += [total.eq(0) for total in (cycles, read, written)]
-            m.d.sync += [counter.eq(0) for row in counters for counter in row]
-        with m.Elif(self.running):
-            m.d.sync += [
-                cycles.eq(cycles + 1),
-                read.eq(read + self.read),
-                written.eq(written + self.written),
-            ]
-            for engine, row in zip(Engine, counters, strict=True):
-                with m.Switch(self.engine[engine].use):
-                    for use, counter in zip(Use, row, strict=True):
-                        with m.Case(use):
-                            m.d.sync += counter.eq(counter + 1)
-
         self._read(
             m,
-            (cycles, read, written),
             counters,
             faulty,
             Cat(self.running, ended, failing, resetting, raised),
@@ -226,7 +213,14 @@ class Control(Component):
         )
         return m
 
-    def _read(self, m, totals, counters, faulty, status, enabled) -> None:
+    def _read(
+        self,
+        m: Module,
+        counters: Counters,
+        faulty: Signal,
+        status: Value,
+        enabled: Signal,
+    ) -> None:
         axi = self.axi
         address, asked, high = Signal(ADDRESS_BITS), Signal(), Signal(32)
         answer = Signal(32)
@@ -269,19 +263,20 @@ class Control(Component):
             Register.ENGINES + 4 * number: state.as_value()
             for number, state in enumerate(self.engine)
         }
-        lows = (Register.CYCLES_LOW, Register.READ_LOW, Register.WRITTEN_LOW)
-        wide = {int(low): total for low, total in zip(lows, totals, strict=True)}
-        for engine, row in enumerate(counters):
-            for use, counter in enumerate(row):
-                wide[Register.COUNTERS + 8 * (len(row) * engine + use)] = counter
+        rows = {Register.CYCLES_LOW: CYCLES, Register.READ_LOW: READ, Register.WRITTEN_LOW: WRITTEN}
+        rows |= {Register.COUNTERS + 8 * number: number for number in range(CYCLES)}
         with m.Switch(address):
             for place, value in plain.items():
                 with m.Case(place):
                     m.d.comb += answer.eq(value)
-            for place, counter in wide.items():
+            for place, number in rows.items():
                 with m.Case(place):
-                    m.d.comb += answer.eq(counter[:32])
+                    m.d.comb += [
+                        counters.index.eq(number),
+                        counters.ask.eq(asked),
+                        answer.eq(counters.value[:32]),
+                    ]
                     with m.If(asked):
-                        m.d.sync += high.eq(counter[32:])
+                        m.d.sync += high.eq(counters.value[32:])
                 with m.Case(place + 4):
                     m.d.comb += answer.eq(high)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.float_format import pack, significand
 from alula.gateware.leading_zeros import leading_zeros
+from alula.gateware.shift import shift_right
 
 __all__ = ["LATENCY", "FloatAdd"]
 
@@ -58,20 +59,14 @@ class FloatAdd(wiring.Component):
                 sign1.eq(Mux(swap, b_sign, self.a[31])),
                 differ1.eq(self.a[31] ^ b_sign),
                 exponent1.eq(big[23:31]),
-                shift1.eq(Mux(distance > 27, 27, distance)),
+                shift1.eq(distance[:5] | distance[5:].any().replicate(5)),
                 big1.eq(significand(big)),
                 small1.eq(significand(small)),
             ]
 
         # Two guard bits and one that stands for everything below.
-        wide = Cat(Const(0, 3), small1)
-        aligned = Signal(27)
-        lost = Signal(27)
-        m.d.comb += [
-            aligned.eq(wide >> shift1),
-            lost.eq(wide & ~(Const((1 << 27) - 1, 27) << shift1)[:27]),
-        ]
-        addend = Cat(aligned[0] | lost.any(), aligned[1:], Const(0, 1))
+        aligned, lost = shift_right(m, Cat(Const(0, 3), small1), shift1)
+        addend = Cat(aligned[0] | lost, aligned[1:], Const(0, 1))
         base = Cat(Const(0, 3), big1)
         sign2, exponent2, sum2 = Signal(), Signal(8), Signal(28)
         with m.If(v1):

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.float_format import BIAS, pack, significand
 from alula.gateware.leading_zeros import leading_zeros
+from alula.gateware.shift import shift_right
 
 __all__ = [
     "FIXED_LATENCY",
@@ -116,30 +117,31 @@ class FloatToFixed(wiring.Component):
             m.d.sync += [
                 sign1.eq(self.x[31]),
                 over1.eq(right < 0),
-                shift1.eq(Mux(right > 26, 26, right)),
+                shift1.eq(right[:5] | right[5:].any().replicate(5)),
                 significand1.eq(significand(self.x)),
             ]
 
-        wide = Cat(Const(0, 2), significand1)
+        shifted, lost = shift_right(m, Cat(Const(0, 2), significand1), shift1)
         sign2, over2, shifted2, lost2 = Signal(), Signal(), Signal(26), Signal()
         with m.If(v1):
             m.d.sync += [
                 sign2.eq(sign1),
                 over2.eq(over1),
-                shifted2.eq(wide >> shift1),
-                lost2.eq((wide & ~(Const((1 << 26) - 1, 26) << shift1)[:26]).any()),
+                shifted2.eq(shifted),
+                lost2.eq(lost),
             ]
 
-        # A half rounds towards +infinity.
+        # A half rounds towards +infinity. The magnitude m + up is negated as ~m + 1 - up.
         up = shifted2[1] & (~sign2 | shifted2[0] | lost2)
-        magnitude, value = Signal(25), Signal(signed(27))
+        magnitude, value = Signal(26), Signal(signed(26))
         m.d.comb += [
-            magnitude.eq(shifted2[2:] + up),
-            value.eq(Mux(sign2, -magnitude, magnitude)),
+            magnitude.eq(shifted2[2:]),
+            value.eq((magnitude ^ sign2.replicate(26)) + (up ^ sign2)),
         ]
+        beyond = value[self.width - 1 :]
         top = (1 << self.width - 1) - 1
         with m.If(v2):
-            with m.If(over2 | (value > top) | (value < ~top)):
+            with m.If(over2 | (beyond.any() & ~beyond.all())):
                 m.d.sync += self.result.eq(Mux(sign2, ~top, top))
             with m.Else():
                 m.d.sync += self.result.eq(value)

@@ -35,17 +35,20 @@ def pack(sign: Value, exponent: Value, wide: Value) -> Value:
 
     Args:
         sign: 1 for negative.
-        exponent: biased, signed, of the exact number.
+        exponent: biased, signed, at least 9 bits, of the exact number.
         wide: its significand, top bit one, at least 26 bits; the lowest may stand for more below.
     """
     low = len(wide) - 24
     up = wide[low - 1] & (wide[: low - 1].any() | wide[low])
     magnitude = (Cat(wide[low:-1], exponent[:8]) + up)[:31]
+    # Without comparators: less than 1, more than 254.
+    below = exponent[-1] | ~exponent.any()
+    above = exponent[8:].any() | exponent[:8].all()
     return Mux(
-        exponent < 1,
+        below,
         Const(0, 32),
         Mux(
-            (exponent > 254) | magnitude[23:31].all(),
+            above | magnitude[23:31].all(),
             Cat(Const(LARGEST, 31), sign),
             Cat(magnitude, sign),
         ),

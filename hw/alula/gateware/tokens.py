@@ -1,6 +1,6 @@
 """Counting tokens: one counter for each ordered pair of engines."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -55,15 +55,13 @@ class Tokens(Component):
                 up = self.give[giver] & self.signal[giver][taker]
                 down = self.take[taker] & self.wait[taker][giver]
                 m.d.comb += some[giver][taker].eq(count != 0)
-                with m.If(up & ~down):
-                    with m.If(count == TOKEN_LIMIT):
-                        with m.If(~self.fault):
-                            m.d.sync += [self.giver.eq(giver), self.taker.eq(taker)]
-                        m.d.sync += self.fault.eq(1)
-                    with m.Else():
-                        m.d.sync += count.eq(count + 1)
-                with m.Elif(down & ~up):
-                    m.d.sync += count.eq(count - 1)
+                full = up & ~down & (count == TOKEN_LIMIT)
+                with m.If(full):
+                    with m.If(~self.fault):
+                        m.d.sync += [self.giver.eq(giver), self.taker.eq(taker)]
+                    m.d.sync += self.fault.eq(1)
+                with m.Elif(up ^ down):
+                    m.d.sync += count.eq(count + Mux(down, -1, 1))
                 with m.If(self.clear):
                     m.d.sync += count.eq(0)
         for taker in range(COUNT):
