@@ -9,11 +9,11 @@ from tests.model.bench import Bench as Model
 
 from alula.bench import PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
 from alula.design import Design
-from alula.gateware.command import layout, opcode
+from alula.gateware.command import opcode
 from alula.gateware.fault import Code
 from alula.gateware.load import Load
 from alula.gateware.weight_format import code
-from alula.isa import FORMATS, WEIGHT_FORMATS, Engine
+from alula.isa import FORMATS, WEIGHT_FORMATS
 from alula.isa.formats import DENSE, BeatKind
 from alula.isa.formats import PATTERNS as NM
 
@@ -26,8 +26,7 @@ def width(design: Design) -> int:
 
 
 def command(name: str, **values: int) -> dict[str, int]:
-    fields = dict.fromkeys(layout(Engine.LD).members, 0)
-    return {**fields, "opcode": opcode(name), **values}
+    return {"opcode": opcode(name), **values}
 
 
 def make(design: Design) -> Load:

@@ -94,8 +94,7 @@ class Matrix(Component):
 
 
 def command(product: Product) -> dict:
-    fields = dict.fromkeys(layout(Engine.MM).members, 0)
-    return fields | {
+    return {
         "opcode": opcode(product.engine),
         "fmt": code(product.fmt),
         "nm": list(NM).index(product.nm),
@@ -109,7 +108,7 @@ def command(product: Product) -> dict:
 
 
 def sync(engine: str) -> dict:
-    return dict.fromkeys(layout(Engine.MM).members, 0) | {"opcode": opcode(f"{engine}.SYNC")}
+    return {"opcode": opcode(f"{engine}.SYNC")}
 
 
 class Watch:

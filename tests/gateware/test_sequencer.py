@@ -41,6 +41,7 @@ from alula.gateware.command import (
     Legality,
     codes,
     layout,
+    sources,
 )
 from alula.gateware.divider import LATENCY, Divider
 from alula.gateware.loops import COUNT_BITS, LoopStack
@@ -310,9 +311,22 @@ def test_sequencer(case: BoundCase) -> None:
 def test_layouts_have_each_field_once() -> None:
     for engine in ENGINES:
         names = {field.name for item in codes(engine) for field in item.fields}
-        assert set(layout(engine).members) == {"opcode", *names}
+        assert {name for name, _ in layout(engine)} == {"opcode", *names}
     assert layout(Engine.MISC)["inv"].width == 32
     assert layout(Engine.MISC)["dim"].width == 10
+
+
+def test_fields_of_an_instruction_do_not_share_bits() -> None:
+    for engine in ENGINES:
+        fields, most = layout(engine), max(len(sources(item)) for item in codes(engine))
+        for item in codes(engine):
+            taken = 0
+            for name in ("opcode", *(field.name for field in item.fields)):
+                bits = ((1 << fields[name].width) - 1) << fields[name].offset
+                assert not taken & bits, (item.name, name)
+                taken |= bits
+        plain = sum(field.width for name, field in fields if field.width < 32 or name == "opcode")
+        assert fields.size == plain + 32 * most
 
 
 def test_parameters_are_checked() -> None:

@@ -27,7 +27,7 @@ from alula.bench import (
     each_case,
     pipeline_cases,
 )
-from alula.gateware.command import layout, opcode
+from alula.gateware.command import opcode
 from alula.gateware.float_activation import TABLES, Function
 from alula.gateware.float_table import TableRom
 from alula.gateware.sfu_lane import Entry, SfuLane, route
@@ -45,7 +45,7 @@ from alula.gateware.sfu_writer import DEPTH as WRITE_DEPTH
 from alula.gateware.sfu_writer import SfuWriter
 from alula.isa.formats import PARTIAL_SUMS, SCALE_MAX
 from alula.isa.functions import PHI, PHI_TANH, SIGMOID
-from alula.isa.instructions import BY_NAME, Engine
+from alula.isa.instructions import BY_NAME
 
 LANES = 4
 WORDS = 512
@@ -642,13 +642,14 @@ def instructions(random: Random) -> list[tuple]:
     for name, passes in PASSES.items():
         for step in range(passes):
             for _ in range(8):
-                fields = dict.fromkeys(layout(Engine.MISC).members, 0)
-                fields |= {field: random.randint(1, 200) for field in fields if field != "opcode"}
+                names = [field.name for field in BY_NAME[name].fields]
+                fields = {field: random.randint(1, 200) for field in names}
                 choices = {"broadcast": 2, "gated": 2, "func": 4, "first": 2, "step": 2}
-                fields |= {key: random.randrange(most) for key, most in choices.items()}
-                fields["dim"] = 2 * LANES * random.randint(1, 16)
+                fields |= {key: random.randrange(choices[key]) for key in choices if key in names}
+                if "dim" in names:
+                    fields["dim"] = 2 * LANES * random.randint(1, 16)
                 fields["opcode"] = opcode(name)
-                count = random.randint(1, fields["len"])
+                count = random.randint(1, fields.get("len", 200))
                 places = (random.randrange(WORDS), random.randrange(WORDS))
                 found.append((fields, step, *places, count, 0))
     return found
@@ -662,7 +663,7 @@ def planned(
 ) -> dict[str, Any]:
     """How far a row goes, which pass is its last, and where words come from and go."""
     name = NAMES[command["opcode"]]
-    row = -(-command["len"] // LANES)
+    row = -(-command["len"] // LANES) if "len" in command else 0
 
     def path(base: int, *loops: tuple[int, int]) -> dict[str, Any]:
         loops = (*loops, *[(1, 0)] * (LEVELS - len(loops)))
@@ -692,7 +693,9 @@ def planned(
             plan["b"] = path(command["table"], *turns)
         case "QUANTKV":
             del plan["limit"]
-    found: dict[str, Any] = {"plan": plan, "row_words": row}
+    found: dict[str, Any] = {"plan": plan}
+    if "len" in command:
+        found["row_words"] = row
     if name in ("QUANT", "QUANTKV"):
         found["groups"] = -(-command["len" if name == "QUANT" else "dim"] // 32)
     return found

@@ -7,10 +7,10 @@ from tests.model.bench import Bench as Model
 
 from alula.bench import PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
 from alula.design import Design
-from alula.gateware.command import layout, opcode
+from alula.gateware.command import opcode
 from alula.gateware.fault import Code
 from alula.gateware.store import Store
-from alula.isa import FORMATS, Engine
+from alula.isa import FORMATS
 
 BEATS = 2048
 STAGING = 2048
@@ -18,8 +18,7 @@ WORDS = 256
 
 
 def command(name: str, **values: int) -> dict[str, int]:
-    fields = dict.fromkeys(layout(Engine.ST).members, 0)
-    return {**fields, "opcode": opcode(name), **values}
+    return {"opcode": opcode(name), **values}
 
 
 def make(design: Design) -> Store:

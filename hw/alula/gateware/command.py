@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal, Value
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Out
 
@@ -20,6 +20,7 @@ __all__ = [
     "WORD_BITS",
     "Decoder",
     "Legality",
+    "carried",
     "codes",
     "layout",
     "opcode",
@@ -72,30 +73,81 @@ def _width(item: Field) -> int:
     return 32 if isinstance(item, Operand | Register) else item.width
 
 
-def layout(engine: Engine) -> data.StructLayout:
-    """What an engine receives: `opcode`, then each name among its instructions' fields, once.
+def carried(code: Value, engine: Engine, name: str) -> Value:
+    """Whether an engine's instruction of this opcode has a field of this name."""
+    return code.matches(
+        *(item.opcode for item in codes(engine) if name in {field.name for field in item.fields})
+    )
+
+
+def layout(engine: Engine) -> data.FlexibleLayout:
+    """What an engine receives: `opcode`, then each name among its instructions' fields.
 
     Operands and registers are resolved, 32 bits; immediates and choices are as wide as declared,
-    the widest where a name has several widths.
+    the widest where a name has several widths. Fields that no instruction has together may share
+    bits: a field has a meaning only where the instruction has it.
     """
-    members: dict[str, int] = {"opcode": OPCODE_BITS}
+    fields = {"opcode": data.Field(OPCODE_BITS, 0)}
+    end = OPCODE_BITS
+    widths: dict[str, int] = {}
     for instruction in codes(engine):
         for item in instruction.fields:
-            members[item.name] = max(members.get(item.name, 0), _width(item))
-    return data.StructLayout(members)
+            widths[item.name] = max(widths.get(item.name, 0), _width(item))
+    slots = _slots(engine)
+    for name, width in widths.items():
+        if name not in slots:
+            fields[name] = data.Field(width, end)
+            end += width
+    for name, slot in slots.items():
+        fields[name] = data.Field(32, end + 32 * slot)
+    size = max(field.offset + field.width for field in fields.values())
+    return data.FlexibleLayout(size, fields)
+
+
+def _slots(engine: Engine) -> dict[str, int]:
+    """A place of 32 bits for each source, the same in all instructions of an engine.
+
+    It is, if it can be, the source's position in the instructions, so that little must be moved.
+    """
+    positions: dict[str, list[int]] = {}
+    rivals: dict[str, set[str]] = {}
+    for instruction in codes(engine):
+        names = [item.name for item, _ in sources(instruction)]
+        for position, name in enumerate(names):
+            positions.setdefault(name, []).append(position)
+            rivals.setdefault(name, set()).update(names)
+    slots: dict[str, int] = {}
+    for name, seen in positions.items():
+        taken = {slots[rival] for rival in rivals[name] if rival in slots}
+        wanted = sorted(set(seen), key=lambda position: (-seen.count(position), position))
+        slots[name] = next(slot for slot in (*wanted, *range(len(positions))) if slot not in taken)
+    return slots
 
 
 class _Mux:
-    """A value for each of some opcodes; zero for the others."""
+    """A value for each of some opcodes."""
 
     def __init__(self, code: Value) -> None:
         self._code = code
 
-    def choose(self, m: Module, target: Value, cases: Iterable[tuple[int, Value]]) -> None:
-        """Drive `target`, grouping opcodes that choose the same bits."""
+    def choose(
+        self,
+        m: Module,
+        target: Value,
+        cases: Iterable[tuple[int, Value]],
+        *,
+        others_are_zero: bool = True,
+    ) -> None:
+        """Drive `target`, grouping opcodes that choose the same bits.
+
+        With the other opcodes it is zero, or, if that does not matter, what most opcodes choose.
+        """
         grouped: dict[str, tuple[Value, list[int]]] = {}
         for number, value in cases:
             grouped.setdefault(repr(value), (value, []))[1].append(number)
+        if not others_are_zero:
+            usual = max(grouped, key=lambda name: len(grouped[name][1]))
+            m.d.comb += target.eq(grouped.pop(usual)[0])
         with m.Switch(self._code):
             for value, numbers in grouped.values():
                 with m.Case(*numbers):
@@ -115,7 +167,8 @@ class Decoder(Component):
         last_step: `step` is the last that this instruction needs.
         rd: The register that a SYS instruction writes, 0 if none.
         body, value: Immediates of LOOP and LI.
-        command_ld, command_st, ...: The command for an engine, if `engine` is that engine.
+        command_ld, command_st, ...: The command for an engine, if `engine` is that engine; what
+            the instruction has no field for is anything.
     """
 
     def __init__(self) -> None:
@@ -238,24 +291,22 @@ class Decoder(Component):
 
     def _assemble(self, m: Module, mux: _Mux, engine: Engine) -> None:
         command = getattr(self, f"command_{engine.name.lower()}")
+        shapes = layout(engine)
         m.d.comb += command.opcode.eq(self.opcode)
-        for name, shape in layout(engine).members.items():
-            if name == "opcode":
-                continue
-            cases: list[tuple[int, Value]] = []
-            for instruction in codes(engine):
-                positions = {
-                    item.name: index for index, (item, _) in enumerate(sources(instruction))
-                }
-                for item, bit in fields_of(instruction):
-                    if item.name != name:
-                        continue
-                    if name in positions:
-                        value = self.values[positions[name]]
-                    else:
-                        assert isinstance(item, Immediate | Choice)
-                        value = self._bits(item, bit)
-                    cases.append((instruction.opcode, value))
-            whole = Signal(unsigned(int(shape)), name=f"{engine.name.lower()}_{name}")
-            mux.choose(m, whole, cases)
-            m.d.comb += command[name].eq(whole)
+        cases: dict[tuple[int, int], list[tuple[int, Value]]] = {}
+        for instruction in codes(engine):
+            positions = {item.name: index for index, (item, _) in enumerate(sources(instruction))}
+            for item, bit in fields_of(instruction):
+                if item.name in positions:
+                    value = self.values[positions[item.name]]
+                else:
+                    assert isinstance(item, Immediate | Choice)
+                    value = self._bits(item, bit)
+                place = shapes[item.name]
+                cases.setdefault((place.offset, place.width), []).append(
+                    (instruction.opcode, value)
+                )
+        for (offset, width), chosen in cases.items():
+            whole = Signal(width, name=f"{engine.name.lower()}_{offset}")
+            mux.choose(m, whole, chosen, others_are_zero=False)
+            m.d.comb += command.as_value()[offset : offset + width].eq(whole)

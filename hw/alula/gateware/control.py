@@ -49,7 +49,7 @@ class Register(enum.IntEnum):
     WRITTEN_HIGH = 0x064
     ENGINES = 0x068  # read: `ENGINE_STATE` of each engine, 4 bytes each
     REGISTERS = 0x080  # write: register 0 onwards, 4 bytes each
-    COUNTERS = 0x100  # read: rows of `Counters` from 0 on, 8 bytes each: busy, starved, blocked, idle
+    COUNTERS = 0x100  # read: for each engine busy, starved, blocked, idle, 8 bytes each
 
 
 class Control(Component):

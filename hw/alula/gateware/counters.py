@@ -13,7 +13,7 @@ __all__ = ["BITS", "CYCLES", "READ", "ROWS", "WRITTEN", "Counters"]
 
 BITS = 64
 CYCLES = len(Engine) * len(Use)
-"""Row of the cycles. Before it, `len(Use)` rows for each engine; after it, bytes read and written."""
+"""Row of the cycles. Before it are `len(Use)` rows of each engine, after it bytes read, written."""
 READ, WRITTEN = CYCLES + 1, CYCLES + 2
 ROWS = CYCLES + 3
 _ASKED_EVERY = 2

@@ -133,6 +133,7 @@ class Sequencer(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
+        state = Signal(State)
         place = Signal(range(self.program_words + 1))
         word = Signal(WORD_BITS)
         step = Signal(range(-(-MAX_SOURCES // PORTS)))
@@ -155,7 +156,7 @@ class Sequencer(Component):
             m.d.comb += index.eq(decoder.refs[port].register)
             resolved = (value + decoder.refs[port].offset)[:32]
             for position in range(port, MAX_SOURCES, PORTS):
-                with m.If(step == position // PORTS):
+                with m.If((state == State.RESOLVE) & (step == position // PORTS)):
                     m.d.sync += values[position].eq(resolved)
 
         offered = Signal()
@@ -181,7 +182,6 @@ class Sequencer(Component):
             loops.end.eq(body_end),
             loops.count.eq(values[0]),
         ]
-        state = Signal(State)
         product = Signal(32)
         product_next = Signal(32)
         countdown = Signal(range(4))

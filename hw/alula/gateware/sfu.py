@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from alula.design.engines import MOST_ROW_GROUPS
 from alula.gateware import float_activation
-from alula.gateware.command import layout, opcode
+from alula.gateware.command import carried, layout, opcode
 from alula.gateware.fault import Code, Fault, FaultLatch
 from alula.gateware.float_format import LOG2E, ONE, clean
 from alula.gateware.float_table import TableRom
@@ -445,7 +445,9 @@ class Sfu(wiring.Component):
                 with m.If(nothing):
                     m.next = "DONE"
                 for field, bits in _FIELD_BITS.items():
-                    with m.If((command[field] >> bits).any() & (~nothing | int(field in _COUNTS))):
+                    there = carried(name, Engine.MISC, field)
+                    matters = there if field in _COUNTS else there & ~nothing
+                    with m.If((command[field] >> bits).any() & matters):
                         m.d.comb += refuse(Code.OUT_OF_RANGE, command[field])
                 with m.If(quant & (planner.groups > MOST_ROW_GROUPS)):
                     m.d.comb += refuse(Code.OUT_OF_RANGE, command["len"])

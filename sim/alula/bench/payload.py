@@ -1,6 +1,7 @@
 """Python values to the bits of an Amaranth shape, and back.
 
-A struct is a dict by field, an array a list, a union a dict of one field, everything else an int.
+A struct is a dict by field, an array a list, a union a dict of one field, a layout whose fields may
+share bits a dict of any that do not, everything else an int.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ def pack(shape: ShapeLike, value: Any) -> int:
     """Return a value's bits as an unsigned number.
 
     Raises:
-        ValueError: a number does not fit its field, or a field is missing or unknown.
+        ValueError: a number does not fit its field, or a field is missing, unknown or where another
+            one is.
     """
     layout = _layout(shape)
     if layout is None:
@@ -30,9 +32,10 @@ def pack(shape: ShapeLike, value: Any) -> int:
     else:
         if not isinstance(value, Mapping):
             raise ValueError(f"a struct must be a dict of its fields, not {value!r}")
-        either = isinstance(layout, data.UnionLayout)
-        if set(value) - set(fields) if either else set(value) != set(fields):
+        some = isinstance(layout, data.UnionLayout | data.FlexibleLayout)
+        if set(value) - set(fields) if some else set(value) != set(fields):
             raise ValueError(f"fields must be {sorted(fields)}, not {sorted(value)}")
+        _check_apart({name: fields[name] for name in value})
         items = list(value.items())
     bits = 0
     for key, item in items:
@@ -51,6 +54,15 @@ def unpack(shape: ShapeLike, bits: int) -> Any:
         key: unpack(field.shape, bits >> field.offset) for key, field in _fields(layout).items()
     }
     return list(values.values()) if isinstance(layout, data.ArrayLayout) else values
+
+
+def _check_apart(fields: Mapping[str, data.Field]) -> None:
+    """Refuse fields that share bits."""
+    end, before = 0, ""
+    for name, field in sorted(fields.items(), key=lambda item: item[1].offset):
+        if field.offset < end:
+            raise ValueError(f"fields must not share bits, as {before} and {name} do")
+        end, before = field.offset + field.width, name
 
 
 def _fields(layout: data.Layout) -> dict[Any, data.Field]:
