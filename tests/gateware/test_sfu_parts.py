@@ -87,8 +87,8 @@ def walk_case(idle: Pattern) -> Case:
                     goes = next(go)
                     unit.set(next=int(goes))
                     await unit.cycles()
-                    place = number % row
-                    unit.must(active=1, address=address, place=place, turn=int(place == row - 1))
+                    place = number % row + 1
+                    unit.must(active=1, address=address, place=place, turn=int(place == row))
             unit.set(next=0)
             await unit.cycles()
 

@@ -159,14 +159,16 @@ class Sfu(wiring.Component):
         s, t = Signal(32), Signal(32)
         m.d.comb += [
             a.start.eq(start),
-            a.path.eq(Mux(start, planner.plan["a"], now["a"])),
             a.counted.eq(now["a_counted"]),
             b.counted.eq(now["b_counted"]),
             b.start.eq(start & planner.plan["uses_b"]),
-            b.path.eq(Mux(start, planner.plan["b"], now["b"])),
             writer.start.eq(start),
-            writer.path.eq(Mux(start, planner.plan["write"], now["write"])),
         ]
+        for walks, name in ((a, "a"), (b, "b"), (writer, "write")):
+            m.d.comb += [
+                walks.path.eq(now[name]),
+                walks.path["base"].eq(planner.plan[name]["base"]),
+            ]
 
         # Words into the lanes, as many as have a place behind them.
         lane = [SfuLane() for _ in range(lanes)]

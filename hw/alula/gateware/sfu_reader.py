@@ -26,7 +26,7 @@ class SfuReader(wiring.Component):
 
     Members:
         start (In): walk along `path`; only when idle.
-        path (In): holds still until the walk is over.
+        path (In): as of `Walk`.
         counted (In): words of each level 0 that count; those behind them only fill a group.
         beyond (Out): the walk stands at a word that counts and does not exist, `address`.
         port: a read port of the vector buffer.
@@ -75,7 +75,7 @@ class SfuReader(wiring.Component):
             walk.next.eq(sent),
             self.address.eq(walk.address),
             self.beyond.eq(
-                walk.active & (walk.address >= self.words) & (walk.place < self.counted)
+                walk.active & (walk.address >= self.words) & (walk.place <= self.counted)
             ),
             request.valid.eq(walk.active & (asked != DEPTH) & ~self.beyond),
             request.payload.eq(walk.address),

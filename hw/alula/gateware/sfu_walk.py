@@ -18,12 +18,13 @@ class Walk(wiring.Component):
     """One address after the other of `base + sum(i[k] * strides[k])`, `i[k]` below `counts[k]`.
 
     Members:
-        start (In): take `path`; the first address is there in the next cycle.
-        path (In): holds still until the walk is over.
+        start (In): take the base of `path`; that first address is there in the next cycle.
+        path (In): counts and strides hold still from the cycle after `start` until the walk is
+            over.
         next (In): the address has been used.
         active (Out): there is an address.
         address (Out): the address.
-        place (Out): how many of its level 0 were before it.
+        place (Out): its number in its level 0, from 1.
         turn (Out): it is the last one of its level 0.
     """
 
@@ -38,9 +39,9 @@ class Walk(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A counter and a base for each level, one adder."""
         m = Module()
-        counters = [Signal(16, name=f"counter{level}") for level in range(LEVELS)]
+        counters = [Signal(16, name=f"counter{level}", init=1) for level in range(LEVELS)]
         bases = [self.address] + [Signal(17, name=f"base{level}") for level in range(1, LEVELS)]
-        last = [counter == self.path["counts"][level] - 1 for level, counter in enumerate(counters)]
+        last = [counter == self.path["counts"][level] for level, counter in enumerate(counters)]
         m.d.comb += [self.turn.eq(last[0]), self.place.eq(counters[0])]
         base, stride = bases[-1], self.path["strides"][LEVELS - 1]
         for level in reversed(range(LEVELS - 1)):
@@ -51,13 +52,13 @@ class Walk(wiring.Component):
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
             m.d.sync += [base.eq(self.path["base"]) for base in bases]
-            m.d.sync += [counter.eq(0) for counter in counters]
+            m.d.sync += [counter.eq(1) for counter in counters]
         with m.Elif(self.active & self.next):
             done = 1
             for level in range(LEVELS):
                 with m.If(done):
                     with m.If(last[level]):
-                        m.d.sync += counters[level].eq(0)
+                        m.d.sync += counters[level].eq(1)
                     with m.Else():
                         m.d.sync += counters[level].eq(counters[level] + 1)
                     m.d.sync += bases[level].eq(moved)

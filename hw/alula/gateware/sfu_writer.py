@@ -23,7 +23,7 @@ class SfuWriter(wiring.Component):
 
     Members:
         start (In): walk along `path`.
-        path (In): holds still until the walk is over.
+        path (In): as of `Walk`.
         beyond (Out): the next word does not exist, `address`; it stays here.
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): the word.
