@@ -16,7 +16,7 @@ BUFFERS = (
 MAPPING = "row and, in any order, rank, bank, bankgroup and column"
 VALUES = [
     ("mpe.lanes", 8, "must be 16, not 8 (kv260: mpe.lanes)"),
-    ("sfu.lanes", 32, "must be 4, 8 or 16, not 32 (kv260: sfu.lanes)"),
+    ("sfu.lanes", 32, "must be 2, 4, 8 or 16, not 32 (kv260: sfu.lanes)"),
     ("mpe.lanes", "many", "must be 16, not 'many' (kv260: mpe.lanes)"),
     ("mpe.lanes", 16.0, "must be a whole number, not 16.0 (kv260: mpe.lanes)"),
     ("mpe.tokens", 1, "must be 2, 4, 8, 16 or 32, not 1 (kv260: mpe.tokens)"),

@@ -20,7 +20,7 @@ CHANGES = st.fixed_dictionaries(
         "memory.beat_bytes": st.sampled_from([8, 16, 32, 64, 128]),
         "memory.capacity_mib": st.integers(1, 64).map(lambda n: n * 128),
         "mpe.tokens": st.sampled_from([2, 4, 8, 16, 32]),
-        "sfu.lanes": st.sampled_from([4, 8, 16]),
+        "sfu.lanes": st.sampled_from([2, 4, 8, 16]),
         "buffers.stream_kib": st.integers(1, 2048),
         "buffers.vector_kib": st.integers(1, 4096),
         "buffers.activation_kib": st.integers(1, 1024),

@@ -83,7 +83,7 @@ def test_hashes() -> None:
         "kv260": "8bbf5e2aee19ed93",
         "nano": "89da4147ad116b61",
         "nano-sparse": "a65704fd4c4a1542",
-        "tiny": "aa3c021fbad42862",
+        "tiny": "bd4dcc2ae6adada8",
         "u280": "bced7d7d98a864c0",
         "vhk158": "50936f263fdcdffe",
     }

@@ -722,7 +722,7 @@ def test_sfu_parts(case: BoundCase) -> None:
 
 def test_parameters_are_checked() -> None:
     refuses("lanes must be a power of two, at least 2, not 3", lambda: SfuMax(lanes=3))
-    refuses("lanes must be 4, 8 or 16, not 2", lambda: SfuSum(lanes=2))
+    refuses("lanes must be 2, 4, 8 or 16, not 1", lambda: SfuSum(lanes=1))
     refuses("lanes must be 2, 4, 8 or 16, not 3", lambda: SfuPack(lanes=3))
-    refuses("lanes must be 4, 8 or 16, not 3", lambda: SfuPlan(lanes=3))
+    refuses("lanes must be 2, 4, 8 or 16, not 3", lambda: SfuPlan(lanes=3))
     refuses("groups must be at least 2, not 1", lambda: SfuSteps(groups=1))

@@ -102,7 +102,7 @@ CASES: list[tuple[str, Mapping[Space, int | list[int]]]] = [
         "ST.T src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3",
         {Space.MEMORY: 4 * 34},
     ),
-    ("RMSNORM dst=40 src=0 gain=8 rows=2 len=79 inv=r4 eps=r4", {Space.VECTOR: [79, 79]}),
+    ("RMSNORM dst=80 src=0 gain=8 rows=2 len=79 inv=r4 eps=r4", {Space.VECTOR: [79, 79]}),
     ("LAYERNORM dst=40 src=0 gain=8 rows=1 len=80 inv=r4 eps=r4", {Space.VECTOR: [80]}),
     ("SOFTMAX src=0 rows=2 len=31 step=1 stride=8 scale=20", {Space.VECTOR: [32, 32]}),
     ("SOFTMAX src=0 rows=2 len=32 step=1 stride=16 scale=20", {Space.VECTOR: [64, 64]}),

@@ -59,7 +59,7 @@ class Mpe(Record):
 class Sfu(Record):
     """The special function unit (MISC): fp32 lanes beside the vector buffer."""
 
-    lanes: Annotated[Literal[4, 8, 16], Whole]
+    lanes: Annotated[Literal[2, 4, 8, 16], Whole]
     """fp32 values a cycle; a lane is 4 bytes of a vector buffer word.
 
     At most 16: a sum has 64 partials, which must outlast the four stages of an adder.

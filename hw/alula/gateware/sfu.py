@@ -53,7 +53,7 @@ class Sfu(wiring.Component):
     taken of words as they are read. While a sum or a maximum is finished, the next pass reads.
 
     Args:
-        lanes: fp32 values of a word, 4, 8 or 16.
+        lanes: fp32 values of a word, 2, 4, 8 or 16.
         tokens: rows that share an activation group, a power of two.
         words: of the vector buffer.
         groups: of the activation buffer.
@@ -81,8 +81,8 @@ class Sfu(wiring.Component):
         groups: int = 1 << GROUP_ADDRESS,
         staging_bytes: int = 1 << 15,
     ) -> None:
-        if lanes not in (4, 8, 16):
-            raise ValueError(f"lanes must be 4, 8 or 16, not {lanes!r}")
+        if lanes not in (2, 4, 8, 16):
+            raise ValueError(f"lanes must be 2, 4, 8 or 16, not {lanes!r}")
         if tokens < 1 or tokens & tokens - 1:
             raise ValueError(f"tokens must be a power of two, not {tokens!r}")
         self.lanes = lanes

@@ -88,8 +88,8 @@ class SfuPlan(wiring.Component):
     """
 
     def __init__(self, *, lanes: int) -> None:
-        if lanes not in (4, 8, 16):
-            raise ValueError(f"lanes must be 4, 8 or 16, not {lanes!r}")
+        if lanes not in (2, 4, 8, 16):
+            raise ValueError(f"lanes must be 2, 4, 8 or 16, not {lanes!r}")
         self.lanes = lanes
         super().__init__(
             {

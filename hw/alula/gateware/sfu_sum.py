@@ -21,7 +21,7 @@ class SfuSum(wiring.Component):
     is always there, or just leaving the adder, when its next term comes.
 
     Args:
-        lanes: fp32 values of a word, 4, 8 or 16.
+        lanes: fp32 values of a word, 2, 4, 8 or 16.
 
     Members:
         valid (In): `word` is there.
@@ -32,8 +32,8 @@ class SfuSum(wiring.Component):
     """
 
     def __init__(self, *, lanes: int) -> None:
-        if lanes not in (4, 8, 16):
-            raise ValueError(f"lanes must be 4, 8 or 16, not {lanes!r}")
+        if lanes not in (2, 4, 8, 16):
+            raise ValueError(f"lanes must be 2, 4, 8 or 16, not {lanes!r}")
         self.lanes = lanes
         super().__init__(
             {
