@@ -83,7 +83,9 @@ def _act(lanes: int):
 def _norm(lanes: int, name: str):
     def make(random: Random) -> Made:
         commands: list[Command] = []
-        for rows, length in ((1, 1), (1, min(576, 144 * lanes)), (3, 70), (2, 63), (1, 200), (2, lanes), (0, 9)):
+        most = min(576, 144 * lanes)
+        sizes = ((1, 1), (1, most), (3, 70), (2, 63), (1, 200), (2, lanes), (0, 9))
+        for rows, length in sizes:
             words = -(-length // lanes)
             src, gain, dst = _places(random, rows * words, 2 * words, rows * words)
             fields = {

@@ -44,7 +44,7 @@ def test_folder(exported: Path) -> None:
         text = (exported / path).read_text()
         assert text.startswith((f"module {Path(path).stem}(", "(* "))
     names = {path.name for path in exported.iterdir()}
-    assert names == {"rtl", "nano.f", "nano.lpf", "build.sh", "design.json"}
+    assert names == {"rtl", "nano.f", "nano.lpf", "build.sh", "floorplan.py", "design.json"}
     assert json.loads((exported / "design.json").read_text()) == NANO.model_dump(mode="json")
     assert (exported / "build.sh").stat().st_mode & 0o111
     assert 'FREQUENCY PORT "clk" 80 MHZ;' in (exported / "nano.lpf").read_text()

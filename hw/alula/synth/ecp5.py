@@ -1,12 +1,14 @@
 """Constraints and scripts for Yosys and nextpnr on ECP5."""
 
 import re
+from pathlib import Path
 
 from alula.design import Design
+from alula.synth import floorplan
 from alula.synth.tools import SynthError
 from alula.synth.verilog import SCAN
 
-__all__ = ["nextpnr_options", "scripts", "synthesis"]
+__all__ = ["chip", "nextpnr_options", "scripts", "synthesis"]
 
 _ORDER = re.compile(r"LFE5U-(12|25|45|85)F-([678])BG(256|381|554|756)[CI]")
 _CONSTRAINTS = """\
@@ -15,22 +17,24 @@ FREQUENCY PORT "clk" {mhz} MHZ;
 """
 _BUILD = """\
 #!/bin/sh
-# Synthesises, places and routes {name} for {part}; needs yosys and nextpnr-ecp5.
+# Synthesises, places and routes {name} for {part}; needs yosys, nextpnr-ecp5 and Python.
 # The top is {scan}: shift registers stand for the memory controller and the host.
 set -eu
 cd "$(dirname "$0")"
 yosys -q -l yosys.log -p "{synthesis}" $(cat {name}.f)
+python3 floorplan.py {size} {name}.netlist.json
 nextpnr-ecp5 {options} --lpf {name}.lpf --textcfg {name}.config
 """
 
 
 def synthesis(netlist: str) -> str:
     """Return what Yosys does once it has read the Verilog, to write a netlist for nextpnr."""
-    return f"synth_ecp5 -top {SCAN} -json {netlist}"
+    # No word is used that was written in the cycle in which it was read.
+    return f"synth_ecp5 -no-rw-check -top {SCAN} -json {netlist}"
 
 
-def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
-    """Return nextpnr's options for a design's chip and clock; every pin is left to it.
+def chip(design: Design) -> tuple[str, str, str]:
+    """Return a design's chip: size, speed grade, balls of its package.
 
     Raises:
         SynthError: the part's order number is of no ECP5.
@@ -43,6 +47,16 @@ def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
             f" ({design.name})"
         )
     size, speed, pins = match.groups()
+    return size, speed, pins
+
+
+def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
+    """Return nextpnr's options for a design's chip and clock; every pin is left to it.
+
+    Raises:
+        SynthError: the part's order number is of no ECP5.
+    """
+    size, speed, pins = chip(design)
     return [
         *(f"--{size}k", "--speed", speed, "--package", f"CABGA{pins}"),
         *("--freq", str(design.clock_mhz), "--json", netlist, "--report", report),
@@ -53,7 +67,7 @@ def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
 
 
 def scripts(design: Design) -> dict[str, str]:
-    """Return the texts of an LPF file and a shell script by name.
+    """Return the texts of an LPF file and of two scripts by name.
 
     Raises:
         SynthError: the part's order number is of no ECP5.
@@ -64,6 +78,7 @@ def scripts(design: Design) -> dict[str, str]:
         "name": name,
         "mhz": design.clock_mhz,
         "part": design.part.order_number,
+        "size": chip(design)[0],
         "scan": SCAN,
         "synthesis": synthesis(f"{name}.netlist.json"),
         "options": " ".join(options),
@@ -71,4 +86,5 @@ def scripts(design: Design) -> dict[str, str]:
     return {
         f"{name}.lpf": _CONSTRAINTS.format(**values),
         "build.sh": _BUILD.format(**values),
+        "floorplan.py": Path(floorplan.__file__).read_text(),
     }

@@ -10,7 +10,8 @@ from typing import Any
 
 from alula.design import Design
 from alula.folders import cache_folder
-from alula.synth.ecp5 import nextpnr_options, synthesis
+from alula.synth import floorplan
+from alula.synth.ecp5 import chip, nextpnr_options, synthesis
 from alula.synth.report import Progress
 from alula.synth.tools import SynthError, nextpnr, yosys
 from alula.synth.verilog import scanned
@@ -63,13 +64,14 @@ def place_and_route(
             f"part.family must be ecp5 for nextpnr, not {design.part.family} ({design.name})"
         )
     options = nextpnr_options(design, "netlist.json", "report.json")
+    planner = Path(floorplan.__file__).read_text()
     synthesiser, placer = yosys(), nextpnr()
     progress("verilog", 0, 1)
     texts = scanned(design)
     progress("verilog", 1, 1)
     tool = f"{synthesiser.version}, {placer.version}"
     script = synthesis("netlist.json")
-    digest = hashlib.sha256(repr((tool, script, options, texts)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(repr((tool, script, planner, options, texts)).encode()).hexdigest()[:32]
     place = cache_folder() / "synth" / f"{digest}.route.json"
     if not place.is_file():
         with tempfile.TemporaryDirectory(prefix="alula-place-") as temporary:
@@ -80,6 +82,7 @@ def place_and_route(
             progress("synthesis", 0, 1)
             command = ["-q", "-p", f"read_verilog {files}; {script}"]
             synthesiser.run(command, folder=folder, limit_s=LIMIT_S)
+            floorplan.main(chip(design)[0], folder / "netlist.json")
             progress("synthesis", 1, 1)
             stages = _Stages(progress)
             placer.run(options, folder=folder, limit_s=LIMIT_S, heard=stages.hear)
