@@ -18,7 +18,7 @@ class SfuSum(wiring.Component):
     """The sum of words that come at any pace, a word a cycle at most.
 
     The words of partial sums are `PARTIAL_SUMS / lanes`; the adder's latency is not more, so a sum
-    is always there, or just leaving the adder, when its next term comes.
+    is always there, or just leaving the adder, when its next term is added.
 
     Args:
         lanes: fp32 values of a word, 2, 4, 8 or 16.
@@ -59,25 +59,40 @@ class SfuSum(wiring.Component):
         left_port = partials.read_port(domain="comb")
         right_port = partials.read_port(domain="comb")
 
+        # An operation's operands, a cycle before the adder has them.
         issue = Signal()
         place, left, right = Signal(range(words)), Signal(bits), Signal(bits)
+        adds, left_now, right_now = Signal(), Signal(bits), Signal(bits)
         sums, came = Signal(bits), Signal()
+        m.d.sync += adds.eq(issue)
+        with m.If(issue):
+            m.d.sync += [left_now.eq(left), right_now.eq(right)]
         adders = [FloatAdd() for _ in range(self.lanes)]
-        for lane, adder in enumerate(adders):
-            m.submodules[f"add{lane}"] = placed(adder)
-            m.d.comb += [
-                adder.valid.eq(issue),
-                adder.a.eq(left.word_select(lane, 32)),
-                adder.b.eq(right.word_select(lane, 32)),
-                sums.word_select(lane, 32).eq(adder.result),
-            ]
-        m.d.comb += came.eq(adders[0].result_valid)
         places = [place]
-        for stage in range(float_add.LATENCY):
+        for stage in range(1 + float_add.LATENCY):
             now = Signal(range(words), name=f"place{stage}")
             m.d.sync += now.eq(places[-1])
             places.append(now)
-        in_flight = Signal(range(float_add.LATENCY + 1))
+        # Where partial sums are as few as that, a sum arrives just as its next term is added.
+        arrives = Signal()
+        if words == float_add.LATENCY:
+            flight = [issue]
+            for stage in range(float_add.LATENCY):
+                valid_now = Signal(name=f"flight{stage}")
+                m.d.sync += valid_now.eq(flight[-1])
+                flight.append(valid_now)
+            m.d.sync += arrives.eq(valid & flight[-1] & (places[-2] == place))
+        for lane, adder in enumerate(adders):
+            m.submodules[f"add{lane}"] = placed(adder)
+            operand = right_now.word_select(lane, 32)
+            m.d.comb += [
+                adder.valid.eq(adds),
+                adder.a.eq(left_now.word_select(lane, 32)),
+                adder.b.eq(Mux(arrives, adder.result, operand)),
+                sums.word_select(lane, 32).eq(adder.result),
+            ]
+        m.d.comb += came.eq(adders[0].result_valid)
+        in_flight = Signal(range(float_add.LATENCY + 2))
         m.d.sync += in_flight.eq(in_flight + issue - came)
         m.d.comb += [write.en.eq(came), write.addr.eq(places[-1]), write.data.eq(sums)]
 
