@@ -260,6 +260,7 @@ def tokens_case(name: str, give: float) -> Case:
         random = unit.random
         counts = [[0] * COUNT for _ in range(COUNT)]
         fault: tuple[int, int] | None = None
+        shown = None
         for number in range(3000):
             clear = random.random() < 0.0005 or number == 2500
             waits, signals = (
@@ -284,9 +285,11 @@ def tokens_case(name: str, give: float) -> Case:
             found = unit.wires["missing"].get()
             if found != missing:
                 raise Mismatch(f"missing must be {missing}, not {found}")
-            unit.must(available=bits(not some for some in missing), fault=int(bool(fault)))
-            if fault:
-                unit.must(giver=fault[0], taker=fault[1])
+            unit.must(available=bits(not some for some in missing), failing=int(bool(fault)))
+            unit.must(fault=int(bool(shown)))
+            if shown:
+                unit.must(giver=shown[0], taker=shown[1])
+            shown = fault
             for giver, taker in product(range(COUNT), range(COUNT)):
                 up = gives[giver] and signals[giver] >> taker & 1
                 down = takes[taker] and waits[taker] >> giver & 1
@@ -295,7 +298,7 @@ def tokens_case(name: str, give: float) -> Case:
                     continue
                 counts[giver][taker] += bool(up) - bool(down)
             if clear:
-                counts, fault = [[0] * COUNT for _ in range(COUNT)], None
+                counts, fault, shown = [[0] * COUNT for _ in range(COUNT)], None, None
 
     return Case(name, run)
 

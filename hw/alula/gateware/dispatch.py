@@ -113,7 +113,7 @@ class Dispatch(Component):
                 self.missing[engine].eq(tokens.missing[engine]),
             ]
             gave = Signal(ADDRESS_BITS, name=f"gave_{engine.name.lower()}")
-            with m.If(source.give & ~tokens.fault):
+            with m.If(source.give & ~tokens.failing):
                 m.d.sync += gave.eq(address)
             with m.If(tokens.giver == engine):
                 m.d.comb += self.overfilled.eq(gave)

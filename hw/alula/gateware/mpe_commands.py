@@ -131,7 +131,7 @@ class Commands(Component):
                 & steps.command.ready
                 & products.w_rdy
             ),
-            takes.eq(bounds.done & ~self.halt & (self.refusal == Reason.NONE)),
+            takes.eq(bounds.done & ~self.halt & (bounds.refusal == Reason.NONE)),
             last_row.eq(command.rows - 1),
             bounds.start.eq(begins),
             bounds.format.eq(head.format),

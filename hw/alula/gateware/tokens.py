@@ -30,8 +30,8 @@ class Tokens(Component):
         signal: For each engine the engines that it gives a token to.
         give: For each engine, its `signal` is given now.
         clear: All counters to zero.
-        fault: A full counter was to grow; sticky until `clear`. `giver` and `taker` name its pair,
-            the first one.
+        fault: A full counter was to grow, two cycles earlier or more; sticky until `clear`. `giver`
+            and `taker` name its pair, the first one. failing: The same, from the first cycle on.
     """
 
     wait: In(_MASKS)
@@ -41,6 +41,7 @@ class Tokens(Component):
     signal: In(_MASKS)
     give: In(COUNT)
     clear: In(1)
+    failing: Out(1)
     fault: Out(1)
     giver: Out(range(COUNT))
     taker: Out(range(COUNT))
@@ -48,6 +49,9 @@ class Tokens(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
+        overflows = Signal(COUNT * COUNT)
+        m.d.comb += self.failing.eq(self.fault | overflows.any())
+        m.d.sync += self.fault.eq(self.failing)
         some = [[Signal(name=f"some_{a}_{b}") for b in range(COUNT)] for a in range(COUNT)]
         for giver in range(COUNT):
             for taker in range(COUNT):
@@ -56,14 +60,15 @@ class Tokens(Component):
                 down = self.take[taker] & self.wait[taker][giver]
                 m.d.comb += some[giver][taker].eq(count != 0)
                 full = up & ~down & (count == TOKEN_LIMIT)
-                with m.If(full):
-                    with m.If(~self.fault):
-                        m.d.sync += [self.giver.eq(giver), self.taker.eq(taker)]
-                    m.d.sync += self.fault.eq(1)
-                with m.Elif(up ^ down):
+                m.d.sync += overflows[COUNT * giver + taker].eq(full)
+                with m.If((up ^ down) & ~full):
                     m.d.sync += count.eq(count + Mux(down, -1, 1))
                 with m.If(self.clear):
                     m.d.sync += count.eq(0)
+        # The last assignment wins, so the first pair comes last.
+        for number in reversed(range(COUNT * COUNT)):
+            with m.If(overflows[number] & ~self.fault):
+                m.d.sync += [self.giver.eq(number // COUNT), self.taker.eq(number % COUNT)]
         for taker in range(COUNT):
             there = Cat(some[giver][taker] for giver in range(COUNT))
             m.d.comb += [
@@ -71,5 +76,5 @@ class Tokens(Component):
                 self.available[taker].eq(~self.missing[taker].any()),
             ]
         with m.If(self.clear):
-            m.d.sync += self.fault.eq(0)
+            m.d.sync += [self.fault.eq(0), overflows.eq(0)]
         return m
