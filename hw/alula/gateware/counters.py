@@ -65,7 +65,7 @@ class Counters(Component):
         cleared = Signal(ROWS, init=(1 << ROWS) - 1)
         gains = [self.use[engine] == use for engine in Engine for use in Use]
         gains += [1, self.read, self.written]
-        most = [1] * READ + [self.step] * 2
+        most = [1] * (CYCLES + 1) + [self.step, self.step]
         pending = [
             Signal(range(_UNSEEN * gain + 1), name=f"pending_{number}")
             for number, gain in enumerate(most)
