@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,8 +44,9 @@ def uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("design", [pytest.param("nano", marks=pytest.mark.slow), "nano-sparse"])
 def test_no_word_is_used_that_was_written_while_it_was_read(
-    uncertain: None, alula: Callable[..., Any], design: str
+    uncertain: None, alula: Callable[..., Any], tmp_path: Path, design: str
 ) -> None:
-    result = alula("fuzz", "--programs", 40, "--seed", 11, "--design", design, "--json")
+    words = ("--programs", 40, "--seed", 11, "--design", design, "--out", tmp_path, "--json")
+    result = alula("fuzz", *words)
     assert (result.code, result.errors) == (0, [])
     assert result.json["agree"] == 40
