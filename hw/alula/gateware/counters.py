@@ -16,7 +16,6 @@ CYCLES = len(Engine) * len(Use)
 """Row of the cycles. Before it are `len(Use)` rows of each engine, after it bytes read, written."""
 READ, WRITTEN = CYCLES + 1, CYCLES + 2
 ROWS = CYCLES + 3
-_ASKED_EVERY = 2
 _UNSEEN = 2 * ROWS
 """Cycles in which a row is certainly visited, where every second is another row's that is asked."""
 

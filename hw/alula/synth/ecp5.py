@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alula.design import Design
 from alula.synth import floorplan
+from alula.synth.report import SCRIPTS
 from alula.synth.tools import SynthError
 from alula.synth.verilog import SCAN
 
@@ -29,8 +30,7 @@ nextpnr-ecp5 {options} --lpf {name}.lpf --textcfg {name}.config
 
 def synthesis(netlist: str) -> str:
     """Return what Yosys does once it has read the Verilog, to write a netlist for nextpnr."""
-    # No word is used that was written in the cycle in which it was read.
-    return f"synth_ecp5 -no-rw-check -top {SCAN} -json {netlist}"
+    return f"{SCRIPTS['ecp5']} -top {SCAN} -json {netlist}"
 
 
 def chip(design: Design) -> tuple[str, str, str]:

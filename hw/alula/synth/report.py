@@ -24,6 +24,7 @@ Progress = Callable[[str, int, int], None]
 # Joined look-up tables (MUXF7 and up) would count as nothing and cost a quarter more of them.
 _ULTRASCALE = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nowidelut"
 # Yosys has no Versal, whose LUTs and memories are as large and whose DSP58 does a DSP48E2's work.
+# On ECP5, no word is used that was written in the cycle in which it was read.
 SCRIPTS = {"ultrascale+": _ULTRASCALE, "versal": _ULTRASCALE, "ecp5": "synth_ecp5 -no-rw-check"}
 LIMIT_S = 3600
 _PORT = re.compile(r"^  (?:input|output) .*;$", re.MULTILINE)
