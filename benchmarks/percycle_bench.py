@@ -8,8 +8,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiRamRead, AxiReadBus
 
 from alula.bench import Bench, Case, Unit
 from alula.design import load_design
-from alula.gateware.control import Register
-from alula.gateware.top import Top
+from alula.gateware.control.registers import Register
+from alula.gateware.top.top import Top
 from alula.isa import assemble, encode_all
 
 DESIGN = load_design(os.environ.get("ALULA_BENCH_DESIGN", "kv260"))

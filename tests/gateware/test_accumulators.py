@@ -9,10 +9,15 @@ from amaranth.lib.wiring import Component, In
 from tests.gateware.refusals import refuses
 
 from alula.bench import PATTERNS, Bench, BoundCase, Case, Mismatch, Pattern, Unit, each_case
-from alula.gateware import accumulator, sparse_accumulator
-from alula.gateware.accumulator import Accumulator, AccumulatorControl
-from alula.gateware.chain import GROUPS
-from alula.gateware.sparse_accumulator import SparseAccumulator, SparseAccumulatorControl, slots
+from alula.gateware.matrix import accumulator
+from alula.gateware.matrix.accumulator import Accumulator, AccumulatorControl
+from alula.gateware.matrix.chain import GROUPS
+from alula.gateware.matrix.sparse import accumulator as sparse_accumulator
+from alula.gateware.matrix.sparse.accumulator import (
+    SparseAccumulator,
+    SparseAccumulatorControl,
+    slots,
+)
 from alula.isa.formats import MIN_UNIT
 
 Group = dict[str, Any]

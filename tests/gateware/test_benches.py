@@ -61,8 +61,8 @@ def benches() -> dict[str, list[Bench]]:
 def components() -> set[str]:
     """Every component of the gateware but those that others there inherit from."""
     found, inherited = set(), set()
-    for item in pkgutil.iter_modules(alula.gateware.__path__):
-        module = importlib.import_module(f"alula.gateware.{item.name}")
+    for item in pkgutil.walk_packages(alula.gateware.__path__, "alula.gateware."):
+        module = importlib.import_module(item.name)
         for name, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ == module.__name__ and issubclass(kind, Component):
                 found.add(name)

@@ -4,10 +4,10 @@ from random import Random
 from tests.gateware.refusals import refuses
 
 from alula.bench import ALWAYS, PATTERNS, Bench, Case, Mismatch, Pattern, Unit, crossed, each_case
-from alula.gateware.activation_buffer import ActivationBuffer
-from alula.gateware.arbiter import Arbiter
-from alula.gateware.staging_buffer import StagingBuffer, rows
-from alula.gateware.vector_buffer import VectorBuffer
+from alula.gateware.buffers.activation_buffer import ActivationBuffer
+from alula.gateware.buffers.arbiter import Arbiter
+from alula.gateware.buffers.staging_buffer import StagingBuffer, rows
+from alula.gateware.buffers.vector_buffer import VectorBuffer
 
 WORDS, LANES = 64, 4
 READERS = ("a", "b", "store")

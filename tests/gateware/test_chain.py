@@ -4,7 +4,7 @@ from typing import Any
 from tests.gateware.refusals import refuses
 
 from alula.bench import ANYTHING, Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.chain import GROUPS, LATENCY, Chain
+from alula.gateware.matrix.chain import GROUPS, LATENCY, Chain
 
 CUTS = {"2:4": 0x88, "8:16": 0x88, "4:16": 0xAA, "2:16": 0xFF}
 NONZEROS = {"2:4": 8, "8:16": 8, "4:16": 4, "2:16": 2}

@@ -4,7 +4,7 @@ from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, Timer
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, Mismatch, Unit, case, each_case
-from alula.gateware.clock_gate import ClockGate
+from alula.gateware.hdl.clock_gate import ClockGate
 
 
 @case

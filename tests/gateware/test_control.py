@@ -4,9 +4,9 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, Case, Mismatch, Unit, each_case
-from alula.gateware.control import Control, Register
-from alula.gateware.fault import Code
-from alula.gateware.use import Use
+from alula.gateware.control.fault import Code
+from alula.gateware.control.registers import Control, Register
+from alula.gateware.control.use import Use
 from alula.isa import Engine
 
 HASH = 0x1122_3344_5566_7788

@@ -16,8 +16,8 @@ from alula.bench import (
     each_case,
     stream_cases,
 )
-from alula.gateware.cores import Fork, Gather, Join, Share
-from alula.gateware.queue import IN_FLIGHT
+from alula.gateware.control.queue import IN_FLIGHT
+from alula.gateware.top.cores import Fork, Gather, Join, Share
 
 ITEMS = 300
 COUNTS = (2, 3)

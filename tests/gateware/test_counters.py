@@ -1,8 +1,8 @@
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, Case, Mismatch, Unit, each_case
-from alula.gateware.counters import ROWS, Counters
-from alula.gateware.use import Use
+from alula.gateware.control.counters import ROWS, Counters
+from alula.gateware.control.use import Use
 from alula.isa import Engine
 
 STEP = 64

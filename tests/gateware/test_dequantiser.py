@@ -3,8 +3,8 @@ from random import Random
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.dequantiser import LATENCY, Dequantiser, RowDequantiser
-from alula.gateware.weight_format import formats
+from alula.gateware.matrix.dequantiser import LATENCY, Dequantiser, RowDequantiser
+from alula.gateware.stream.weight_format import formats
 
 
 def blocks(rows: int, sparse: bool):

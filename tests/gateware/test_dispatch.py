@@ -28,11 +28,11 @@ from alula.bench import (
     crossed,
     each_case,
 )
-from alula.gateware.command import ENGINES
-from alula.gateware.dispatch import Dispatch
-from alula.gateware.queue import IN_FLIGHT, Queue
-from alula.gateware.sequencer import Reason
-from alula.gateware.tokens import COUNT, TOKEN_LIMIT, Tokens
+from alula.gateware.control.command import ENGINES
+from alula.gateware.control.dispatch import Dispatch
+from alula.gateware.control.queue import IN_FLIGHT, Queue
+from alula.gateware.control.sequencer import Reason
+from alula.gateware.control.tokens import COUNT, TOKEN_LIMIT, Tokens
 from alula.isa import Engine, Op, Program, encode
 
 

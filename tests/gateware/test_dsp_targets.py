@@ -8,8 +8,8 @@ from amaranth.lib.wiring import Component
 from tests.gateware.test_chain import block, expected
 
 from alula.bench.payload import pack, unpack
-from alula.gateware.chain import LATENCY, Chain
-from alula.gateware.repeat import emit
+from alula.gateware.hdl.repeat import emit
+from alula.gateware.matrix.chain import LATENCY, Chain
 from alula.rtl import simulate
 
 

@@ -6,7 +6,7 @@ from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, Unit, case, each_case
 from alula.bench.scoreboard import Scoreboard
-from alula.gateware.fault import Code, FaultLatch
+from alula.gateware.control.fault import Code, FaultLatch
 
 SOURCES = 3
 

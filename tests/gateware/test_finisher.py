@@ -8,7 +8,7 @@ from alula.bench import ALWAYS, PATTERNS, Bench, BoundCase, Case, Pattern, Unit,
 from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
 from alula.design.engines import finish_width
-from alula.gateware.finisher import Finisher
+from alula.gateware.matrix.finisher import Finisher
 
 WORDS = 4096
 

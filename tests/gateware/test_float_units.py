@@ -21,10 +21,9 @@ from alula.bench import (
     each_case,
     pipeline_cases,
 )
-from alula.gateware import float_activation, float_add, float_multiply, float_root
-from alula.gateware.finisher import LANE_LATENCY, FinishLane
-from alula.gateware.float_activation import FloatActivation, Function
-from alula.gateware.float_convert import (
+from alula.gateware.arithmetic import float_activation, float_add, float_multiply, float_root
+from alula.gateware.arithmetic.float_activation import FloatActivation, Function
+from alula.gateware.arithmetic.float_convert import (
     FIXED_LATENCY,
     INT8_LATENCY,
     INTEGER_LATENCY,
@@ -32,8 +31,15 @@ from alula.gateware.float_convert import (
     FloatToInt8,
     IntegerToFloat,
 )
-from alula.gateware.float_format import clean, to_bf16
-from alula.gateware.float_table import ROM_LATENCY, Interpolate, TableRom, coefficients, offsets
+from alula.gateware.arithmetic.float_format import clean, to_bf16
+from alula.gateware.arithmetic.float_table import (
+    ROM_LATENCY,
+    Interpolate,
+    TableRom,
+    coefficients,
+    offsets,
+)
+from alula.gateware.matrix.finisher import LANE_LATENCY, FinishLane
 from alula.isa.functions import PHI, PHI_TANH, SIGMOID, TABLES
 
 FUNCTIONS = tuple(table.name for table in TABLES)

@@ -3,8 +3,8 @@ from random import Random
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.indexer import LATENCY, Indexer
-from alula.gateware.weight_format import formats
+from alula.gateware.matrix.sparse.indexer import LATENCY, Indexer
+from alula.gateware.stream.weight_format import formats
 
 PRUNED = {code: item for code, item in formats(sparse=True).items() if item.pattern.parts > 1}
 

@@ -9,10 +9,10 @@ from tests.model.bench import Bench as Model
 
 from alula.bench import PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
 from alula.design import Design
-from alula.gateware.command import opcode
-from alula.gateware.fault import Code
-from alula.gateware.load import Load
-from alula.gateware.weight_format import code
+from alula.gateware.control.command import opcode
+from alula.gateware.control.fault import Code
+from alula.gateware.memory.load import Load
+from alula.gateware.stream.weight_format import code
 from alula.isa import FORMATS, WEIGHT_FORMATS
 from alula.isa.formats import DENSE, BeatKind
 from alula.isa.formats import PATTERNS as NM

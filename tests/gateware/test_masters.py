@@ -19,10 +19,10 @@ from alula.bench import (
     crossed,
     each_case,
 )
-from alula.gateware.axi import MAX_BURST, Response
-from alula.gateware.bursts import Bursts
-from alula.gateware.read_master import ReadMaster
-from alula.gateware.write_master import WriteMaster
+from alula.gateware.hdl.axi import MAX_BURST, Response
+from alula.gateware.memory.bursts import Bursts
+from alula.gateware.memory.read_master import ReadMaster
+from alula.gateware.memory.write_master import WriteMaster
 
 ADDRESS_BITS = 12
 BEATS = 1 << ADDRESS_BITS

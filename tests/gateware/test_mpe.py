@@ -11,14 +11,14 @@ from tests.gateware.refusals import refuses
 from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, Case, Pattern, Unit, each_case
 from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
-from alula.gateware.activation_buffer import read_layout, request_layout
-from alula.gateware.command import layout, opcode
-from alula.gateware.fault import Fault
-from alula.gateware.mpe import Mpe
-from alula.gateware.mpe_fault import CODES, Reason
-from alula.gateware.vector_buffer import write_layout
-from alula.gateware.weight_format import code
-from alula.gateware.weight_stream import TAG, WeightStream, beat_layout
+from alula.gateware.buffers.activation_buffer import read_layout, request_layout
+from alula.gateware.buffers.vector_buffer import write_layout
+from alula.gateware.control.command import layout, opcode
+from alula.gateware.control.fault import Fault
+from alula.gateware.matrix.engine import Mpe
+from alula.gateware.matrix.reason import CODES, Reason
+from alula.gateware.stream.weight_format import code
+from alula.gateware.stream.weight_stream import TAG, WeightStream, beat_layout
 from alula.isa.formats import FORMATS
 from alula.isa.formats import PATTERNS as NM
 from alula.isa.instructions import Engine

@@ -2,9 +2,9 @@ from random import Random
 
 from alula.bench import Bench, BoundCase, Case, Unit, each_case
 from alula.bench.scoreboard import Mismatch
-from alula.gateware.mpe_bounds import Bounds
-from alula.gateware.mpe_fault import NUMBER_BITS, Reason
-from alula.gateware.weight_format import formats
+from alula.gateware.matrix.bounds import Bounds
+from alula.gateware.matrix.reason import NUMBER_BITS, Reason
+from alula.gateware.stream.weight_format import formats
 from alula.isa.formats import BeatKind
 
 COUNT = 400

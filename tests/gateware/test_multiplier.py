@@ -5,7 +5,7 @@ import pytest
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.multiplier import LATENCY, PackedMultiplier
+from alula.gateware.matrix.multiplier import LATENCY, PackedMultiplier
 
 EDGES = (-127, -126, -1, 0, 1, 126, 127)
 

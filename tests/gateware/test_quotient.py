@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from alula.gateware.quotient import multiple, quotient
+from alula.gateware.arithmetic.quotient import multiple, quotient
 
 pytestmark = pytest.mark.smoke
 

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.repeat import emit, placed
+from alula.gateware.hdl.repeat import emit, placed
 
 WIDTH = 12
 

@@ -12,8 +12,8 @@ from alula.bench import (
     crossed,
     each_case,
 )
-from alula.gateware.ring import Ring
-from alula.gateware.weight_stream import WeightStream
+from alula.gateware.stream.ring import Ring
+from alula.gateware.stream.weight_stream import WeightStream
 
 BEATS = 600
 

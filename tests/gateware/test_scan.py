@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from alula.gateware.float_multiply import LATENCY, FloatMultiply
-from alula.gateware.repeat import emit, ports
-from alula.gateware.scan import Scan
+from alula.gateware.arithmetic.float_multiply import LATENCY, FloatMultiply
+from alula.gateware.hdl.repeat import emit, ports
+from alula.gateware.hdl.scan import Scan
 from alula.rtl import simulate
 
 

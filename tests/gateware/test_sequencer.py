@@ -32,7 +32,7 @@ from alula.bench import (
     each_case,
     pipeline_cases,
 )
-from alula.gateware.command import (
+from alula.gateware.control.command import (
     ENGINES,
     MAX_SOURCES,
     PORTS,
@@ -43,9 +43,9 @@ from alula.gateware.command import (
     layout,
     sources,
 )
-from alula.gateware.divider import LATENCY, Divider
-from alula.gateware.loops import COUNT_BITS, LoopStack
-from alula.gateware.sequencer import CYCLES, Reason, Sequencer
+from alula.gateware.control.divider import LATENCY, Divider
+from alula.gateware.control.loops import COUNT_BITS, LoopStack
+from alula.gateware.control.sequencer import CYCLES, Reason, Sequencer
 from alula.isa import Engine, IsaError, Op, Ref, decode, encode
 from alula.isa.fields import Choice, Operand, Register
 from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH

@@ -30,8 +30,8 @@ from alula.bench import (
     Unit,
     each_case,
 )
-from alula.gateware.fault import Code
-from alula.gateware.sfu import Sfu
+from alula.gateware.control.fault import Code
+from alula.gateware.sfu.engine import Sfu
 from alula.model.errors import OutOfRange, Unimplemented
 
 TOKENS = 4

@@ -27,22 +27,22 @@ from alula.bench import (
     each_case,
     pipeline_cases,
 )
-from alula.gateware.command import opcode
-from alula.gateware.float_activation import TABLES, Function
-from alula.gateware.float_table import TableRom
-from alula.gateware.sfu_lane import Entry, SfuLane, route
-from alula.gateware.sfu_max import SfuMax, latency
-from alula.gateware.sfu_pack import DEPTH as PACK_DEPTH
-from alula.gateware.sfu_pack import SfuPack
-from alula.gateware.sfu_plan import SfuPlan
-from alula.gateware.sfu_reader import SfuReader
-from alula.gateware.sfu_rotate import SfuRotate
-from alula.gateware.sfu_scalar import Scalar, SfuScalar
-from alula.gateware.sfu_steps import LATENCY, SCALE_LATENCY, SfuSteps
-from alula.gateware.sfu_sum import SfuSum
-from alula.gateware.sfu_walk import LEVELS, Walk
-from alula.gateware.sfu_writer import DEPTH as WRITE_DEPTH
-from alula.gateware.sfu_writer import SfuWriter
+from alula.gateware.arithmetic.float_activation import TABLES, Function
+from alula.gateware.arithmetic.float_table import TableRom
+from alula.gateware.control.command import opcode
+from alula.gateware.sfu.lane import Entry, SfuLane, route
+from alula.gateware.sfu.max import SfuMax, latency
+from alula.gateware.sfu.pack import DEPTH as PACK_DEPTH
+from alula.gateware.sfu.pack import SfuPack
+from alula.gateware.sfu.plan import SfuPlan
+from alula.gateware.sfu.reader import SfuReader
+from alula.gateware.sfu.rotate import SfuRotate
+from alula.gateware.sfu.scalar import Scalar, SfuScalar
+from alula.gateware.sfu.steps import LATENCY, SCALE_LATENCY, SfuSteps
+from alula.gateware.sfu.sum import SfuSum
+from alula.gateware.sfu.walk import LEVELS, Walk
+from alula.gateware.sfu.writer import DEPTH as WRITE_DEPTH
+from alula.gateware.sfu.writer import SfuWriter
 from alula.isa.formats import PARTIAL_SUMS, SCALE_MAX
 from alula.isa.functions import PHI, PHI_TANH, SIGMOID
 from alula.isa.instructions import BY_NAME

@@ -7,9 +7,9 @@ from tests.model.bench import Bench as Model
 
 from alula.bench import PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
 from alula.design import Design
-from alula.gateware.command import opcode
-from alula.gateware.fault import Code
-from alula.gateware.store import Store
+from alula.gateware.control.command import opcode
+from alula.gateware.control.fault import Code
+from alula.gateware.memory.store import Store
 from alula.isa import FORMATS
 
 BEATS = 2048

@@ -18,12 +18,12 @@ from alula.bench import (
     each_case,
     stream_cases,
 )
-from alula.gateware.axi import MAX_BURST
-from alula.gateware.room import Room
-from alula.gateware.steps import Steps
-from alula.gateware.weight_beats import WeightBeats
-from alula.gateware.weight_format import code, formats
-from alula.gateware.weight_stream import ring_depths
+from alula.gateware.hdl.axi import MAX_BURST
+from alula.gateware.stream.room import Room
+from alula.gateware.stream.steps import Steps
+from alula.gateware.stream.weight_beats import WeightBeats
+from alula.gateware.stream.weight_format import code, formats
+from alula.gateware.stream.weight_stream import ring_depths
 from alula.isa import WEIGHT_FORMATS
 from alula.isa.formats import DENSE, BeatKind
 

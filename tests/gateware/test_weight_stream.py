@@ -16,8 +16,8 @@ from alula.bench import (
     crossed,
     each_case,
 )
-from alula.gateware.weight_format import code, formats
-from alula.gateware.weight_stream import WeightStream
+from alula.gateware.stream.weight_format import code, formats
+from alula.gateware.stream.weight_stream import WeightStream
 from alula.isa import WEIGHT_FORMATS
 from alula.isa.formats import DENSE
 

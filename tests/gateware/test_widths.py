@@ -19,8 +19,8 @@ from alula.bench import (
     each_case,
     stream_cases,
 )
-from alula.gateware.pack import Pack
-from alula.gateware.unpack import Unpack
+from alula.gateware.memory.pack import Pack
+from alula.gateware.memory.unpack import Unpack
 
 WORDS = 256
 SIZES = ((64, 16), (16, 8), (16, 4), (24, 16))

@@ -15,10 +15,10 @@ from tests.shapes import FAMILIES, RandomCheckpoint
 
 from alula.codegen import compile_model
 from alula.design import Design
-from alula.gateware import float_multiply
-from alula.gateware.repeat import emit, ports
-from alula.gateware.store import Store
-from alula.gateware.top import Top
+from alula.gateware.arithmetic import float_multiply
+from alula.gateware.hdl.repeat import emit, ports
+from alula.gateware.memory.store import Store
+from alula.gateware.top.top import Top
 from alula.quant import QuantizedModel
 from alula.rtl import device
 from alula.rtl.device import Timing

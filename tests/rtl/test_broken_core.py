@@ -14,7 +14,7 @@ from tests.model.layout import pack, random_weights
 from tests.rtl.programs import CORES
 from tests.rtl.test_broken import broken
 
-from alula.gateware.mpe import Mpe
+from alula.gateware.matrix.engine import Mpe
 from alula.rtl import device
 from alula.rtl.device import Timing
 from alula.rtl.lockstep_device import LockstepDevice

@@ -12,9 +12,9 @@ from tests.model.layout import pack, random_weights
 from tests.rtl.programs import SPARSE, Pair
 from tests.rtl.test_broken import broken
 
-from alula.gateware import mpe_sparse
-from alula.gateware.chain import cuts_of
-from alula.gateware.sparse_accumulator import SparseAccumulatorControl, slot_scales
+from alula.gateware.matrix.chain import cuts_of
+from alula.gateware.matrix.sparse import sums as mpe_sparse
+from alula.gateware.matrix.sparse.accumulator import SparseAccumulatorControl, slot_scales
 from alula.isa.formats import PATTERNS
 from alula.rtl import device
 from alula.rtl.report import OutOfStep

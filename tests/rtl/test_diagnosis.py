@@ -8,9 +8,9 @@ import pytest
 from tests.model.bench import program
 from tests.rtl.programs import NANO
 
-from alula.gateware.control import ENGINE_STATE, Register
-from alula.gateware.fault import Code
-from alula.gateware.use import Use
+from alula.gateware.control.fault import Code
+from alula.gateware.control.registers import ENGINE_STATE, Register
+from alula.gateware.control.use import Use
 from alula.isa import Engine, Program
 from alula.model import Machine
 from alula.rtl.course import Course

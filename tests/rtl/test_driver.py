@@ -8,8 +8,8 @@ import pytest
 from tests.model.bench import program
 from tests.rtl.programs import NANO
 
-from alula.gateware.control import Register
-from alula.gateware.use import Use
+from alula.gateware.control.registers import Register
+from alula.gateware.control.use import Use
 from alula.isa import Engine
 from alula.rtl.driver import Driver, RtlError
 

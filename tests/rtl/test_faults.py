@@ -12,7 +12,7 @@ from tests.model.bench import program
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import NANO, Pair
 
-from alula.gateware.use import Use
+from alula.gateware.control.use import Use
 from alula.isa import Engine, Program
 from alula.model import Machine
 from alula.model.errors import OutOfRange, UndefinedBehaviour

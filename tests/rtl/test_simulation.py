@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.folders import cache_folder
-from alula.gateware.repeat import emit
+from alula.gateware.hdl.repeat import emit
 from alula.rtl import Recipe, ToolchainError, simulate, verilate
 
 WIDTHS = (1, 8, 9, 16, 17, 32, 33, 64, 65, 200)

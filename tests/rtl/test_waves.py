@@ -13,7 +13,7 @@ from tests.model.bench import program
 from tests.rtl.programs import NANO
 
 import alula.rtl
-from alula.gateware.repeat import emit
+from alula.gateware.hdl.repeat import emit
 from alula.rtl import Recipe, verilate
 from alula.rtl.device import RtlDevice, Waves
 

@@ -3,8 +3,8 @@
 import pytest
 
 from alula.design import load_design
-from alula.gateware.chain import Chain
-from alula.gateware.repeat import emit
+from alula.gateware.hdl.repeat import emit
+from alula.gateware.matrix.chain import Chain
 from alula.synth.report import module_cells
 from alula.synth.tools import SynthError, Tool, yosys
 from alula.synth.verilog import instances, verilog

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import Component
 
 from alula.design import Design
 from alula.design.storage import Bank, Blocks, homes
-from alula.gateware.multiplier import Target
-from alula.gateware.repeat import emit
-from alula.gateware.scan import Scan
-from alula.gateware.top import Top
+from alula.gateware.hdl.repeat import emit
+from alula.gateware.hdl.scan import Scan
+from alula.gateware.hdl.target import Target
+from alula.gateware.top.top import Top
 
 __all__ = ["SCAN", "TOP", "instances", "memories", "scanned", "styled", "top_of", "verilog"]
 

@@ -1,7 +1,7 @@
 """Constraints and a project script for Vivado."""
 
 from alula.design import Design
-from alula.gateware.top import core_names
+from alula.gateware.top.top import core_names
 from alula.synth.verilog import TOP
 
 __all__ = ["scripts"]

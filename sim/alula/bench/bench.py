@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 
 from alula.bench.ports import find_ports
 from alula.bench.scoreboard import Mismatch
-from alula.gateware.repeat import emit
+from alula.gateware.hdl.repeat import emit
 from alula.rtl import Recipe, verilate
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from typing import Protocol
 
 from amaranth.lib.data import StructLayout
 
-from alula.gateware.control import ENGINE_STATE, Register
-from alula.gateware.fault import Code
-from alula.gateware.mpe_fault import DETAIL as PRODUCT_DETAIL
-from alula.gateware.mpe_fault import Reason as ProductReason
-from alula.gateware.queue import IN_FLIGHT
-from alula.gateware.sequencer import Reason
-from alula.gateware.use import Use
+from alula.gateware.control.fault import Code
+from alula.gateware.control.queue import IN_FLIGHT
+from alula.gateware.control.registers import ENGINE_STATE, Register
+from alula.gateware.control.sequencer import Reason
+from alula.gateware.control.use import Use
+from alula.gateware.matrix.reason import DETAIL as PRODUCT_DETAIL
+from alula.gateware.matrix.reason import Reason as ProductReason
 from alula.isa import Program
 from alula.isa.assembler import format_op
 from alula.isa.encoding import WORD_BYTES, IsaError, decode

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alula.design import Design
-from alula.gateware.control import Register
-from alula.gateware.use import Use
+from alula.gateware.control.registers import Register
+from alula.gateware.control.use import Use
 from alula.isa import Program
 from alula.isa.encoding import WORD_BYTES
 from alula.isa.fields import REGISTERS

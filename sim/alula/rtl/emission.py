@@ -40,8 +40,8 @@ def emitted_top(design: Design) -> Emission:
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     place = cache_folder() / "emission" / key
     if not place.is_dir():
-        from alula.gateware.repeat import emit, ports
-        from alula.gateware.top import Top
+        from alula.gateware.hdl.repeat import emit, ports
+        from alula.gateware.top.top import Top
 
         top = Top(design=design)
         modules = emit(top, "top")

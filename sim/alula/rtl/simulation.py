@@ -8,7 +8,7 @@ from typing import Self
 
 from amaranth.lib import wiring
 
-from alula.gateware.repeat import emit, ports
+from alula.gateware.hdl.repeat import emit, ports
 from alula.rtl.verilate import Progress, Recipe, verilate
 
 __all__ = ["Simulation", "library_texts", "simulate"]

@@ -14,11 +14,11 @@ from amaranth.hdl import Shape, unsigned
 from amaranth.lib import data
 
 from alula.design import Design
-from alula.gateware import sfu_ports
-from alula.gateware.command import ENGINES
-from alula.gateware.top import core_names
-from alula.gateware.vector_buffer import write_layout
-from alula.gateware.weight_stream import beat_layout
+from alula.gateware.buffers import ports as sfu_ports
+from alula.gateware.buffers.vector_buffer import write_layout
+from alula.gateware.control.command import ENGINES
+from alula.gateware.stream.weight_stream import beat_layout
+from alula.gateware.top.top import core_names
 from alula.isa.instructions import Engine
 from alula.model.writes import Space
 

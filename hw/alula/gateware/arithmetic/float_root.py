@@ -1,0 +1,108 @@
+"""1/x and 1/sqrt(x)."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from alula.gateware.arithmetic import float_table
+from alula.gateware.arithmetic.float_format import BIAS, LARGEST
+from alula.gateware.arithmetic.float_table import Interpolate, TableRom, coefficients, offsets
+from alula.isa.functions import RECIP, RSQRT
+
+__all__ = ["LATENCY", "FloatRoot"]
+
+LATENCY = 1 + float_table.LATENCY + 1
+"""Cycles from argument to result."""
+
+_TABLES = ("RSQRT", "RECIP")
+_STEP = max(RECIP.step_bits, RSQRT.step_bits)
+
+
+class FloatRoot(wiring.Component):
+    """`recip(x)` or `rsqrt(x)`, a result each cycle.
+
+    Members:
+        valid (In): the argument is there.
+        root (In): 1: rsqrt.
+        x (In): normal and positive; rsqrt also takes +0.
+        result_valid (Out): `valid`, `LATENCY` cycles later.
+        result (Out): +0 or normal.
+    """
+
+    valid: In(1)
+    root: In(1)
+    x: In(32)
+    result_valid: Out(1)
+    result: Out(32)
+
+    def elaborate(self, platform: object) -> Module:
+        """Argument; interpolate; exponent."""
+        m = Module()
+        m.submodules.rom = rom = TableRom(tables=_TABLES)
+        m.submodules.interpolate = interpolate = Interpolate(
+            row=coefficients(_TABLES), width=25, step=_STEP
+        )
+
+        mantissa, exponent = self.x[:23], self.x[23:31]
+        # rsqrt: x = m * 2**(2e), m in 1..4. The bias is odd.
+        odd = ~exponent[0]
+        root_argument = Signal(25)
+        m.d.comb += root_argument.eq(Mux(odd, Cat(Const(0, 1), mantissa) + (1 << 23), mantissa))
+        starts = offsets(_TABLES)
+        valid1, address1, rest1 = Signal(), Signal(len(rom.address[0])), Signal(_STEP)
+        # The exponent of a result whose bit 24 is set.
+        exponent1 = Signal(signed(10))
+        zero1 = Signal()
+        half = (exponent - BIAS - odd) >> 1
+        m.d.sync += valid1.eq(self.valid)
+        with m.If(self.valid):
+            m.d.sync += zero1.eq(self.root & ~exponent.any())
+            with m.If(self.root):
+                m.d.sync += [
+                    address1.eq(starts["RSQRT"] + root_argument[RSQRT.step_bits :]),
+                    rest1.eq(root_argument[: RSQRT.step_bits]),
+                    exponent1.eq(BIAS - half),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    address1.eq(starts["RECIP"] + mantissa[RECIP.step_bits :]),
+                    rest1.eq(Cat(Const(0, _STEP - RECIP.step_bits), mantissa[: RECIP.step_bits])),
+                    exponent1.eq(2 * BIAS - exponent),
+                ]
+        m.d.comb += [rom.enable[0].eq(valid1), rom.address[0].eq(address1)]
+
+        valid, fate, rest = [valid1], [Cat(zero1, exponent1)], [rest1]
+        for stage in range(float_table.LATENCY):
+            now_valid = Signal(name=f"valid{stage + 2}")
+            now_fate = Signal(len(fate[-1]), name=f"fate{stage + 2}")
+            now_rest = Signal(_STEP, name=f"rest{stage + 2}")
+            m.d.sync += [now_valid.eq(valid[-1]), now_fate.eq(fate[-1])]
+            m.d.sync += now_rest.eq(rest[-1])
+            valid.append(now_valid)
+            fate.append(now_fate)
+            rest.append(now_rest)
+        m.d.comb += [
+            interpolate.valid.eq(valid[float_table.ROM_LATENCY]),
+            interpolate.row.eq(rom.row[0]),
+            interpolate.rest.eq(rest[float_table.ROM_LATENCY]),
+        ]
+
+        y = interpolate.result
+        zero, last = fate[-1][0], fate[-1][1:].as_signed()
+        biased, digits = Signal(signed(11)), Signal(23)
+        with m.If(y[24]):
+            m.d.comb += [biased.eq(last), digits.eq(y[1:24])]
+        with m.Elif(y[23]):
+            m.d.comb += [biased.eq(last - 1), digits.eq(y[:23])]
+        with m.Else():
+            m.d.comb += [biased.eq(last - 2), digits.eq(Cat(Const(0, 1), y[:22]))]
+        m.d.sync += self.result_valid.eq(valid[-1])
+        with m.If(valid[-1]):
+            m.d.sync += self.result.eq(
+                Mux(
+                    zero | (biased > 254),
+                    LARGEST,
+                    Mux(biased < 1, 0, Cat(digits, biased[:8], Const(0, 1))),
+                )
+            )
+        return m

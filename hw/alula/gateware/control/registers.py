@@ -1,0 +1,282 @@
+"""The control port: registers on AXI4-Lite, counters, interrupt."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, enum
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.gateware.control.counters import CYCLES, READ, WRITTEN, Counters
+from alula.gateware.control.fault import Code, Fault
+from alula.gateware.control.queue import ADDRESS_BITS as PROGRAM_BITS
+from alula.gateware.control.use import Use
+from alula.gateware.hdl.axi import lite
+from alula.isa.instructions import Engine
+
+__all__ = ["ADDRESS_BITS", "ENGINE_STATE", "Control", "Register"]
+
+ADDRESS_BITS = 12
+ENGINE_STATE = data.StructLayout(
+    {"oldest": PROGRAM_BITS, "use": Use, "missing": len(Engine), "flying": 1}
+)
+"""An engine as it is now: address of its oldest instruction (SYS: of its instruction), what it
+does, whose tokens its next one waits for, whether the oldest is in flight."""
+
+
+class Register(enum.IntEnum):
+    """Byte addresses; all registers have 32 bits."""
+
+    IDENTITY = 0x000  # read: "ALUL"
+    HASH_LOW = 0x004  # read: the design's hash
+    HASH_HIGH = 0x008
+    CONTROL = 0x00C  # write: bit 0 starts, 1 resets, 2 clears the interrupt, 3 resets at once
+    STATUS = 0x010  # read: bit 0 running, 1 ended, 2 fault, 3 resetting, 4 interrupt
+    INTERRUPT = 0x014  # bit 0 lets `irq` through
+    LENGTH = 0x018  # instructions of the program
+    ADDRESS = 0x01C  # read: the sequencer's instruction
+    REASON = 0x020  # read: why the sequencer stopped
+    FAULT_ENGINE = 0x024  # read: which engine has a fault, a bit each, bit 5 tokens
+    FAULT_CODE = 0x028  # read: code of the lowest such engine
+    FAULT_DETAIL = 0x02C
+    FAULT_ADDRESS = 0x030  # read: address of the instruction to blame
+    PROGRAM_ADDRESS = 0x040  # which word PROGRAM writes; advances after the fourth
+    PROGRAM = 0x044  # write: 32 bits of an instruction, the lowest first
+    CYCLES_LOW = 0x050  # read: cycles since the start; reading LOW holds HIGH
+    CYCLES_HIGH = 0x054
+    READ_LOW = 0x058  # read: bytes that memory has sent since the start
+    READ_HIGH = 0x05C
+    WRITTEN_LOW = 0x060  # read: bytes that it was sent, strobed ones alone
+    WRITTEN_HIGH = 0x064
+    ENGINES = 0x068  # read: `ENGINE_STATE` of each engine, 4 bytes each
+    REGISTERS = 0x080  # write: register 0 onwards, 4 bytes each
+    COUNTERS = 0x100  # read: for each engine busy, starved, blocked, idle, 8 bytes each
+
+
+class Control(Component):
+    """What the host sees. Writes take effect 2 cycles after both halves are there, reads take 2.
+
+    Program and registers may be written while nothing runs. A reset cancels what the engines do,
+    waits until memory owes nothing, and holds `reset` for 4 cycles; program, registers and counters
+    stay. A reset at once does not wait for memory that will not answer any more; memory must then
+    have forgotten what it owes. Each engine's counters add up to the cycles of the run. A start is
+    ignored while something runs, is being reset or has a fault.
+
+    Parameters:
+        design_hash: 64 bits that identify the design.
+        program_words: Instructions of the program memory.
+        beat_bytes: Bytes of a beat, all channels.
+
+    Members:
+        axi: AXI4-Lite, slave. Unknown addresses read 0 and ignore writes.
+        start: For one cycle. running, ended, reason, address: The sequencer's.
+        length: Instructions of the program.
+        program_*, register_*: Write ports of program and registers.
+        engine: What each engine does.
+        fault, blamed: Of LD, ST, MM, MV, MISC, with the address of the instruction to blame.
+        overflow, giver, taker, overfilled: Of the tokens, as of `Dispatch`.
+        read, written: Bytes that pass in this cycle.
+        halt: Something has a fault.
+        cancel: Engines must stop. quiet: Memory owes nothing. reset: Of everything but this.
+        irq: The run is over, by END or a fault; until cleared.
+    """
+
+    def __init__(self, *, design_hash: int, program_words: int, beat_bytes: int) -> None:
+        if not 0 <= design_hash < 1 << 64:
+            raise ValueError(f"design_hash must be 64 bits, not {design_hash:#x}")
+        if not 1 <= program_words <= 1 << 16:
+            raise ValueError(f"program_words must be 1..65536, not {program_words}")
+        self.design_hash, self.program_words = design_hash, program_words
+        self.beat_bytes = beat_bytes
+        engines = len(Engine)
+        super().__init__(
+            {
+                "axi": In(lite(ADDRESS_BITS)),
+                "start": Out(1),
+                "running": In(1),
+                "ended": In(1),
+                "reason": In(4),
+                "address": In(16),
+                "length": Out(range(program_words + 1)),
+                "program_enable": Out(1),
+                "program_address": Out(16),
+                "program_data": Out(32),
+                "program_part": Out(2),
+                "register_enable": Out(1),
+                "register_index": Out(5),
+                "register_value": Out(32),
+                "engine": In(ENGINE_STATE).array(engines),
+                "fault": In(Fault).array(engines - 1),
+                "blamed": In(PROGRAM_BITS).array(engines - 1),
+                "overflow": In(1),
+                "giver": In(3),
+                "taker": In(3),
+                "overfilled": In(PROGRAM_BITS),
+                "read": In(range(beat_bytes + 1)),
+                "written": In(range(beat_bytes + 1)),
+                "halt": Out(1),
+                "cancel": Out(1),
+                "quiet": In(1),
+                "reset": Out(1),
+                "irq": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        axi = self.axi
+        # Writes: both halves are held, then executed together.
+        address, value = Signal(ADDRESS_BITS), Signal(32)
+        has_address, has_value, writes = Signal(), Signal(), Signal()
+        m.d.comb += [
+            axi.awready.eq(~has_address),
+            axi.wready.eq(~has_value),
+            writes.eq(has_address & has_value & ~axi.bvalid),
+            axi.bresp.eq(0),
+            axi.rresp.eq(0),
+        ]
+        with m.If(axi.awvalid & axi.awready):
+            m.d.sync += [address.eq(axi.awaddr), has_address.eq(1)]
+        with m.If(axi.wvalid & axi.wready):
+            m.d.sync += [value.eq(axi.wdata), has_value.eq(1)]
+        with m.If(axi.bvalid & axi.bready):
+            m.d.sync += axi.bvalid.eq(0)
+        with m.If(writes):
+            m.d.sync += [has_address.eq(0), has_value.eq(0), axi.bvalid.eq(1)]
+
+        ended, raised, enabled = Signal(), Signal(), Signal()
+        place, part = Signal(16), Signal(2)
+        resetting, forced = Signal(), Signal()
+        hold = Signal(range(5))
+        faulty = Signal(len(Engine))
+        m.d.comb += [
+            faulty.eq(Cat(*(fault.code != Code.NONE for fault in self.fault), self.overflow)),
+            self.halt.eq(faulty.any()),
+            self.irq.eq(raised & enabled),
+            self.cancel.eq(resetting),
+            self.reset.eq(hold != 0),
+            self.program_address.eq(place),
+            self.program_data.eq(value),
+            self.program_part.eq(part),
+            self.register_index.eq(address[2:7]),
+            self.register_value.eq(value),
+        ]
+        failed = Signal()
+        failing = self.halt | (self.reason != 0)
+        m.d.sync += failed.eq(failing)
+        with m.If(self.ended):
+            m.d.sync += ended.eq(1)
+        with m.If(self.ended | (failing & ~failed)):
+            m.d.sync += raised.eq(1)
+        with m.If(resetting & (self.quiet | forced) & (hold == 0)):
+            m.d.sync += hold.eq(4)
+        with m.If(hold != 0):
+            m.d.sync += hold.eq(hold - 1)
+            with m.If(hold == 1):
+                m.d.sync += [resetting.eq(0), forced.eq(0)]
+        with m.If(writes), m.Switch(address):
+            with m.Case(Register.CONTROL):
+                m.d.comb += self.start.eq(value[0] & ~self.running & ~resetting & ~failing)
+                with m.If(value[1] | value[3]):
+                    m.d.sync += [resetting.eq(1), ended.eq(0), forced.eq(value[3])]
+                with m.If(value[2]):
+                    m.d.sync += raised.eq(0)
+            with m.Case(Register.INTERRUPT):
+                m.d.sync += enabled.eq(value[0])
+            with m.Case(Register.LENGTH):
+                limit = self.program_words
+                m.d.sync += self.length.eq(Mux(value > limit, limit, value))
+            with m.Case(Register.PROGRAM_ADDRESS):
+                m.d.sync += [place.eq(value), part.eq(0)]
+            with m.Case(Register.PROGRAM):
+                m.d.comb += self.program_enable.eq(~self.running & (place < self.program_words))
+                m.d.sync += [part.eq(part + 1), place.eq(place + (part == 3))]
+            with m.Default(), m.If(address[7:] == Register.REGISTERS >> 7):
+                m.d.comb += self.register_enable.eq(~self.running)
+        with m.If(self.start):
+            m.d.sync += ended.eq(0)
+
+        m.submodules.counters = counters = Counters(step=self.beat_bytes)
+        m.d.comb += [
+            counters.clear.eq(self.start),
+            counters.running.eq(self.running),
+            counters.read.eq(self.read),
+            counters.written.eq(self.written),
+            *(counters.use[engine].eq(self.engine[engine].use) for engine in Engine),
+        ]
+        self._read(
+            m,
+            counters,
+            faulty,
+            Cat(self.running, ended, failing, resetting, raised),
+            enabled,
+        )
+        return m
+
+    def _read(
+        self,
+        m: Module,
+        counters: Counters,
+        faulty: Signal,
+        status: Value,
+        enabled: Signal,
+    ) -> None:
+        axi = self.axi
+        address, asked, high = Signal(ADDRESS_BITS), Signal(), Signal(32)
+        answer = Signal(32)
+        m.d.comb += axi.arready.eq(~asked & ~axi.rvalid)
+        with m.If(axi.arvalid & axi.arready):
+            m.d.sync += [address.eq(axi.araddr), asked.eq(1)]
+        with m.If(axi.rvalid & axi.rready):
+            m.d.sync += axi.rvalid.eq(0)
+        with m.If(asked):
+            m.d.sync += [asked.eq(0), axi.rvalid.eq(1), axi.rdata.eq(answer)]
+        code, detail, blamed = Signal(Code), Signal(32), Signal(PROGRAM_BITS)
+        with m.If(self.overflow):
+            m.d.comb += [
+                code.eq(Code.TOKENS),
+                detail.eq(Cat(self.giver, self.taker)),
+                blamed.eq(self.overfilled),
+            ]
+        for number in reversed(range(len(Engine) - 1)):
+            with m.If(faulty[number]):
+                m.d.comb += [
+                    code.eq(self.fault[number].code),
+                    detail.eq(self.fault[number].detail),
+                    blamed.eq(self.blamed[number]),
+                ]
+        plain = {
+            Register.IDENTITY: int.from_bytes(b"ALUL", "little"),
+            Register.HASH_LOW: self.design_hash & 0xFFFF_FFFF,
+            Register.HASH_HIGH: self.design_hash >> 32,
+            Register.STATUS: status,
+            Register.INTERRUPT: enabled,
+            Register.LENGTH: self.length,
+            Register.ADDRESS: self.address,
+            Register.REASON: self.reason,
+            Register.FAULT_ENGINE: faulty,
+            Register.FAULT_CODE: code.as_value(),
+            Register.FAULT_DETAIL: detail,
+            Register.FAULT_ADDRESS: blamed,
+        }
+        plain |= {
+            Register.ENGINES + 4 * number: state.as_value()
+            for number, state in enumerate(self.engine)
+        }
+        rows = {Register.CYCLES_LOW: CYCLES, Register.READ_LOW: READ, Register.WRITTEN_LOW: WRITTEN}
+        rows |= {Register.COUNTERS + 8 * number: number for number in range(CYCLES)}
+        with m.Switch(address):
+            for place, value in plain.items():
+                with m.Case(place):
+                    m.d.comb += answer.eq(value)
+            for place, number in rows.items():
+                with m.Case(place):
+                    m.d.comb += [
+                        counters.index.eq(number),
+                        counters.ask.eq(asked),
+                        answer.eq(counters.value[:32]),
+                    ]
+                    with m.If(asked):
+                        m.d.sync += high.eq(counters.value[32:])
+                with m.Case(place + 4):
+                    m.d.comb += answer.eq(high)

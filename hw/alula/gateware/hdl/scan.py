@@ -1,0 +1,55 @@
+"""A component behind three pins, for place and route without a board."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.gateware.hdl.repeat import placed, ports
+
+__all__ = ["Scan"]
+
+
+class Scan(Component):
+    """Every input of a component comes from a shift register, every output goes to another.
+
+    A core has hundreds of wires that are pins of no package, because they meet a memory controller
+    and a host on the chip. Behind shift registers nothing is optimised away, and every path into
+    and out of the component begins or ends at a register, as it does beside a registered bus. The
+    cost is a flip-flop for each input, and a flip-flop and a LUT for each output.
+
+    Parameters:
+        component: What is placed; as `alula.gateware.hdl.repeat.Placed` demands.
+
+    Members:
+        scan_in: Shifted into the inputs' register in each cycle.
+        capture: Take the outputs; otherwise their register shifts.
+        scan_out: Its end.
+    """
+
+    scan_in: In(1)
+    capture: In(1)
+    scan_out: Out(1)
+
+    def __init__(self, *, component: wiring.Component) -> None:
+        self.component = component
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        m.submodules.inside = placed(self.component)
+        found = ports(self.component).values()
+        inputs, outputs = (
+            Cat(value for value, way in found if way == direction)
+            for direction in ("input", "output")
+        )
+        given, taken = Signal(len(inputs)), Signal(len(outputs))
+        m.d.comb += inputs.eq(given)
+        m.d.sync += [
+            given.eq(Cat(self.scan_in, given)),
+            taken.eq(Cat(taken[1:], 0)),
+        ]
+        with m.If(self.capture):
+            m.d.sync += taken.eq(outputs)
+        m.d.comb += self.scan_out.eq(taken[0])
+        return m

@@ -1,0 +1,10 @@
+"""What multipliers and clock gates are made of: plain logic, or a chip family's own cells."""
+
+from typing import Literal
+
+__all__ = ["TARGETS", "Target"]
+
+Target = Literal["portable", "dsp48e2", "mult18x18d"]
+"""Named by the multiplier: ``portable`` for simulation, ``dsp48e2`` for UltraScale+ and Versal,
+``mult18x18d`` for ECP5."""
+TARGETS: tuple[Target, ...] = ("portable", "dsp48e2", "mult18x18d")

@@ -1,0 +1,323 @@
+"""The matrix engine: MM and MV, which share it."""
+
+from amaranth import Cat, Module, Signal, Value
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from alula.design.engines import finish_width
+from alula.gateware.buffers.activation_buffer import read_layout, request_layout
+from alula.gateware.buffers.vector_buffer import write_layout
+from alula.gateware.control.command import layout
+from alula.gateware.control.fault import Fault
+from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.target import TARGETS, Target
+from alula.gateware.matrix.accumulator import LATENCY as ACCUMULATOR_LATENCY
+from alula.gateware.matrix.chain import LATENCY as CHAIN_LATENCY
+from alula.gateware.matrix.chain import TOKENS as CHAIN_TOKENS
+from alula.gateware.matrix.chain import Chain
+from alula.gateware.matrix.commands import Commands
+from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
+from alula.gateware.matrix.dequantiser import Dequantiser
+from alula.gateware.matrix.finisher import LANE_LATENCY, Finisher
+from alula.gateware.matrix.operands import Operands
+from alula.gateware.matrix.reason import CODES, DETAIL, NUMBER_BITS, Reason
+from alula.gateware.matrix.sparse.accumulator import LATENCY as SPARSE_LATENCY
+from alula.gateware.matrix.sparse.sums import SparseOperands, SparseSums
+from alula.gateware.matrix.sums import Sums
+from alula.gateware.matrix.use import ProductUse
+from alula.gateware.stream.weight_format import by_format, parts_power
+from alula.gateware.stream.weight_stream import MOST_PARTS, TAG, WALK, block_layout
+from alula.isa.instructions import Engine
+
+__all__ = ["LATENCY", "Mpe"]
+
+LATENCY = DEQUANTISER_LATENCY + CHAIN_LATENCY + ACCUMULATOR_LATENCY + LANE_LATENCY + 1
+"""Cycles from the last block of a row block to the first word of its results."""
+
+
+class Mpe(Component):
+    """Products of streamed weights and the activation buffer, to the bit as the contract says.
+
+    The head of the weight stream decides which engine goes on. Products follow each other without
+    a pause; a block is taken each cycle as long as weights and activations are there and row blocks
+    have at least as many blocks as `Finisher` takes cycles.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of a block in this core: chains.
+    block_rows : int
+        Rows of a block in all cores.
+    tokens : int
+        Activation rows of a pass, a power of two, at least 2.
+    lanes : int
+        Results of a vector buffer word.
+    groups : int
+        Groups of the activation buffer.
+    words : int
+        Words of the vector buffer.
+    stream_beats : int
+        Beats of the weight stream.
+    channels : int
+        Memory channels of this core.
+    accumulator_bits : int
+        Width that accumulators must fit.
+    target : str
+        What multipliers are made of, as of `PackedMultiplier`.
+    sparse : bool
+        Weights may have a pattern. A group of 2:16 then takes four cycles, the others two.
+
+    Members
+    -------
+    mm_command, mv_command : In stream of ``layout(engine)``
+        Taken when the stream's head is for that engine; SYNC when nothing of it is under way.
+    mm_done, mv_done : Out(1)
+        One cycle for each instruction, in order; all its writes have been taken.
+    mm_busy, mv_busy : Out(1)
+        Instructions are under way.
+    head, walk, block
+        The read side of `WeightStream`.
+    request : Out stream of ``request_layout``, activations : In stream of ``read_layout``
+        The read port of the activation buffer, answered in order.
+    write : Out stream of `write_layout`
+        Results.
+    first : In(16)
+        This core's first row within a row block; constant.
+    mm_starved, mv_starved, mm_blocked, mv_blocked : Out(1)
+        As of `Use`, for an engine that holds instructions.
+    fault : Out(`Fault`)
+        Stays until reset; the engine takes no more commands. Its detail is `DETAIL`.
+    fault_mm : Out(1)
+        It is of MM's instruction.
+    fault_next : Out(1)
+        It is of the instruction that was offered, which has not been taken and writes nothing;
+        otherwise of its oldest, which is never done.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: int,
+        block_rows: int | None = None,
+        tokens: int,
+        lanes: int,
+        groups: int,
+        words: int,
+        stream_beats: int,
+        channels: int = 1,
+        accumulator_bits: int = 48,
+        target: Target = "portable",
+        sparse: bool = False,
+    ) -> None:
+        if tokens < CHAIN_TOKENS or tokens & tokens - 1:
+            raise ValueError(f"tokens must be a power of two and at least 2, not {tokens}")
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, not {channels}")
+        if rows < 1 or rows % channels:
+            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
+        if block_rows is not None and (block_rows < rows or block_rows % rows):
+            raise ValueError(f"block_rows must be a multiple of rows ({rows}), not {block_rows}")
+        if lanes < 1 or lanes & lanes - 1:
+            raise ValueError(f"lanes must be a power of two, not {lanes}")
+        for name, value in (("groups", groups), ("words", words)):
+            if not 2 <= value < 1 << NUMBER_BITS:
+                raise ValueError(f"{name} must be 2 to {(1 << NUMBER_BITS) - 1}, not {value}")
+        if stream_beats < 1:
+            raise ValueError(f"stream_beats must be at least 1, not {stream_beats}")
+        if not 32 <= accumulator_bits <= 64:
+            raise ValueError(f"accumulator_bits must be 32 to 64, not {accumulator_bits}")
+        if target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+        self.rows = rows
+        self.block_rows = rows if block_rows is None else block_rows
+        self.tokens = tokens
+        self.lanes = lanes
+        self.groups = groups
+        self.words = words
+        self.stream_beats = stream_beats
+        self.channels = channels
+        self.accumulator_bits = accumulator_bits
+        self.target: Target = target
+        self.sparse = bool(sparse)
+        super().__init__(
+            {
+                "mm_command": In(stream.Signature(layout(Engine.MM))),
+                "mv_command": In(stream.Signature(layout(Engine.MV))),
+                "mm_done": Out(1),
+                "mv_done": Out(1),
+                "mm_busy": Out(1),
+                "mv_busy": Out(1),
+                "head": In(stream.Signature(TAG)),
+                "walk": Out(stream.Signature(WALK)),
+                "block": In(stream.Signature(block_layout(rows, sparse=self.sparse))),
+                "request": Out(stream.Signature(request_layout(groups))),
+                "activations": In(stream.Signature(read_layout(tokens))),
+                "write": Out(stream.Signature(write_layout(words, lanes))),
+                "first": In(16),
+                "mm_starved": Out(1),
+                "mv_starved": Out(1),
+                "mm_blocked": Out(1),
+                "mv_blocked": Out(1),
+                "fault": Out(Fault),
+                "fault_mm": Out(1),
+                "fault_next": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        size = {"tokens": self.tokens, "words": self.words}
+        shape = {"rows": self.rows, "tokens": self.tokens, "block_rows": self.block_rows}
+        shape["lanes"] = self.lanes
+        parts = MOST_PARTS if self.sparse else 1
+        cycles = self.rows * self.tokens // finish_width(**shape)
+        latency = LATENCY + self.sparse * (SPARSE_LATENCY - ACCUMULATOR_LATENCY)
+        sets = -(-(latency + 4) // cycles) + 1 + parts
+        commands = Commands(
+            **size,
+            block_rows=self.block_rows,
+            lanes=self.lanes,
+            groups=self.groups,
+            stream_beats=self.stream_beats,
+            sparse=self.sparse,
+        )
+        operands = Operands(**size, rows=self.rows, cycles=cycles, sets=sets, sparse=self.sparse)
+        sums = (SparseSums if self.sparse else Sums)(
+            **size, rows=self.rows, bits=self.accumulator_bits
+        )
+        finisher = Finisher(**shape, words=self.words, sets=sets, parts=parts)
+        m.submodules.commands = commands
+        m.submodules.operands = operands
+        m.submodules.sums = sums
+        m.submodules.finisher = finisher
+
+        for name in ("mm_command", "mv_command", "head"):
+            connect(m, flipped(getattr(self, name)), getattr(commands, name))
+        for name in ("walk", "request"):
+            connect(m, getattr(commands, name), flipped(getattr(self, name)))
+        for name in ("block", "activations"):
+            connect(m, flipped(getattr(self, name)), getattr(operands, name))
+        connect(m, commands.product, operands.product)
+        connect(m, operands.group, sums.group)
+        connect(m, operands.row_block, sums.row_block)
+        connect(m, finisher.write, flipped(self.write))
+        for name in ("mm_done", "mv_done", "mm_busy", "mv_busy"):
+            m.d.comb += getattr(self, name).eq(getattr(commands, name))
+        m.d.comb += [
+            commands.mm_finished.eq(finisher.mm_done),
+            commands.mv_finished.eq(finisher.mv_done),
+            operands.finished.eq(finisher.finished),
+            finisher.start.eq(sums.start),
+            finisher.info.eq(sums.info),
+            finisher.accumulators.eq(sums.accumulators),
+            finisher.overflow.eq(sums.overflow),
+            finisher.first.eq(self.first),
+            sums.taken.eq(finisher.taken),
+        ]
+        self._multiply(m, operands.fires, sums)
+        self._use(m, commands, operands)
+        self._stop(m, commands, finisher)
+        return m
+
+    def _multiply(self, m: Module, fires: Value, sums: Sums) -> None:
+        """Dequantise and multiply each block that passes."""
+        block = self.block.payload
+        values = Signal(self.activations.payload.data.shape(), reset_less=True)
+        with m.If(fires):
+            m.d.sync += values.eq(self.activations.payload.data)
+        m.submodules.dequantiser = dequantiser = Dequantiser(
+            rows=self.rows, channels=self.channels, sparse=self.sparse
+        )
+        m.d.comb += [
+            dequantiser.enable.eq(fires),
+            dequantiser.format.eq(block.step.tag),
+            dequantiser.beats.eq(block.beats),
+            dequantiser.phase.eq(block.phase),
+        ]
+        sparse = None
+        if self.sparse:
+            sparse = SparseOperands(rows=self.rows, channels=self.channels)
+            m.submodules.sparse = sparse
+            m.d.comb += [
+                sparse.format.eq(block.step.tag),
+                sparse.fires.eq(fires),
+                sparse.beat.eq(block.index),
+                sparse.phase.eq(block.index_phase),
+            ]
+        for row in range(self.rows):
+            for first in range(0, self.tokens, CHAIN_TOKENS):
+                chain = Chain(target=self.target, sparse=self.sparse)
+                m.submodules[f"chain_{row}_{first}"] = placed(chain)
+                m.d.comb += [
+                    chain.weights.eq(dequantiser.weights[row]),
+                    chain.activations.eq(Cat(values[first + t] for t in range(CHAIN_TOKENS))),
+                ]
+                for lane in range(CHAIN_TOKENS):
+                    m.d.comb += sums.totals[row][first + lane].eq(chain.total[lane])
+                if sparse:
+                    m.d.comb += [
+                        chain.index.eq(sparse.index[row]),
+                        chain.pruned.eq(sparse.cuts.any()),
+                        chain.cuts.eq(sparse.cuts),
+                    ]
+                    for lane in range(CHAIN_TOKENS):
+                        lanes = Cat(group[lane] for group in chain.sums)
+                        m.d.comb += sums.sums[row][first + lane].eq(lanes)
+
+        power = by_format(m, block.step.tag, parts_power, name="power", sparse=self.sparse)
+        entering: Value = Cat(fires, block.step.half, power)
+        for number in range(DEQUANTISER_LATENCY + CHAIN_LATENCY):
+            later = Signal(len(entering), name=f"entered_{number + 1}")
+            m.d.sync += later.eq(entering)
+            entering = later
+        m.d.comb += [sums.valid.eq(entering[0]), sums.half.eq(entering[1])]
+        if self.sparse:
+            m.d.comb += sums.power.eq(entering[2:])
+
+    def _use(self, m: Module, commands: Commands, operands: Operands) -> None:
+        """Say what each engine waits for."""
+        product = operands.product
+        for name, mine, taken in (
+            ("mm", product.payload.mm, commands.mm_taken),
+            ("mv", ~product.payload.mm, commands.mv_taken),
+        ):
+            m.submodules[f"{name}_use"] = use = ProductUse()
+            m.d.comb += [
+                use.taken.eq(taken),
+                use.works.eq(product.valid & mine),
+                use.ends.eq(product.ready),
+                use.there.eq(self.block.valid & self.activations.valid),
+                use.passes.eq(operands.fires),
+                use.waits.eq(self.write.valid & ~self.write.ready),
+                getattr(self, f"{name}_starved").eq(use.starved),
+                getattr(self, f"{name}_blocked").eq(use.blocked),
+            ]
+
+    def _stop(self, m: Module, commands: Commands, finisher: Finisher) -> None:
+        """Keep the first fault."""
+        reason, number, detail = Signal(Reason), Signal(NUMBER_BITS), Signal(DETAIL)
+        m.d.comb += [
+            commands.halt.eq(reason != Reason.NONE),
+            detail.reason.eq(reason),
+            detail.number.eq(number),
+            self.fault.detail.eq(detail),
+        ]
+        with m.If(reason == Reason.NONE):
+            with m.If(finisher.mm_lost | finisher.mv_lost):
+                m.d.sync += [
+                    reason.eq(Reason.OVERFLOW),
+                    self.fault_mm.eq(finisher.mm_lost),
+                    self.fault_next.eq(0),
+                ]
+            with m.Elif(commands.refusal != Reason.NONE):
+                m.d.sync += [
+                    reason.eq(commands.refusal),
+                    number.eq(commands.number),
+                    self.fault_mm.eq(self.head.payload.mm),
+                    self.fault_next.eq(1),
+                ]
+        with m.Switch(reason):
+            for key, code in CODES.items():
+                with m.Case(key):
+                    m.d.comb += self.fault.code.eq(code)

@@ -1,0 +1,40 @@
+"""What passes between the parts of the matrix engine."""
+
+from amaranth import signed
+from amaranth.lib import data
+
+from alula.gateware.buffers.vector_buffer import address_bits
+from alula.gateware.matrix.accumulator import SUM_BITS
+from alula.gateware.matrix.finisher import OUTPUT_BITS, info_layout
+from alula.gateware.stream.weight_stream import MOST_PARTS
+
+__all__ = ["group_layout", "product_layout", "row_block_layout"]
+
+
+def product_layout(*, tokens: int, words: int) -> data.StructLayout:
+    """What results need to know of their product."""
+    return data.StructLayout(
+        {"mm": 1, "outputs": OUTPUT_BITS, "last_token": range(tokens)}
+        | dict.fromkeys(("dst", "stride"), address_bits(words))
+    )
+
+
+def group_layout(*, rows: int, tokens: int, sparse: bool = False) -> data.StructLayout:
+    """A group: its scales and mins of each row, or scales of each part, and its activations'."""
+    metas = MOST_PARTS if sparse else 2
+    return data.StructLayout(
+        {
+            "first": 1,
+            "last": 1,
+            "metas": data.ArrayLayout(data.ArrayLayout(8, rows), metas),
+            "sum": data.ArrayLayout(signed(SUM_BITS), tokens),
+            "factor": data.ArrayLayout(8, tokens),
+        }
+    )
+
+
+def row_block_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.StructLayout:
+    """What the finisher must know of a row block and pass, and the factors of all its parts."""
+    info = info_layout(rows=rows, tokens=tokens, words=words, parts=parts)
+    factors = data.ArrayLayout(data.ArrayLayout(16, rows), parts)
+    return data.StructLayout({"info": info, "factors": factors})

@@ -1,0 +1,178 @@
+"""Blocks and activations into the multipliers, and what goes with them."""
+
+from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.gateware.buffers.activation_buffer import read_layout
+from alula.gateware.matrix.finisher import POWER_BITS
+from alula.gateware.matrix.layout import group_layout, product_layout, row_block_layout
+from alula.gateware.matrix.sparse.sums import Weighing
+from alula.gateware.stream.weight_format import by_format, parts_power
+from alula.gateware.stream.weight_stream import MOST_PARTS, block_layout
+
+__all__ = ["Operands"]
+
+ONE = 0x3F80
+"""1.0 as bf16."""
+GROUPS_UNDER_WAY = 16
+
+
+class Operands(Component):
+    """Lets a block and its activations pass together; what is behind never waits.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of a block in this core.
+    tokens : int
+        Activation rows of a pass, a power of two.
+    words : int
+        Words of the vector buffer.
+    cycles : int
+        Cycles that the finisher takes for a part of a row block.
+    sets : int
+        Parts of row blocks that may be between here and their last write.
+    sparse : bool
+        Weights may have a pattern.
+
+    Members
+    -------
+    block, activations
+        Those of `Mpe`.
+    product : In stream of `product_layout`
+        The product of the next block, there before its first row block ends; taken with its last
+        block.
+    fires : Out(1)
+        Both pass in this cycle.
+    group : Out stream of `group_layout`
+        Each group that passed, in order.
+    row_block : Out stream of `row_block_layout`
+        Each row block and pass that passed, in order.
+    finished : In(1)
+        A part of a row block has been written.
+    """
+
+    def __init__(
+        self, *, rows: int, tokens: int, words: int, cycles: int, sets: int, sparse: bool = False
+    ) -> None:
+        self.rows, self.tokens, self.words = rows, tokens, words
+        self.cycles, self.sets = cycles, sets
+        self.sparse = sparse
+        self.parts = MOST_PARTS if sparse else 1
+        group = group_layout(rows=rows, tokens=tokens, sparse=sparse)
+        row_block = row_block_layout(rows=rows, tokens=tokens, words=words, parts=self.parts)
+        super().__init__(
+            {
+                "block": In(stream.Signature(block_layout(rows, sparse=sparse))),
+                "activations": In(stream.Signature(read_layout(tokens))),
+                "product": In(stream.Signature(product_layout(tokens=tokens, words=words))),
+                "fires": Out(1),
+                "group": Out(stream.Signature(group)),
+                "row_block": Out(stream.Signature(row_block)),
+                "finished": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        block, step = self.block.payload, self.block.payload.step
+        power = by_format(m, step.tag, parts_power, name="power", sparse=self.sparse)
+        ends, over = Signal(), Signal()
+        m.d.comb += [
+            self.fires.eq(
+                self.block.valid
+                & self.activations.valid
+                & (~step.last | (self.product.valid & self._room(m, ends, power)))
+                & ~self._weighs(m)
+            ),
+            self.block.ready.eq(self.fires),
+            self.activations.ready.eq(self.fires),
+            ends.eq(self.fires & step.last),
+            over.eq(step.last_pass & step.last_block),
+            self.product.ready.eq(ends & over),
+        ]
+        group = self._queue(m, "groups", self.group, GROUPS_UNDER_WAY, self.fires & step.half)
+        row_block = self._queue(m, "row_blocks", self.row_block, self.sets, ends)
+
+        side = self.activations.payload.side
+        known = Signal(side.shape())
+        powers = Signal(data.ArrayLayout(signed(POWER_BITS), self.tokens))
+        with m.If(self.fires & ~step.half):
+            m.d.sync += known.eq(side)
+            with m.If(step.first):
+                m.d.sync += [powers[t].eq(side[t].exponent) for t in range(self.tokens)]
+
+        metas = by_format(m, step.tag, lambda item: item.metas, name="metas", sparse=self.sparse)
+        m.d.comb += [group.first.eq(step.first), group.last.eq(step.last)]
+        for token in range(self.tokens):
+            m.d.comb += [
+                group.sum[token].eq(known[token].sum),
+                group.factor[token].eq(known[token].scale),
+            ]
+        for number, parts in enumerate(group.metas):
+            # A scale of 1, and no min.
+            missing = 1 if number != 1 else power != 0
+            for row in range(self.rows):
+                m.d.comb += parts[row].eq(Mux(metas, block.metas[number][row], missing))
+
+        info, product = row_block.info, self.product.payload
+        m.d.comb += [
+            info.power.eq(powers),
+            info.last_token.eq(Mux(step.last_pass, product.last_token, self.tokens - 1)),
+            info.first_pass.eq(step.first_pass),
+            info.first_block.eq(step.first_block),
+            info.ends.eq(over),
+            info.mm.eq(product.mm),
+            info.dst.eq(product.dst),
+            info.stride.eq(product.stride),
+            info.outputs.eq(product.outputs),
+        ]
+        if self.sparse:
+            m.d.comb += info.parts.eq(power)
+        scales = by_format(m, step.tag, lambda item: item.scales, name="scales", sparse=self.sparse)
+        for part, factors in enumerate(row_block.factors):
+            for row in range(self.rows):
+                m.d.comb += factors[row].eq(Mux(scales, block.factors[part][row], ONE))
+        return m
+
+    def _room(self, m: Module, ends: Value, power: Value) -> Value:
+        """Whether a row block may end: the finisher can take it by then, and keep its results."""
+        gap = Signal(range(max(2, self.cycles * self.parts)))
+        under_way = Signal(range(self.sets + 1))
+        with m.If(ends):
+            m.d.sync += gap.eq((self.cycles << power) - 1)
+        with m.Elif(gap != 0):
+            m.d.sync += gap.eq(gap - 1)
+        m.d.sync += under_way.eq(under_way + Mux(ends, 1 << power, 0) - self.finished)
+        return (gap == 0) & (under_way + (1 << power) <= self.sets)
+
+    def _weighs(self, m: Module) -> Value:
+        """Whether a group's second half must wait for what is behind the chains."""
+        if not self.sparse:
+            return Const(0)
+        step = self.block.payload.step
+        m.submodules.weighing = weighing = Weighing()
+        m.d.comb += [
+            weighing.format.eq(step.tag),
+            weighing.second.eq(self.fires & step.half),
+        ]
+        return step.half & weighing.busy
+
+    def _queue(
+        self, m: Module, name: str, port: stream.Interface, depth: int, enters: Value
+    ) -> data.View:
+        """Return what is put into a queue behind an output, which never overflows."""
+        shape = port.payload.shape()
+        m.submodules[name] = queue = SyncFIFO(width=shape.size, depth=depth)
+        given = Signal(shape, name=name)
+        m.d.comb += [
+            queue.w_data.eq(given),
+            queue.w_en.eq(enters),
+            port.payload.eq(queue.r_data),
+            port.valid.eq(queue.r_rdy),
+            queue.r_en.eq(port.ready),
+        ]
+        return given

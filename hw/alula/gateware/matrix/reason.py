@@ -1,0 +1,39 @@
+"""Why the matrix engine stops."""
+
+from amaranth.lib import data, enum
+
+from alula.gateware.control.fault import Code
+
+__all__ = ["CODES", "DETAIL", "NUMBER_BITS", "Reason"]
+
+NUMBER_BITS = 24
+"""More than enough for an address of a buffer."""
+
+
+class Reason(enum.Enum, shape=8):
+    """What is wrong with a product, and the number that says how far."""
+
+    NONE = 0
+    FORMAT = 1  # reserved, or not of this machine
+    STREAM = 2  # format or groups are not those of the stream's head
+    ROWS = 3  # none, or too many for MV
+    OUTPUTS = 4  # do not end in the last row block of the stream's head
+    OVERFLOW = 5  # of an accumulator
+    SRC = 6  # beyond the activation buffer; number: the last group
+    DST = 7  # beyond the vector buffer; number: the last word
+    REPLAY = 8  # a row block that several passes need and the stream cannot hold; number: groups
+
+
+CODES = {
+    Reason.FORMAT: Code.UNSUPPORTED,
+    Reason.STREAM: Code.UNDEFINED,
+    Reason.ROWS: Code.UNDEFINED,
+    Reason.OUTPUTS: Code.UNDEFINED,
+    Reason.OVERFLOW: Code.UNDEFINED,
+    Reason.SRC: Code.OUT_OF_RANGE,
+    Reason.DST: Code.OUT_OF_RANGE,
+    Reason.REPLAY: Code.OUT_OF_RANGE,
+}
+"""Whose turn it is to act."""
+DETAIL = data.StructLayout({"reason": Reason, "number": NUMBER_BITS})
+"""Detail of a fault of MM or MV. A number that does not fit is all ones."""

@@ -1,0 +1,141 @@
+"""Behind the chains: sums are weighed, scaled and accumulated until a row block is complete."""
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Signal, signed
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Member, Out
+
+from alula.gateware.hdl.repeat import placed
+from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS, Accumulator, AccumulatorControl
+from alula.gateware.matrix.chain import TOTAL_BITS
+from alula.gateware.matrix.finisher import info_layout
+from alula.gateware.matrix.layout import group_layout, row_block_layout
+from alula.gateware.stream.weight_stream import MOST_PARTS
+
+__all__ = ["Sums"]
+
+
+class Sums(Component):
+    """The accumulators of all rows and tokens, of a machine without patterns.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of a block in this core.
+    tokens : int
+        Activation rows of a pass.
+    words : int
+        Words of the vector buffer.
+    bits : int
+        Width that accumulators must fit.
+
+    Members
+    -------
+    valid, half : In(1)
+        A block leaves the chains; which half of a group.
+    totals : In(rows x tokens x 20), signed
+        Of that block.
+    group : In stream of `group_layout`
+        Each group; taken with its second half.
+    row_block : In stream of `row_block_layout`
+        Each row block and pass; taken with its last part.
+    start, info, accumulators : Out
+        To `Finisher`.
+    taken : In(1)
+        From it.
+    overflow : Out(1)
+        From ``start`` to ``taken``: an accumulator that counts does not fit.
+    """
+
+    sparse = False
+
+    def __init__(self, *, rows: int, tokens: int, words: int, bits: int) -> None:
+        self.rows, self.tokens, self.words, self.bits = rows, tokens, words, bits
+        parts = MOST_PARTS if self.sparse else 1
+        size = {"rows": rows, "tokens": tokens}
+        super().__init__(
+            {
+                "valid": In(1),
+                "half": In(1),
+                "totals": In(self._grid(signed(TOTAL_BITS))),
+                "group": In(stream.Signature(group_layout(**size, sparse=self.sparse))),
+                "row_block": In(
+                    stream.Signature(row_block_layout(**size, words=words, parts=parts))
+                ),
+                "start": Out(1),
+                "info": Out(info_layout(**size, words=words, parts=parts)),
+                "accumulators": Out(self._grid(signed(ACCUMULATOR_BITS))),
+                "taken": In(1),
+                "overflow": Out(1),
+            }
+            | self._more()
+        )
+
+    def _grid(self, shape: object) -> data.ArrayLayout:
+        """One of each row and token."""
+        return data.ArrayLayout(data.ArrayLayout(shape, self.tokens), self.rows)
+
+    def _more(self) -> dict[str, Member]:
+        """Further members."""
+        return {}
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        group = self.group.payload
+        now = Signal(group.shape())
+        m.submodules.control = control = self._control()
+        m.d.comb += [
+            self.group.ready.eq(self.valid & self.half),
+            control.valid.eq(self.valid),
+            control.half.eq(self.half),
+            control.first.eq(group.first),
+            control.last.eq(group.last),
+        ]
+        with m.If(self.valid & self.half):
+            m.d.sync += now.eq(group)
+        factor = now.factor
+        for number in range(2):
+            later = Signal(now.factor.shape(), name=f"factor_{number + 1}")
+            m.d.sync += later.eq(factor)
+            factor = later
+
+        overflows = []
+        for row in range(self.rows):
+            metas = [plane[row] for plane in now.metas]
+            for token, accumulator in enumerate(self._accumulators(m, control, metas, row)):
+                m.submodules[f"accumulator_{row}_{token}"] = placed(accumulator)
+                m.d.comb += [
+                    accumulator.control.eq(control.control),
+                    accumulator.total.eq(self.totals[row][token]),
+                    accumulator.sum.eq(now.sum[token]),
+                    accumulator.factor.eq(factor[token]),
+                    self.accumulators[row][token].eq(accumulator.captured),
+                ]
+                overflows.append(accumulator.overflow & (token <= self.info.last_token))
+        m.d.comb += self.overflow.eq(Cat(overflows).any())
+        self._hand_on(m, control)
+        return m
+
+    def _control(self) -> Component:
+        """Return what all accumulators follow."""
+        return AccumulatorControl()
+
+    def _accumulators(
+        self, m: Module, control: Component, metas: list, row: int
+    ) -> Sequence[Component]:
+        """Return a row's accumulators, which weigh by its scale and min."""
+        found = [Accumulator(bits=self.bits) for _ in range(self.tokens)]
+        for accumulator in found:
+            m.d.comb += [accumulator.scale.eq(metas[0]), accumulator.minimum.eq(metas[1])]
+        return found
+
+    def _hand_on(self, m: Module, control: Component) -> None:
+        """Hand each row block to the finisher."""
+        m.d.comb += [
+            self.start.eq(control.captured),
+            self.info.eq(self.row_block.payload.info),
+            self.info.factor.eq(self.row_block.payload.factors[0]),
+            self.row_block.ready.eq(self.taken),
+        ]

@@ -1,0 +1,141 @@
+"""LD's width converter: rows of fp32 or bf16 from beats to vector buffer words."""
+
+from __future__ import annotations
+
+from math import gcd
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.gateware.buffers.vector_buffer import address_bits, write_layout
+
+__all__ = ["LATENCY", "Unpack", "clean", "row_layout"]
+
+LATENCY = 2
+"""Cycles from a beat to its first word."""
+_EXPONENT = 0xFF
+_LARGEST = 0x7F7F_FFFF
+
+
+def clean(bits: Value) -> Value:
+    """What enters from memory: exponent 0 to +0, exponent 255 to the largest finite number."""
+    exponent = bits[23:31]
+    largest = Cat(Const(_LARGEST, 31), bits[31])
+    return Mux(exponent == 0, 0, Mux(exponent == _EXPONENT, largest, bits))
+
+
+def row_layout(words: int, lanes: int) -> data.StructLayout:
+    """A row: elements (at least one), destination, element type; `ends` its instruction."""
+    return data.StructLayout(
+        {"count": range(words * lanes + 1), "dst": address_bits(words), "bf16": 1, "ends": 1}
+    )
+
+
+class Unpack(Component):
+    """Makes words of rows that start at beats; zeros fill a row's last word.
+
+    A beat or a word a cycle, whichever are more, where one is a multiple of the other. Otherwise a
+    piece a cycle, the largest that both are multiples of.
+
+    Parameters:
+        beat_bytes: Bytes of a whole beat.
+        words, lanes: Of the vector buffer.
+
+    Members:
+        row: Stream of `row_layout(words, lanes)`, before the row's first beat.
+        beat: Stream of beats. What a row does not need of its last one is dropped.
+        word: Stream of words to write, cleaned.
+        done: For one cycle, the last word of a row that `ends` was taken.
+        busy: A row is not over.
+    """
+
+    def __init__(self, *, beat_bytes: int, words: int, lanes: int) -> None:
+        if beat_bytes < 4 or beat_bytes % 4:
+            raise ValueError(f"beat_bytes must be a multiple of 4, not {beat_bytes}")
+        self.beat_bytes, self.words, self.lanes = beat_bytes, words, lanes
+        super().__init__(
+            {
+                "row": In(stream.Signature(row_layout(words, lanes))),
+                "beat": In(stream.Signature(8 * beat_bytes)),
+                "word": Out(stream.Signature(write_layout(words, lanes))),
+                "done": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        lanes = self.lanes
+        row, active = Signal(row_layout(self.words, lanes)), Signal()
+        beat, held = Signal(8 * self.beat_bytes), Signal()
+        used = Signal(range(self.beat_bytes))
+        place = Signal(range(lanes))
+        raw = Signal(data.ArrayLayout(32, lanes))
+        valid = Signal(range(lanes + 1))
+        full, ends = Signal(), Signal()
+        step, takes, finishes = Signal(), Signal(), Signal()
+        flushes, spent = Signal(), Signal()
+        covered = Signal(range(lanes + 1))
+
+        m.d.comb += [
+            self.row.ready.eq(~active),
+            self.beat.ready.eq(active & (~held | (step & spent & ~finishes))),
+            takes.eq(self.beat.valid & self.beat.ready),
+            self.word.valid.eq(full),
+            self.word.payload.mask.eq(~0),
+            step.eq(active & held & (~full | self.word.ready)),
+            finishes.eq(row.count <= covered),
+            flushes.eq(finishes | (covered == lanes)),
+            self.done.eq(full & self.word.ready & ends),
+            self.busy.eq(active | full),
+        ]
+        for lane in range(lanes):
+            m.d.comb += self.word.payload.data[lane].eq(Mux(lane < valid, clean(raw[lane]), 0))
+        with m.If(self.row.valid & ~active):
+            m.d.sync += [row.eq(self.row.payload), active.eq(1), held.eq(0)]
+            m.d.sync += [used.eq(0), place.eq(0)]
+        with m.If(takes):
+            m.d.sync += [beat.eq(self.beat.payload), held.eq(1), used.eq(0)]
+        with m.If(full & self.word.ready):
+            m.d.sync += full.eq(0)
+
+        for bf16, size in ((0, 4), (1, 2)):
+            elements = self.beat_bytes // size
+            piece = gcd(elements, lanes)
+            taken = piece * size
+            with m.If(row.bf16 == bf16):
+                m.d.comb += [
+                    covered.eq(place + piece),
+                    spent.eq(used == self.beat_bytes - taken),
+                ]
+                with m.If(step):
+                    values = [
+                        Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
+                        for i in range(piece)
+                    ]
+                    with m.Switch(place):
+                        for start in range(0, lanes, piece):
+                            with m.Case(start):
+                                m.d.sync += [
+                                    raw[start + i].eq(value) for i, value in enumerate(values)
+                                ]
+                    m.d.sync += place.eq(Mux(flushes, 0, covered))
+                    with m.If(~spent & ~finishes):
+                        m.d.sync += [beat.eq(beat.shift_right(8 * taken)), used.eq(used + taken)]
+        with m.If(step):
+            with m.If(spent & ~takes | finishes):
+                m.d.sync += held.eq(0)
+            with m.If(flushes):
+                m.d.sync += [
+                    full.eq(1),
+                    ends.eq(row.ends & finishes),
+                    valid.eq(Mux(row.count < lanes, row.count, lanes)),
+                    self.word.payload.address.eq(row.dst),
+                    row.dst.eq(row.dst + 1),
+                    row.count.eq(row.count - lanes),
+                ]
+            with m.If(finishes):
+                m.d.sync += active.eq(0)
+        return m

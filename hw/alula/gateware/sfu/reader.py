@@ -1,0 +1,95 @@
+"""A walk through the vector buffer, its words in a queue."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from alula.gateware.buffers.ports import vector_read, word
+from alula.gateware.sfu.walk import Walk, path
+
+__all__ = ["DEPTH", "SfuReader"]
+
+DEPTH = 32
+"""Words asked for and not yet taken: it covers the buffer's latency and the longest pipeline."""
+
+
+class SfuReader(wiring.Component):
+    """Words of the vector buffer along a path, ahead of their use.
+
+    A word is reserved when the operation that needs it starts, and taken, in the same cycle or
+    later, when it reaches the unit that needs it.
+
+    Args:
+        lanes: fp32 values of a word.
+        words: of the vector buffer.
+
+    Members:
+        start (In): walk along `path`; only when idle.
+        path (In): as of `Walk`.
+        counted (In): words of each level 0 that count; those behind them only fill a group.
+        beyond (Out): the walk stands at a word that counts and does not exist, `address`.
+        port: a read port of the vector buffer.
+        valid (Out): there is a word that is not reserved.
+        reserve (In): the first such word; only with `valid`.
+        take (In): the first word of all; it has been reserved or is being.
+        word (Out): the first word of all.
+        idle (Out): the walk is over and every word is taken.
+    """
+
+    def __init__(self, *, lanes: int, words: int) -> None:
+        self.lanes = lanes
+        self.words = words
+        super().__init__(
+            {
+                "start": In(1),
+                "path": In(path),
+                "counted": In(16),
+                "beyond": Out(1),
+                "address": Out(17),
+                "port": Out(vector_read(lanes)),
+                "valid": Out(1),
+                "reserve": In(1),
+                "take": In(1),
+                "word": Out(word(lanes)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """A walk, a ring, and three counts."""
+        m = Module()
+        m.submodules.walk = walk = Walk()
+        m.submodules.ring = ring = Memory(shape=self.lanes * 32, depth=DEPTH, init=[])
+        write = ring.write_port()
+        read = ring.read_port(domain="comb")
+
+        # Asked for and not taken; arrived and not reserved; not taken.
+        asked = Signal(range(DEPTH + 1))
+        free = Signal(range(DEPTH + 1))
+        request, data = self.port.request, self.port.data
+        sent, came = request.valid & request.ready, data.valid & data.ready
+        m.d.comb += [
+            walk.start.eq(self.start),
+            walk.path.eq(self.path),
+            walk.next.eq(sent),
+            self.address.eq(walk.address),
+            self.beyond.eq(
+                walk.active & (walk.address >= self.words) & (walk.place <= self.counted)
+            ),
+            request.valid.eq(walk.active & (asked != DEPTH) & ~self.beyond),
+            request.payload.eq(walk.address),
+            data.ready.eq(1),
+            write.en.eq(came),
+            write.data.eq(data.payload),
+            self.word.eq(read.data),
+            self.valid.eq(free != 0),
+            self.idle.eq(~walk.active & (asked == 0)),
+        ]
+        m.d.sync += [
+            asked.eq(asked + sent - self.take),
+            free.eq(free + came - self.reserve),
+            write.addr.eq(write.addr + came),
+            read.addr.eq(read.addr + self.take),
+        ]
+        return m

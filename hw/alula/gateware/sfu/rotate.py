@@ -1,0 +1,71 @@
+"""Operands of ROPE: words of both halves of a head joined with cosines and sines."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from alula.gateware.buffers.ports import word
+
+__all__ = ["SfuRotate"]
+
+
+class SfuRotate(wiring.Component):
+    """Two operations from two pairs of words: `x, cosine` and then `y, sine`.
+
+    The first is `p * cosine - q * sine` of `p = x, q = y`, the second `p * cosine + q * sine` of
+    `p = y, q = x`. The second is issued while the next first pair is taken.
+
+    Args:
+        lanes: fp32 values of a word.
+
+    Members:
+        go (In): an operation may be issued.
+        words_valid (In): `a` and `b` are there.
+        a, b (In): `x, cosine` or `y, sine`.
+        take (Out): `a` and `b` are taken.
+        issue (Out): an operation is issued.
+        p, cosine, q, sine (Out): its operands.
+        idle (Out): everything that was taken has been issued.
+    """
+
+    def __init__(self, *, lanes: int) -> None:
+        self.lanes = lanes
+        words = {name: Out(word(lanes)) for name in ("p", "cosine", "q", "sine")}
+        super().__init__(
+            {
+                "go": In(1),
+                "words_valid": In(1),
+                "a": In(word(lanes)),
+                "b": In(word(lanes)),
+                "take": Out(1),
+                "issue": Out(1),
+                **words,
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Four registers of a word."""
+        m = Module()
+        x, cosine, y, sine = (Signal(word(self.lanes)) for _ in range(4))
+        # The first pair is held; the second operation is due.
+        held, due = Signal(), Signal()
+        m.d.comb += [
+            self.idle.eq(~held & ~due),
+            self.p.eq(Mux(due, y, x)),
+            self.q.eq(Mux(due, x, self.a)),
+            self.cosine.eq(cosine),
+            self.sine.eq(Mux(due, sine, self.b)),
+        ]
+        with m.If(self.go & due):
+            m.d.comb += [self.issue.eq(1), self.take.eq(self.words_valid)]
+            m.d.sync += due.eq(0)
+        with m.Elif(self.go & self.words_valid):
+            m.d.comb += [self.take.eq(1), self.issue.eq(held)]
+        with m.If(self.take):
+            m.d.sync += held.eq(~held)
+            with m.If(held):
+                m.d.sync += [y.eq(self.a), sine.eq(self.b), due.eq(1)]
+            with m.Else():
+                m.d.sync += [x.eq(self.a), cosine.eq(self.b)]
+        return m

@@ -1,0 +1,95 @@
+"""What becomes of a sum or a maximum before it goes back to the lanes."""
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from alula.gateware.arithmetic.float_add import FloatAdd
+from alula.gateware.arithmetic.float_format import ONE_127TH, to_bf16, widen
+from alula.gateware.arithmetic.float_multiply import FloatMultiply
+from alula.gateware.arithmetic.float_root import FloatRoot
+from alula.gateware.hdl.repeat import placed
+
+__all__ = ["Scalar", "SfuScalar"]
+
+
+class Scalar(enum.Enum, shape=3):
+    """What is computed.
+
+    MEAN: `x * inv`. NORM: `rsqrt(x * inv + eps)`. RECIP: `recip(x)`. STEP: `x / 127`.
+    KV: `c = bf16(x / 127)`, `recip(c)`, 0 where `c` is 0.
+    """
+
+    MEAN = 0
+    NORM = 1
+    RECIP = 2
+    STEP = 3
+    KV = 4
+
+
+class SfuScalar(wiring.Component):
+    """A multiplier, an adder and a root in a row. MEAN and STEP take an `x` each cycle.
+
+    Members:
+        valid (In): `x` is there.
+        operation (In): `Scalar`; holds still until the result.
+        x (In): the argument.
+        inv, eps (In): hold still until the result.
+        result_valid, result (Out): the result.
+        scale (Out): bf16, of KV; with the result and until the next one.
+    """
+
+    valid: In(1)
+    operation: In(Scalar)
+    x: In(32)
+    inv: In(32)
+    eps: In(32)
+    result_valid: Out(1)
+    result: Out(32)
+    scale: Out(16)
+
+    def elaborate(self, platform: object) -> Module:
+        """The units and the muxes between them."""
+        m = Module()
+        multiply, add, root = FloatMultiply(), FloatAdd(), FloatRoot()
+        m.submodules.multiply = placed(multiply)
+        m.submodules.add = placed(add)
+        m.submodules.root = placed(root)
+        norm, recip, kv = Signal(), Signal(), Signal()
+        m.d.comb += [
+            norm.eq(self.operation == Scalar.NORM),
+            recip.eq(self.operation == Scalar.RECIP),
+            kv.eq(self.operation == Scalar.KV),
+        ]
+        small = Signal()
+        m.d.comb += small.eq((self.operation == Scalar.STEP) | kv)
+        with m.If(kv & multiply.result_valid):
+            m.d.sync += self.scale.eq(to_bf16(multiply.result))
+        m.d.comb += [
+            multiply.valid.eq(self.valid & ~recip),
+            multiply.a.eq(self.x),
+            multiply.b.eq(Mux(small, Const(ONE_127TH, 32), self.inv)),
+            add.valid.eq(norm & multiply.result_valid),
+            add.a.eq(multiply.result),
+            add.b.eq(self.eps),
+            root.root.eq(norm),
+        ]
+        rounded = Signal()
+        m.d.sync += rounded.eq(kv & multiply.result_valid)
+        with m.If(norm):
+            m.d.comb += [root.valid.eq(add.result_valid), root.x.eq(add.result)]
+        with m.Elif(kv):
+            m.d.comb += [root.valid.eq(rounded), root.x.eq(widen(self.scale))]
+        with m.Else():
+            m.d.comb += [root.valid.eq(self.valid & recip), root.x.eq(self.x)]
+        with m.If(norm | recip | kv):
+            m.d.comb += [
+                self.result_valid.eq(root.result_valid),
+                self.result.eq(Mux(kv & (self.scale == 0), 0, root.result)),
+            ]
+        with m.Else():
+            m.d.comb += [
+                self.result_valid.eq(multiply.result_valid),
+                self.result.eq(multiply.result),
+            ]
+        return m

@@ -1,0 +1,245 @@
+"""The weight stream between LD and the MPE."""
+
+from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from alula.gateware.stream.ring import Ring
+from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS, Steps, command_layout, step_layout
+from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format, channel_rows
+from alula.isa.formats import PATTERNS, QUARTERS, BeatKind
+
+__all__ = [
+    "MOST_PARTS",
+    "TAG",
+    "WALK",
+    "WeightStream",
+    "beat_layout",
+    "block_layout",
+    "ring_depths",
+]
+
+LATENCY = 1
+"""Cycles from a step to its block."""
+MOST_PARTS = max(item.parts for item in PATTERNS.values())
+"""Parts of a row block of the sparsest pattern."""
+
+TAG = data.StructLayout(
+    {"mm": 1, "format": FORMAT_BITS, "blocks": BLOCK_BITS, "groups": GROUP_BITS}
+)
+"""An LD.W: whether MM takes its beats (otherwise MV), and their shape."""
+WALK = command_layout(FORMAT_BITS)
+"""How a product reads the stream: its shape, passes of each row block, and the format as tag."""
+
+
+def beat_layout(rows: int) -> data.StructLayout:
+    """What LD pushes: a beat of a row block of so many rows."""
+    return data.StructLayout({"data": ROW_BITS * rows, "kind": BeatKind})
+
+
+def block_layout(rows: int, *, sparse: bool = False) -> data.StructLayout:
+    """What the MPE takes each cycle: a block, and what is known of it."""
+    metas, parts = (MOST_PARTS, MOST_PARTS) if sparse else (2, 1)
+    indices = {"index": ROW_BITS * rows, "index_phase": 2} if sparse else {}
+    return data.StructLayout(
+        {
+            "beats": data.ArrayLayout(ROW_BITS * rows, 2),
+            "phase": 2,
+            "metas": data.ArrayLayout(data.ArrayLayout(8, rows), metas),
+            "factors": data.ArrayLayout(data.ArrayLayout(16, rows), parts),
+            "step": step_layout(FORMAT_BITS),
+        }
+        | indices
+    )
+
+
+def ring_depths(depth: int, *, sparse: bool = False) -> dict[BeatKind, int]:
+    """Beats of each ring of a stream of so many value beats."""
+    even = depth + depth % 2
+    depths = {
+        BeatKind.VALUE: even,
+        BeatKind.META: even // (4 if sparse else 5) + 2,
+        BeatKind.SCALE: 2 * max(2, even // 64),
+    }
+    return depths | ({BeatKind.INDEX: even // 2} if sparse else {})
+
+
+class WeightStream(Component):
+    """Rings of values, metas and scales, read block by block, row blocks as often as asked.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of a block in this core, a multiple of ``channels``.
+    channels : int
+        Memory channels of this core.
+    depth : int
+        Value beats, at least 16; made even. There are a fifth as many meta beats and a 32nd as many
+        scale beats, so that a row block of any format fits the rings if its beats fit ``depth``.
+        With ``sparse`` there are half as many index beats and a quarter as many meta beats.
+    sparse : bool
+        Matrices may have a pattern.
+    tags : int
+        LD.Ws that can be under way.
+
+    Members
+    -------
+    tag : In stream of `TAG`
+        LD's, before the first beat of each LD.W.
+    beat : In stream of `beat_layout`
+        LD's. A beat waits while its ring is full.
+    free : Out, one for each `BeatKind`
+        Beats that each ring can take now.
+    head : Out stream of `TAG`
+        The oldest LD.W that no product has begun to take.
+    walk : In stream of `WALK`
+        A product of the head, which is taken in the same cycle or later.
+    block : Out stream of `block_layout`
+        The blocks of each product in order. ``beats`` and ``phase`` hold the values, ``index`` and
+        ``index_phase`` their indices. ``metas`` of the group come with its second half: scales and
+        mins, or the scales of each part. ``factors`` (bf16) of each part come with the last step of
+        a pass. At other times they are what they were.
+    empty : Out(1)
+        No tag and no beat is held, nothing is under way.
+    """
+
+    def __init__(
+        self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False, tags: int = 16
+    ) -> None:
+        self._share = channel_rows(rows, channels)
+        if depth < 16:
+            raise ValueError(f"depth must be at least 16, not {depth}")
+        if tags < 1:
+            raise ValueError(f"tags must be at least 1, not {tags}")
+        self.rows = rows
+        self.channels = channels
+        self.depth = depth
+        self.sparse = bool(sparse)
+        self.tags = tags
+        super().__init__(
+            {
+                "tag": In(stream.Signature(TAG)),
+                "beat": In(stream.Signature(beat_layout(rows))),
+                "free": Out(range(depth + depth % 2 + 1)).array(len(BeatKind)),
+                "head": Out(stream.Signature(TAG)),
+                "walk": In(stream.Signature(WALK)),
+                "block": Out(stream.Signature(block_layout(rows, sparse=self.sparse))),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        m.submodules.tag_queue = queue = SyncFIFO(width=TAG.size, depth=self.tags)
+        m.d.comb += [
+            queue.w_data.eq(self.tag.payload),
+            queue.w_en.eq(self.tag.valid),
+            self.tag.ready.eq(queue.w_rdy),
+            self.head.payload.eq(queue.r_data),
+            self.head.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.head.ready),
+        ]
+
+        width = ROW_BITS * self.rows
+        # A block of 8 bits takes two beats, and so do the factors of eight parts.
+        pairs = {BeatKind.VALUE, BeatKind.SCALE} if self.sparse else {BeatKind.VALUE}
+        rings = {
+            kind: Ring(width=width, depth=depth, pair=kind in pairs)
+            for kind, depth in ring_depths(self.depth, sparse=self.sparse).items()
+        }
+        with m.Switch(self.beat.payload.kind):
+            for kind, ring in rings.items():
+                m.submodules[kind.name.lower()] = ring
+                m.d.comb += [
+                    ring.write.payload.eq(self.beat.payload.data),
+                    self.free[kind.value].eq(ring.free),
+                ]
+                with m.Case(kind):
+                    m.d.comb += [
+                        ring.write.valid.eq(self.beat.valid),
+                        self.beat.ready.eq(ring.write.ready),
+                    ]
+
+        m.submodules.steps = steps = Steps(tag=FORMAT_BITS)
+        connect(m, flipped(self.walk), steps.command)
+        step = steps.step.payload
+
+        def quarters(kind: BeatKind) -> Signal:
+            share = 2 if kind in (BeatKind.VALUE, BeatKind.INDEX) else 1
+            return by_format(
+                m, step.tag, lambda item: item.quarters(kind) // share, name=f"{kind.name}_step",
+                sparse=self.sparse,
+            )  # fmt: skip
+
+        takes: dict[BeatKind, Value] = {kind: quarters(kind) for kind in rings}
+        takes[BeatKind.META] = Mux(step.half, takes[BeatKind.META], 0)
+        takes[BeatKind.SCALE] = Mux(step.last, takes[BeatKind.SCALE], 0)
+        moves, full = Signal(), Signal()
+        m.d.comb += [
+            moves.eq(
+                steps.step.valid
+                & Cat(ring.available for ring in rings.values()).all()
+                & (~full | self.block.ready)
+            ),
+            steps.step.ready.eq(moves),
+        ]
+        for kind, ring in rings.items():
+            m.d.comb += [
+                ring.step.eq(takes[kind]),
+                ring.next.eq(moves & takes[kind].any()),
+                ring.keep.eq(~step.last_pass),
+                ring.back.eq(step.last),
+                ring.align.eq(step.last & step.last_pass & step.last_block),
+            ]
+        with m.If(moves):
+            m.d.sync += [self.block.payload.step.eq(step), full.eq(1)]
+        with m.Elif(self.block.ready):
+            m.d.sync += full.eq(0)
+
+        block = self.block.payload
+        values, meta, scale = (
+            rings[kind] for kind in (BeatKind.VALUE, BeatKind.META, BeatKind.SCALE)
+        )
+        m.d.comb += [
+            self.block.valid.eq(full),
+            block.beats.eq(values.beats),
+            block.phase.eq(values.phase),
+        ]
+        if self.sparse:
+            index = rings[BeatKind.INDEX]
+            m.d.comb += [block.index.eq(index.beats[0]), block.index_phase.eq(index.phase)]
+        rows = self._share
+        for channel in range(self.channels):
+            for target, ring, bits in ((block.metas, meta, 8), (block.factors, scale, 16)):
+                joined = self._channel(ring, channel)
+                for number in range(len(target)):
+                    piece = _piece(joined, ring.phase, bits * rows, 16 // bits, number)
+                    for row in range(rows):
+                        place = channel * rows + row
+                        m.d.comb += target[number][place].eq(piece.word_select(row, bits))
+        m.d.comb += self.empty.eq(
+            ~queue.r_rdy
+            & Cat(ring.empty for ring in rings.values()).all()
+            & ~steps.step.valid
+            & steps.command.ready
+            & ~full
+        )
+        return m
+
+    def _channel(self, ring: Ring, channel: int) -> Value:
+        """A channel's part of the beats that a ring hands out."""
+        width = ROW_BITS * self._share
+        return Cat(beat.word_select(channel, width) for beat in ring.beats)
+
+
+def _piece(joined: Value, phase: Value, bits: int, share: int, number: int) -> Value:
+    """Piece `number` of a run that begins at a quarter, `share` pieces of `bits` bits each.
+
+    A run of 2, 4 or 8 pieces begins at a multiple of its length.
+    """
+    length = 1 << number.bit_length()
+    quarters = [q for q in range(QUARTERS) if q * share % length == 0]
+    pieces = [joined[(q * share + number) * bits :][:bits] for q in quarters]
+    return Array(pieces)[phase >> 1 if len(pieces) == 2 else phase] if pieces[1:] else pieces[0]

@@ -1,0 +1,263 @@
+"""One core: engines and buffers, put together."""
+
+from __future__ import annotations
+
+from amaranth.hdl import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from alula.design import Design
+from alula.gateware.buffers.activation_buffer import ActivationBuffer
+from alula.gateware.buffers.staging_buffer import StagingBuffer
+from alula.gateware.buffers.vector_buffer import VectorBuffer, write_layout
+from alula.gateware.control.command import ENGINES, layout
+from alula.gateware.control.dispatch import Blame
+from alula.gateware.control.fault import Code, Fault
+from alula.gateware.hdl.clock_gate import ClockGate
+from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.target import Target
+from alula.gateware.matrix.engine import Mpe
+from alula.gateware.memory.load import Load
+from alula.gateware.memory.store import Store
+from alula.gateware.sfu.engine import Sfu
+from alula.gateware.stream.weight_stream import WeightStream
+from alula.isa.instructions import Engine
+
+__all__ = ["Core"]
+
+SFU_TAIL = 63
+"""Cycles after which MISC's clock stops: far more than its longest pipeline."""
+
+
+class Core(Component):
+    """The engines of one core, their buffers and its channels; `Top` has the rest.
+
+    Parameters:
+        design: What is built.
+        target: What the chains' multipliers are made of, as of `PackedMultiplier`.
+
+    Members:
+        command_ld, done_ld, ...: Each engine's instructions, as docs/gateware.md says.
+        starved, blocked: What each engine says of itself, as of `Use`.
+        fault, blame: Why an engine stopped, and which of its instructions it means.
+        number: Of this core; constant.
+        part, whole, result, results: With several cores: as of `Load`; what this core's MPE writes;
+            what those of all cores write.
+        argmax: The index that ARGMAX found. stream_empty: The weight stream holds nothing.
+        cancel: Ask memory for nothing more and drop what it sends; stay so until reset.
+        quiet: Memory owes nothing: a reset does no harm.
+        read, write: AXI4 masters, one of each a channel.
+    """
+
+    def __init__(self, *, design: Design, target: Target = "portable") -> None:
+        self.design = design
+        self.target: Target = target
+        channels, beat_bytes = design.channels_per_core, design.memory.beat_bytes
+        memory = {
+            "channels": channels,
+            "beat_bytes": beat_bytes,
+            "memory_beats": design.channel_bytes // beat_bytes,
+            "words": design.vector_words,
+            "lanes": design.sfu.lanes,
+            "cores": design.cores,
+        }
+        self._load = Load(**memory, stream_beats=design.stream_beats, sparse=design.mpe.sparse)
+        self._store = Store(**memory, staging_bytes=design.staging_bytes)
+        self._sfu = Sfu(
+            lanes=design.sfu.lanes,
+            tokens=design.mpe.tokens,
+            words=design.vector_words,
+            groups=design.activation_groups,
+            staging_bytes=design.staging_bytes,
+        )
+        members: dict[str, In | Out] = {}
+        for engine in ENGINES:
+            name = engine.name.lower()
+            members[f"command_{name}"] = In(stream.Signature(layout(engine)))
+            members[f"done_{name}"] = Out(1)
+        members |= {
+            "starved": Out(1).array(len(ENGINES)),
+            "blocked": Out(1).array(len(ENGINES)),
+            "fault": Out(Fault).array(len(ENGINES)),
+            "blame": Out(Blame).array(len(ENGINES)),
+            "number": In(range(max(2, design.cores))),
+            "argmax": self._sfu.signature.members["argmax"],
+            "stream_empty": Out(1),
+            "cancel": In(1),
+            "quiet": Out(1),
+            "read": self._load.signature.members["axi"],
+            "write": self._store.signature.members["axi"],
+        }
+        if design.cores > 1:
+            result = stream.Signature(write_layout(design.vector_words, design.sfu.lanes))
+            shape = self._load.signature.members
+            members |= {name: shape[name] for name in ("part", "whole")}
+            members |= {"result": Out(result), "results": In(result)}
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        design = self.design
+        size = {"words": design.vector_words, "lanes": design.sfu.lanes}
+        groups, tokens = design.activation_groups, design.mpe.tokens
+        rows, channels = design.chains_per_core, design.channels_per_core
+        load, store, sfu = self._load, self._store, self._sfu
+        mpe = Mpe(
+            rows=rows,
+            block_rows=design.rows,
+            tokens=tokens,
+            groups=groups,
+            stream_beats=design.stream_beats,
+            channels=channels,
+            accumulator_bits=design.mpe.accumulator_bits,
+            sparse=design.mpe.sparse,
+            target=self.target,
+            **size,
+        )
+        stream = WeightStream(
+            rows=rows, channels=channels, depth=design.stream_beats, sparse=design.mpe.sparse
+        )
+        vector = VectorBuffer(**size)
+        activations = ActivationBuffer(groups=groups, tokens=tokens)
+        staging = StagingBuffer(staging_bytes=design.staging_bytes)
+        parts = {
+            "load": load,
+            "store": store,
+            "mpe": mpe,
+            "sfu": sfu,
+            "stream": stream,
+            "vector": vector,
+            "activations": activations,
+            "staging": staging,
+        }
+        self._clocks(m, sfu)
+        for name, part in parts.items():
+            m.submodules[name] = placed(part, "sfu" if part is sfu else "engines")
+
+        for engine, command, done, starved, blocked in (
+            (Engine.LD, load.command, load.done, load.starved, load.blocked),
+            (Engine.ST, store.command, store.done, store.starved, store.blocked),
+            (Engine.MM, mpe.mm_command, mpe.mm_done, mpe.mm_starved, mpe.mm_blocked),
+            (Engine.MV, mpe.mv_command, mpe.mv_done, mpe.mv_starved, mpe.mv_blocked),
+            (Engine.MISC, sfu.command, sfu.done, sfu.starved, sfu.blocked),
+        ):
+            name = engine.name.lower()
+            connect(m, flipped(getattr(self, f"command_{name}")), command)
+            m.d.comb += [
+                getattr(self, f"done_{name}").eq(done),
+                self.starved[engine].eq(starved),
+                self.blocked[engine].eq(blocked),
+            ]
+
+        connect(m, load.tag, stream.tag)
+        connect(m, load.beat, stream.beat)
+        connect(m, stream.head, mpe.head)
+        connect(m, mpe.walk, stream.walk)
+        connect(m, stream.block, mpe.block)
+        connect(m, mpe.request, activations.request)
+        connect(m, activations.data, mpe.activations)
+        connect(m, load.write, vector.write_load)
+        if design.cores > 1:
+            connect(m, mpe.write, flipped(self.result))
+            connect(m, flipped(self.results), vector.write_mpe)
+            connect(m, load.part, flipped(self.part))
+            connect(m, flipped(self.whole), load.whole)
+        else:
+            connect(m, mpe.write, vector.write_mpe)
+        connect(m, store.request, vector.request_store)
+        connect(m, vector.data_store, store.word)
+        connect(m, store.staging_request, staging.request)
+        connect(m, staging.data, store.part)
+        for number in range(channels):
+            connect(m, load.axi[number], flipped(self.read[number]))
+            connect(m, store.axi[number], flipped(self.write[number]))
+        self._join_sfu(m, sfu, vector, activations, staging)
+
+        m.d.comb += [
+            *(mine.eq(theirs) for mine, theirs in zip(load.free, stream.free, strict=True)),
+            self.argmax.eq(sfu.argmax),
+            self.stream_empty.eq(stream.empty),
+            mpe.first.eq(self.number * rows),
+            store.number.eq(self.number),
+            load.cancel.eq(self.cancel),
+            store.cancel.eq(self.cancel),
+            self.quiet.eq(load.quiet & store.quiet),
+            self.fault[Engine.LD].eq(load.error),
+            self.fault[Engine.ST].eq(store.error),
+            self.fault[Engine.MISC].eq(sfu.error),
+            self.blame[Engine.LD].eq(Mux(load.newest, Blame.NEWEST, Blame.OLDEST)),
+        ]
+        for engine, mine in ((Engine.MM, mpe.fault_mm), (Engine.MV, ~mpe.fault_mm)):
+            m.d.comb += [
+                self.fault[engine].detail.eq(mpe.fault.detail),
+                self.fault[engine].code.eq(Mux(mine, mpe.fault.code, Code.NONE)),
+                self.blame[engine].eq(Mux(mpe.fault_next, Blame.NEXT, Blame.OLDEST)),
+            ]
+        return m
+
+    def _clocks(self, m: Module, sfu: Sfu) -> None:
+        """Make the domain of all engines, and that of MISC, whose clock stands while it is idle."""
+        reset, sfu_reset = Signal(init=1), Signal(init=1, reset_less=True)
+        m.domains.engines = ClockDomain(local=True)
+        m.domains.sfu = ClockDomain(local=True)
+        m.submodules.sfu_clock = gate = ClockGate(target=self.target)
+        idle, wanted = Signal(range(SFU_TAIL + 1)), Signal()
+        m.d.comb += [
+            ClockSignal("engines").eq(ClockSignal()),
+            ResetSignal("engines").eq(reset),
+            ClockSignal("sfu").eq(gate.clock),
+            ResetSignal("sfu").eq(sfu_reset),
+            wanted.eq(sfu.command.valid | sfu.busy | reset | sfu_reset),
+            gate.enable.eq(wanted | (idle != SFU_TAIL)),
+        ]
+        m.d.sync += reset.eq(0)
+        m.d.sfu += sfu_reset.eq(reset)
+        with m.If(wanted):
+            m.d.sync += idle.eq(0)
+        with m.Elif(idle != SFU_TAIL):
+            m.d.sync += idle.eq(idle + 1)
+
+    def _join_sfu(
+        self,
+        m: Module,
+        sfu: Sfu,
+        vector: VectorBuffer,
+        activations: ActivationBuffer,
+        staging: StagingBuffer,
+    ) -> None:
+        """Connect MISC, whose addresses are as wide as the largest design needs."""
+        for port, request, data in (
+            (sfu.a, vector.request_a, vector.data_a),
+            (sfu.b, vector.request_b, vector.data_b),
+        ):
+            m.d.comb += [
+                request.valid.eq(port.request.valid),
+                request.payload.eq(port.request.payload),
+                port.request.ready.eq(request.ready),
+            ]
+            connect(m, data, port.data)
+        place = staging.write.payload.place
+        for source, target, fields in (
+            (
+                sfu.write,
+                vector.write_misc,
+                {name: vector.write_misc.payload[name] for name in ("address", "data", "mask")},
+            ),
+            (
+                sfu.activation,
+                activations.write,
+                {
+                    name: activations.write.payload[name]
+                    for name in ("group", "slot", "half", "data", "side")
+                },
+            ),
+            (
+                sfu.staging,
+                staging.write,
+                {name: place[name] for name in ("row", "part", "groups")}
+                | {name: staging.write.payload[name] for name in ("data", "scale")},
+            ),
+        ):
+            m.d.comb += [target.valid.eq(source.valid), source.ready.eq(target.ready)]
+            m.d.comb += [field.eq(source.payload[name]) for name, field in fields.items()]

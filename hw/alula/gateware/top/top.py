@@ -1,0 +1,225 @@
+"""The accelerator: control port, sequencer and cores."""
+
+from __future__ import annotations
+
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+    Value,
+)
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from alula.design import Design
+from alula.gateware.control.command import ENGINES, layout
+from alula.gateware.control.dispatch import Blame, Dispatch
+from alula.gateware.control.fault import Code
+from alula.gateware.control.registers import ADDRESS_BITS, Control
+from alula.gateware.hdl.axi import lite
+from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.target import Target
+from alula.gateware.top.core import Core
+from alula.gateware.top.cores import Fork, Gather, Join, Share
+from alula.isa.encoding import WORD_BYTES
+from alula.isa.instructions import Engine
+
+__all__ = ["Top", "core_names"]
+
+
+class Top(Component):
+    """All of it, as it stands between a host and memory.
+
+    The control port has the clock's reset; a reset through it reaches everything else.
+
+    Parameters:
+        design: What is built.
+        target: What the chains' multipliers are made of, as of `PackedMultiplier`.
+
+    Members:
+        control: AXI4-Lite, slave: `alula.gateware.control.registers.Register`.
+        irq: A run is over, by END or by a fault; until cleared.
+        read, write: AXI4 masters, one of each a memory channel, core by core.
+    """
+
+    def __init__(self, *, design: Design, target: Target = "portable") -> None:
+        self.design = design
+        self.target: Target = target
+        self._cores = [Core(design=design, target=target) for _ in range(design.cores)]
+        shape = self._cores[0].signature.members
+        channels = len(self._cores) * design.channels_per_core
+        super().__init__(
+            {
+                "control": In(lite(ADDRESS_BITS)),
+                "irq": Out(1),
+                "read": Out(shape["read"].signature).array(channels),
+                "write": Out(shape["write"].signature).array(channels),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        design, cores = self.design, self._cores
+        words = design.program_bytes // WORD_BYTES
+        control = Control(
+            design_hash=int(design.hash, 16),
+            program_words=words,
+            beat_bytes=design.bytes_per_cycle,
+        )
+        dispatch = Dispatch(program_words=words)
+        reset = Signal(init=1)
+        m.domains.machine = ClockDomain(local=True)
+        m.d.comb += [
+            ClockSignal("machine").eq(ClockSignal()),
+            ResetSignal("machine").eq(reset),
+        ]
+        m.d.sync += reset.eq(control.reset)
+        m.submodules.control = placed(control)
+        m.submodules.dispatch = placed(dispatch, "machine")
+        for number, (name, core) in enumerate(zip(core_names(design), cores, strict=True)):
+            m.submodules[name] = placed(core, "machine")
+            m.d.comb += [core.number.eq(number), core.cancel.eq(control.cancel)]
+        connect(m, flipped(self.control), control.axi)
+        self._host(m, control, dispatch)
+        for engine in ENGINES:
+            self._engine(m, engine, dispatch, control)
+        self._exchange(m)
+        m.d.comb += [
+            # SFUs do the same work on the same values.
+            dispatch.argmax.eq(cores[0].argmax),
+            dispatch.stream_empty.eq(Cat(core.stream_empty for core in cores).all()),
+            control.quiet.eq(Cat(core.quiet for core in cores).all()),
+        ]
+        for name in ("read", "write"):
+            ports = [port for core in cores for port in getattr(core, name)]
+            for mine, theirs in zip(getattr(self, name), ports, strict=True):
+                connect(m, theirs, flipped(mine))
+        self._count(m, control)
+        return m
+
+    def _engine(self, m: Module, engine: Engine, dispatch: Dispatch, control: Control) -> None:
+        """Let every core have an engine's instructions; one is done when all have done it.
+
+        A core may be ahead of the others. Its fault counts once they are where it stopped: then
+        what the queue says of all of them is true of that core.
+        """
+        cores, name = self._cores, engine.name.lower()
+        command = getattr(dispatch, f"command_{name}")
+        commands = [getattr(core, f"command_{name}") for core in cores]
+        done = Cat(getattr(core, f"done_{name}") for core in cores)
+        taken_ahead = done_ahead = Const(0, len(cores))
+        if len(cores) == 1:
+            connect(m, command, commands[0])
+            m.d.comb += getattr(dispatch, f"done_{name}").eq(done)
+        else:
+            fork, join = Fork(shape=layout(engine), count=len(cores)), Join(count=len(cores))
+            m.submodules[f"fork_{name}"] = placed(fork, "machine")
+            m.submodules[f"join_{name}"] = placed(join, "machine")
+            connect(m, command, fork.items)
+            for taker, own in zip(fork.takers, commands, strict=True):
+                connect(m, taker, own)
+            m.d.comb += [
+                join.each.eq(done),
+                getattr(dispatch, f"done_{name}").eq(join.done),
+            ]
+            taken_ahead, done_ahead = fork.ahead, join.ahead
+        m.d.comb += [
+            dispatch.starved[engine].eq(Cat(core.starved[engine] for core in cores).any()),
+            dispatch.blocked[engine].eq(Cat(core.blocked[engine] for core in cores).any()),
+        ]
+        for number, core in reversed(list(enumerate(cores))):
+            oldest = core.blame[engine] == Blame.OLDEST
+            early = Mux(oldest, done_ahead[number], taken_ahead[number])
+            with m.If((core.fault[engine].code != Code.NONE) & ~early):
+                m.d.comb += [
+                    control.fault[engine].eq(core.fault[engine]),
+                    dispatch.blame[engine].eq(core.blame[engine]),
+                ]
+
+    def _exchange(self, m: Module) -> None:
+        """What one core has and all need: parts of vectors from memory, and products."""
+        cores = self._cores
+        if len(cores) == 1:
+            return
+        bits = 8 * self.design.channels_per_core * self.design.memory.beat_bytes
+        gather = Gather(bits=bits, count=len(cores))
+        share = Share(shape=cores[0].result.payload.shape(), count=len(cores))
+        m.submodules.gather = placed(gather, "machine")
+        m.submodules.share = placed(share, "machine")
+        for number, core in enumerate(cores):
+            connect(m, core.part, gather.parts[number])
+            connect(m, gather.wholes[number], core.whole)
+            connect(m, core.result, share.items[number])
+            connect(m, share.takers[number], core.results)
+
+    def _host(self, m: Module, control: Control, dispatch: Dispatch) -> None:
+        """Connect the control port with the sequencer."""
+        m.d.comb += [
+            dispatch.program.enable.eq(control.program_enable),
+            dispatch.program.address.eq(control.program_address),
+            dispatch.program.data.eq(control.program_data.replicate(WORD_BYTES // 4)),
+            dispatch.program.mask.eq(1 << control.program_part),
+            dispatch.setting.enable.eq(control.register_enable),
+            dispatch.setting.index.eq(control.register_index),
+            dispatch.setting.value.eq(control.register_value),
+            dispatch.length.eq(control.length),
+            dispatch.start.eq(control.start),
+            dispatch.halt.eq(control.halt),
+            control.running.eq(dispatch.running),
+            control.ended.eq(dispatch.ended),
+            control.reason.eq(dispatch.reason),
+            control.address.eq(dispatch.address),
+            control.overflow.eq(dispatch.overflow),
+            control.giver.eq(dispatch.giver),
+            control.taker.eq(dispatch.taker),
+            control.overfilled.eq(dispatch.overfilled),
+            self.irq.eq(control.irq),
+        ]
+        for number, state in enumerate(control.engine):
+            m.d.comb += [
+                state.oldest.eq(dispatch.oldest[number]),
+                state.use.eq(dispatch.use[number]),
+                state.missing.eq(dispatch.missing[number]),
+                state.flying.eq(dispatch.flying[number]),
+            ]
+        for number, address in enumerate(control.blamed):
+            m.d.comb += address.eq(dispatch.blamed[number])
+
+    def _count(self, m: Module, control: Control) -> None:
+        """Count what passes between here and memory: each channel's bytes, then all, 2 cycles late.
+
+        ST waits for memory's answers, so the last write has been counted when a run ends.
+        """
+        lane = self.design.memory.beat_bytes
+        read, written = [], []
+        for number, (reads, writes) in enumerate(zip(self.read, self.write, strict=True)):
+            passed = Signal(name=f"read_{number}")
+            strobed = Signal(range(lane + 1), name=f"written_{number}")
+            strobe = Mux(writes.wvalid & writes.wready, writes.wstrb, 0)
+            m.d.sync += [
+                passed.eq(reads.rvalid & reads.rready),
+                strobed.eq(_sum(list(strobe))),
+            ]
+            read.append(passed)
+            written.append(strobed)
+        m.d.sync += [
+            control.read.eq(_sum(read) * lane),
+            control.written.eq(_sum(written)),
+        ]
+
+
+def core_names(design: Design) -> list[str]:
+    """Return the names of a design's cores within the top."""
+    return [f"core_{number}" for number in range(design.cores)] if design.cores > 1 else ["core"]
+
+
+def _sum(values: list[Value]) -> Value:
+    """A sum as a tree."""
+    while len(values) > 1:
+        values = [sum(values[i : i + 2], Const(0, 0)) for i in range(0, len(values), 2)]
+    return values[0]
