@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
+from alula.frontend.float_reference import FloatReference
 from alula.runtime import evaluation
 from alula.runtime.loading import load_model, needed_tokenizer
-from alula.runtime.reference import FloatReference
 from benchmarks.report import MODEL, report
 
 TOKENS = 2560

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from alula.frontend import Checkpoint, FrontendError, UnsupportedModel, load
+from alula.frontend.float_reference import FloatReference
 from alula.frontend.gguf_file import GgufFile
 from alula.frontend.gguf_values import readable, values
-from alula.runtime.reference import FloatReference
 
 IDS = list(range(3, 150, 3))
 LLAMA_NAMES = {

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel
 
 from alula.frontend import Checkpoint, FrontendError, UnsupportedModel, load
-from alula.runtime.reference import FloatReference
+from alula.frontend.float_reference import FloatReference
 
 FAMILIES = {
     "llama2": "llama",

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alula.frontend import FrontendError, UnsupportedModel, load
-from alula.runtime.reference import FloatReference
+from alula.frontend.float_reference import FloatReference
 
 IDS = list(range(3, 43))
 HIDDEN, INNER, VOCABULARY, CONTEXT = 48, 64, 90, 128

@@ -2,10 +2,10 @@ import pytest
 import torch
 from tests.shapes import FAMILIES, RandomCheckpoint
 
+from alula.frontend.float_reference import FloatReference
 from alula.ir import Precision
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
-from alula.runtime.reference import FloatReference
 
 
 @pytest.fixture(params=FAMILIES, scope="module")

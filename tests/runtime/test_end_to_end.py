@@ -11,10 +11,10 @@ import pytest
 from alula.codegen import Build
 from alula.design import load_design
 from alula.frontend import load as load_checkpoint
+from alula.frontend.float_reference import FloatReference
 from alula.mapper import DoesNotFit
 from alula.runtime import DeviceError, RunError, Session, cache, evaluation, load
 from alula.runtime.loading import load_model
-from alula.runtime.reference import FloatReference
 
 TEXT = list(range(40, 111)) + list(range(90, 60, -1))
 MAPS = [

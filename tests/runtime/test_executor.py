@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alula.frontend import Checkpoint, load
+from alula.frontend.float_reference import FloatReference
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
 from alula.runtime.executor import Executor
-from alula.runtime.reference import FloatReference
 from alula.runtime.split import Phase, Target, parse_split
 from alula.runtime.torch_units import FloatUnits, IntegerUnits
 from alula.runtime.worker import Worker

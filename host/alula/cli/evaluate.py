@@ -33,9 +33,9 @@ def evaluate(
 
     alula eval smollm2-135m --text README.md --tokens 1000 --json
     """
+    from alula.frontend.float_reference import FloatReference
     from alula.runtime import evaluation, loading
     from alula.runtime.errors import RunError
-    from alula.runtime.reference import FloatReference
 
     if tokens < 2:
         raise RunError(f"tokens must be at least 2, not {tokens}")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alula.frontend.float_reference import FloatReference
 from alula.runtime.errors import PromptError
 from alula.runtime.executor import Executor
 from alula.runtime.progress import Progress, silent
-from alula.runtime.reference import FloatReference
 
 WINDOW = 512
 """Tokens of a window where the context allows as many."""

@@ -165,9 +165,9 @@ def _torch_workers(split: Split, checkpoint: Checkpoint) -> dict[Target, Worker]
 
 
 def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:
+    from alula.frontend.float_reference import FloatReference
     from alula.quant import QuantizedModel
     from alula.quant.reference import IntegerReference
-    from alula.runtime.reference import FloatReference
     from alula.runtime.torch_units import FloatUnits, IntegerUnits, torch_device
 
     device = torch_device(target.device)

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from alula.frontend.float_reference import FloatReference
 from alula.quant.integers import quantize_kv
 from alula.quant.reference import IntegerReference
 from alula.runtime.errors import DeviceError
-from alula.runtime.reference import FloatReference
 from alula.runtime.split import Phase, Segment
 from alula.runtime.worker import Floats, Ids, KvRows, Output
 

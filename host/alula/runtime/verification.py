@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from alula.frontend import Checkpoint
+from alula.frontend.float_reference import FloatReference
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
 from alula.quant.units import UnitModel
 from alula.runtime.errors import RunError
-from alula.runtime.reference import FloatReference
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from alula.frontend import load
-from alula.runtime.reference import FloatReference, LayerCache
+from alula.frontend.float_reference import FloatReference, LayerCache
 
 
 @pytest.fixture(scope="module")

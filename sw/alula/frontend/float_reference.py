@@ -1,0 +1,240 @@
+"""Torch float: the model as its file has it, unquantised, in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alula.frontend.checkpoint import Checkpoint
+from alula.ir.architecture import Architecture
+from alula.quant.units import UnitModel
+
+_ACTIVATIONS = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda values: F.gelu(values, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+class LayerCache:
+    """Keys and values of one layer, rope applied, oldest first.
+
+    Attributes:
+        length: Tokens held.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+
+    @property
+    def keys(self) -> Tensor:
+        """float32 ``[length, kv_heads, head_dim]``. ValueError while empty."""
+        return self._held(self._keys)
+
+    @property
+    def values(self) -> Tensor:
+        """float32 ``[length, kv_heads, head_dim]``. ValueError while empty."""
+        return self._held(self._values)
+
+    def _held(self, store: Tensor | None) -> Tensor:
+        if store is None:
+            raise ValueError("the cache must hold at least one token, not none")
+        return store[: self.length]
+
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        """Adds tokens, each argument ``[tokens, kv_heads, head_dim]``."""
+        end = self.length + keys.shape[0]
+        self._keys = _grown(self._keys, keys, self.length, end)
+        self._values = _grown(self._values, values, self.length, end)
+        self.length = end
+
+    def truncate(self, length: int) -> None:
+        """Forgets all but the oldest ``length`` tokens. ValueError if fewer are held."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"length must be 0 to {self.length}, not {length}")
+        self.length = length
+
+
+def _grown(store: Tensor | None, added: Tensor, start: int, end: int) -> Tensor:
+    if store is None or store.shape[0] < end:
+        larger = added.new_empty((max(end, 2 * start), *added.shape[1:]))
+        if store is not None:
+            larger[:start] = store[:start]
+        store = larger
+    store[start:end] = added
+    return store
+
+
+class FloatReference(UnitModel[LayerCache]):
+    """A checkpoint run by plain torch in float32, a unit at a time.
+
+    The units are those of `Architecture.units`. A unit's weights are read when it first runs.
+    Hidden states are ``[tokens, hidden_size]``, float32, on ``device``.
+
+    Args:
+        checkpoint: The model.
+        device: ``"cpu"`` or a CUDA device.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> None:
+        self.architecture: Architecture = checkpoint.architecture
+        self.device = torch.device(device)
+        self._checkpoint = checkpoint
+        self._weights: dict[str, dict[str, Tensor]] = {}
+        self._rope_table: tuple[Tensor, Tensor] | None = None
+
+    def unit(self, name: str) -> dict[str, Tensor]:
+        """A unit's tensors, names without the unit's own prefix; read on first use.
+
+        A tied head shares the tensor of ``embed``. ValueError if there is no such unit.
+        """
+        if name not in self._weights:
+            prefix = f"{name}." if name.startswith("layers.") else ""
+            weights = {
+                tensor.removeprefix(prefix): torch.from_numpy(self._checkpoint.tensor(tensor)).to(
+                    self.device
+                )
+                for tensor in self.architecture.unit_tensors(name)
+            }
+            if name == "head" and self.architecture.tied_head:
+                weights["lm_head.weight"] = self.unit("embed")["embed.weight"]
+            self._weights[name] = weights
+        return self._weights[name]
+
+    def cache(self) -> list[LayerCache]:
+        """Empty caches, one for each layer."""
+        return [LayerCache() for _ in range(self.architecture.layers)]
+
+    @torch.inference_mode()
+    def embed(self, ids: Tensor | Sequence[int], positions: Tensor | Sequence[int]) -> Tensor:
+        """Hidden states of token ids at positions.
+
+        Raises ValueError if an id is not in the vocabulary or a position not in the context.
+        """
+        ids = self._integers("ids", ids, self.architecture.vocab_size)
+        positions = self._integers("positions", positions, self.architecture.max_context)
+        weights = self.unit("embed")
+        hidden = weights["embed.weight"][ids]
+        if self.architecture.position == "learned":
+            hidden = hidden + weights["embed.position"][positions]
+        return hidden
+
+    @torch.inference_mode()
+    def layer(
+        self,
+        index: int,
+        hidden: Tensor,
+        positions: Tensor | Sequence[int],
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """One layer's output for ``hidden``, which follows the tokens in ``cache`` and joins them.
+
+        Without a cache the tokens see only each other. Attention is causal in the order of tokens;
+        ``positions`` only turn the rope.
+        """
+        shape = self.architecture
+        weights = self.unit(f"layers.{index}")
+        tokens = hidden.shape[0]
+        normed = self._norm(hidden, weights, "attn_norm")
+        queries = self._project(normed, weights, "attn.q").view(tokens, shape.heads, shape.head_dim)
+        keys = self._project(normed, weights, "attn.k").view(tokens, shape.kv_heads, shape.head_dim)
+        values = self._project(normed, weights, "attn.v").view(
+            tokens, shape.kv_heads, shape.head_dim
+        )
+        if shape.qk_norm:
+            queries = self._rms(queries, weights["attn.q_norm.weight"])
+            keys = self._rms(keys, weights["attn.k_norm.weight"])
+        if shape.position == "rope":
+            cosine, sine = self._rope(self._integers("positions", positions, shape.max_context))
+            queries = _turned(queries, cosine, sine)
+            keys = _turned(keys, cosine, sine)
+        if cache is not None:
+            cache.append(keys, values)
+            keys, values = cache.keys, cache.values
+        attended = self._attend(queries, keys, values).reshape(tokens, shape.query_size)
+        hidden = hidden + self._project(attended, weights, "attn.o")
+        normed = self._norm(hidden, weights, "mlp_norm")
+        activation = _ACTIVATIONS[shape.activation]
+        inner = self._project(normed, weights, "mlp.up")
+        if shape.gated_mlp:
+            inner = activation(self._project(normed, weights, "mlp.gate")) * inner
+        else:
+            inner = activation(inner)
+        return hidden + self._project(inner, weights, "mlp.down")
+
+    @torch.inference_mode()
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
+        weights = self.unit("head")
+        return F.linear(self._norm(hidden, weights, "final_norm"), weights["lm_head.weight"])
+
+    def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
+        tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
+        if tensor.ndim != 1 or not len(tensor):
+            raise ValueError(f"{name} must be a row of numbers, not of shape {tuple(tensor.shape)}")
+        low, high = (int(bound) for bound in torch.aminmax(tensor))
+        if low < 0 or high >= limit:
+            raise ValueError(f"{name} must be 0 to {limit - 1}, not {low if low < 0 else high}")
+        return tensor
+
+    def _project(self, values: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
+        return F.linear(values, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+
+    def _norm(self, values: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
+        if self.architecture.norm == "rmsnorm":
+            return self._rms(values, weights[f"{name}.weight"])
+        return F.layer_norm(
+            values,
+            values.shape[-1:],
+            weights[f"{name}.weight"],
+            weights[f"{name}.bias"],
+            self.architecture.norm_eps,
+        )
+
+    def _rms(self, values: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(values, values.shape[-1:], weight, self.architecture.norm_eps)
+
+    def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine ``[tokens, 1, head_dim / 2]``, out of a table that grows as needed."""
+        needed = int(positions.max()) + 1
+        if self._rope_table is None or len(self._rope_table[0]) < needed:
+            length = min(self.architecture.max_context, max(256, 2 * needed))
+            frequencies = torch.tensor(
+                self.architecture.rope_inverse_frequencies, dtype=torch.float64, device=self.device
+            )
+            angles = torch.arange(length, dtype=torch.float64, device=self.device).outer(
+                frequencies
+            )
+            self._rope_table = (angles.cos().float(), angles.sin().float())
+        cosine, sine = self._rope_table
+        return cosine[positions, None], sine[positions, None]
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        tokens, held = queries.shape[0], keys.shape[0]
+        mask = None
+        if 1 < tokens < held:
+            mask = torch.ones(tokens, held, dtype=torch.bool, device=self.device).tril(
+                held - tokens
+            )
+        attended = F.scaled_dot_product_attention(
+            queries.transpose(0, 1)[None],
+            keys.transpose(0, 1)[None],
+            values.transpose(0, 1)[None],
+            attn_mask=mask,
+            is_causal=tokens == held and tokens > 1,
+            scale=self.architecture.attention_scale,
+            enable_gqa=self.architecture.heads != self.architecture.kv_heads,
+        )
+        return attended[0].transpose(0, 1)
+
+
+def _turned(values: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rope on ``[tokens, heads, head_dim]``: element i turns with element i + head_dim/2."""
+    first, second = values.chunk(2, dim=-1)
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
