@@ -14,7 +14,12 @@ __all__ = ["SynthError", "Tool", "nextpnr", "yosys"]
 
 
 class SynthError(RuntimeError):
-    """A tool is missing, or said no; the first line says it all."""
+    """A tool is missing, or said no; of its `lines` the first says it all."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The text in lines: what a tool said last follows."""
+        return str(self).split("\n")
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,15 @@ from alula.isa.formats import GROUP
 
 
 class UnsupportedShape(ValueError):
-    """A model whose shape the machine cannot run; `refusals` says why, in full."""
+    """A model whose shape the machine cannot run; `refusals` says why, in full, `lines` as text."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         self.refusals = tuple(refusals)
-        super().__init__(f"the model's shape is not supported:\n{refusal_table(self.refusals)}")
+        self.lines = (
+            "the model's shape is not supported:",
+            *refusal_table(self.refusals).split("\n"),
+        )
+        super().__init__("\n".join(self.lines))
 
 
 def refusals(architecture: Architecture) -> Iterator[Refusal]:
