@@ -166,11 +166,11 @@ def _torch_workers(split: Split, checkpoint: Checkpoint) -> dict[Target, Worker]
 
 def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:
     from alula.frontend.float_reference import FloatReference
-    from alula.quant import QuantizedModel
+    from alula.quant import QuantizedModel, padded
     from alula.quant.reference import IntegerReference
     from alula.runtime.torch_units import FloatUnits, IntegerUnits, torch_device
 
     device = torch_device(target.device)
     if target.kind == "torch-float":
-        return FloatUnits(FloatReference(checkpoint, device))
+        return FloatUnits(FloatReference(padded(checkpoint), device))
     return IntegerUnits(IntegerReference(QuantizedModel(checkpoint), device))
