@@ -213,7 +213,7 @@ def test_no_such_file() -> None:
         load_design("designs/none.yaml")
     expected = (
         "must be a design file, or kv260, nano, nano-sparse, tiny, u280 or vhk158, "
-        "not a path without a file (designs/none.yaml)"
+        "not a missing one (no such file: designs/none.yaml)"
     )
     assert str(caught.value) == expected
 

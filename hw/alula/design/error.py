@@ -1,5 +1,7 @@
 """The one line that says what is wrong with a design, and where."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -38,3 +40,9 @@ def listed(values: list[str], last: str = "or") -> str:
     if len(values) == 1:
         return values[0]
     return f"{', '.join(values[:-1])} {last} {values[-1]}"
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """Return "; did you mean kv260?" with the name that is nearest to a word, "" if none is."""
+    near = get_close_matches(word, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""

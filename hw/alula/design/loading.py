@@ -8,8 +8,8 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from alula.design.design import Design
-from alula.design.error import DesignError, listed, shown
-from alula.design.shipped import shipped_designs
+from alula.design.error import DesignError, shown
+from alula.design.shipped import named_file, shipped_designs
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -38,13 +38,7 @@ def load_design(source: str | Path) -> Design:
     Raises:
         DesignError: there is no such file, or what it holds is no valid design.
     """
-    path = Path(source)
-    if not path.is_file():
-        shipped = shipped_designs()
-        if str(source) not in shipped:
-            names = listed(sorted(shipped))
-            raise DesignError(f"a design file, or {names}", "a path without a file", str(source))
-        path = shipped[str(source)]
+    path = named_file(source, shipped_designs(), "design")
     return Design.from_mapping(read_yaml(path), str(path))
 
 
