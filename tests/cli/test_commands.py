@@ -1,11 +1,10 @@
 """What the commands print, for people and for programs."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-
-import re
 
 import pytest
 

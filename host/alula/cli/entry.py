@@ -5,6 +5,7 @@ Imports nothing that takes time: a person may change their mind in the first sec
 
 import os
 import sys
+from io import TextIOWrapper
 
 _INTERRUPTED = "alula: interrupted"
 _USER_ERROR = 2
@@ -60,4 +61,5 @@ def _open_streams() -> None:
                 os.dup2(handle, number)
                 os.close(handle)
             setattr(sys, name, os.fdopen(number, "r" if reads else "w", encoding="utf-8"))
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

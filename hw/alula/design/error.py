@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from alula.printable import printable
+
 
 class DesignError(ValueError):
     """A design that cannot be: its text is "must be X, not Y (place)", always one line.
@@ -15,7 +17,7 @@ class DesignError(ValueError):
     """
 
     def __init__(self, expected: str, actual: str, place: str) -> None:
-        super().__init__(f"must be {expected}, not {actual} ({place})")
+        super().__init__(printable(f"must be {expected}, not {actual} ({place})"))
         self.expected = expected
         self.actual = actual
         self.place = place
@@ -31,7 +33,11 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes no whole number of more than some thousand digits.
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
