@@ -1,15 +1,13 @@
 """The files of a Hugging Face folder that make its tokenizer, and the tokenizer they make."""
 
-import os
-import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from alula.runtime.errors import TokenizerError
+from alula.files import read_bytes
 from alula.runtime.tokenizer import file_budget, told
 from alula.sources import sources_id
 from alula.text.process import TEXT_PROCESS
@@ -39,14 +37,15 @@ _LARGEST = 100_000_000
 def tokenizer_files(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder that its tokenizer is made of, by their path in it.
 
-    Raises:
-        TokenizerError: one is too large, or no file at all but a pipe or a device.
-        OSError: one cannot be read.
+    OSError if one cannot be read, is too large, or is no regular file.
     """
     paths = {folder / name for name in _NAMES}
     paths |= {*folder.glob(_VERSIONED), *folder.glob(_TEMPLATES)}
-    found = ((path, _content(path)) for path in sorted(paths))
-    return {str(path.relative_to(folder)): data for path, data in found if data is not None}
+    found: dict[str, bytes] = {}
+    for path in sorted(paths):
+        with suppress(FileNotFoundError):
+            found[str(path.relative_to(folder))] = read_bytes(path, _LARGEST)
+    return found
 
 
 def files_id(files: Mapping[str, bytes]) -> str:
@@ -80,30 +79,6 @@ def convert_files(files: Mapping[str, bytes], target: Path, folder: Path) -> Non
             str(folder),
             seconds=file_budget(size),
         )
-
-
-def _content(path: Path) -> bytes | None:
-    """Return a file's bytes, None if it is not there. Nothing is waited for, as a pipe would."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise TokenizerError(f"{path} must be a file, not {_kind(found.st_mode)}")
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise TokenizerError(
-            f"{path} must be at most {_LARGEST / 1e6:.0f} MB, not {found.st_size / 1e6:.0f} MB"
-        )
-    return data
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a folder"
-    return "a pipe" if stat.S_ISFIFO(mode) else "a device"
 
 
 @contextmanager
