@@ -4,11 +4,10 @@ import functools
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from alula.processes import run
 
 __all__ = ["Toolchain", "ToolchainError", "command", "toolchain"]
 
@@ -64,12 +63,21 @@ def command(
     Raises:
         ToolchainError: it exits with anything but 0.
     """
-    done = run(words, cwd=cwd, env=env)
-    if done.code:
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
         name = Path(words[0]).name
-        lines = done.output.splitlines() or ["nothing said"]
+        lines = done.stdout.splitlines() or ["nothing said"]
         reason = next((line for line in lines if "error" in line.lower()), lines[-1])
-        error = ToolchainError(f"{name} ended with {done.code}: {reason.strip()}")
+        error = ToolchainError(f"{name} ended with {done.returncode}: {reason.strip()}")
         error.add_note("\n".join(lines[-60:]))
         raise error
-    return done.output
+    return done.stdout

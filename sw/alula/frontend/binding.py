@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from alula.frontend.checkpoint import FloatArray
 from alula.frontend.refusal import FrontendError, Refusal
@@ -14,11 +16,20 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Piece:
-    """Where a canonical tensor lies: a tensor of the source, its shape there, the way over."""
+    """Where a canonical tensor lies: a tensor of the source, its shape there, the way over.
 
-    source: str
+    A constant has no source: its conversion gets zeros of its shape.
+    """
+
+    source: str | None
     shape: Shape
     convert: Callable[[FloatArray], FloatArray]
+
+    def read(self, read: Callable[[str], FloatArray]) -> FloatArray:
+        """The canonical tensor, from a reader of the source's tensors."""
+        if self.source is None:
+            return self.convert(np.zeros(self.shape, np.float32))
+        return self.convert(read(self.source))
 
 
 def same(source: str, shape: Shape) -> Piece:
@@ -34,6 +45,42 @@ def transposed(source: str, shape: Shape) -> Piece:
 def rows(piece: Piece, start: int, stop: int) -> Piece:
     """Rows ``start:stop`` of what ``piece`` gives."""
     return Piece(piece.source, piece.shape, lambda values: piece.convert(values)[start:stop])
+
+
+def constant(shape: Shape, value: float) -> Piece:
+    """A tensor that the source does not have, since it is ``value`` everywhere."""
+    return Piece(None, shape, lambda values: values + np.float32(value))
+
+
+def more(piece: Piece, summand: float) -> Piece:
+    """What ``piece`` gives plus a number, in float32."""
+    return Piece(
+        piece.source, piece.shape, lambda values: piece.convert(values) + np.float32(summand)
+    )
+
+
+def times(piece: Piece, factor: float | FloatArray) -> Piece:
+    """What ``piece`` gives times a number, or times one for each row, in float32."""
+    if isinstance(factor, float) and factor == 1:
+        return piece
+    factors = np.asarray(factor, np.float32)
+
+    def convert(values: FloatArray) -> FloatArray:
+        values = piece.convert(values)
+        return values * factors.reshape(factors.shape + (1,) * (values.ndim - 1) * factors.ndim)
+
+    return Piece(piece.source, piece.shape, convert)
+
+
+def reordered(piece: Piece, heads: int, order: Sequence[int]) -> Piece:
+    """Rows of each of ``heads`` heads moved: row ``i`` is what was row ``order[i]``."""
+
+    def convert(values: FloatArray) -> FloatArray:
+        values = piece.convert(values)
+        apart = values.reshape(heads, len(order), *values.shape[1:])
+        return apart[:, list(order)].reshape(values.shape)
+
+    return Piece(piece.source, piece.shape, convert)
 
 
 def half_split(piece: Piece, heads: int) -> Piece:
@@ -71,10 +118,13 @@ def bind(
             f"({where})"
         )
     pieces = {name: place(name, shape) for name, shape in architecture.tensors().items()}
-    missing = sorted({piece.source for piece in pieces.values()} - table.keys())
+    sources = {piece.source for piece in pieces.values() if piece.source is not None}
+    missing = sorted(sources - table.keys())
     if missing:
-        raise FrontendError(f"the tensors must be complete, not without {_some(missing)} ({where})")
+        raise FrontendError(f"the tensors must be complete, not without {some(missing)} ({where})")
     for piece in pieces.values():
+        if piece.source is None:
+            continue
         actual = table[piece.source]
         if actual != piece.shape:
             raise FrontendError(
@@ -100,11 +150,12 @@ def surplus(
         return []
     return [
         Refusal(
-            "model", "tensors beyond the family", f"those of {family}", _some(names), "without them"
+            "model", "tensors beyond the family", f"those of {family}", some(names), "without them"
         )
     ]
 
 
-def _some(names: list[str], count: int = 4) -> str:
+def some(names: list[str], count: int = 4) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more

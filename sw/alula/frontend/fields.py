@@ -49,11 +49,7 @@ class Fields:
     def real(self, key: str, default: Any = _MISSING) -> float:
         """A finite number."""
         value = self._get(key, default)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if not _is_finite(value):
             raise self._error(key, "a finite number", value)
         return float(value)
 
@@ -63,6 +59,13 @@ class Fields:
         if value <= 0:
             raise self._error(key, "above zero", value)
         return value
+
+    def positives(self, key: str, count: int) -> list[float]:
+        """A list of ``count`` finite numbers above zero."""
+        values = self.items(key)
+        if len(values) != count or not all(_is_finite(value) and value > 0 for value in values):
+            raise self._error(key, f"{count} numbers above zero", values)
+        return [float(value) for value in values]
 
     def flag(self, key: str, default: Any = _MISSING) -> bool:
         """True or false."""
@@ -91,3 +94,13 @@ class Fields:
         if not isinstance(value, dict):
             raise self._error(key, "a mapping", value)
         return Fields(value, f"{self.where}: {key}")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number, no bool, that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -20,7 +20,6 @@ import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 from numpy.typing import NDArray
 
-from alula.files import open_regular
 from alula.frontend.gguf_values import values
 from alula.frontend.refusal import FrontendError
 
@@ -70,7 +69,7 @@ class GgufFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with open_regular(path) as file:
+            with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 content = mmap(file.fileno(), 0, access=ACCESS_READ) if status.st_size else b""
         except OSError as error:

@@ -112,7 +112,7 @@ def load_gguf(path: Path) -> Checkpoint:
         raise UnsupportedModel(path, unused)
 
     def reader(piece: Piece) -> Any:
-        return lambda: piece.convert(file.read(piece.source))
+        return lambda: piece.read(file.read)
 
     return Checkpoint(
         architecture,

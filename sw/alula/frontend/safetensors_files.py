@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from alula import files
 from alula.frontend.pickles import SUFFIXES, refuse_pickle
 from alula.frontend.refusal import FrontendError
 
 DTYPES = ("F64", "F32", "F16", "BF16")
 """The number types that are read."""
 
+_ROWS = 4096
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
@@ -25,7 +25,7 @@ _INDEX = "model.safetensors.index.json"
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. FrontendError if it is anything else."""
     try:
-        value = json.loads(files.read_text(path))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FrontendError(f"{path} must be readable, not {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -117,6 +117,30 @@ class SafetensorsFiles:
                 return file.get_tensor(name).float().numpy()
         except SafetensorError as error:
             raise FrontendError(f"{name} must be readable, not lost: {error} ({path})") from error
+
+    def equal(self, first: str, second: str) -> bool:
+        """Whether two tensors of one shape have equal values, compared some rows at a time.
+
+        Raises:
+            KeyError: There is no such tensor.
+            FrontendError: A tensor cannot be read.
+        """
+        import torch
+
+        try:
+            with (
+                safe_open(self._files[first], framework="pt") as one_file,
+                safe_open(self._files[second], framework="pt") as other_file,
+            ):
+                one, other = one_file.get_slice(first), other_file.get_slice(second)
+                return all(
+                    torch.equal(one[row : row + _ROWS].float(), other[row : row + _ROWS].float())
+                    for row in range(0, self.shapes[first][0], _ROWS)
+                )
+        except SafetensorError as error:
+            raise FrontendError(
+                f"{first} must be readable, not lost: {error} ({self.folder})"
+            ) from error
 
 
 def _plain_name(name: object) -> bool:

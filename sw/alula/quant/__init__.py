@@ -8,7 +8,6 @@ from alula.quant.kv_packing import KvLayerLayout, pack_k, pack_v, unpack_k, unpa
 from alula.quant.matrix import QuantizedMatrix, quantize
 from alula.quant.model import QuantizedModel
 from alula.quant.packing import pack, unpack
-from alula.quant.padded import padded
 
 __all__ = [
     "KvLayerLayout",
@@ -17,7 +16,6 @@ __all__ = [
     "pack",
     "pack_k",
     "pack_v",
-    "padded",
     "quantize",
     "unpack",
     "unpack_k",

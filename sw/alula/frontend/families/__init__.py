@@ -1,0 +1,52 @@
+"""The families of Hugging Face models that are read, a file for each group.
+
+A family joins by one entry of `FAMILIES`: its data is all there is to it. What `reading` and
+`placing` make of it is compared with transformers for every key that transformers reads
+(tests/frontend/test_families.py).
+"""
+
+from collections.abc import Mapping
+
+from alula.frontend.families.family import Family
+from alula.frontend.families.gemma import GEMMA
+from alula.frontend.families.glm import GLM
+from alula.frontend.families.gpt2 import GPT2
+from alula.frontend.families.granite import GRANITE
+from alula.frontend.families.helium import ERNIE4_5, HELIUM
+from alula.frontend.families.llama import CWM, INTERNLM3, IQUESTCODER, LLAMA, SEED_OSS
+from alula.frontend.families.mistral import MINISTRAL, MINISTRAL3, MISTRAL
+from alula.frontend.families.olmo import OLMO
+from alula.frontend.families.opt import OPT
+from alula.frontend.families.phi3 import PHI3
+from alula.frontend.families.qwen import QWEN2, QWEN3
+from alula.frontend.families.smollm3 import SMOLLM3
+from alula.frontend.families.stablelm import STABLELM
+from alula.frontend.families.starcoder2 import STARCODER2
+
+FAMILIES: Mapping[str, Family] = {
+    "cwm": CWM,
+    "ernie4_5": ERNIE4_5,
+    "gemma": GEMMA,
+    "glm": GLM,
+    "gpt2": GPT2,
+    "granite": GRANITE,
+    "helium": HELIUM,
+    "internlm3": INTERNLM3,
+    "iquestcoder": IQUESTCODER,
+    "llama": LLAMA,
+    "ministral": MINISTRAL,
+    "ministral3": MINISTRAL3,
+    "mistral": MISTRAL,
+    "olmo": OLMO,
+    "opt": OPT,
+    "phi3": PHI3,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+    "seed_oss": SEED_OSS,
+    "smollm3": SMOLLM3,
+    "stablelm": STABLELM,
+    "starcoder2": STARCODER2,
+}
+"""The values of ``model_type`` that are read."""
+
+__all__ = ["FAMILIES", "Family"]
