@@ -97,7 +97,7 @@ def mask(engines: Iterable[Engine]) -> int:
 def expected(program: Program, registers: list[int]) -> dict[Engine, list[dict]]:
     """What reaches each engine's queue, in order, and what the sequencer executes itself."""
     steps = prepare(program)
-    model: Any = ModelSequencer(SimpleNamespace(best_index=ARGMAX), len(steps))
+    model: Any = ModelSequencer(SimpleNamespace(best_index=ARGMAX))
     model.registers[:] = registers
     dispatched: dict[Engine, list[dict]] = {engine: [] for engine in Engine}
     while not model.ended:

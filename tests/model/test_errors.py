@@ -95,6 +95,11 @@ FAULTS = [
         UndefinedBehaviour,
         "LOOP body must end by address 3, not 4",
     ),
+    (
+        "LD.W to=MV fmt=V8 addr=0 blocks=r2 groups=250 stride=r4",
+        UndefinedBehaviour,
+        "LD.W stride must be at least the 1000 beats of a row block, not 16",
+    ),
     # unsupported
     (
         "LD.W to=MV fmt=W4 nm=2:4 addr=0 blocks=1 groups=1",
@@ -215,7 +220,7 @@ FAULTS = [
     ),
     (
         "".join(f"LOOP count=1 body={5 - depth}\n" for depth in range(5)) + "NOP",
-        OutOfRange,
+        UndefinedBehaviour,
         "LOOP depth must be at most 4, not 5",
     ),
 ]

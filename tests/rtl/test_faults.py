@@ -168,21 +168,26 @@ def test_another_design(pair: Pair) -> None:
 
 
 def test_no_end(pair: Pair) -> None:
+    text = r"SYS at 3: the program must come to an END, not run off its last instruction"
+    fails(pair, "LI rd=r1 value=0\nLOOP count=r1 body=1\nEND", text)
+
+
+def test_never_an_end(pair: Pair) -> None:
     whole = program(NANO, GOOD)
-    text = r"SYS at 2: the program must come to an END, not run off its last instruction"
+    text = r"^test: code must reach END, not run past address 1 \(address 1\)$"
     fails_program(pair, replace(whole, code=whole.code[:32]), text)
 
 
 def test_cut_inside_a_loop(pair: Pair) -> None:
     whole = program(NANO, "LOOP count=3 body=4\nNOP\nNOP\nNOP\nNOP")
-    text = r"SYS at 0: a loop's body must lie within the code .*\(LOOP count=3 body=4\)"
+    text = r"^test: LOOP body must end by address 3, not 5 \(address 0\)$"
     fails_program(pair, replace(whole, code=whole.code[:48]), text)
 
 
 def test_too_long(pair: Pair) -> None:
     words = NANO.program_bytes // 16
     whole = program(NANO, "END")
-    text = rf"test must be 1\.\.{words} instructions, not {words + 1}"
+    text = rf"^test: code must be at most {words} instructions, not {words + 1} "
     fails_program(pair, replace(whole, code=whole.code * (words + 1)), text)
 
 

@@ -27,15 +27,16 @@ def asm(
     """
     from alula.cli.run import read_text
     from alula.design import load_design
-    from alula.isa import Program, assemble, encode_all
+    from alula.isa import assemble_program
 
     chosen = load_design(design)
-    code = encode_all(assemble(read_text(file), str(file)))
-    Program(file.stem, chosen.hash, code, {}, {}).save(out)
+    program = assemble_program(read_text(file), chosen, file.stem, str(file))
+    program.save(out)
+    size = len(program.code)
     if json:
-        print_json({"out": str(out), "bytes": len(code), "design_hash": chosen.hash})
+        print_json({"out": str(out), "bytes": size, "design_hash": chosen.hash})
     else:
-        print(f"{len(code):,} bytes written to {out}")
+        print(printable(f"{size:,} bytes written to {out}"))
 
 
 @guarded

@@ -1,12 +1,19 @@
 """The contract: instructions, number formats, SFU functions, programs and memory images."""
 
-from alula.isa.assembler import assemble, disassemble, encode_all, format_op
+from alula.isa.assembler import (
+    assemble,
+    assemble_program,
+    disassemble,
+    encode_all,
+    format_op,
+)
 from alula.isa.container import ContainerError
 from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, decode, encode
 from alula.isa.formats import FORMATS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.image import Image, Region
 from alula.isa.instructions import INSTRUCTIONS, Engine, Instruction
 from alula.isa.program import Program
+from alula.isa.structure import MalformedProgram, check_structure
 
 __all__ = [
     "FORMATS",
@@ -18,12 +25,15 @@ __all__ = [
     "Image",
     "Instruction",
     "IsaError",
+    "MalformedProgram",
     "Op",
     "Program",
     "Ref",
     "Region",
     "WeightFormat",
     "assemble",
+    "assemble_program",
+    "check_structure",
     "decode",
     "disassemble",
     "encode",

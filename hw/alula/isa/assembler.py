@@ -12,11 +12,19 @@ import re
 from collections.abc import Iterable
 from typing import cast
 
-from alula.isa.encoding import IsaError, Op, Ref, Value, encode
+from alula.design import Design
+from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, Value, encode
 from alula.isa.fields import Choice, Field, Operand, Register
-from alula.isa.instructions import BY_NAME, Engine
+from alula.isa.instructions import BY_NAME, LOOP_DEPTH, Engine
+from alula.isa.program import MOST_BYTES, Program
+from alula.isa.structure import MalformedProgram, check_structure
 
 _REGISTER = re.compile("r[0-9]{1,3}")
+_NUMBER = re.compile("-?([0-9]+|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)")
+_MOST_CHARACTERS = 1000
+"""Of a line, without its comment."""
+_MOST_INSTRUCTIONS = MOST_BYTES // WORD_BYTES
+"""Of any design's program."""
 
 
 def _format_value(item: Field, value: Value) -> str:
@@ -40,10 +48,12 @@ def format_op(op: Op) -> str:
 
 
 def _parse_number(place: str, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise IsaError(f"{place} must be a number, not {text}")
     try:
         return int(text, 0)
     except ValueError:
-        raise IsaError(f"{place} must be a number, not {text}") from None
+        raise IsaError(f"{place} must be a number without leading zeros, not {text}") from None
 
 
 def _parse_register(place: str, text: str) -> int:
@@ -113,27 +123,59 @@ def _parse_line(place: str, line: str) -> Op:
         raise IsaError(f"{place}: {error}") from None
 
 
+def _numbered(text: str, source: str) -> list[tuple[int, Op]]:
+    """Each instruction with the number of its line."""
+    found: list[tuple[int, Op]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        code = line.partition(";")[0].strip()
+        if not code:
+            continue
+        place = f"{source}:{number}"
+        if len(code) > _MOST_CHARACTERS:
+            most = f"at most {_MOST_CHARACTERS} characters"
+            raise IsaError(f"{place}: a line must be {most}, not {len(code)}")
+        if len(found) == _MOST_INSTRUCTIONS:
+            most = f"at most {_MOST_INSTRUCTIONS} instructions"
+            raise IsaError(f"{place}: code must be {most}, not more")
+        found.append((number, _parse_line(place, code)))
+    return found
+
+
 def assemble(text: str, source: str = "<text>") -> list[Op]:
     """Instructions of a listing. IsaError names the source and line, the field and its limit."""
-    ops = []
-    for number, line in enumerate(text.splitlines(), 1):
-        code = line.partition(";")[0].strip()
-        if code:
-            ops.append(_parse_line(f"{source}:{number}", code))
-    return ops
+    return [op for _, op in _numbered(text, source)]
+
+
+def assemble_program(text: str, design: Design, name: str, source: str = "<text>") -> Program:
+    """The program of a listing for a design, without constants and inputs.
+
+    Raises:
+        IsaError: a line cannot be expressed, or a machine of the design cannot run the whole; names
+            the source and line.
+    """
+    numbered = _numbered(text, source)
+    ops = [op for _, op in numbered]
+    try:
+        check_structure(ops, design)
+    except MalformedProgram as error:
+        line = numbered[error.address][0] if numbered else 1
+        raise IsaError(f"{source}:{line}: {error.fault}") from None
+    return Program(name, design.hash, encode_all(ops), {}, {})
 
 
 def disassemble(ops: Iterable[Op]) -> str:
-    """A listing that assembles to the same instructions, loop bodies indented."""
+    """A listing that assembles to the same instructions, loop bodies indented.
+
+    Loops deeper than a machine nests them, and bodies beyond the code, are listed as well.
+    """
     lines: list[str] = []
-    open_bodies: list[int] = []
-    for op in ops:
-        lines.append("    " * len(open_bodies) + format_op(op))
-        open_bodies = [left - 1 for left in open_bodies]
+    ends: list[int] = []
+    for address, op in enumerate(ops):
+        while ends and ends[-1] <= address:
+            ends.pop()
+        lines.append("    " * min(len(ends), LOOP_DEPTH) + format_op(op))
         if op.name == "LOOP":
-            open_bodies.append(cast(int, op.values.get("body", 0)))
-        while open_bodies and open_bodies[-1] <= 0:
-            open_bodies.pop()
+            ends.append(address + 1 + cast(int, op.values.get("body", 0)))
     return "".join(line + "\n" for line in lines)
 
 

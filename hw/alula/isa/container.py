@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 ALIGNMENT = 4096
+MOST_HEADER_BYTES = 16 << 20
+"""What each instruction serves takes some twenty bytes."""
 _PREFIX = 16
 _KINDS = {
     str: "text",
@@ -66,6 +68,9 @@ def read_container(path: Path, magic: bytes) -> tuple[dict[str, Any], np.ndarray
             length = int.from_bytes(prefix[8:], "little")
             if length > size - _PREFIX:
                 raise ContainerError(f"{path}: header must be {length} bytes, not {size - _PREFIX}")
+            if length > MOST_HEADER_BYTES:
+                most = f"at most {MOST_HEADER_BYTES} bytes"
+                raise ContainerError(f"{path}: header must be {most}, not {length}")
             header = _parse_header(path, file.read(length))
             wanted = checked_number(path, "payload_bytes", header.get("payload_bytes"), 0)
             start = _payload_start(length)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from alula.design.engines import MOST_PROGRAM_KIB
 from alula.isa.container import (
     ContainerError,
     checked,
@@ -19,6 +20,8 @@ from alula.isa.encoding import WORD_BYTES, IsaError, Op, decode
 from alula.isa.fields import REGISTER_MASK, REGISTERS
 
 MAGIC = b"ALULAPRG"
+MOST_BYTES = MOST_PROGRAM_KIB * 1024
+"""Code of any design's program."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ class Program:
     def load(cls, path: Path) -> Program:
         """Read a program file. ContainerError if it is truncated, altered or malformed."""
         header, payload = read_container(path, MAGIC)
+        if payload.size > MOST_BYTES:
+            raise ContainerError(
+                f"{path}: code must be at most {MOST_BYTES} bytes, not {payload.size}"
+            )
         code = payload.tobytes()
         expected = checked(path, "sha256", header.get("sha256"), str)
         actual = hashlib.sha256(code).hexdigest()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from alula.design import Design
-from alula.isa import Image, Program
+from alula.isa import Image, MalformedProgram, Program, check_structure, format_op
 from alula.model.counters import Counters
-from alula.model.errors import MachineError, OutOfRange
+from alula.model.errors import MachineError, OutOfRange, UndefinedBehaviour
 from alula.model.kernels.compiled import start_threads
 from alula.model.scheduler import Retired, Scheduler
 from alula.model.sequencer import Sequencer
@@ -97,12 +97,12 @@ class Machine:
         self._check_hash("program", program.design_hash)
         steps = self._steps.get(program.code)
         if steps is None:
-            steps = prepare(program)
+            steps = self._prepared(program)
             if len(self._steps) >= _KEPT_PROGRAMS:
                 self._steps.clear()
             self._steps[program.code] = steps
         state = self.state
-        sequencer = Sequencer(state, len(steps))
+        sequencer = Sequencer(state)
         for register, value in program.constants.items():
             sequencer.set(register, value)
         self._set_inputs(sequencer, program, inputs)
@@ -114,6 +114,18 @@ class Machine:
         )  # fmt: skip
         scheduler.run()
         return self._counters(scheduler)
+
+    def _prepared(self, program: Program) -> tuple[Step, ...]:
+        try:
+            check_structure(program.ops, self.design)
+        except MalformedProgram as error:
+            address = error.address
+            fault = UndefinedBehaviour(error.fault)
+            origin = program.origins[address] if address < len(program.origins) else ""
+            text = format_op(program.ops[address]) if address < len(program) else "no instruction"
+            fault.at(text, address, (), origin)
+            raise fault from None
+        return prepare(program)
 
     def _set_inputs(
         self, sequencer: Sequencer, program: Program, inputs: Mapping[str, Any]

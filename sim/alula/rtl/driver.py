@@ -7,7 +7,7 @@ from typing import Protocol
 from alula.design import Design
 from alula.gateware.control.registers import Register
 from alula.gateware.control.use import Use
-from alula.isa import Program
+from alula.isa import IsaError, Program, check_structure
 from alula.isa.encoding import WORD_BYTES
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import Engine
@@ -89,7 +89,7 @@ class Driver:
         actual = f"{self._wide(Register.HASH_LOW):016x}"
         if actual != design.hash:
             raise RtlError(f"the accelerator must be of design {design.hash}, not of {actual}")
-        self._words = design.program_bytes // WORD_BYTES
+        self._design = design
 
     def run(
         self,
@@ -103,7 +103,8 @@ class Driver:
         `unit` names the layer too; without it an instruction serves what the program says of it.
 
         Raises:
-            RtlError: the program is too long, its inputs are others, or the run did not end.
+            RtlError: no machine of the design runs the program, its inputs are others, or the run
+                did not end.
         """
         self.start(program, inputs)
         diagnosis = Diagnosis(self.bus, program, unit)
@@ -138,15 +139,15 @@ class Driver:
         """Write program and registers and start; `run` waits for the end as well.
 
         Raises:
-            RtlError: the program is too long or its inputs are others.
+            RtlError: no machine of the design runs the program, or its inputs are others.
         """
         if set(inputs) != set(program.inputs):
             expected, found = sorted(program.inputs), sorted(inputs)
             raise RtlError(f"inputs of {program.name} must be {expected}, not {found}")
-        if not 0 < len(program) <= self._words:
-            raise RtlError(
-                f"{program.name} must be 1..{self._words} instructions, not {len(program)}"
-            )
+        try:
+            check_structure(program.ops, self._design)
+        except IsaError as error:
+            raise RtlError(f"{program.name}: {error}") from None
         if self._failed:
             self.reset()
         self._failed = True

@@ -23,6 +23,11 @@ def _(
         )
     if stride and fmt != "V8":
         raise UndefinedBehaviour(f"LD.W stride must be 0 for {fmt}, not {stride}")
+    least = item.beats(1, groups)
+    if stride and blocks > 1 and stride < least:
+        raise UndefinedBehaviour(
+            f"LD.W stride must be at least the {least} beats of a row block, not {stride}"
+        )
     matrix = state.memory.matrix(item, addr, blocks, groups, stride)
     state.stream.push(_ENGINES[to], matrix)
     state.bytes_read += matrix.beats * state.memory.width
