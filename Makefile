@@ -15,7 +15,7 @@ SYNTH := $(VENV)/.synth
 MODEL ?= smollm2-135m
 DESIGN ?= designs/kv260.yaml
 PROMPT ?= What is the capital of France?
-SWEEP ?= designs/sweeps/quick.yaml
+SWEEP ?= quick
 PYTEST_ARGS ?=
 
 .PHONY: help setup demo test sim sim-full sweep check bench docs

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alula.explore.shapes import SHAPES, RandomCheckpoint
+from alula.ir import Architecture
 
-__all__ = ["FAMILIES", "GPT2", "LLAMA2_7B", "SMOLLM2", "RandomCheckpoint"]
+__all__ = ["FAMILIES", "GPT2", "LLAMA2_7B", "SMOLLM2", "UNEVEN", "RandomCheckpoint", "sized"]
 
 SMOLLM2, LLAMA2_7B, GPT2 = (SHAPES[name] for name in ("smollm2-135m", "llama2-7b", "gpt2"))
 
@@ -47,3 +48,27 @@ FAMILIES = {
     "erf-gelu": replace(_SMALL_GPT2, activation="gelu"),
 }
 """A small shape for each thing that sets families apart."""
+
+
+def sized(shape: Architecture, hidden: int, head_dim: int, intermediate: int) -> Architecture:
+    """A shape with other sizes, scale and frequencies as they follow from them."""
+    rope = tuple(100.0 ** (-i / head_dim) for i in range(head_dim // 2))
+    return replace(
+        shape,
+        hidden_size=hidden,
+        head_dim=head_dim,
+        intermediate_size=intermediate,
+        attention_scale=head_dim**-0.5,
+        rope_inverse_frequencies=rope if shape.position == "rope" else None,
+    )
+
+
+UNEVEN = {
+    "uneven": sized(FAMILIES["llama"], 72, 20, 100),
+    "uneven qwen3": replace(
+        sized(FAMILIES["qwen3"], 50, 36, 33), biases=frozenset(("attn.q", "attn.v", "mlp.down"))
+    ),
+    "uneven gpt2": sized(FAMILIES["gpt2"], 70, 25, 90),
+    "uneven layernorm": sized(replace(FAMILIES["smollm"], norm="layernorm"), 36, 34, 65),
+}
+"""Sizes that are not whole groups of 32."""

@@ -1,6 +1,7 @@
 """What the commands print, for people and for programs."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,10 @@ def test_run_streams_what_json_has(alula, small_model: Path) -> None:
     words = ("run", small_model, "--design", "tiny", "--max-new-tokens", 6, "--raw")
     text = alula(*words, "abc", "--json").json["text"]
     result = alula(*words, "abc")
-    assert (result.code, result.out, result.errors) == (0, text + "\n", [])
+    # What a terminal would obey is escaped, here \x06.
+    shown = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda one: f"\\x{ord(one[0]):02x}", text)
+    assert shown != text
+    assert (result.code, result.out, result.errors) == (0, shown + "\n", [])
 
 
 def test_an_answer_is_verified_against_torch(alula, small_model: Path) -> None:

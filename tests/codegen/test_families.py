@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from tests.shapes import FAMILIES, RandomCheckpoint
+from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
 from alula.codegen import Build, compile_model
 from alula.design import load_design
@@ -78,9 +78,9 @@ DESIGNS["undivided"] = DESIGNS["tiny"].replace({"prefill_chunk": 2})
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *UNEVEN])
 def test_machine_equals_reference(family: str, design: str) -> None:
-    shape = FAMILIES[family]
+    shape = (FAMILIES | UNEVEN)[family]
     model = QuantizedModel(RandomCheckpoint(shape))
     bench = Bench(compile_model(model, DESIGNS[design], CONTEXT))
     reference = IntegerReference(model)

@@ -48,6 +48,7 @@ def test_table_and_files(tmp_path: Path) -> None:
     read = list(csv.DictReader(io.StringIO(csv_text(ROWS))))
     assert [line["decode_us"] for line in read] == ["1.0", "2.0", "2.0", "0.5", ""]
     assert {line["source"] for line in read} == {"simulated"}
+    (tmp_path / "out").mkdir()
     save(ROWS, "s", tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"s.json", "s.csv", "s.png"}
     assert json.loads((tmp_path / "out" / "s.json").read_text())[4]["reason"] == "x"

@@ -56,5 +56,5 @@ def test_wrong_values(change: dict[str, Any], words: str) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(DesignError, match=r"^must be a readable file, not No such file"):
+    with pytest.raises(DesignError, match=r"^must be a sweep file, or quick, not a missing one"):
         load_sweep(tmp_path / "none.yaml")

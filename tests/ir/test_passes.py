@@ -9,6 +9,7 @@ from tests.shapes import GPT2, SMOLLM2
 
 from alula.ir import Graph, IllegalGraph, Node, UnsupportedShape, build_graph, check
 from alula.ir.lower import lower
+from alula.ir.padding import pad_heads
 from alula.ir.passes import order, quantise
 
 
@@ -41,25 +42,27 @@ def test_head_norms_come_before_rope() -> None:
     assert ops.index(("head_norm", "q")) < ops.index(("rope", "q"))
 
 
-def test_a_head_must_be_whole_groups() -> None:
+def test_heads_must_be_whole_groups() -> None:
     shape = replace(SMOLLM2, head_dim=48, rope_inverse_frequencies=(1.0,) * 24)
+    with pytest.raises(IllegalGraph, match=r"attn: head_dim must be a multiple of 32, not 48"):
+        build_graph(shape)
+    assert build_graph(pad_heads(shape)).width("q") == 9 * 64
+
+
+def test_rows_may_end_inside_a_group() -> None:
+    graph = build_graph(replace(SMOLLM2, intermediate_size=1530, hidden_size=570))
+    assert (graph.values["gate.a8"].groups, graph.values["normed.a8"].groups) == (48, 18)
+
+
+def test_every_size_that_no_design_counts_to_is_named() -> None:
+    frequencies = (1.0,) * 248
+    shape = replace(
+        SMOLLM2, intermediate_size=18944, head_dim=496, rope_inverse_frequencies=frequencies
+    )
     with pytest.raises(UnsupportedShape) as error:
         build_graph(shape)
-    (refusal,) = error.value.refusals
-    assert (refusal.unit, refusal.actual) == ("layers.*.attn", "48")
-    assert "64, padded with zero weights" in str(error.value)
-
-
-def test_a_row_must_be_whole_groups() -> None:
-    graph = lower(replace(SMOLLM2, intermediate_size=1530))
-    with pytest.raises(IllegalGraph, match=r"width of gate.a8 must be a multiple of 32, not 1530"):
-        check(quantise(graph))
-
-
-def test_every_size_that_does_not_fit_is_named() -> None:
-    with pytest.raises(UnsupportedShape) as error:
-        build_graph(replace(SMOLLM2, intermediate_size=1530, hidden_size=570))
-    assert [refusal.actual for refusal in error.value.refusals] == ["570", "1530"]
+    assert [refusal.actual for refusal in error.value.refusals] == ["496", "18,944"]
+    assert [refusal.limit for refusal in error.value.refusals] == ["at most 480", "at most 16,384"]
 
 
 def _with_layer(graph: Graph, *nodes: Node) -> Graph:

@@ -14,7 +14,7 @@ from alula.quant import QuantizedModel
 
 
 def test_smollm2_by_hand() -> None:
-    found = traffic(build_graph(SMOLLM2))
+    found = traffic(SMOLLM2)
     linears = 2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576
     rows = 576 + 192 + 192 + 576 + 1536 + 1536 + 576
     assert found.layer == linears * 9 // 16 + 2 * rows + 4 * 2 * 576
@@ -34,7 +34,7 @@ def test_smollm2_by_hand() -> None:
 def test_memory_holds_little_more(shape: Architecture, design: str, precision: Precision) -> None:
     """Padding and nothing else: the sections are what must be read, but for a few per cent."""
     graph, chosen = build_graph(shape), load_design(design)
-    found, memory = traffic(graph, precision), map_memory(graph, chosen, 512, precision)
+    found, memory = traffic(shape, precision), map_memory(graph, chosen, 512, precision)
     for bytes_, section in ((found.layer, memory.layer), (found.head, memory.head)):
         assert 0.96 < bytes_ / (section.beats * chosen.bytes_per_cycle) <= 1
 

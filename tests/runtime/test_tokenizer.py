@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import pre_tokenizers
 
 from alula.frontend.gguf_file import GgufFile
 from alula.runtime import TokenizerError, tokenizer_sources
 from alula.runtime.gguf_tokenizer import build_tokenizer
-from alula.runtime.tokenizer import Settings, Tokenizer
+from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.tokenizer_sources import open_tokenizer
+from alula.text.tokenizer import Settings, Tokenizer
 
 SPIECE = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
 WORDS = ["▁", "a", "b", "ab", "▁a", "▁ab", "c"]
@@ -23,6 +25,11 @@ SENTENCE_PIECE: dict[str, Any] = {
     "tokenizer.ggml.bos_token_id": 1,
     "tokenizer.ggml.eos_token_id": 2,
     "tokenizer.ggml.unknown_token_id": 0,
+}
+BYTES: dict[str, Any] = {
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": "gpt-2",
+    "tokenizer.ggml.tokens": sorted(pre_tokenizers.ByteLevel.alphabet()),
 }
 TEXTS = [
     "Hello world",
@@ -133,12 +140,17 @@ def test_folder(small_model: Path) -> None:
         (None, "a conversation needs a model with a chat template, not one without"),
     ],
 )
-def test_templates_that_fail(small_model: Path, template: str | None, words: str) -> None:
-    plain = open_tokenizer(small_model, "b" * 64)
-    tokenizer = Tokenizer(plain._backend, Settings(template, (), {}))
+def test_templates_that_fail(tmp_path: Path, template: str | None, words: str) -> None:
+    tokenizer = with_template(tmp_path, template)
     with pytest.raises(TokenizerError, match=words) as caught:
         tokenizer.encode_chat([{"role": "user", "content": "hi"}])
     assert "\n" not in str(caught.value)
+
+
+def with_template(folder: Path, template: str | None) -> BoundedTokenizer:
+    """Return a tokenizer whose token is a byte, with a chat template."""
+    Tokenizer(build_tokenizer(BYTES, "here"), Settings(template, (), {})).save(folder)
+    return BoundedTokenizer(folder)
 
 
 def test_damaged_folder(small_model: Path, tmp_path: Path) -> None:

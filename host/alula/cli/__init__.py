@@ -1,5 +1,5 @@
 """The `alula` command."""
 
-from alula.cli.app import main
+from alula.cli.entry import main
 
 __all__ = ["main"]

@@ -1,14 +1,10 @@
 """The commands, put together."""
 
-import sys
-
 import typer
-from typer.exceptions import Abort, TyperException
 
 from alula.cli.assembly import asm, disasm
 from alula.cli.compile import compile
 from alula.cli.doctor_command import doctor
-from alula.cli.errors import USER_ERROR, tell
 from alula.cli.evaluate import evaluate
 from alula.cli.export import export
 from alula.cli.fuzz import fuzz
@@ -36,16 +32,3 @@ app.command()(disasm)
 app.command()(fuzz)
 app.add_typer(models, name="models")
 app.command()(doctor)
-
-
-def main() -> None:
-    """Run the command line and exit: 0 well, 2 the user's mistake or Ctrl-C."""
-    try:
-        code = app(standalone_mode=False)
-    except TyperException as error:
-        tell(error.format_message())
-        code = USER_ERROR
-    except (Abort, KeyboardInterrupt):
-        tell("interrupted")
-        code = USER_ERROR
-    sys.exit(code if isinstance(code, int) else 0)

@@ -8,6 +8,7 @@ import typer
 from alula.cli import options
 from alula.cli.errors import guarded
 from alula.cli.output import print_json
+from alula.printable import printable
 
 
 @guarded
@@ -67,9 +68,9 @@ def disasm(
             }
         )
         return
-    print(f"; {loaded.name}, design {loaded.design_hash}")
+    print(printable(f"; {loaded.name}, design {loaded.design_hash}"))
     for name, number in loaded.inputs.items():
-        print(f"; r{number}: {name}")
+        print(printable(f"; r{number}: {name}"))
     for number, value in sorted(loaded.constants.items()):
         print(f"; r{number} = {value}")
     print(disassemble(loaded.ops), end="")

@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from alula.processes import run
 
 MIN_PYTHON = (3, 11)
 SETUP = "make setup"
@@ -170,15 +171,8 @@ def _path_of(name: str) -> str | None:
 
 def _version_of(command: str) -> str:
     try:
-        told = subprocess.run(
-            [command, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=VERSION_TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        told = run([command, "--version"], errors_apart=True, limit_s=VERSION_TIMEOUT_S)
+    except OSError:
         return "yes"
-    version = VERSION_TEXT.search(told.stdout)
+    version = VERSION_TEXT.search(told.output)
     return version.group() if version else "yes"

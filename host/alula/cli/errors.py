@@ -8,6 +8,8 @@ from typing import ParamSpec
 
 import typer
 
+from alula.printable import printable
+
 USER_ERROR = 2
 
 Arguments = ParamSpec("Arguments")
@@ -18,17 +20,13 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
     That is every error that Alula's packages define, and the operating system's. Anything else is a
     defect and shows its traceback. Ctrl-C is told like a mistake. An error may have another
-    `exit_code`.
+    `exit_code`; one that has a table to show gives its `lines`.
     """
 
     @wraps(command)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except BrokenPipeError:
-            # Whoever read the output has had enough of it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             tell("interrupted")
             raise typer.Exit(USER_ERROR) from None
@@ -36,24 +34,41 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
             tell("this machine must have more free memory for that")
             raise typer.Exit(USER_ERROR) from None
         except OSError as error:
-            tell(os_error_line(error))
-            raise typer.Exit(USER_ERROR) from None
+            raise typer.Exit(end_output(error)) from None
         except Exception as error:
             if not type(error).__module__.startswith("alula."):
                 raise
-            tell(str(error))
+            tell(*getattr(error, "lines", (str(error),)))
             raise typer.Exit(getattr(error, "exit_code", USER_ERROR)) from None
 
     return run
 
 
-def tell(message: str) -> None:
-    """Write "alula: message" to standard error; only its first line is for the person to read."""
-    print(f"alula: {message}", file=sys.stderr)
+def tell(message: str, *more: str) -> None:
+    """Write "alula: message" to standard error as one line, then further lines of a table."""
+    print("\n".join(map(printable, (f"alula: {message}", *more))), file=sys.stderr)
+
+
+def end_output(error: OSError) -> int:
+    """Tell what the operating system refused, write nothing more, and return the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left would be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has had enough of it.
+        return 0
+    tell(os_error_line(error))
+    return USER_ERROR
 
 
 def os_error_line(error: OSError) -> str:
     """Return what the operating system refused, and where."""
     reason = (error.strerror or str(error)).lower()
     where = error.filename2 or error.filename
-    return f"{reason}: {where}" if where else reason
+    return f"{reason}: {_name(where)}" if where else reason
+
+
+def _name(where: object) -> str:
+    return os.fsdecode(where) if isinstance(where, bytes) else str(where)

@@ -10,7 +10,7 @@ import typer
 
 from alula.cli import options
 from alula.cli.errors import guarded, tell
-from alula.cli.output import print_json
+from alula.cli.output import print_json, print_text
 from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run(
 
         def show(text: str) -> None:
             bars.close()
-            print(text, end="", flush=True)
+            print_text(text, end="")
 
         loaded = load_model(
             model,
@@ -119,7 +119,7 @@ def run(
                 print_json({"device": device, "matches_model": False, **vars(error)})
             raise
     if watched and not json:
-        print(result.text, end="", flush=True)
+        print_text(result.text, end="")
     report = rtl_report(loaded.runs, loaded.design) if device == "rtl" and loaded.runs else {}
     verified = None
     if verify:
@@ -193,10 +193,11 @@ def _prompt(text: str | None, ids: str | None, file: Path | None) -> str | list[
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file. PromptError if it is no such file."""
+    """Return the text of a UTF-8 file. PromptError if it is none, OSError if it cannot be read."""
+    from alula import files
     from alula.runtime.errors import PromptError
 
     try:
-        return path.read_text(encoding="utf-8")
+        return files.read_text(path)
     except UnicodeDecodeError:
         raise PromptError(f"the file must be UTF-8 text, not other bytes ({path})") from None

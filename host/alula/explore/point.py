@@ -26,9 +26,9 @@ def evaluate(point: Point) -> Row:
         _simulate(point, design, row)
         _synthesise(design, row)
     except Exception as error:
-        line = (str(error).splitlines() or [""])[0]
         own = type(error).__module__.startswith("alula.") or isinstance(error, ValueError)
-        row.reason = line if own else f"{type(error).__name__}: {line}"
+        text = str(error).strip()
+        row.reason = text if own and text else f"{type(error).__name__}: {text}"
     return row
 
 

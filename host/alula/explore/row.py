@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Row"]
 
@@ -22,7 +22,7 @@ class Row:
         matches_model: All of memory equals the machine model's after each run.
         lut, ff, dsp, bram36, uram: What the design takes, as Yosys finds it.
         share: The largest share of the part that one of them is.
-        reason: Why something could not be found, in one line.
+        reason: Why something could not be found, whole: it may have several lines.
     """
 
     values: Mapping[str, Any]
@@ -45,9 +45,24 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as one flat mapping, the axes first."""
+        return {**self.values, **self.results()}
+
+    def results(self) -> dict[str, Any]:
+        """Return what was found, without the axes' values."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
         del own["values"]
-        return {**self.values, **own}
+        return own
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any], results: Mapping[str, Any]) -> Self | None:
+        """Return the row that has these `results`; None if they are another version's."""
+        names = {item.name for item in fields(cls)} - {"values"}
+        return cls(values, **results) if results.keys() == names else None
+
+    @property
+    def complete(self) -> bool:
+        """Everything was found, which ends with the synthesis."""
+        return self.share is not None
 
     @property
     def microseconds(self) -> float | None:

@@ -1,25 +1,29 @@
 """A sweep's rows as files: JSON, CSV and a plot."""
 
 import json
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from alula.explore.pareto import plot
 from alula.explore.row import Row
 from alula.explore.table import csv_text
-from alula.folders import new_folder
 
 __all__ = ["save"]
 
 
-def save(rows: Sequence[Row], name: str, place: Path) -> None:
-    """Write NAME.json, NAME.csv and NAME.png to a new folder, whole or not at all.
+def save(rows: Sequence[Row], name: str, folder: Path) -> None:
+    """Write NAME.json, NAME.csv and NAME.png into a folder, each whole or not at all.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: they cannot be written.
     """
-    with new_folder(place) as folder:
-        text = json.dumps([row.as_dict() for row in rows], indent=1, allow_nan=False)
-        (folder / f"{name}.json").write_text(text + "\n")
-        (folder / f"{name}.csv").write_text(csv_text(rows))
-        plot(rows, name, folder / f"{name}.png")
+    text = json.dumps([row.as_dict() for row in rows], indent=1, allow_nan=False)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
+        made = Path(temporary)
+        (made / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        (made / f"{name}.csv").write_text(csv_text(rows), encoding="utf-8")
+        plot(rows, name, made / f"{name}.png")
+        for path in sorted(made.iterdir()):
+            os.replace(path, folder / path.name)

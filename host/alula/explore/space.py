@@ -14,6 +14,7 @@ from alula.design.error import listed, shown
 from alula.design.loading import read_yaml
 from alula.design.problem import design_error
 from alula.design.record import Record
+from alula.design.shipped import named_file, shipped_sweeps
 from alula.explore.shapes import SHAPES
 from alula.ir import Architecture
 
@@ -102,8 +103,9 @@ class Sweep(Record):
     @property
     def points(self) -> list["Point"]:
         """All combinations, the last axis fastest."""
+        base = load_design(self.base)
         return [
-            Point(self, dict(zip(self.axes, values, strict=True)))
+            Point(self, base, dict(zip(self.axes, values, strict=True)))
             for values in product(*self.axes.values())
         ]
 
@@ -137,6 +139,7 @@ class Point:
     """One combination of the axes' values."""
 
     sweep: Sweep
+    base: Design
     values: Mapping[str, Any]
 
     @property
@@ -146,15 +149,16 @@ class Point:
         Raises:
             DesignError: the values make no valid design.
         """
-        return load_design(self.sweep.base).replace({**self.sweep.fixed, **self.values})
+        return self.base.replace({**self.sweep.fixed, **self.values})
 
 
-def load_sweep(path: Path) -> Sweep:
-    """Load a sweep from a YAML file.
+def load_sweep(source: str | Path) -> Sweep:
+    """Load a sweep from a YAML file, or by the name of one that ships with Alula.
 
     Raises:
         DesignError: there is no such file, or what it holds is no valid sweep.
     """
+    path = named_file(source, shipped_sweeps(), "sweep")
     return Sweep.from_mapping(read_yaml(path), str(path))
 
 

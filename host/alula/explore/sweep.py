@@ -1,13 +1,13 @@
 """All points of a sweep, in parallel processes."""
 
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from alula.explore.point import evaluate
 from alula.explore.row import Row
 from alula.explore.space import Sweep
+from alula.explore.store import Store
+from alula.explore.workers import Lost, in_processes
 
 __all__ = ["run_sweep"]
 
@@ -18,6 +18,7 @@ def run_sweep(
     sweep: Sweep,
     *,
     processes: int | None = None,
+    store: Store | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> list[Row]:
     """Return a row for each point, in the order of the points.
@@ -25,26 +26,26 @@ def run_sweep(
     Args:
         sweep: what to run.
         processes: points at once; as many as there are processors if not given.
+        store: has the rows of an earlier start, which are taken, and gets each as it comes.
         progress: told of each point that is done.
+
+    Raises:
+        OSError: a row cannot be stored.
     """
     points = sweep.points
-    count = min(processes or os.cpu_count() or 1, len(points))
     rows: dict[int, Row] = {}
-    progress("points", 0, len(points))
-    # A fresh interpreter each: threads of numba and torch do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        futures = {pool.submit(evaluate, point): number for number, point in enumerate(points)}
-        try:
-            for future in as_completed(futures):
-                number = futures[future]
-                try:
-                    rows[number] = future.result()
-                except Exception as error:  # its process ended: out of memory, for example
-                    lost = f"its process ended: {error}"
-                    rows[number] = Row(points[number].values, reason=lost)
-                progress("points", len(rows), len(points))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for number, point in enumerate(points):
+        if store is not None and (found := store.find(point)):
+            rows[number] = found
+    waiting = [number for number in range(len(points)) if number not in rows]
+    count = min(processes or os.cpu_count() or 1, len(waiting))
+    progress("points", len(rows), len(points))
+    for index, result in in_processes(evaluate, [points[number] for number in waiting], count):
+        number = waiting[index]
+        point = points[number]
+        row = Row(point.values, reason=result.reason) if isinstance(result, Lost) else result
+        rows[number] = row
+        if store is not None:
+            store.add(point, row)
+        progress("points", len(rows), len(points))
     return [rows[number] for number in range(len(points))]

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from alula.explore.pareto import front
 from alula.explore.row import Row
 
-__all__ = ["csv_text", "summary"]
+__all__ = ["csv_text", "in_one_line", "summary"]
+
+_LONGEST = 120
+_CUT = " ..."
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -18,6 +21,13 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(plain)
     return text.getvalue()
+
+
+def in_one_line(reason: str) -> str:
+    """Return a reason as one line of at most 120 letters; " ..." says that it goes on."""
+    lines = (" ".join(line.split()) for line in reason.splitlines())
+    text = " / ".join(line for line in lines if line)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - len(_CUT)] + _CUT
 
 
 def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -32,7 +42,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
                 *map(str, row.values.values()),
                 *("-" if value is None else f"{value:,.6g}" for value in numbers),
                 "-" if row.share is None else f"{row.share:.0%}",
-                row.reason or ("*" if number in best else ""),
+                in_one_line(row.reason) if row.reason else "*" if number in best else "",
             ]
         )
     return head, cells

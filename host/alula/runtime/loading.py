@@ -17,7 +17,7 @@ from alula.runtime.progress import Progress, silent
 from alula.runtime.runs import Run
 from alula.runtime.session import Session, SessionInfo
 from alula.runtime.split import DEFAULT_MAP, Split, Target, TorchMode, parse_split
-from alula.runtime.tokenizer import Tokenizer
+from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> i
     return context
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer | None:
+def load_tokenizer(checkpoint: Checkpoint) -> BoundedTokenizer | None:
     """Return a model's tokenizer, None if it has none."""
     if checkpoint.tokenizer_source is None:
         return None
@@ -152,7 +152,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer | None:
     return open_tokenizer(checkpoint.tokenizer_source, checkpoint.content_id)
 
 
-def needed_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+def needed_tokenizer(checkpoint: Checkpoint) -> BoundedTokenizer:
     """Return a model's tokenizer. TokenizerError if it has none."""
     tokenizer = load_tokenizer(checkpoint)
     if tokenizer is None:
@@ -166,11 +166,11 @@ def _torch_workers(split: Split, checkpoint: Checkpoint) -> dict[Target, Worker]
 
 def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:
     from alula.frontend.float_reference import FloatReference
-    from alula.quant import QuantizedModel
+    from alula.quant import QuantizedModel, padded
     from alula.quant.reference import IntegerReference
     from alula.runtime.torch_units import FloatUnits, IntegerUnits, torch_device
 
     device = torch_device(target.device)
     if target.kind == "torch-float":
-        return FloatUnits(FloatReference(checkpoint, device))
+        return FloatUnits(FloatReference(padded(checkpoint), device))
     return IntegerUnits(IntegerReference(QuantizedModel(checkpoint), device))

@@ -12,7 +12,7 @@ from alula.runtime.runs import Run
 from alula.runtime.sampling import Sampler
 from alula.runtime.split import Phase
 from alula.runtime.streaming import Detokenizer, StopText
-from alula.runtime.tokenizer import Message, Tokenizer
+from alula.runtime.tokenizer import BoundedTokenizer, Message
 from alula.runtime.worker import Output
 
 _PROMPT_STEP = 256
@@ -88,7 +88,7 @@ class Session:
         self,
         executor: Executor,
         info: SessionInfo,
-        tokenizer: Tokenizer | None,
+        tokenizer: BoundedTokenizer | None,
         runs: Sequence[Run] = (),
     ) -> None:
         self.info = info
@@ -204,7 +204,7 @@ class Session:
             raise PromptError("the prompt must be token ids or messages, not both")
         return self._needed_tokenizer().encode_chat(messages)
 
-    def _needed_tokenizer(self) -> Tokenizer:
+    def _needed_tokenizer(self) -> BoundedTokenizer:
         if self.tokenizer is None:
             raise PromptError(
                 f"the prompt must be token ids, not text: {self.info.model} has no tokenizer"
@@ -254,7 +254,7 @@ class Session:
 class _Text:
     """The text of an answer as its tokens come; empty without a tokenizer."""
 
-    def __init__(self, tokenizer: Tokenizer | None, stop: Sequence[str]) -> None:
+    def __init__(self, tokenizer: BoundedTokenizer | None, stop: Sequence[str]) -> None:
         self._detokenizer = Detokenizer(tokenizer.decode) if tokenizer else None
         self._stop = StopText(stop)
 

@@ -1,113 +1,112 @@
-"""Text to token ids and back, and chat templates, from the model's own files."""
+"""A model's tokenizer and chat template, run with bounds on time and memory."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
-
-from tokenizers import Tokenizer as Backend
+from typing import Any
 
 from alula.runtime.errors import TokenizerError
+from alula.text.errors import TextError
+from alula.text.process import TEXT_PROCESS
+from alula.text.tokenizer import (
+    IDS_FAIL,
+    LOAD_FAILS,
+    TEMPLATE_FAILS,
+    TEXT_FAILS,
+    Message,
+    Settings,
+    Tokenizer,
+    as_json,
+)
 
-Message = Mapping[str, str]
-"""One turn of a conversation: "role" (system, user, assistant) and "content"."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a tokenizer's own file does not say.
-
-    Attributes:
-        chat_template: Jinja text; None if the model has none.
-        stop_ids: tokens that end an answer.
-        special_tokens: text by name ("bos_token", "eos_token"), which templates may use.
-    """
-
-    chat_template: str | None
-    stop_ids: tuple[int, ...]
-    special_tokens: Mapping[str, str]
+__all__ = ["BoundedTokenizer", "Message"]
 
 
-class Tokenizer:
+def file_budget(size: int) -> float:
+    """Return the seconds of processor time that reading a tokenizer of this many bytes may take."""
+    return 4 + size / 1e6
+
+
+def text_budget(size: int) -> float:
+    """Return the seconds of processor time that a text of this many characters may take."""
+    return 2 + size / 1e5
+
+
+class BoundedTokenizer:
     """A model's tokenizer with its chat template.
 
-    Attributes:
-        settings: chat template, stop tokens and the like.
+    Both run in the text process, `alula.text`, and whatever they do there ends within seconds, as
+    one line, and leaves this process as it is.
+
+    Args:
+        folder: what `alula.text.tokenizer.Tokenizer.save` has written.
+
+    Raises:
+        TokenizerError: it cannot be loaded.
+        OSError: it is not there.
+        ValueError: it is damaged.
     """
 
-    FILES = ("tokenizer.json", "settings.json")
-
-    def __init__(self, backend: Backend, settings: Settings) -> None:
-        self._backend = backend
-        self.settings = settings
+    def __init__(self, folder: Path) -> None:
+        files = [folder / name for name in Tokenizer.FILES]
+        self.settings = Settings.load(files[1])
+        self._folder = str(folder)
+        self._load_s = file_budget(files[0].stat().st_size)
+        self._load()
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Tokens that end an answer."""
         return self.settings.stop_ids
 
-    def encode(self, text: str, special: bool = True) -> list[int]:
-        """Return the ids of a text; `special` adds what the model wants at its start."""
-        return self._backend.encode(text, add_special_tokens=special).ids
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids without special tokens; bytes that are no UTF-8 become U+FFFD."""
-        return self._backend.decode(ids, skip_special_tokens=True)
-
     @property
     def has_chat(self) -> bool:
         """Whether the model has a chat template."""
-        return self.settings.chat_template is not None
+        return self.settings.has_chat
+
+    def encode(self, text: str, special: bool = True) -> list[int]:
+        """Return the ids of a text; `special` adds what the model wants around it.
+
+        TokenizerError if the tokenizer fails or takes more than it may.
+        """
+        return self._call(TEXT_FAILS, "encode", len(text), text, special)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids without special tokens; bytes that are no UTF-8 become U+FFFD.
+
+        Ids that have no token give no text. TokenizerError as for `encode`.
+        """
+        return self._call(IDS_FAIL, "decode", len(ids), [int(value) for value in ids])
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation, ready for the assistant's answer.
 
         Raises:
-            TokenizerError: there is no template, or it does not take this conversation.
+            TokenizerError: there is no template, it does not take this conversation, or it takes
+                more than it may.
         """
-        if self.settings.chat_template is None:
-            raise TokenizerError(
-                "a conversation needs a model with a chat template, not one without"
+        with told():
+            given = as_json(messages)
+        size = sum(len(str(value)) for message in given for value in message.values())
+        return self._call(TEMPLATE_FAILS, "encode_chat", size, given)
+
+    def _load(self) -> None:
+        """Have the tokenizer loaded; a text process that is new, or has others, loads it again."""
+        with told():
+            TEXT_PROCESS.call(LOAD_FAILS, "load", self._folder, seconds=self._load_s)
+
+    def _call(self, what: str, method: str, size: int, *arguments: Any) -> Any:
+        self._load()
+        with told():
+            return TEXT_PROCESS.call(
+                what, method, self._folder, *arguments, seconds=text_budget(size)
             )
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        try:
-            (text,), _ = render_jinja_template(
-                [[dict(message) for message in messages]],
-                chat_template=self.settings.chat_template,
-                add_generation_prompt=True,
-                **dict[str, Any](self.settings.special_tokens),
-            )
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise TokenizerError(
-                f"the model's chat template must take this, not fail: {reason}"
-            ) from None
-        return self.encode(text, special=False)
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's two files into a folder."""
-        tokenizer, settings = (folder / name for name in self.FILES)
-        tokenizer.write_text(self._backend.to_str(), encoding="utf-8")
-        settings.write_text(json.dumps(self.settings.__dict__), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. OSError or ValueError if it is not there or damaged."""
-        tokenizer, settings = (folder / name for name in cls.FILES)
-        values: dict[str, Any] = json.loads(settings.read_text(encoding="utf-8"))
-        return cls(
-            backend_from_text(tokenizer.read_text(encoding="utf-8"), tokenizer),
-            Settings(
-                values["chat_template"], tuple(values["stop_ids"]), dict(values["special_tokens"])
-            ),
-        )
 
 
-def backend_from_text(text: str, where: Path) -> Backend:
-    """Return the tokenizer that a tokenizer.json holds. TokenizerError if it holds none."""
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn a TextError of the block into a TokenizerError."""
     try:
-        return Backend.from_str(text)
-    except Exception as error:
-        raise TokenizerError(f"{where} must be a tokenizer, not: {error}") from None
+        yield
+    except TextError as error:
+        raise TokenizerError(str(error)) from None

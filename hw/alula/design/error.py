@@ -1,6 +1,10 @@
 """The one line that says what is wrong with a design, and where."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
+
+from alula.printable import printable
 
 
 class DesignError(ValueError):
@@ -13,7 +17,7 @@ class DesignError(ValueError):
     """
 
     def __init__(self, expected: str, actual: str, place: str) -> None:
-        super().__init__(f"must be {expected}, not {actual} ({place})")
+        super().__init__(printable(f"must be {expected}, not {actual} ({place})"))
         self.expected = expected
         self.actual = actual
         self.place = place
@@ -29,7 +33,11 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes no whole number of more than some thousand digits.
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -38,3 +46,9 @@ def listed(values: list[str], last: str = "or") -> str:
     if len(values) == 1:
         return values[0]
     return f"{', '.join(values[:-1])} {last} {values[-1]}"
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """Return "; did you mean kv260?" with the name that is nearest to a word, "" if none is."""
+    near = get_close_matches(word, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""

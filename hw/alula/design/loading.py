@@ -1,32 +1,15 @@
 """Reads design files."""
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import yaml
-from yaml.constructor import ConstructorError
-
 from alula.design.design import Design
-from alula.design.error import DesignError, listed, shown
-from alula.design.shipped import shipped_designs
+from alula.design.error import DesignError
+from alula.design.plain_yaml import PlainYamlError, parse
+from alula.design.shipped import named_file, shipped_designs
+from alula.files import open_regular
 
 MAX_FILE_BYTES = 1 << 20
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConstructorError(None, None, "a key that is no text", key.start_mark)
-            if key.value in seen:
-                problem = f"{shown(key.value)} given twice"
-                raise ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load_design(source: str | Path) -> Design:
@@ -38,44 +21,33 @@ def load_design(source: str | Path) -> Design:
     Raises:
         DesignError: there is no such file, or what it holds is no valid design.
     """
-    path = Path(source)
-    if not path.is_file():
-        shipped = shipped_designs()
-        if str(source) not in shipped:
-            names = listed(sorted(shipped))
-            raise DesignError(f"a design file, or {names}", "a path without a file", str(source))
-        path = shipped[str(source)]
+    path = named_file(source, shipped_designs(), "design")
     return Design.from_mapping(read_yaml(path), str(path))
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file of at most 1 MiB holds; no key may be given twice.
+    """Return what a YAML file of at most 1 MiB holds, in `alula.design.plain_yaml`'s terms.
 
     Raises:
-        DesignError: there is no such file, or it is no valid YAML.
+        DesignError: there is no such file, or it is no such YAML.
     """
     text = _text(path)
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}: line {mark.line + 1}" if mark else str(path)
-        raise DesignError("valid YAML", f"broken: {error.problem}", place) from None
-    except RecursionError:
-        raise DesignError("valid YAML", "nested this deep", str(path)) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise DesignError(
-            "valid YAML", f"broken: {str(error).splitlines()[0]}", str(path)
-        ) from None
+        return parse(text)
+    except PlainYamlError as error:
+        place = f"{path}: line {error.line}" if error.line else str(path)
+        raise DesignError("plain YAML", f"{error}", place) from None
 
 
 def _text(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise DesignError("a design file of at most 1 MiB", f"{size} bytes", str(path))
-        return path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise DesignError("a readable file", f"{error.strerror}", str(path)) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise DesignError("a design file of at most 1 MiB", "a larger one", str(path))
+    try:
+        return content.decode()
     except UnicodeDecodeError:
         raise DesignError("UTF-8 text", "other bytes", str(path)) from None

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from alula.design.error import DesignError, listed, shown
+from alula.printable import printable
 
 # pydantic's error type to what the value must be; braces are filled from the error's context.
 EXPECTED = {
@@ -15,6 +16,7 @@ EXPECTED = {
     "int_parsing_size": "a whole number of at most 64 bits",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_unicode": "text that can be encoded",
     "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters",
     "string_pattern_mismatch": "text that matches {pattern}",
@@ -57,6 +59,8 @@ def _expected(root: type[BaseModel], error: ErrorDetails, context: dict[str, Any
         return f"one of the keys {listed(list(_model_at(root, error['loc'][:-1]).model_fields))}"
     if kind == "literal_error":
         return context["expected"].replace("'", "")
+    if kind not in EXPECTED:
+        return f"valid ({printable(error['msg'])})"
     return EXPECTED[kind].format(**context)
 
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from alula.files import open_regular
+
 ALIGNMENT = 4096
 MOST_HEADER_BYTES = 16 << 20
 """What each instruction serves takes some twenty bytes."""
@@ -60,7 +62,7 @@ def read_container(path: Path, magic: bytes) -> tuple[dict[str, Any], np.ndarray
     ContainerError names file and fault.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             prefix = file.read(_PREFIX)
             if len(prefix) < _PREFIX or prefix[:8].rstrip(b"\0") != magic:
                 raise ContainerError(f"{path}: magic must be {magic.decode()}, not {prefix[:8]!r}")

@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alula.design import Design
 from alula.folders import cache_folder
+from alula.processes import in_threads
 from alula.synth.cells import Use, use_of
 from alula.synth.tools import SynthError, Tool, yosys
 from alula.synth.verilog import instances, verilog
@@ -148,14 +147,9 @@ def module_cells(
 
     found: dict[str, dict[str, int]] = {}
     progress("synthesis", 0, len(modules))
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        try:
-            for name, kinds in zip(modules, pool.map(cells, modules), strict=True):
-                found[name] = kinds
-                progress("synthesis", len(found), len(modules))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for name, kinds in zip(modules, in_threads(cells, modules, workers), strict=True):
+        found[name] = kinds
+        progress("synthesis", len(found), len(modules))
     return found
 
 

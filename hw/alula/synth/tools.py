@@ -2,19 +2,27 @@
 
 import functools
 import importlib.util
+import os
 import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alula.processes import run
+
 __all__ = ["SynthError", "Tool", "nextpnr", "yosys"]
+
+_VERSION_LIMIT_S = 120
 
 
 class SynthError(RuntimeError):
-    """A tool is missing, or said no; the first line says it all."""
+    """A tool is missing, or said no; of its `lines` the first says it all."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The text in lines: what a tool said last follows."""
+        return str(self).split("\n")
 
 
 @dataclass(frozen=True)
@@ -38,40 +46,18 @@ class Tool:
         Raises:
             SynthError: it ends with anything but 0, or takes longer than `limit_s` seconds.
         """
-        late = threading.Event()
-        lines: list[str] = []
-        with subprocess.Popen(
-            [*self.words, *map(str, arguments)],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-
-            def stop() -> None:
-                late.set()
-                process.kill()
-
-            watchdog = threading.Timer(limit_s, stop)
-            watchdog.start()
-            try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    lines.append(line.rstrip("\n"))
-                    heard(lines[-1])
-                process.wait()
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                watchdog.cancel()
-        if late.is_set():
+        # What Yosys leaves for its helpers goes with the folder.
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        done = run(
+            [*self.words, *arguments], cwd=folder, env=environment, limit_s=limit_s, heard=heard
+        )
+        lines = done.output.splitlines()
+        if done.late:
             raise SynthError(f"{self.name} must end within {limit_s:.0f} s, and did not")
-        if process.returncode:
+        if done.code:
             errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no word"]
             tail = "\n".join(lines[-20:])
-            raise SynthError(f"{self.name} ended with {process.returncode}: {errors[0]}\n{tail}")
+            raise SynthError(f"{self.name} ended with {done.code}: {errors[0]}\n{tail}")
         return "\n".join(lines)
 
 
@@ -104,10 +90,8 @@ def _tool(program: str, package: str, option: str) -> Tool:
         words = (sys.executable, "-c", call)
     else:
         raise SynthError(f'{program} must be installed: pip install "alula[synth]"')
-    done = subprocess.run(
-        [*words, option], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
+    done = run([*words, option], limit_s=_VERSION_LIMIT_S)
+    lines = done.output.strip().splitlines()
+    if done.code or not lines:
         raise SynthError(f"{program} must tell its version, and did not: {' '.join(words)}")
     return Tool(program, words, lines[-1].removeprefix('"').partition(" (git")[0])

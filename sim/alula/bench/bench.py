@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ from amaranth.lib import wiring
 from alula.bench.ports import find_ports
 from alula.bench.scoreboard import Mismatch
 from alula.gateware.hdl.repeat import emit
+from alula.processes import run
 from alula.rtl import Recipe, verilate
 
 if TYPE_CHECKING:
@@ -161,26 +161,15 @@ class Bench:
                 place = Path(waves).expanduser().resolve()
                 place.mkdir(parents=True, exist_ok=True)
                 arguments += ["--trace", "--trace-file", place / f"{self.name}.fst"]
-            done = subprocess.run(
-                [str(word) for word in arguments],
-                cwd=folder,
-                env=_environment(top, order),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                check=False,
-            )
+            done = run(arguments, cwd=Path(folder), env=_environment(top, order))
             lines = results.read_text().splitlines() if results.exists() else []
         found = {}
         for line in map(json.loads, lines):
             found[line["case"]] = Result(line["error"], line["cycles"], line["seconds"])
-        tail = "\n".join(done.stdout.splitlines()[-40:])
-        if done.returncode and len(found) == len(cases):
-            raise RuntimeError(f"the simulator must end with 0, not {done.returncode}:\n{tail}")
-        lost = Result(
-            f"the simulator ended with {done.returncode} before its result:\n{tail}", 0, 0
-        )
+        tail = "\n".join(done.output.splitlines()[-40:])
+        if done.code and len(found) == len(cases):
+            raise RuntimeError(f"the simulator must end with 0, not {done.code}:\n{tail}")
+        lost = Result(f"the simulator ended with {done.code} before its result:\n{tail}", 0, 0)
         return {name: found.get(name, lost) for name in cases}
 
 

@@ -4,10 +4,11 @@ import functools
 import importlib.util
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from alula.processes import run
 
 __all__ = ["Toolchain", "ToolchainError", "command", "toolchain"]
 
@@ -63,21 +64,12 @@ def command(
     Raises:
         ToolchainError: it exits with anything but 0.
     """
-    done = subprocess.run(
-        [str(word) for word in words],
-        cwd=cwd,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
+    done = run(words, cwd=cwd, env=env)
+    if done.code:
         name = Path(words[0]).name
-        lines = done.stdout.splitlines() or ["nothing said"]
+        lines = done.output.splitlines() or ["nothing said"]
         reason = next((line for line in lines if "error" in line.lower()), lines[-1])
-        error = ToolchainError(f"{name} ended with {done.returncode}: {reason.strip()}")
+        error = ToolchainError(f"{name} ended with {done.code}: {reason.strip()}")
         error.add_note("\n".join(lines[-60:]))
         raise error
-    return done.stdout
+    return done.output

@@ -5,13 +5,12 @@ and the tools. Verilator's runtime is compiled once and linked into all of them.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alula.folders import cache_folder, new_folder
+from alula.processes import in_threads
 from alula.rtl.toolchain import Toolchain, command, environment, toolchain
 
 __all__ = ["Progress", "Recipe", "verilate"]
@@ -240,6 +239,5 @@ def _compiler_flags(tools: Toolchain, recipe: Recipe) -> list[str]:
 
 def _parallel(jobs: Sequence[Sequence[str | Path]], stage: str, progress: Progress) -> None:
     progress(stage, 0, len(jobs))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(command, jobs), 1):
-            progress(stage, done, len(jobs))
+    for done, _ in enumerate(in_threads(command, jobs), 1):
+        progress(stage, done, len(jobs))

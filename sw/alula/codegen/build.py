@@ -13,6 +13,7 @@ from alula.codegen.image import build_image
 from alula.codegen.phase import DECODE, PREFILL, emit_phase
 from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
+from alula.ir.padding import pad_heads
 from alula.isa import Image, IsaError, Program
 from alula.mapper import (
     BufferMap,
@@ -112,7 +113,7 @@ def plan(
     architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
 ) -> tuple[Graph, MemoryMap, Program, Program, FitReport]:
     """Everything that needs no weights. Raises DoesNotFit, UnsupportedShape."""
-    graph = build_graph(architecture)
+    graph = build_graph(pad_heads(architecture))
     memory, prefill, decode, fit = check_placement(graph, design, context, precision)
     if not fit.fits:
         raise DoesNotFit(fit)
@@ -148,5 +149,5 @@ def compile_model(
         fit,
         memory.kv,
         dict(memory.row_beats),
-        traffic(graph, model.precision),
+        traffic(model.original, model.precision),
     )

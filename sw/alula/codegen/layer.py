@@ -45,13 +45,17 @@ def norm(scope: Scope, node: Node, rows: Count, source: Count | None = None) -> 
         scope.vector(node.inputs[0]) if source is None else source,
         rows,
         width,
+        width,
     )
 
 
-def _normalise(scope: Scope, name: str, node: Node, source: Count, rows: Count, width: int) -> None:
+def _normalise(
+    scope: Scope, name: str, node: Node, source: Count, rows: Count, width: int, counted: int
+) -> None:
+    """Rows of `width` elements, of which the mean counts `counted`; the others are zeros."""
     emit = scope.emit
     resource, gain = scope.parameter(node.parameters[0])
-    emit.op("LI", rd=emit.number("inverse"), value=float_bits(1 / width))
+    emit.op("LI", rd=emit.number("inverse"), value=float_bits(1 / counted))
     emit.op("LI", rd=emit.number("epsilon"), value=float_bits(scope.graph.architecture.norm_eps))
     emit.op(
         name,
@@ -74,8 +78,9 @@ def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
         count = scope.emit.reg("count")
     else:
         count = node.heads
-    dim = scope.graph.architecture.head_dim
-    _normalise(scope, "RMSNORM", node, scope.vector(node.output), count, dim)
+    shape = scope.graph.architecture
+    head = scope.vector(node.output)
+    _normalise(scope, "RMSNORM", node, head, count, shape.head_dim, shape.used_head_dim)
 
 
 def _rope(scope: Scope, node: Node, rows: Count) -> None:

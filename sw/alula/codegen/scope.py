@@ -11,7 +11,6 @@ from alula.codegen.emitter import Emitter
 from alula.design import Design
 from alula.ir import Graph
 from alula.isa import Ref
-from alula.isa.formats import GROUP
 from alula.mapper import BufferMap, MemoryMap, Vectors
 
 POSITION = "position"
@@ -99,7 +98,7 @@ class Scope:
     def activation(self, name: str) -> int:
         """First group of a quantised value."""
         passes = self._before(name) // self.design.mpe.tokens
-        return self.buffers.activation[name] + passes * (self.graph.width(name) // GROUP)
+        return self.buffers.activation[name] + passes * self.graph.values[name].groups
 
     def row_words(self, name: str) -> int:
         """Words of one token's row of a value."""

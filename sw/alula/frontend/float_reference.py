@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alula.frontend.checkpoint import Checkpoint
 from alula.ir.architecture import Architecture
+from alula.quant.source import Source
 from alula.quant.units import UnitModel
 
 _ACTIVATIONS = {
@@ -82,7 +82,7 @@ class FloatReference(UnitModel[LayerCache]):
         device: ``"cpu"`` or a CUDA device.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> None:
+    def __init__(self, checkpoint: Source, device: str | torch.device = "cpu") -> None:
         self.architecture: Architecture = checkpoint.architecture
         self.device = torch.device(device)
         self._checkpoint = checkpoint
@@ -148,8 +148,8 @@ class FloatReference(UnitModel[LayerCache]):
             tokens, shape.kv_heads, shape.head_dim
         )
         if shape.qk_norm:
-            queries = self._rms(queries, weights["attn.q_norm.weight"])
-            keys = self._rms(keys, weights["attn.k_norm.weight"])
+            queries = self._head_rms(queries, weights["attn.q_norm.weight"])
+            keys = self._head_rms(keys, weights["attn.k_norm.weight"])
         if shape.position == "rope":
             cosine, sine = self._rope(self._integers("positions", positions, shape.max_context))
             queries = _turned(queries, cosine, sine)
@@ -199,6 +199,14 @@ class FloatReference(UnitModel[LayerCache]):
 
     def _rms(self, values: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(values, values.shape[-1:], weight, self.architecture.norm_eps)
+
+    def _head_rms(self, values: Tensor, weight: Tensor) -> Tensor:
+        """The q/k norm, whose mean leaves out the padding of heads."""
+        shape = self.architecture
+        if not shape.head_padding:
+            return self._rms(values, weight)
+        mean = values.square().sum(-1, keepdim=True) / shape.used_head_dim
+        return values * torch.rsqrt(mean + shape.norm_eps) * weight
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine ``[tokens, 1, head_dim / 2]``, out of a table that grows as needed."""

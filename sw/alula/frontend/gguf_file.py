@@ -20,6 +20,7 @@ import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 from numpy.typing import NDArray
 
+from alula.files import open_regular
 from alula.frontend.gguf_values import values
 from alula.frontend.refusal import FrontendError
 
@@ -69,7 +70,7 @@ class GgufFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 status = os.fstat(file.fileno())
                 content = mmap(file.fileno(), 0, access=ACCESS_READ) if status.st_size else b""
         except OSError as error:

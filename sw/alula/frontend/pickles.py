@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from alula.files import open_regular
 from alula.frontend.refusal import FrontendError
 
 SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -19,7 +20,7 @@ def is_pickle(path: Path) -> bool:
         FrontendError: The file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(4)
     except OSError as error:
         raise FrontendError(f"{path} must be readable, not {error.strerror or error}") from error

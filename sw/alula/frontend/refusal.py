@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alula.ir.refusal import Refusal, refusal_table
+from alula.printable import printable
 
 
 class FrontendError(ValueError):
@@ -17,6 +18,7 @@ class UnsupportedModel(FrontendError):
     Attributes:
         source: The model.
         refusals: Every reason found, at least one.
+        lines: What there is to say, in lines: the model, then the refusals as a table.
     """
 
     def __init__(self, source: object, refusals: Sequence[Refusal]) -> None:
@@ -24,4 +26,6 @@ class UnsupportedModel(FrontendError):
             raise ValueError("refusals must name at least one reason, not none")
         self.source = str(source)
         self.refusals = tuple(refusals)
-        super().__init__(f"{self.source} is not supported:\n{refusal_table(self.refusals)}")
+        table = refusal_table(self.refusals).split("\n")
+        self.lines = (f"{printable(self.source)} is not supported:", *table)
+        super().__init__("\n".join(self.lines))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from alula import files
 from alula.frontend.pickles import SUFFIXES, refuse_pickle
 from alula.frontend.refusal import FrontendError
 
@@ -25,7 +26,7 @@ _INDEX = "model.safetensors.index.json"
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. FrontendError if it is anything else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(files.read_text(path))
     except OSError as error:
         raise FrontendError(f"{path} must be readable, not {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

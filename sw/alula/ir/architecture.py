@@ -49,6 +49,8 @@ class Architecture:
         attention_scale: Factor on query-key products before the softmax. ``head_dim ** -0.5`` if
             not given.
         biases: The projections that add a bias, out of ``PROJECTIONS``; the same in every layer.
+        head_padding: How many of the ``head_dim`` elements of each head are zeros that were added
+            to make heads of whole groups; the q/k norm's mean leaves them out.
 
     Raises:
         ValueError: A field is out of range or two fields contradict each other.
@@ -73,6 +75,7 @@ class Architecture:
     tied_head: bool = False
     attention_scale: float = math.nan
     biases: frozenset[str] = frozenset()
+    head_padding: int = 0
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -100,6 +103,10 @@ class Architecture:
                 f"attention_scale must be finite and positive, not {self.attention_scale!r}"
             )
         self._check_position()
+        if not 0 <= self.head_padding < self.head_dim:
+            raise ValueError(
+                f"head_padding must be 0 to {self.head_dim - 1}, not {self.head_padding}"
+            )
         unknown = self.biases - frozenset(PROJECTIONS)
         if unknown:
             raise ValueError(
@@ -128,6 +135,11 @@ class Architecture:
     def position_width(self) -> int:
         """Elements of a position's row: rotary factors, or a learned position."""
         return self.head_dim if self.position == "rope" else self.hidden_size
+
+    @property
+    def used_head_dim(self) -> int:
+        """Elements of a head without its padding."""
+        return self.head_dim - self.head_padding
 
     @property
     def query_size(self) -> int:

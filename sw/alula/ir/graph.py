@@ -10,10 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from alula.ir.architecture import Architecture
+from alula.isa.formats import GROUP
 
 FP32 = "fp32"
 A8 = "a8"
 CACHE = "cache"
+
+
+def whole_groups(elements: int) -> int:
+    """Elements rounded up to whole groups of 32."""
+    return -(-elements // GROUP) * GROUP
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,11 @@ class Value:
     name: str
     kind: str
     width: int
+
+    @property
+    def groups(self) -> int:
+        """Groups of 32 that hold a row; zeros fill the last."""
+        return whole_groups(self.width) // GROUP
 
 
 @dataclass(frozen=True)

@@ -62,15 +62,15 @@ def _stage(graph: Graph, node: Node) -> str | None:
     return None
 
 
-def _groups(graph: Graph, node: Node) -> str | None:
-    for name in (*node.inputs, node.output):
-        value = graph.values[name]
-        if value.kind == A8 and value.width % GROUP:
-            return f"width of {name} must be a multiple of {GROUP}, not {value.width}"
+def _heads(graph: Graph, node: Node) -> str | None:
+    """Heads stand beside each other, so that each must begin with a group of its own."""
+    size = graph.architecture.head_dim
+    if node.op in ("append", "attend") and size % GROUP:
+        return f"head_dim must be a multiple of {GROUP}, not {size}"
     return None
 
 
-RULES: tuple[Callable[[Graph, Node], str | None], ...] = (_stage, _kinds, _groups)
+RULES: tuple[Callable[[Graph, Node], str | None], ...] = (_stage, _kinds, _heads)
 
 
 def _defined(graph: Graph) -> None:

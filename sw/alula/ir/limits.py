@@ -1,43 +1,56 @@
-"""Shapes that the number formats cannot hold, whatever the design."""
+"""Shapes that no design can run: rows longer than the machine's units count."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from alula.design.engines import MOST_ROW_GROUPS
 from alula.ir.architecture import Architecture
+from alula.ir.graph import whole_groups
 from alula.ir.refusal import Refusal, refusal_table
+from alula.isa.fields import Operand
 from alula.isa.formats import GROUP
+from alula.isa.instructions import BY_NAME
 
 
 class UnsupportedShape(ValueError):
-    """A model whose shape the machine cannot run; `refusals` says why, in full."""
+    """A model whose shape the machine cannot run; `refusals` says why, in full, `lines` as text."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         self.refusals = tuple(refusals)
-        super().__init__(f"the model's shape is not supported:\n{refusal_table(self.refusals)}")
+        self.lines = (
+            "the model's shape is not supported:",
+            *refusal_table(self.refusals).split("\n"),
+        )
+        super().__init__("\n".join(self.lines))
+
+
+MOST_ROW = MOST_ROW_GROUPS * GROUP
+"""Elements of the longest row that is quantised, so of a matrix's inputs."""
+
+
+def most_head_dim() -> int:
+    """Elements of the longest head: of a row of staging."""
+    groups = BY_NAME["ST.K"].field("groups")
+    assert isinstance(groups, Operand)
+    return GROUP * ((1 << groups.bits) - 1)
 
 
 def refusals(architecture: Architecture) -> Iterator[Refusal]:
-    """Every size that must be whole groups of 32 and is not."""
-    sizes = {
-        ("model", "hidden_size"): architecture.hidden_size,
-        ("layers.*.mlp", "intermediate_size"): architecture.intermediate_size,
-        ("layers.*.attn", "head_dim"): architecture.head_dim,
-    }
-    for (unit, name), size in sizes.items():
-        if size % GROUP:
-            padded = -(-size // GROUP) * GROUP
-            yield Refusal(
-                unit,
-                f"{name} is not whole groups",
-                f"a multiple of {GROUP}",
-                str(size),
-                f"{padded}, padded with zero weights",
-            )
+    """Every size that no design has room for."""
+    longest = most_head_dim()
+    if whole_groups(architecture.head_dim) > longest:
+        size, limit = str(architecture.head_dim), f"at most {longest}"
+        yield Refusal("layers.*.attn", "heads are too long", limit, size, "shorter heads")
+    for name, (_, inputs) in architecture.projections.items():
+        if inputs > MOST_ROW:
+            reason, limit = "too many inputs", f"at most {MOST_ROW:,}"
+            nearest = "a model of shorter rows, or --map with all layers on torch"
+            yield Refusal(f"layers.*.{name}", reason, limit, f"{inputs:,}", nearest)
 
 
 def check_limits(architecture: Architecture) -> None:
-    """UnsupportedShape unless every size fits the formats."""
+    """UnsupportedShape unless every row is as short as the machine's units want."""
     found = list(refusals(architecture))
     if found:
         raise UnsupportedShape(found)

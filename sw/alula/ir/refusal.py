@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
+from alula.printable import printable
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -28,7 +30,7 @@ class Refusal:
 def refusal_table(refusals: Sequence[Refusal]) -> str:
     """The refusals as lines of aligned text under a heading."""
     rows: list[tuple[str, ...]] = [("unit", "reason", "limit", "actual", "nearest supported form")]
-    rows += [astuple(refusal) for refusal in refusals]
+    rows += [tuple(map(printable, astuple(refusal))) for refusal in refusals]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rows.insert(1, tuple("-" * width for width in widths))
     return "\n".join(

@@ -114,7 +114,7 @@ def map_buffers(
     activation = _Stack()
     for value in graph.values.values():
         if value.kind == A8:
-            activation.take(value.name, -(-streams * rows // tokens) * (value.width // GROUP))
+            activation.take(value.name, -(-streams * rows // tokens) * value.groups)
     passes = -(-attention_rows // tokens)
     most = -(-max(rows, attention_rows) // tokens)
     for copy in range(copies):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
+from alula.ir.padding import pad_heads
 from alula.isa import FORMATS
 from alula.isa.formats import GROUP
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
@@ -167,4 +168,4 @@ def fit_report(
     architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
 ) -> FitReport:
     """What a model of this shape needs of a design. UnsupportedShape if no design can run it."""
-    return check_placement(build_graph(architecture), design, context, precision)[3]
+    return check_placement(build_graph(pad_heads(architecture)), design, context, precision)[3]

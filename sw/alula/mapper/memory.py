@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alula.design import Design
 from alula.ir import Graph, Node, Precision
-from alula.isa.formats import FORMATS, GROUP, WeightFormat
+from alula.isa.formats import FORMATS, WeightFormat
 from alula.isa.image import Region
 from alula.mapper.kv import KvLayout
 
@@ -114,7 +114,7 @@ def _section(
                 offset,
                 FORMATS[precision.format(node.unit)],
                 -(-tile // design.rows),
-                graph.width(node.inputs[0]) // GROUP,
+                graph.values[node.inputs[0]].groups,
                 -(-outputs // tile),
             )
             matrices[node.unit] = matrix

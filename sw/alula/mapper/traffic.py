@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alula.ir import Graph, Precision
+from alula.ir import Architecture, Graph, Precision
+from alula.ir.lower import lower
+from alula.ir.passes import quantise
 from alula.isa.formats import FORMATS, GROUP, WeightFormat
 from alula.mapper.memory import vector_lengths
 
@@ -59,9 +61,9 @@ class Traffic:
         return layers * tokens * self.kv + result
 
 
-def traffic(graph: Graph, precision: Precision = Precision()) -> Traffic:
+def traffic(architecture: Architecture, precision: Precision = Precision()) -> Traffic:
     """Return what a model of this shape moves, each tensor in the format it is stored in."""
-    architecture = graph.architecture
+    graph = quantise(lower(architecture))
     hidden, head_dim = architecture.hidden_size, architecture.head_dim
     return Traffic(
         layer=_section(graph, "layer", precision),
@@ -89,5 +91,6 @@ def _section(graph: Graph, name: str, precision: Precision) -> int:
 
 
 def _matrix(fmt: WeightFormat, outputs: int, inputs: int) -> int:
-    groups = outputs * inputs // GROUP
-    return groups * (GROUP * fmt.bits // 8 + 2 * fmt.metas) + outputs * _BF16 * fmt.scales
+    values = -(-outputs * inputs * fmt.bits // 8)
+    metas = outputs * -(-inputs // GROUP) * 2 * fmt.metas
+    return values + metas + outputs * _BF16 * fmt.scales

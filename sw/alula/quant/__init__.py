@@ -8,6 +8,7 @@ from alula.quant.kv_packing import KvLayerLayout, pack_k, pack_v, unpack_k, unpa
 from alula.quant.matrix import QuantizedMatrix, quantize
 from alula.quant.model import QuantizedModel
 from alula.quant.packing import pack, unpack
+from alula.quant.padded import padded
 
 __all__ = [
     "KvLayerLayout",
@@ -16,6 +17,7 @@ __all__ = [
     "pack",
     "pack_k",
     "pack_v",
+    "padded",
     "quantize",
     "unpack",
     "unpack_k",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from alula.isa.formats import EXCESS, GROUP, MIN_UNIT
+from alula.processes import in_threads
 from alula.quant.floats import SMALLEST, FloatArray
 
 _LEVELS = 15
@@ -25,6 +25,8 @@ _SPANS = (15.0, 16.1, 17.4, 19.0, 14.0, 13.0, 12.0, 11.0)
 """Steps that a group's range is taken for at first: its ends are clipped, or levels stay empty."""
 _NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1))
 _STEPS = 8
+_PART = 1 << 20
+"""Weights that are fitted in one go."""
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 _LOW, _HIGH = np.float32(-EXCESS), np.float32(_LEVELS - EXCESS)
@@ -42,14 +44,14 @@ def fit_w4(
     Writes q ``[N, K32]``, s and m ``[N, G]``, c ``[N]``. Rows of zeros get c, q and m of 0, s of 1.
     """
     workers = os.cpu_count() or 1
-    step = -(-len(weight) // (4 * workers))
+    # Parts small enough that Ctrl-C need not wait long for those that have begun.
+    step = max(1, min(-(-len(weight) // (4 * workers)), _PART // weight.shape[1]))
     parts = [slice(first, first + step) for first in range(0, len(weight), step)]
-    with ThreadPoolExecutor(workers) as pool:
-        list(
-            pool.map(
-                lambda part: _fit_rows(weight[part], q[part], s[part], m[part], c[part]), parts
-            )
-        )
+
+    def fit(part: slice) -> None:
+        _fit_rows(weight[part], q[part], s[part], m[part], c[part])
+
+    list(in_threads(fit, parts, workers))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
-from alula.ir import Architecture, Precision
+from alula.ir import Precision
 from alula.ir.precision import HEAD
 from alula.quant.floats import FloatArray, clean, round_bf16
 from alula.quant.matrix import QuantizedMatrix, quantize
-
-
-class Source(Protocol):
-    """What is read of a checkpoint."""
-
-    @property
-    def architecture(self) -> Architecture:
-        """The model's shape."""
-        ...
-
-    def tensor(self, name: str) -> FloatArray:
-        """A tensor by its canonical name, float32."""
-        ...
+from alula.quant.padded import padded
+from alula.quant.source import Source
 
 
 class QuantizedModel:
-    """A model as the machine holds it: quantised, cleaned, the attention scale folded in.
+    """A model as the machine holds it: padded, quantised, cleaned, the attention scale folded in.
 
     Nothing is kept: every call reads the checkpoint and quantises anew, so that memory stays at one
     matrix. The attention scale is folded into the query projection, or into the query norm's gain
@@ -39,7 +27,8 @@ class QuantizedModel:
         progress: called after each quantised matrix with its name and its number of weights.
 
     Attributes:
-        architecture: the checkpoint's.
+        architecture: the checkpoint's, its heads padded to whole groups.
+        original: the checkpoint's as it is.
         precision: `precision`.
     """
 
@@ -49,9 +38,10 @@ class QuantizedModel:
         precision: Precision = Precision(),
         progress: Callable[[str, int], None] | None = None,
     ) -> None:
-        self.architecture = checkpoint.architecture
+        self.original = checkpoint.architecture
+        self._checkpoint = padded(checkpoint)
+        self.architecture = self._checkpoint.architecture
         self.precision = precision
-        self._checkpoint = checkpoint
         self._progress = progress
         shape = self.architecture
         self._shapes = {

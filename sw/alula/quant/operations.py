@@ -15,13 +15,13 @@ def _constant(value: float, like: Tensor) -> Tensor:
     return torch.tensor(value, dtype=torch.float32, device=like.device)
 
 
-def _mean(terms: Tensor) -> Tensor:
-    return product(tree_sum(terms), _constant(1 / terms.shape[-1], terms))
+def _mean(terms: Tensor, count: int | None = None) -> Tensor:
+    return product(tree_sum(terms), _constant(1 / (count or terms.shape[-1]), terms))
 
 
-def rmsnorm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
-    """RMSNORM over the last dimension."""
-    r = rsqrt(total(_mean(product(x, x)), _constant(eps, x)))
+def rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Tensor:
+    """RMSNORM over the last dimension, of which the mean counts `count` elements (None: all)."""
+    r = rsqrt(total(_mean(product(x, x), count), _constant(eps, x)))
     return product(product(x, r), gain)
 
 

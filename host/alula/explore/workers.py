@@ -1,0 +1,134 @@
+"""Processes that work through items, each in a fresh interpreter, and never outlive this one."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Lost", "in_processes"]
+
+# A fresh interpreter each: threads of numba and torch do not survive a fork.
+_CONTEXT = multiprocessing.get_context("spawn")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An item whose process ended before its result, and how."""
+
+    reason: str
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int
+) -> Iterator[tuple[int, Result | Lost]]:
+    """Yield number and result of each item as it comes.
+
+    A process that ends takes only its own item with it. An error or Ctrl-C here, or the end of this
+    process, ends them all, with the programs that they run.
+
+    Args:
+        function: called with each item; it can be pickled and raises nothing.
+        items: what it is called with.
+        processes: items at once.
+    """
+    waiting = list(enumerate(items))[::-1]
+    workers: list[_Worker[Any]] = []
+    try:
+        while waiting or any(worker.number is not None for worker in workers):
+            while waiting and len(workers) < processes:
+                workers.append(_Worker(function))
+            for worker in workers:
+                if waiting and worker.number is None:
+                    worker.give(*waiting.pop())
+            for worker in _ready(workers):
+                number, result = worker.take()
+                if isinstance(result, Lost):
+                    workers.remove(worker)
+                yield number, result
+    finally:
+        for worker in workers:
+            worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+            worker.connection.close()
+
+
+class _Worker(Generic[Result]):
+    """A process, and the number of the item that it works on."""
+
+    def __init__(self, function: Callable[[Any], Result]) -> None:
+        self.number: int | None = None
+        self.connection, other = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(target=_serve, args=(other, function), daemon=True)
+        # Ctrl-C reaches the whole terminal; who started the workers ends them.
+        with _interrupts_held():
+            self.process.start()
+        other.close()
+
+    def give(self, number: int, item: object) -> None:
+        """Let it work on an item."""
+        self.number = number
+        with suppress(BrokenPipeError):  # it has ended, which `take` tells
+            self.connection.send(item)
+
+    def take(self) -> tuple[int, Result | Lost]:
+        """Return number and result of its item, which is there, or the process has ended."""
+        assert self.number is not None
+        number, self.number = self.number, None
+        try:
+            return number, self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            return number, Lost(_ending(self.process.exitcode or 0))
+
+
+def _ready(workers: Sequence[_Worker[Any]]) -> list[_Worker[Any]]:
+    """Wait until workers have a result or have ended, and return them."""
+    busy = {worker.connection: worker for worker in workers if worker.number is not None}
+    return [busy[item] for item in wait(list(busy)) if isinstance(item, Connection)]
+
+
+def _serve(connection: Connection, function: Callable[[Any], object]) -> None:
+    """Work through the items that come, as long as the parent lives."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:
+            return
+        connection.send(function(item))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _ending(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "its process was killed, as for lack of memory"
+    if code < 0:
+        return f"its process ended by signal {-code} ({signal.strsignal(-code)})"
+    return f"its process ended with {code}"
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back; processes started meanwhile never get it."""
+    resource_tracker.ensure_running()  # its start, which would come first, lets Ctrl-C in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

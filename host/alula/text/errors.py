@@ -1,0 +1,32 @@
+"""What goes wrong in a tokenizer or a chat template, as one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LONGEST = 300
+
+
+class TextError(ValueError):
+    """A tokenizer, a template or a text that cannot be used. The message is one line."""
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST] if lines else type(error).__name__
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a TextError "`what`: reason".
+
+    A panic of a library in Rust is no Exception, and is caught as well.
+    """
+    try:
+        yield
+    except TextError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+            raise
+        raise TextError(f"{what}: {reason(error)}") from None

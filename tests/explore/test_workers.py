@@ -1,0 +1,73 @@
+"""Workers: every item has a result or a reason, and none of them is left."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.house.test_processes import HANG, marked, running, wait_until
+
+from alula.explore.workers import Lost, in_processes
+
+
+def job(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 3:
+        os._exit(5)
+    return number * number
+
+
+def test_a_process_that_ends_takes_only_its_item() -> None:
+    found = dict(in_processes(job, range(7), 2))
+    assert found == {
+        **{number: number * number for number in (0, 1, 4, 5, 6)},
+        2: Lost("its process was killed, as for lack of memory"),
+        3: Lost("its process ended with 5"),
+    }
+    assert list(in_processes(job, [], 0)) == []
+
+
+PROGRAM = f"""
+import signal, sys
+from alula import processes
+from alula.explore.workers import in_processes
+
+def hang(number):
+    processes.run([sys.executable, "-c", {HANG!r}])
+
+if __name__ == "__main__":
+    try:
+        for _ in in_processes(hang, range(5), 2): pass
+    except KeyboardInterrupt:
+        sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "group"),
+    [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGKILL, False)],
+    ids=str,
+)
+def test_signals_end_everything(tmp_path: Path, number: signal.Signals, group: bool) -> None:
+    """Of the terminal's whole group, or of the first process alone."""
+    mark = f"ALULA_TEST={os.getpid()}-{number}-{group}"
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, file],
+        env=marked(mark),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # Itself, a tracker of multiprocessing, two workers, with a warden and two programs each.
+        wait_until(lambda: len(running(mark)) == 10, 60)
+        os.killpg(process.pid, number) if group else process.send_signal(number)
+        wait_until(lambda: not running(mark), 5)
+        out, errors = process.communicate(timeout=5)
+    assert (out, errors) == ("", "")
+    assert process.returncode == (2 if number == signal.SIGINT else -number)
