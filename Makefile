@@ -56,7 +56,7 @@ check: $(READY) ## lint, format, types, import directions, generated text, publi
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(PYTHON) tools/check_imports.py
 	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_names.py
 

@@ -1,5 +1,6 @@
 """What the commands print, for people and for programs."""
 
+import json
 import os
 import re
 import subprocess
@@ -182,6 +183,62 @@ def test_help_has_options(alula, command: str) -> None:
     result = alula(*command.split(), "--help")
     assert (result.code, result.errors) == (0, [])
     assert "--json" in result.out
+
+
+def test_version_and_short_help(alula) -> None:
+    from importlib.metadata import version
+
+    assert alula("--version").out == f"alula {version('alula')}\n"
+    for words in ((), ("run",), ("models",), ("models", "get")):
+        assert alula(*words, "-h").out == alula(*words, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "found"),
+    [
+        ("alula comp", 1, ["compile"]),
+        ("alula run smol", 2, ["smollm2-135m"]),
+        ("alula run x --design nano", 4, ["nano", "nano-sparse"]),
+        ("alula synth ti", 2, ["tiny"]),
+        ("alula sweep q", 2, ["quick"]),
+    ],
+)
+def test_completion(words: str, index: int, found: list[str]) -> None:
+    wanted = {"_ALULA_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(index)}
+    done = subprocess.run(
+        [sys.executable, "-m", "alula"],
+        env={**os.environ, **wanted},
+        capture_output=True,
+        text=True,
+    )
+    assert sorted(done.stdout.split()) == found
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_any_output_encoding(tmp_path: Path, encoding: str) -> None:
+    """No traceback, on standard output or error, and JSON stays JSON."""
+    name = "Größe→𝟚"
+    source, program = tmp_path / f"{name}.s", tmp_path / f"{name}.alula"
+    source.write_text("NOP\nEND\n")
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+
+    def alula(*words: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "alula", *map(str, words)], env=env, capture_output=True
+        )
+
+    assert alula("asm", source, "-o", program, "--design", "tiny").returncode == 0
+    told = alula("disasm", program, "--json")
+    assert json.loads(told.stdout.decode(encoding))["name"] == name
+    shown = alula("disasm", program)
+    assert shown.returncode == 0
+    assert name.encode(encoding, "backslashreplace") in shown.stdout
+    refused = alula("run", f"{name}.gguf", "x")
+    assert refused.returncode == 2
+    assert name.encode(encoding, "backslashreplace") in refused.stderr
+    assert alula("run", "--help").returncode == 0
+    errors = shown.stderr + refused.stderr
+    assert b"Traceback" not in errors
 
 
 def test_help_takes_half_a_second() -> None:

@@ -1,5 +1,7 @@
 """The commands, put together."""
 
+from typing import Annotated
+
 import typer
 
 from alula.cli.assembly import asm, disasm
@@ -17,7 +19,7 @@ app = typer.Typer(
     name="alula",
     help="Language models on an accelerator: compile, run, evaluate.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -32,3 +34,23 @@ app.command()(disasm)
 app.command()(fuzz)
 app.add_typer(models, name="models")
 app.command()(doctor)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"alula {version('alula')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_tell_version
+        ),
+    ] = False,
+) -> None:
+    """Language models on an accelerator: compile, run, evaluate."""

@@ -36,7 +36,7 @@ def _run() -> int:
     from alula.cli.errors import USER_ERROR, end_output, tell
 
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="alula")
         sys.stdout.flush()
     except TyperException as error:
         tell(error.format_message())

@@ -4,21 +4,58 @@ from typing import Annotated, Literal
 
 import typer
 
+
+def _models() -> list[str]:
+    from alula.runtime.known import KNOWN_MODELS
+
+    return list(KNOWN_MODELS)
+
+
+def _designs() -> list[str]:
+    from alula.design import shipped_designs
+
+    return list(shipped_designs())
+
+
+def _sweeps() -> list[str]:
+    from alula.design.shipped import shipped_sweeps
+
+    return list(shipped_sweeps())
+
+
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
         help="A known name, a GGUF file, a Hugging Face folder, or package.module:factory.",
         show_default=False,
+        autocompletion=_models,
     ),
 ]
 Design = Annotated[
-    str, typer.Option("--design", help="A design file, or the name of one that ships.")
+    str,
+    typer.Option(
+        "--design",
+        help="A design file, or the name of one that ships.",
+        autocompletion=_designs,
+    ),
 ]
 DesignArgument = Annotated[
     str,
     typer.Argument(
-        metavar="DESIGN", help="A design file, or the name of one that ships.", show_default=False
+        metavar="DESIGN",
+        help="A design file, or the name of one that ships.",
+        show_default=False,
+        autocompletion=_designs,
+    ),
+]
+Sweep = Annotated[
+    str,
+    typer.Argument(
+        metavar="SWEEP",
+        help="A sweep file, or the name of one that ships.",
+        show_default=False,
+        autocompletion=_sweeps,
     ),
 ]
 Device = Annotated[

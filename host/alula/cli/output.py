@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,8 +10,15 @@ from alula.printable import printable
 
 
 def print_json(values: Mapping[str, object] | Sequence[object]) -> None:
-    """Print one JSON value on one line; what does not show itself is escaped as JSON does it."""
+    """Print one JSON value on one line; what does not show itself is escaped as JSON does it.
+
+    So is everything beyond ASCII where the output's encoding does not have all of it.
+    """
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(values, allow_nan=False)
     print(text if text.isprintable() else re.sub(r"[^ -~]", _json_escape, text))
 
 

@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 
 @guarded
 def sweep(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="SWEEP",
-            help="A sweep file, or the name of one that ships.",
-            show_default=False,
-        ),
-    ],
+    file: options.Sweep,
     out: Annotated[
         Path | None,
         typer.Option(
