@@ -334,14 +334,6 @@ def test_scales_that_are_not_finite_are_refused_when_read(random_model, tmp_path
         load(path).tensor("layers.0.mlp.up.weight")
 
 
-@pytest.mark.parametrize("suffix", [".gguf", ".bin"])
-def test_pickles_are_refused_under_any_name(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"model{suffix}"
-    torch.save({"weight": torch.zeros(2)}, path)
-    with pytest.raises(FrontendError, match=r"nothing is executed from a model file"):
-        load(path)
-
-
 @pytest.mark.parametrize("name", ["missing.gguf", "no\0name"])
 def test_a_file_that_is_not_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(FrontendError, match=r"must be a GGUF file, a folder or package.module"):

@@ -1,13 +1,14 @@
 """Folders that appear whole or not at all."""
 
 import os
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from alula.folders import cache_folder, new_folder
+from alula.folders import cache_folder, new_file, new_folder
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,23 +42,161 @@ def test_not_at_all(tmp_path: Path, files_under: Callable, error: BaseException)
     assert files_under(tmp_path) == []
 
 
-def test_two_at_once(tmp_path: Path, files_under: Callable) -> None:
+def test_nothing_of_the_users_is_lost(tmp_path: Path, files_under: Callable) -> None:
     place = tmp_path / "a"
-    with new_folder(place) as folder:
-        (folder / "x").write_text("second")
-        with new_folder(place) as other:
-            (other / "x").write_text("first")
+
+    def fill() -> None:
+        with new_folder(place) as folder:
+            (folder / "x").write_text("second")
+            place.mkdir()
+            (place / "x").write_text("first")
+
+    with pytest.raises(OSError, match="not empty"):
+        fill()
     assert (place / "x").read_text() == "first"
     assert files_under(tmp_path) == ["a", "a/x"]
 
 
-def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
-    old, young = tmp_path / ".part-old", tmp_path / ".part-young"
-    for folder in (old, young):
+@pytest.mark.parametrize("error", [None, ValueError()])
+def test_replaced_only_by_what_is_whole(
+    tmp_path: Path, files_under: Callable, error: Exception | None
+) -> None:
+    place, link = tmp_path / "a", tmp_path / "link"
+    place.mkdir()
+    (place / "x").write_text("earlier")
+    link.symlink_to("a")
+
+    def fill() -> None:
+        with new_folder(link, replace=True) as folder:
+            (folder / "x").write_text("new")
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(type(error)):
+            fill()
+    else:
+        fill()
+    assert (place / "x").read_text() == ("earlier" if error else "new")
+    assert files_under(tmp_path) == ["a", "a/x", "link"]
+
+
+def test_a_rename_that_fails_keeps_what_was_there(
+    tmp_path: Path, files_under: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "a"
+    place.mkdir()
+    (place / "x").write_text("earlier")
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "content":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"), new_folder(place, replace=True):
+        pass
+    assert (place / "x").read_text() == "earlier"
+    assert files_under(tmp_path) == ["a", "a/x"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from alula.folders import new_folder
+with new_folder(Path(sys.argv[1])) as folder:
+    (folder / "x").write_text("1")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_only_what_carries_our_mark_and_has_no_owner_is_removed(tmp_path: Path) -> None:
+    theirs = [tmp_path / name for name in (".part-mine", ".alula-part-mine", ".alula-part-marked")]
+    for folder in theirs:
         folder.mkdir()
         (folder / "x").write_text("1")
-    os.utime(old, (time.time() - 2 * 86400,) * 2)
-    with new_folder(tmp_path / "a"):
-        pass
-    assert not old.exists()
-    assert young.exists()
+        os.utime(folder, (1, 1))
+    (theirs[2] / "owner").write_text("me")
+    (tmp_path / ".alula-part-link").symlink_to(theirs[2])
+    (tmp_path / ".alula-part-fifo").mkdir()
+    os.mkfifo(tmp_path / ".alula-part-fifo" / "owner")
+    before = {path.name for path in tmp_path.iterdir()}
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a")], check=False)
+    (left,) = {path.name for path in tmp_path.iterdir()} - before
+    assert left.startswith(".alula-part-")
+    with new_folder(tmp_path / "b") as folder:
+        assert not (tmp_path / left).exists()
+        with new_folder(tmp_path / "c"):
+            # The other one lives.
+            assert folder.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == before | {"b", "c"}
+
+
+class TestNewFile:
+    """A file appears whole; what is no regular file is written through."""
+
+    def test_whole_or_not_at_all(self, tmp_path: Path, files_under: Callable) -> None:
+        place = tmp_path / "a" / "b"
+        with new_file(place) as file:
+            file.write(b"1")
+            assert not place.exists()
+        place.chmod(0o640)
+
+        def fail() -> None:
+            with new_file(place) as file:
+                file.write(b"2")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        assert place.read_bytes() == b"1"
+        with new_file(place) as file:
+            file.write(b"3")
+        assert place.read_bytes() == b"3"
+        assert place.stat().st_mode & 0o777 == 0o640
+        assert files_under(tmp_path) == ["a", "a/b"]
+
+    def test_the_users_mask(self, tmp_path: Path) -> None:
+        mask = os.umask(0o027)
+        try:
+            with new_file(tmp_path / "a") as file:
+                file.write(b"1")
+        finally:
+            os.umask(mask)
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_a_symlink_stays(self, tmp_path: Path, there: bool) -> None:
+        target, link = tmp_path / "there" / "target", tmp_path / "link"
+        target.parent.mkdir()
+        if there:
+            target.write_bytes(b"1")
+        link.symlink_to("there/target")
+        with new_file(link) as file:
+            file.write(b"2")
+        assert link.is_symlink()
+        assert target.read_bytes() == b"2"
+
+    def test_a_fifo_stays(self, tmp_path: Path, files_under: Callable) -> None:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        with new_file(fifo) as file:
+            file.write(b"through")
+        assert os.read(reader, 100) == b"through"
+        os.close(reader)
+        assert fifo.is_fifo()
+        assert files_under(tmp_path) == ["fifo"]
+
+    def test_a_device_stays(self, tmp_path: Path) -> None:
+        link = tmp_path / "null"
+        link.symlink_to("/dev/null")
+        for place in (link, Path("/dev/null")):
+            with new_file(place) as file:
+                file.write(b"gone")
+        assert Path("/dev/null").is_char_device()
+
+    def test_a_folder_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(IsADirectoryError), new_file(tmp_path):
+            pass

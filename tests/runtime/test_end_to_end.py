@@ -1,5 +1,6 @@
 """A model through the compiler onto the machine model, whole and split."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,9 +13,16 @@ from alula.codegen import Build
 from alula.design import load_design
 from alula.frontend import load as load_checkpoint
 from alula.frontend.float_reference import FloatReference
+from alula.isa import ContainerError
 from alula.mapper import DoesNotFit
 from alula.runtime import DeviceError, RunError, Session, cache, evaluation, load
 from alula.runtime.loading import load_model
+
+
+def flipped(data: bytes) -> bytes:
+    """The same with one bit in the middle of the last kilobyte another."""
+    return data[:-500] + bytes([data[-500] ^ 16]) + data[-499:]
+
 
 TEXT = list(range(40, 111)) + list(range(90, 60, -1))
 MAPS = [
@@ -187,12 +195,40 @@ class TestCache:
         assert len(list((cache / "builds").iterdir())) == 2
 
     @pytest.mark.parametrize("name", ["image.alula", "decode.alula", "build.json"])
-    def test_damaged(self, build, cache: Path, name: str) -> None:
+    @pytest.mark.parametrize("harm", [lambda data: data[:-100], flipped], ids=["cut", "flipped"])
+    def test_damaged(self, build, cache: Path, name: str, harm: Callable, caplog) -> None:
         first = build()
-        expected = first.image.data.copy()
+        expected = first.image.data.copy(), first.decode
         (path,) = (cache / "builds").glob(f"*/{name}")
-        path.write_bytes(path.read_bytes()[:-100])
-        np.testing.assert_array_equal(build().image.data, expected)
+        path.write_bytes(harm(path.read_bytes()))
+        again = build()
+        np.testing.assert_array_equal(again.image.data, expected[0])
+        assert again.decode == expected[1]
+        (record,) = caplog.records
+        assert f"was damaged ({name} is not what was written)" in record.getMessage()
+
+    def test_another_clock_is_the_same_build(self, build, small_model: Path, cache: Path) -> None:
+        from alula.runtime.cache import built
+
+        build()
+        changes = {"clock_mhz": 33, "name": "slow", "part.name": "another", "memory.dram.ranks": 2}
+        slow = load_design("tiny").replace(changes)
+        found = built(load_checkpoint(small_model), slow, 64)
+        assert len(list((cache / "builds").iterdir())) == 1
+        assert found.design == slow
+        assert found.fit.design == "slow"
+
+    def test_what_a_user_keeps_is_refused_by_name(self, build, tmp_path: Path) -> None:
+        build().save(tmp_path / "mine")
+        (tmp_path / "mine" / "notes.txt").write_text("of mine")
+        again = Build.load(tmp_path / "mine")
+        np.testing.assert_array_equal(again.image.data, build().image.data)
+        path = tmp_path / "mine" / "image.alula"
+        path.write_bytes(flipped(path.read_bytes()))
+        with pytest.raises(
+            ContainerError, match=r"mine must be a build as .*: image\.alula is not"
+        ):
+            Build.load(tmp_path / "mine")
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
     def test_interrupted(self, build, cache: Path, files_under, error: BaseException) -> None:
@@ -202,7 +238,7 @@ class TestCache:
 
         with pytest.raises((KeyboardInterrupt, OSError)):
             build(progress=progress)
-        assert not cache.exists()
+        assert files_under(cache) == ["builds"]
 
     def test_full_disk(self, build, cache: Path, files_under, monkeypatch) -> None:
         def full(self, folder: Path) -> None:
@@ -210,32 +246,33 @@ class TestCache:
             raise OSError(28, "No space left on device", str(folder))
 
         with monkeypatch.context() as patch:
-            patch.setattr(Build, "save", full)
+            patch.setattr(Build, "write", full)
             with pytest.raises(OSError, match="No space left"):
                 build()
         assert files_under(cache) == ["builds"]
         assert build().decode.code
 
-    def test_does_not_fit(self, small_model: Path, cache: Path) -> None:
+    def test_does_not_fit(self, small_model: Path, cache: Path, files_under) -> None:
         from alula.runtime.cache import built
 
         with pytest.raises(DoesNotFit, match=r"context \(both\) must be at most 256"):
             built(load_checkpoint(small_model), load_design("tiny"), 512)
-        assert not cache.exists()
+        assert files_under(cache) == ["builds"]
 
-    def test_a_changed_model_is_another_model(
-        self, build, small_model: Path, cache: Path, tmp_path: Path
-    ) -> None:
-        from alula.runtime.cache import build_folder
+    def test_a_model_is_what_it_holds(self, small_model: Path, tmp_path: Path) -> None:
+        from alula.runtime.cache import build_key
+
+        def key(folder: Path, design: str = "tiny") -> str:
+            return build_key(load_checkpoint(folder), load_design(design), 64)
 
         copy = tmp_path / "copy"
-        shutil.copytree(small_model, copy)
-        places = {
-            build_folder(load_checkpoint(folder), load_design(design), 64)
-            for folder in (small_model, copy)
-            for design in ("tiny", "kv260")
-        }
-        assert len(places) >= 2
+        shutil.copytree(small_model, copy, copy_function=shutil.copyfile)
+        assert key(copy) == key(small_model) != key(copy, "kv260")
+        path = copy / "model.safetensors"
+        status = path.stat()
+        path.write_bytes(flipped(path.read_bytes()))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert key(copy) != key(small_model)
 
 
 @pytest.fixture(scope="module")

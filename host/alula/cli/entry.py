@@ -3,6 +3,7 @@
 Imports nothing that takes time: a person may change their mind in the first second.
 """
 
+import logging
 import os
 import sys
 from io import TextIOWrapper
@@ -33,8 +34,9 @@ def _run() -> int:
     from typer.exceptions import Abort, TyperException
 
     from alula.cli.app import app
-    from alula.cli.errors import USER_ERROR, end_output, tell
+    from alula.cli.errors import USER_ERROR, Told, end_output, tell
 
+    logging.getLogger("alula").handlers = [Told()]
     try:
         code = app(standalone_mode=False, prog_name="alula")
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """From what went wrong to one line and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -61,6 +62,14 @@ def end_output(error: OSError) -> int:
         return 0
     tell(os_error_line(error))
     return USER_ERROR
+
+
+class Told(logging.Handler):
+    """Tells what Alula's packages warn of, such as a damaged cache, as one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record to standard error."""
+        tell(record.getMessage())
 
 
 def os_error_line(error: OSError) -> str:

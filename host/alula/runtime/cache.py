@@ -1,13 +1,15 @@
 """Compiled models, kept in the cache by everything that they depend on."""
 
 import hashlib
-import shutil
+import json
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alula.design import Design
-from alula.folders import cache_folder, new_folder
 from alula.frontend import Checkpoint
+from alula.kept import kept
 from alula.runtime.progress import Progress, silent
 from alula.sources import sources_id
 
@@ -22,16 +24,21 @@ _COMPILER = (
     "alula.mapper",
     "alula.codegen",
 )
+_LIBRARIES = ("gguf", "numpy", "safetensors", "torch")
+"""What reads and rounds the weights."""
 
 
-def build_folder(checkpoint: Checkpoint, design: Design, context: int) -> Path:
-    """Return where the build of a model for a design and a context is kept; it need not exist.
+def build_key(checkpoint: Checkpoint, design: Design, context: int) -> str:
+    """Return the name of the build of a model for a design and a context.
 
-    The compiler's own sources are part of the key: another version never takes this one's builds.
+    It follows from the model's content, the design's hash, which the clock and the part do not
+    enter, and the compiler: another version of it, or of what reads the weights, makes its own.
     """
-    parts = (checkpoint.content_id, design.hash, str(context), sources_id(*_COMPILER))
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return cache_folder() / "builds" / key[:32]
+    architecture = json.dumps(checkpoint.architecture.to_json(), sort_keys=True)
+    versions = [metadata.version(name) for name in _LIBRARIES]
+    parts = (checkpoint.content_id, architecture, design.hash, str(context), *versions)
+    text = "\n".join((*parts, sources_id(*_COMPILER)))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def built(
@@ -47,16 +54,12 @@ def built(
     """
     from alula.codegen import Build
 
-    place = build_folder(checkpoint, design, context)
-    if place.is_dir():
-        try:
-            return Build.load(place)
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(place)
-    build = compiled(checkpoint, design, context, progress)
-    with new_folder(place) as folder:
-        build.save(folder)
-    return Build.load(place)
+    def make(folder: Path) -> None:
+        compiled(checkpoint, design, context, progress).write(folder)
+
+    build = Build.read(kept("builds", build_key(checkpoint, design, context), make))
+    # It may have been made for a design of the same hardware with another name or clock.
+    return replace(build, design=design, fit=replace(build.fit, design=design.name))
 
 
 def compiled(

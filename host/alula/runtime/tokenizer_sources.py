@@ -1,17 +1,19 @@
 """Where a model's tokenizer comes from: a GGUF file or a Hugging Face folder, converted once."""
 
-import shutil
+import hashlib
 from collections.abc import Callable, Iterable
+from importlib import metadata
 from pathlib import Path
 
-from alula.folders import cache_folder, new_folder
 from alula.frontend.gguf_file import GgufFile
+from alula.kept import kept
 from alula.runtime.gguf_tokenizer import build_tokenizer, special_token
 from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.tokenizer_folder import convert_files, files_id, tokenizer_files
+from alula.sources import sources_id
 from alula.text.tokenizer import Settings, Tokenizer
 
-_FORMAT = 2
+_LIBRARIES = ("tokenizers", "transformers")
 
 
 def open_tokenizer(source: Path, content_id: str) -> BoundedTokenizer:
@@ -27,21 +29,19 @@ def open_tokenizer(source: Path, content_id: str) -> BoundedTokenizer:
     """
     if source.is_dir():
         files = tokenizer_files(source)
-        return _kept(files_id(files), lambda folder: convert_files(files, folder, source))
-    return _kept(f"{content_id[:32]}-{_FORMAT}", lambda folder: _from_gguf(source).save(folder))
+        return _converted(files_id(files), lambda folder: convert_files(files, folder, source))
+    return _converted(content_id, lambda folder: _from_gguf(source).save(folder))
 
 
-def _kept(key: str, make: Callable[[Path], None]) -> BoundedTokenizer:
-    """Return the tokenizer that the cache has under a key; make it where there is none."""
-    place = cache_folder() / "tokenizers" / key
-    if place.is_dir():
-        try:
-            return BoundedTokenizer(place)
-        except (OSError, ValueError):
-            shutil.rmtree(place)
-    with new_folder(place) as folder:
-        make(folder)
-    return BoundedTokenizer(place)
+def _converted(content: str, convert: Callable[[Path], None]) -> BoundedTokenizer:
+    """Return the tokenizer that the cache has of a content; it is converted where there is none.
+
+    The converter's sources and the libraries' versions are part of its name.
+    """
+    versions = [metadata.version(name) for name in _LIBRARIES]
+    sources = sources_id("alula.frontend", "alula.runtime", "alula.text")
+    key = hashlib.sha256("\n".join((content, *versions, sources)).encode()).hexdigest()
+    return BoundedTokenizer(kept("tokenizers", key[:32], convert))
 
 
 def _from_gguf(path: Path) -> Tokenizer:

@@ -1,13 +1,9 @@
-"""The file format of programs and images: magic, a JSON header, raw bytes at a page boundary.
-
-Files appear whole or not at all: they are written beside their place and renamed.
-"""
+"""The file format of programs and images: magic, a JSON header, raw bytes at a page boundary."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from alula.files import open_regular
+from alula.folders import new_file
 
 ALIGNMENT = 4096
 MOST_HEADER_BYTES = 16 << 20
@@ -38,22 +35,14 @@ class ContainerError(ValueError):
 def write_container(
     path: Path, magic: bytes, header: dict[str, Any], payload: Iterable[memoryview | bytes]
 ) -> None:
-    """Write `path` atomically. OSError (a full disk, say) leaves nothing behind."""
+    """Write `path` by `new_file`. OSError (a full disk, say) leaves nothing behind."""
     text = json.dumps(header, sort_keys=True).encode()
     start = _payload_start(len(text))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(magic.ljust(8, b"\0") + len(text).to_bytes(8, "little") + text)
-            file.write(bytes(start - _PREFIX - len(text)))
-            for part in payload:
-                file.write(part)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with new_file(path) as file:
+        file.write(magic.ljust(8, b"\0") + len(text).to_bytes(8, "little") + text)
+        file.write(bytes(start - _PREFIX - len(text)))
+        for part in payload:
+            file.write(part)
 
 
 def read_container(path: Path, magic: bytes) -> tuple[dict[str, Any], np.ndarray]:

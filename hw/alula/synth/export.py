@@ -1,7 +1,6 @@
 """A design as a folder that a vendor's tools take: Verilog, file list, constraints, scripts."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,14 +56,12 @@ def export(
     texts[f"{design.name}.f"] = "".join(f"{path}\n" for path in paths)
     texts[_DESIGN] = json.dumps(design.model_dump(mode="json"), indent=2) + "\n"
     texts |= _SCRIPTS[design.part.family](design)
-    with new_folder(place) as folder:
+    with new_folder(place, replace=earlier) as folder:
         (folder / "rtl").mkdir()
         for name, text in texts.items():
             (folder / name).write_text(text)
             if text.startswith("#!"):
                 (folder / name).chmod(0o755)
-        if earlier:
-            shutil.rmtree(place)
     return list(texts)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alula.design import Design
-from alula.folders import cache_folder
+from alula.kept import kept
 from alula.synth import floorplan
 from alula.synth.ecp5 import chip, nextpnr_options, synthesis
 from alula.synth.report import Progress
@@ -19,6 +20,7 @@ from alula.synth.verilog import scanned
 __all__ = ["Placement", "place_and_route"]
 
 LIMIT_S = 4 * 3600
+_REPORT = "report.json"
 _STAGES = (
     ("Logic utilisation", "pack"),
     ("Creating initial analytic placement", "place"),
@@ -63,7 +65,7 @@ def place_and_route(
         raise SynthError(
             f"part.family must be ecp5 for nextpnr, not {design.part.family} ({design.name})"
         )
-    options = nextpnr_options(design, "netlist.json", "report.json")
+    options = nextpnr_options(design, "netlist.json", _REPORT)
     planner = Path(floorplan.__file__).read_text()
     synthesiser, placer = yosys(), nextpnr()
     progress("verilog", 0, 1)
@@ -72,26 +74,24 @@ def place_and_route(
     tool = f"{synthesiser.version}, {placer.version}"
     script = synthesis("netlist.json")
     digest = hashlib.sha256(repr((tool, script, planner, options, texts)).encode()).hexdigest()[:32]
-    place = cache_folder() / "synth" / f"{digest}.route.json"
-    if not place.is_file():
+
+    def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="alula-place-") as temporary:
-            folder = Path(temporary)
+            scratch = Path(temporary)
             for name, text in texts.items():
-                (folder / f"{name}.v").write_text(text)
+                (scratch / f"{name}.v").write_text(text)
             files = " ".join(f"{name}.v" for name in texts)
             progress("synthesis", 0, 1)
             command = ["-q", "-p", f"read_verilog {files}; {script}"]
-            synthesiser.run(command, folder=folder, limit_s=LIMIT_S)
-            floorplan.main(chip(design)[0], folder / "netlist.json")
+            synthesiser.run(command, folder=scratch, limit_s=LIMIT_S)
+            floorplan.main(chip(design)[0], scratch / "netlist.json")
             progress("synthesis", 1, 1)
             stages = _Stages(progress)
-            placer.run(options, folder=folder, limit_s=LIMIT_S, heard=stages.hear)
+            placer.run(options, folder=scratch, limit_s=LIMIT_S, heard=stages.hear)
             stages.end()
-            place.parent.mkdir(parents=True, exist_ok=True)
-            kept = place.with_suffix(f".{folder.name}")
-            kept.write_text((folder / "report.json").read_text())
-            kept.replace(place)
-    report = json.loads(place.read_text())
+            shutil.copy(scratch / _REPORT, folder / _REPORT)
+
+    report = json.loads((kept("placement", digest, make) / _REPORT).read_text())
     use = {kind: cells for kind, cells in report["utilization"].items() if cells["used"]}
     return Placement(
         tool=tool,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alula.design import Design
-from alula.folders import cache_folder
+from alula.kept import kept
 from alula.processes import in_threads
 from alula.synth.cells import Use, use_of
 from alula.synth.tools import SynthError, Tool, yosys
@@ -26,6 +26,7 @@ _ULTRASCALE = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nowidelut"
 # On ECP5, no word is used that was written in the cycle in which it was read.
 SCRIPTS = {"ultrascale+": _ULTRASCALE, "versal": _ULTRASCALE, "ecp5": "synth_ecp5 -no-rw-check"}
 LIMIT_S = 3600
+_CELLS = "cells.json"
 _PORT = re.compile(r"^  (?:input|output) .*;$", re.MULTILINE)
 
 
@@ -182,22 +183,17 @@ def _cells(
     """Return a synthesised module's cells by kind, from the cache if they are there."""
     sources = {"stubs.v": "".join(stubs.values()), "module.v": text}
     digest = hashlib.sha256(f"{tool.name} {tool.version}\n{script}\n{sources}".encode())
-    place = cache_folder() / "synth" / f"{digest.hexdigest()[:32]}.json"
-    try:
-        return json.loads(place.read_text())
-    except (OSError, ValueError):
-        pass
-    with tempfile.TemporaryDirectory(prefix="alula-synth-") as temporary:
-        folder = Path(temporary)
-        for file, content in sources.items():
-            (folder / file).write_text(content)
-        steps = [f"read_verilog {' '.join(sources)}", f"{script} -top {name}"]
-        steps.append("tee -q -o cells.json stat -json")
-        tool.run(["-q", "-p", "; ".join(steps)], folder=folder, limit_s=LIMIT_S)
-        counts = json.loads((folder / "cells.json").read_text())
-    cells = counts["modules"][f"\\{name}"].get("num_cells_by_type", {})
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
-        json.dump(cells, file)
-    Path(file.name).replace(place)
-    return cells
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="alula-synth-") as temporary:
+            scratch = Path(temporary)
+            for file, content in sources.items():
+                (scratch / file).write_text(content)
+            steps = [f"read_verilog {' '.join(sources)}", f"{script} -top {name}"]
+            steps.append(f"tee -q -o {_CELLS} stat -json")
+            tool.run(["-q", "-p", "; ".join(steps)], folder=scratch, limit_s=LIMIT_S)
+            counts = json.loads((scratch / _CELLS).read_text())
+        cells = counts["modules"][f"\\{name}"].get("num_cells_by_type", {})
+        (folder / _CELLS).write_text(json.dumps(cells))
+
+    return json.loads((kept("synth", digest.hexdigest()[:32], make) / _CELLS).read_text())

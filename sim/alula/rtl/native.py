@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
-from alula.folders import cache_folder, new_folder
+from alula.kept import kept
 from alula.rtl.toolchain import command, toolchain
 
 __all__ = ["native_library"]
@@ -20,11 +21,11 @@ def native_library(texts: Mapping[str, str]) -> str:
     """
     tools = toolchain()
     key = hashlib.sha256(repr((tools.version, _FLAGS, sorted(texts.items()))).encode())
-    place = cache_folder() / "native" / key.hexdigest()[:32]
-    if not (place / "native.so").is_file():
-        with new_folder(place) as folder:
-            for name, text in texts.items():
-                (folder / name).write_text(text)
-            sources = [folder / name for name in texts if name.endswith(".cpp")]
-            command([tools.compiler, *_FLAGS, "-o", folder / "native.so", *sources])
-    return str(place / "native.so")
+
+    def make(folder: Path) -> None:
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+        sources = [folder / name for name in texts if name.endswith(".cpp")]
+        command([tools.compiler, *_FLAGS, "-o", folder / "native.so", *sources])
+
+    return str(kept("native", key.hexdigest()[:32], make) / "native.so")

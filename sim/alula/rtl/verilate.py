@@ -1,15 +1,16 @@
 """Verilog modules to a program or a shared library, through Verilator and a C++ compiler.
 
-A build is a folder in Alula's cache, named by everything that it depends on: the texts, the options
-and the tools. Verilator's runtime is compiled once and linked into all of them.
+A build is kept by everything that it depends on: the texts, the options and the tools. Verilator's
+runtime is compiled once and linked into all of them.
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alula.folders import cache_folder, new_folder
+from alula.kept import kept
 from alula.processes import in_threads
 from alula.rtl.toolchain import Toolchain, command, environment, toolchain
 
@@ -105,21 +106,21 @@ def verilate(
     """
     tools = toolchain()
     product = "model.so" if recipe.shared else "model"
-    place = cache_folder() / "verilator" / recipe.key({"": top, **modules}, tools)
-    if (place / product).is_file():
-        return place / product
-    with new_folder(place) as folder:
-        _generate(modules, top, recipe, tools, folder, progress)
+
+    def make(folder: Path) -> None:
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        _generate(modules, top, recipe, tools, scratch, progress)
         runtime = _runtime(tools, recipe, progress)
-        objects = _compile(recipe, tools, folder, progress)
+        objects = _compile(recipe, tools, scratch, progress)
         progress("link", 0, 1)
         shared = ["-shared"] if recipe.shared else ["-rdynamic"]
         link = ["-pthread", *recipe.link_flags]
         command([tools.compiler, *shared, "-o", folder / product, *objects, *runtime, *link])
         progress("link", 1, 1)
-        for path in (*objects, *(folder / "cpp").glob("*.gch/*")):
-            path.unlink()
-    return place / product
+        shutil.rmtree(scratch)
+
+    return kept("verilator", recipe.key({"": top, **modules}, tools), make) / product
 
 
 def _generate(
@@ -202,22 +203,13 @@ def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]
     flags = _compiler_flags(tools, recipe)
     parts = tools, names, flags, *recipe.headers()
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    place = cache_folder() / "verilator-runtime" / key
-    if not place.is_dir():
-        with new_folder(place) as folder:
-            jobs = [
-                [
-                    tools.compiler,
-                    *flags,
-                    "-O1",
-                    "-c",
-                    tools.root / "include" / name,
-                    "-o",
-                    folder / f"{name}.o",
-                ]
-                for name in names
-            ]
-            _parallel(jobs, "runtime", progress)
+
+    def make(folder: Path) -> None:
+        compiler, include = [tools.compiler, *flags, "-O1", "-c"], tools.root / "include"
+        jobs = [[*compiler, include / name, "-o", folder / f"{name}.o"] for name in names]
+        _parallel(jobs, "runtime", progress)
+
+    place = kept("verilator-runtime", key, make)
     return [place / f"{name}.o" for name in names]
 
 

@@ -14,7 +14,8 @@ from alula.codegen.phase import DECODE, PREFILL, emit_phase
 from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.ir.padding import pad_heads
-from alula.isa import Image, IsaError, Program
+from alula.isa import ContainerError, Image, IsaError, Program
+from alula.kept import damage, seal
 from alula.mapper import (
     BufferMap,
     DoesNotFit,
@@ -30,6 +31,9 @@ from alula.quant import QuantizedModel
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
+
+
+_FILES = ("build.json", "decode.alula", "image.alula", "prefill.alula")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,25 @@ class Build:
     traffic: Traffic
 
     def save(self, folder: Path) -> None:
-        """Write image, programs and description into `folder`."""
+        """Write image, programs and description into `folder`, and the SHA-256 of each."""
         folder.mkdir(parents=True, exist_ok=True)
+        self.write(folder)
+        seal(folder, _FILES)
+
+    @classmethod
+    def load(cls, folder: Path) -> Build:
+        """What `save` wrote; the image is mapped.
+
+        Raises:
+            ContainerError: a file is missing or is not what was written; the message names it.
+        """
+        found = damage(folder, others=True)
+        if found is not None:
+            raise ContainerError(f"{folder} must be a build as it was written: {found}")
+        return cls.read(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of `save` alone, for a folder that its keeper seals."""
         self.image.save(folder / "image.alula")
         self.prefill.save(folder / "prefill.alula")
         self.decode.save(folder / "decode.alula")
@@ -69,8 +90,8 @@ class Build:
         (folder / "build.json").write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Build:
-        """What `save` wrote; the image is mapped, not read. ContainerError for damaged files."""
+    def read(cls, folder: Path) -> Build:
+        """What `write` wrote, from a folder that its keeper has checked."""
         description = json.loads((folder / "build.json").read_text())
         fit = description["fit"]
         items = [

@@ -23,10 +23,9 @@ class Checkpoint:
 
     Attributes:
         source: The file or folder, ``package.module:factory``, or the class of a module.
-        content_id: 64 hexadecimal digits for caches. For files, the hash of configuration, tensor
-            table, file sizes and modification times, so that it costs no pass over the weights: the
-            same file keeps its id and a changed or copied one gets a new id. For modules, the hash
-            of the weights.
+        content_id: 64 hexadecimal digits for caches. Of a GGUF file its SHA-256; of a folder a hash
+            of all bytes of config.json and of every weight file; of a module one of its weights and
+            of what it was read as. Equal bytes have equal ids, wherever they are.
         tokenizer_source: The GGUF file or the folder that also holds the tokenizer; None if there
             is none.
         notes: What was narrowed on the way in, a sentence each, for people to read.

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alula.frontend.checkpoint import Checkpoint
+from alula.frontend.content import Progress, silent
 from alula.frontend.gguf_source import load_gguf
-from alula.frontend.pickles import refuse_pickle
+from alula.frontend.kinds import beginning, is_safetensors, refuse_pickle
 from alula.frontend.refusal import FrontendError
 
 if TYPE_CHECKING:
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-def load(model: str | Path | nn.Module) -> Checkpoint:
-    """A model from wherever it is.
+def load(
+    model: str | Path | nn.Module, progress: Progress = silent, *, digest: str | None = None
+) -> Checkpoint:
+    """A model from wherever it is. What a file is follows from its content, not from its name.
 
     Args:
         model: A GGUF file, a Hugging Face folder (config.json and safetensors),
             ``package.module:factory`` (called without arguments, gives a module; found from the
             working directory too), or a module that maps token ids ``[1, tokens]`` to logits ``[1,
             tokens, vocabulary]``.
+        progress: Told how much of large files is hashed.
+        digest: SHA-256 of a GGUF file in hexadecimal, where whoever calls has just computed it.
 
     Raises:
         FrontendError: The model cannot be read; the message is one line.
@@ -51,13 +56,13 @@ def load(model: str | Path | nn.Module) -> Checkpoint:
     if path.is_dir():
         from alula.frontend.huggingface import load_huggingface
 
-        return load_huggingface(path)
+        return load_huggingface(path, progress)
     refuse_pickle(path)
-    if path.suffix == ".safetensors":
+    if is_safetensors(beginning(path)):
         raise FrontendError(
             f"the model must be the folder with config.json, not one file of it ({path})"
         )
-    return load_gguf(path)
+    return load_gguf(path, progress, digest=digest)
 
 
 def _load_module(module: Any, source: str) -> Checkpoint:

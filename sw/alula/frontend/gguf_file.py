@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 from dataclasses import dataclass
-from hashlib import sha256
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -60,8 +58,6 @@ class GgufFile:
     Attributes:
         metadata: Every key with its value: int, float, bool, str or a list of those.
         tensors: `GgufTensor` by name.
-        header_id: SHA-256 of header, metadata and tensor table with the file's size and
-            modification time.
 
     Raises:
         FrontendError: The file cannot be read, is no GGUF file, or ends early.
@@ -90,9 +86,6 @@ class GgufFile:
         tensor_count, key_count = cursor.scalar("<u8"), cursor.scalar("<u8")
         self.metadata = self._read_metadata(cursor, key_count)
         self.tensors = self._read_tensors(cursor, tensor_count)
-        digest = sha256(cursor.view[: cursor.at])
-        digest.update(struct.pack("<qq", status.st_size, status.st_mtime_ns))
-        self.header_id = digest.hexdigest()
 
     def _read_metadata(self, cursor: _Cursor, count: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {}

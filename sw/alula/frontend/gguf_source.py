@@ -12,6 +12,7 @@ import numpy as np
 from alula.frontend import rope
 from alula.frontend.binding import Piece, Shape, bind, half_split, rows, same, surplus
 from alula.frontend.checkpoint import Checkpoint
+from alula.frontend.content import Progress, file_digests, silent
 from alula.frontend.fields import Fields
 from alula.frontend.gguf_file import GgufFile
 from alula.frontend.gguf_values import readable
@@ -74,8 +75,13 @@ _NEUTRAL = {
 _ROPE_FACTORS = "rope_freqs.weight"
 
 
-def load_gguf(path: Path) -> Checkpoint:
-    """A GGUF file as a Checkpoint. Reads the header; weights stay on disk until asked for.
+def load_gguf(path: Path, progress: Progress = silent, *, digest: str | None = None) -> Checkpoint:
+    """A GGUF file as a Checkpoint. Weights are hashed, and stay on disk until asked for.
+
+    Args:
+        path: The file.
+        progress: Told how much of a large file is hashed.
+        digest: The file's SHA-256 in hexadecimal, where whoever calls has just computed it.
 
     Raises:
         FrontendError: The file is unreadable, truncated, corrupt, incomplete, or contradicts
@@ -118,7 +124,7 @@ def load_gguf(path: Path) -> Checkpoint:
         architecture,
         {canonical: reader(piece) for canonical, piece in pieces.items()},
         source=path,
-        content_id=file.header_id,
+        content_id=digest or file_digests([path], progress)[0],
         tokenizer_source=path if "tokenizer.ggml.tokens" in file.metadata else None,
         notes=tuple(notes),
     )

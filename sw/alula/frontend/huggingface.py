@@ -12,20 +12,22 @@ from typing import Any
 from alula.frontend.binding import Piece, Shape, bind, some, surplus
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.configuration import check_layers, read_config_file, read_configuration
+from alula.frontend.content import Progress, content_id, silent
 from alula.frontend.families import FAMILIES, Family
 from alula.frontend.families.placing import Places
 from alula.frontend.families.reading import read
 from alula.frontend.families.refused import REFUSED
 from alula.frontend.fields import Fields
 from alula.frontend.refusal import Refusal, UnsupportedModel
-from alula.frontend.safetensors_files import DTYPES, SafetensorsFiles
+from alula.frontend.safetensors_files import DTYPES, SafetensorsFiles, read_bytes
 
+_CONFIG = "config.json"
 _HEAD = "lm_head.weight"
 _WITHOUT_EFFECT = re.compile(r"(.*\.)?(rotary_emb\.inv_freq|attn\.(masked_)?bias)")
 """Tensors that old versions of transformers stored, and that it computes."""
 
 
-def load_huggingface(folder: Path) -> Checkpoint:
+def load_huggingface(folder: Path, progress: Progress = silent) -> Checkpoint:
     """A folder with config.json and safetensors as a Checkpoint.
 
     Nothing in the folder is executed. Weights stay on disk until asked for.
@@ -35,7 +37,7 @@ def load_huggingface(folder: Path) -> Checkpoint:
             configuration.
         UnsupportedModel: The family, one of its options or a number type is not supported.
     """
-    where = folder / "config.json"
+    where = folder / _CONFIG
     values = read_config_file(folder)
     _family(Fields(values, where).text("model_type"), where)
     if "configuration_files" in values:
@@ -43,7 +45,7 @@ def load_huggingface(folder: Path) -> Checkpoint:
             where,
             [Refusal("model", "configuration_files", "config.json alone", "others", "one file")],
         )
-    files = SafetensorsFiles(folder)
+    files = SafetensorsFiles(folder, values.get("transformers_weights"))
     check_layers(values, len(files.shapes), where)
     kinds = sorted(
         {kind for name, kind in files.dtypes.items() if not _WITHOUT_EFFECT.fullmatch(name)}
@@ -53,7 +55,7 @@ def load_huggingface(folder: Path) -> Checkpoint:
         raise UnsupportedModel(
             folder, [Refusal("model", "number type", ", ".join(DTYPES), ", ".join(kinds), "BF16")]
         )
-    digest = sha256(json.dumps(values, sort_keys=True).encode() + files.table_id)
+    configured = sha256(read_bytes(where)).hexdigest()
     tokenizer = any(
         (folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")
     )
@@ -64,8 +66,9 @@ def load_huggingface(folder: Path) -> Checkpoint:
         files.equal,
         where,
         source=folder,
-        content_id=digest.hexdigest(),
+        content_id=content_id({_CONFIG: configured, **files.digests(progress)}),
         tokenizer_source=folder if tokenizer else None,
+        notes=files.notes,
     )
 
 
@@ -105,20 +108,22 @@ def _checkpoint(
     read_tensor: Callable[[str], Any],
     equal: Callable[[str, str], bool],
     where: object,
+    *,
+    notes: tuple[str, ...] = (),
     **about: Any,
 ) -> Checkpoint:
     family = _family(config.model_type, where)
     embedding = f"{family.names['embed']}.weight"
     prefix = next((p for p in family.prefixes if p + embedding in table), family.prefixes[0])
     embedding = prefix + embedding
-    notes: list[str] = []
+    found = list(notes)
     tied = bool(config.tie_word_embeddings)
     if tied and _HEAD in table:
         if embedding not in table:
             embedding = _HEAD
         elif table[embedding] != table[_HEAD] or not equal(embedding, _HEAD):
             tied = False
-            notes.append(
+            found.append(
                 f"{_HEAD} is used: it differs from the embedding that it should be tied to"
             )
     largest = max((size for shape in table.values() for size in shape), default=0)
@@ -132,7 +137,7 @@ def _checkpoint(
     if unused:
         raise UnsupportedModel(where, unused)
     if idle:
-        notes.append(f"tensors that nothing depends on are not read: {some(sorted(idle))}")
+        found.append(f"tensors that nothing depends on are not read: {some(sorted(idle))}")
 
     def reader(piece: Piece) -> Callable[[], Any]:
         return lambda: piece.read(read_tensor)
@@ -140,6 +145,6 @@ def _checkpoint(
     return Checkpoint(
         reading.architecture,
         {name: reader(piece) for name, piece in pieces.items()},
-        notes=(*reading.notes, *notes),
+        notes=(*reading.notes, *found),
         **about,
     )

@@ -32,6 +32,7 @@ from amaranth.hdl._ast import SignalDict
 from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
 
+from alula.design import Design
 from alula.processes import run
 
 __all__ = ["Placed", "emit", "parameters", "placed", "ports"]
@@ -276,7 +277,12 @@ def _mark_used(component: Elaboratable) -> None:
 
 
 def _key(value: object) -> object:
-    """Return something whose repr tells two parameters apart."""
+    """Return something whose repr tells two parameters apart.
+
+    Of a design its hash: what that leaves out, as the clock, makes no other hardware.
+    """
+    if isinstance(value, Design):
+        return value.hash
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, Mapping):
