@@ -20,6 +20,7 @@ FILES = {
     "docs/models.md": "alula.frontend.families.table:table_text",
 }
 SECTIONS = {
+    ("docs/gateware.md", "latencies"): "alula.gateware.top.latencies:table_text",
     ("README.md", "designs"): "alula.design.table:table_text",
     ("README.md", "measured"): "benchmarks.table:table_text",
     ("README.md", "synthesised"): "benchmarks.table:synthesis_text",

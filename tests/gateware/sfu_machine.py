@@ -79,7 +79,6 @@ def sfu_case(
     make: Callable[[Random], tuple[np.ndarray, Sequence[Command]]],
     idle: Pattern,
     pressure: Pattern,
-    report: bool = False,
 ) -> Case:
     """Instructions one after the other; everything that the model holds must be the same.
 
@@ -124,7 +123,6 @@ def sfu_case(
         driver = unit.drive("command")
         for index, (opcode, fields) in enumerate(commands):
             driver.send(encoded(opcode, fields))
-            began = unit.count
             await unit.cycles()
             done: list[int] = []
 
@@ -134,8 +132,6 @@ def sfu_case(
                 return bool(done)
 
             await unit.until(finished, f"done of {opcode} {fields}")
-            if report:
-                print(f"CYCLES {name} {opcode} {unit.count - began}")
             model.run(opcode, fields)
             what = f"instruction {index}, {opcode} {fields}"
             same(what, "vector", found.vector_bits, model.vector_bits)

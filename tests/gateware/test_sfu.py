@@ -21,7 +21,6 @@ from tests.gateware.sfu_machine import (
 )
 
 from alula.bench import (
-    ALWAYS,
     PATTERNS,
     Bench,
     BoundCase,
@@ -189,29 +188,6 @@ def _argmax(lanes: int):
     return make
 
 
-def _speed(lanes: int):
-    """What docs/isa.md says of cycles, on the shapes of SmolLM2-135M."""
-
-    def make(random: Random) -> Made:
-        norm = {"dst": 100, "src": 0, "gain": 200, "rows": 1, "len": 576}
-        norm |= {"inv": bits(1 / 576), "eps": bits(1e-5)}
-        words = 1536 // lanes
-        return contents(random, lanes), [
-            ("RMSNORM", norm),
-            ("SOFTMAX", {"src": 0, "rows": 1, "len": 512, "step": "0", "stride": 0, "scale": 300}),
-            ("ROPE", {"src": 0, "table": 200, "rows": 1, "heads": 9, "dim": 64, "stride": 0}),
-            ("ACT", {"func": "silu", "gated": "1", "dst": 0, "a": 0, "b": 400, "count": words}),
-            ("ADD", {"dst": 0, "a": 0, "b": 300, "rows": 1, "words": 576 // lanes,
-                     "broadcast": "0"}),
-            ("QUANT", {"src": 0, "dst": 0, "slot": 0, "rows": 1, "len": 576, "stride": 0}),
-            ("QUANTKV", {"src": 0, "dst": 0, "rows": 1, "heads": 3, "dim": 64, "stride": 0}),
-            ("ARGMAX", {"src": 0, "count": 4096, "base": 0, "first": "1"}),
-            ("LAYERNORM", norm),
-        ]  # fmt: skip
-
-    return make
-
-
 def _refused(lanes: int) -> Case:
     """What the SFU does not have, or what lies beyond a buffer, stops it: never done, reported.
 
@@ -323,8 +299,6 @@ def _bench(lanes: int) -> Bench:
                 if lanes == 4 or idle is pressure:
                     cases.append(sfu_case(name, lanes, TOKENS, make, idle, pressure))
     cases.append(_refused(lanes))
-    if lanes == 16:
-        cases.append(sfu_case("speed", lanes, TOKENS, _speed(lanes), ALWAYS, ALWAYS, report=True))
     sizes = {"words": WORDS, "groups": GROUPS, "staging_bytes": STAGING_BYTES}
     return Bench(f"sfu-{lanes}", lambda: Sfu(lanes=lanes, tokens=TOKENS, **sizes), cases)
 

@@ -5,8 +5,10 @@ from itertools import pairwise
 import pytest
 
 from alula.isa import FORMATS, INSTRUCTIONS, Engine
+from alula.isa.cycles import Cycles
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, IsaError, layout
 from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Immediate, Operand
+from alula.isa.formula import Formula
 from alula.isa.instructions import BY_NAME, BY_OPCODE, Instruction
 
 EACH = pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=lambda item: item.name)
@@ -57,7 +59,7 @@ def test_names_can_be_written_in_a_listing(instruction):
 
 @EACH
 def test_everything_is_documented(instruction):
-    texts = [instruction.doc, instruction.cycles, *(field.doc for field in instruction.fields)]
+    texts = [instruction.doc, str(instruction.cycles), *(field.doc for field in instruction.fields)]
     assert all(text and text == text.strip() and "\n" not in text for text in texts)
 
 
@@ -84,7 +86,7 @@ def test_formats_in_use_are_choices_of_every_fmt():
 def test_fields_that_do_not_fit_are_refused():
     fields = tuple(Operand(name, 32, "") for name in "abc")
     with pytest.raises(IsaError, match=r"^X: fields must fit 128 bits, not 129$"):
-        layout(Instruction("X", Engine.SYS, 1, fields, "", ""))
+        layout(Instruction("X", Engine.SYS, 1, fields, "", Cycles(Formula("1"))))
 
 
 def test_a_field_that_is_not_there_is_a_key_error():

@@ -1,8 +1,7 @@
 """Every instruction, declared once.
 
 The encoder, the assembler and disassembler, the machine model, the gateware decoder, the generator
-of random programs and the reference in the docs all read `INSTRUCTIONS`. `cycles` states what the
-gateware takes, in the symbols of docs/architecture.md: it is documentation here and data nowhere.
+of random programs and the reference in the docs all read `INSTRUCTIONS`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from alula.design.engines import MOST_ROWS
+from alula.isa.cycles import EXACT, Cycles
 from alula.isa.fields import Choice, Field, Immediate, Operand, Register
 from alula.isa.formats import FORMATS, PATTERNS
+from alula.isa.formula import Formula
 
 
 class Engine(IntEnum):
@@ -35,7 +36,7 @@ class Instruction:
     opcode: int
     fields: tuple[Field, ...]
     doc: str
-    cycles: str
+    cycles: Cycles
 
     def field(self, name: str) -> Field:
         """The field called `name`; KeyError if the instruction has none."""
@@ -78,18 +79,36 @@ _PRODUCT = (
 )
 
 
-def _sync(engine: Engine, opcode: int) -> Instruction:
+def _cycles(
+    formula: str, *counts: str, idle: str | None = None, slack: str | None = EXACT.text
+) -> Cycles:
+    several = (Formula(text) if text else None for text in (idle, slack))
+    return Cycles(Formula(formula), counts, *several)
+
+
+def _misc(work: str, *counts: str, slack: str = EXACT.text) -> Cycles:
+    return _cycles(f"MISC + {work}", *counts, idle="MISC", slack=slack)
+
+
+_PRODUCT_CYCLES = _cycles(
+    "PRODUCT + MPE + HALVES * groups + P * R * (rows - T * (ceil(rows, T) - 1)) // F - (HALVES - 2)"
+    " + (ceil(outputs, P * R) * ceil(rows, T) - 1) * max(HALVES * groups, P * R * T // F)",
+    slack="1",
+)
+
+
+def _sync(engine: Engine, opcode: int, idle: str) -> Instruction:
     doc = "Wait and signal only: a place for tokens at the borders of a loop."
-    return Instruction(f"{engine.name}.SYNC", engine, opcode, (), doc, "1")
+    return Instruction(f"{engine.name}.SYNC", engine, opcode, (), doc, _cycles(idle))
 
 
-def _alu(name: str, opcode: int, doc: str, cycles: str = "1") -> Instruction:
+def _alu(name: str, opcode: int, doc: str, cycles: str = "EXECUTE") -> Instruction:
     fields = (
         Register("rd", "destination"),
         Register("a", "first operand"),
         Operand("b", 32, "second operand"),
     )
-    return Instruction(name, Engine.SYS, opcode, fields, doc, cycles)
+    return Instruction(name, Engine.SYS, opcode, fields, doc, _cycles(cycles))
 
 
 INSTRUCTIONS: tuple[Instruction, ...] = (
@@ -109,7 +128,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         ),
         "Push the beats of a weight matrix into the weight stream. Signals when the last has "
         "entered.",
-        "one a beat, as memory delivers",
+        _cycles("LOAD + READ", slack=None),
     ),
     Instruction(
         "LD.V",
@@ -122,7 +141,9 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("count", 20, "elements"),
         ),
         "Load a vector; the rest of its last word is zeroed.",
-        "latency + max(beats, words)",
+        _cycles(
+            "LOAD + READ + max(ceil(count * BYTES, B), ceil(count, L))", "count", idle="LOAD_IDLE"
+        ),
     ),
     Instruction(
         "LD.G",
@@ -137,9 +158,15 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             _vector("dst", "destination; rows follow each other at whole words"),
         ),
         "Gather rows of a table (embeddings) by number.",
-        "2 latencies + count * max(beats, words) of a row",
+        _cycles(
+            "LOAD + 2 * READ + count * max(ceil(len * BYTES, B), ceil(len, L))",
+            "count",
+            "len",
+            idle="LOAD_IDLE",
+            slack=None,
+        ),
     ),
-    _sync(Engine.LD, 0x07),
+    _sync(Engine.LD, 0x07, "LOAD_IDLE"),
     # ST: vector buffer and staging to memory
     Instruction(
         "ST.V",
@@ -147,7 +174,9 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x08,
         (_vector("src", "source"), _memory(), Operand("count", 20, "elements, written as fp32")),
         "Store a vector. Signals when memory has acknowledged the last beat.",
-        "max(beats, words) + latency",
+        _cycles(
+            "STORE + ACK + max(ceil(4 * count, B), ceil(count, L))", "count", idle="STORE_IDLE"
+        ),
     ),
     Instruction(
         "ST.W",
@@ -155,7 +184,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x09,
         (Operand("value", 32, "32-bit word"), _memory(), Operand("skip", 8, "words into the beat")),
         "Store one 32-bit word.",
-        "1 + latency",
+        _cycles("STORE + ACK"),
     ),
     Instruction(
         "ST.K",
@@ -171,7 +200,12 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("position", 0, "position of token 0"),
         ),
         "Append K rows to the W8 matrices of a layer: values and scale of one row each.",
-        "rows * heads * (2 * groups + 1) + latency",
+        _cycles(
+            "ACK + rows * heads * (2 * groups + 1)",
+            *("rows", "heads", "groups"),
+            idle="STORE_IDLE",
+            slack=None,
+        ),
     ),
     Instruction(
         "ST.T",
@@ -189,9 +223,14 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("scales", 0, "beats from a head's V to its bf16 scales"),
         ),
         "Append V columns to the V8 matrices of a layer, transposed, and their scales.",
-        "rows * heads * (beats that hold one column + 1) + latency",
+        _cycles(
+            "ACK + rows * heads * (ceil(32 * groups, R) + 1)",
+            *("rows", "heads", "groups"),
+            idle="STORE_IDLE",
+            slack=None,
+        ),
     ),
-    _sync(Engine.ST, 0x0F),
+    _sync(Engine.ST, 0x0F, "STORE_IDLE"),
     # MM, MV: the MPE
     Instruction(
         "MM",
@@ -200,7 +239,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         _PRODUCT,
         "Product of streamed weights and any number of activation rows; each row block is replayed "
         "once for every T rows.",
-        "blocks * ceil(rows / T) * groups * 2 + 24, 2:16 groups * 4",
+        _PRODUCT_CYCLES,
     ),
     Instruction(
         "MV",
@@ -208,10 +247,10 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x18,
         _PRODUCT,
         "Product of streamed weights and at most T activation rows; each beat is used as it comes.",
-        "max(beats, blocks * groups * 2) + 24, 2:16 groups * 4",
+        _PRODUCT_CYCLES,
     ),
-    _sync(Engine.MM, 0x17),
-    _sync(Engine.MV, 0x1F),
+    _sync(Engine.MM, 0x17, "MPE_IDLE"),
+    _sync(Engine.MV, 0x1F, "MPE_IDLE"),
     # MISC: the SFU lanes
     Instruction(
         "RMSNORM",
@@ -227,7 +266,12 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Register("eps", "epsilon, fp32"),
         ),
         "Root mean square normalisation.",
-        "rows * (2 * len / L + 66)",
+        _misc(
+            "rows * (2 * ceil(len, L) + PASS + MULTIPLY + SUM + NORM + TURN"
+            " + 2 * MULTIPLY + WRITE + ROW)",
+            "rows",
+            "len",
+        ),
     ),
     Instruction(
         "LAYERNORM",
@@ -243,7 +287,14 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Register("eps", "epsilon, fp32"),
         ),
         "Layer normalisation.",
-        "rows * (4 * len / L + 120)",
+        _misc(
+            "rows * (4 * ceil(len, L) + PASS + ADD + SUM + MULTIPLY + TURN"
+            " + ADD + MULTIPLY + SUM + NORM + TURN + ADD + 2 * MULTIPLY + WRITE"
+            " + PASS + OPERAND + ADD + WRITE + ROW - 1)",
+            "rows",
+            "len",
+            slack="rows",
+        ),
     ),
     Instruction(
         "SOFTMAX",
@@ -258,7 +309,14 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             _vector("scale", "factors of the entries (V's scales)"),
         ),
         "Softmax in two phases over each row, times a vector, zero up to a common multiple of 32.",
-        "rows * (3 * ceil(len / L) + 96)",
+        _misc(
+            "rows * (2 * ceil(len, L) + ceil(len + step * (rows - 1), 32) * (32 // L)"
+            " + PASS + MAX + TURN + ADD + MULTIPLY + FUNCTION + WRITE + SUM + ROOT + TURN"
+            " + 2 * MULTIPLY + WRITE + ROW - 1)",
+            "rows",
+            "len",
+            slack="rows + 2 * rows * ceil(step * (rows - 1), L)",
+        ),
     ),
     Instruction(
         "ROPE",
@@ -275,7 +333,12 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("stride", 14, "words from one token to the next"),
         ),
         "Rotary position embedding, half-split form.",
-        "rows * heads * 2 * dim / L + 16",
+        _misc(
+            "rows * heads * ceil(dim, L) + PASS + OPERAND + ROTATE + MULTIPLY + ADD + WRITE + ROW",
+            "rows",
+            "heads",
+            slack="3 + rows * heads",
+        ),
     ),
     Instruction(
         "ACT",
@@ -290,7 +353,11 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("count", 16, "words"),
         ),
         "Activation function, optionally gated.",
-        "count + 24",
+        _misc(
+            "count + PASS + TABLE * FUNCTION + MULTIPLY + gated * (OPERAND + MULTIPLY)"
+            " + WRITE + ROW",
+            "count",
+        ),
     ),
     Instruction(
         "ADD",
@@ -305,7 +372,11 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Choice("broadcast", ("0", "1"), "1: one row of b serves all rows (a bias)"),
         ),
         "Elementwise sum.",
-        "rows * words + 12",
+        _misc(
+            "rows * words + PASS + OPERAND + ADD + WRITE + ROW",
+            "rows",
+            "words",
+        ),
     ),
     Instruction(
         "QUANT",
@@ -320,7 +391,12 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("stride", 14, "words from one row to the next"),
         ),
         "Quantise rows to A8 in the activation buffer.",
-        "rows * (2 * len / L + 24)",
+        _misc(
+            "rows * (2 * ceil(len, 32) * (32 // L) + PASS + MAX + MULTIPLY + TURN"
+            " + ADD + MULTIPLY + PACK + ROW)",
+            "rows",
+            "len",
+        ),
     ),
     Instruction(
         "QUANTKV",
@@ -335,7 +411,13 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Operand("stride", 14, "words from one token to the next"),
         ),
         "Quantise K or V rows to int8 with one scale a row, in staging.",
-        "rows * heads * (2 * dim / L + 32)",
+        _misc(
+            "rows * heads * (ceil(dim, L) + ceil(dim, 32) * (32 // L) + PASS + MAX + KV + TURN"
+            " + MULTIPLY + PACK + ROW)",
+            "rows",
+            "heads",
+            "dim",
+        ),
     ),
     Instruction(
         "ARGMAX",
@@ -348,11 +430,14 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Choice("first", ("0", "1"), "1: forget earlier calls"),
         ),
         "Running argmax; SYS's ARG reads it.",
-        "count / L + 16",
+        _misc(
+            "ceil(count, L) + PASS + MAX + ROW",
+            "count",
+        ),
     ),
-    _sync(Engine.MISC, 0x2F),
+    _sync(Engine.MISC, 0x2F, "MISC"),
     # SYS: the sequencer
-    Instruction("NOP", Engine.SYS, 0x30, (), "Wait and signal only.", "1"),
+    Instruction("NOP", Engine.SYS, 0x30, (), "Wait and signal only.", _cycles("EXECUTE")),
     Instruction(
         "LOOP",
         Engine.SYS,
@@ -362,7 +447,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
             Immediate("body", 16, "instructions of the body"),
         ),
         "Repeat the instructions that follow; nests to a depth of 4.",
-        "1, and 1 each time round",
+        _cycles("EXECUTE + 1 + count * REDIRECT", "count", idle="EXECUTE + REDIRECT"),
     ),
     Instruction(
         "LI",
@@ -370,12 +455,12 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x32,
         (Register("rd", "destination"), Immediate("value", 32, "value")),
         "Load an immediate.",
-        "1",
+        _cycles("EXECUTE"),
     ),
     _alu("ADDR", 0x33, "rd = a + b, modulo 2^32."),
     _alu("SUBR", 0x34, "rd = a - b, modulo 2^32."),
-    _alu("MULR", 0x35, "rd = a * b, modulo 2^32.", "4"),
-    _alu("DIVR", 0x36, "rd = a // b, unsigned; b = 0 is undefined.", "34"),
+    _alu("MULR", 0x35, "rd = a * b, modulo 2^32.", "EXECUTE + TIMES"),
+    _alu("DIVR", 0x36, "rd = a // b, unsigned; b = 0 is undefined.", "EXECUTE + DIVIDE"),
     _alu("MINR", 0x37, "rd = min(a, b), unsigned."),
     Instruction(
         "ARG",
@@ -383,9 +468,16 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         0x38,
         (Register("rd", "destination"),),
         "rd = index found by ARGMAX.",
-        "1",
+        _cycles("EXECUTE"),
     ),
-    Instruction("END", Engine.SYS, 0x3F, (), "Stop once every engine is idle; raise done.", "1"),
+    Instruction(
+        "END",
+        Engine.SYS,
+        0x3F,
+        (),
+        "Stop once every engine is idle; raise done.",
+        _cycles("EXECUTE", slack=None),
+    ),
 )
 
 BY_NAME = {instruction.name: instruction for instruction in INSTRUCTIONS}

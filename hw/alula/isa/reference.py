@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alula.isa.assembler import assemble, format_op
+from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, encode, layout
 from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate, Operand, Register
 from alula.isa.formats import (
@@ -116,7 +117,7 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
     yield syntax(instruction)
     yield "```"
     yield ""
-    yield f"Opcode `{instruction.opcode:#04x}`. Cycles: {instruction.cycles}."
+    yield f"Opcode `{instruction.opcode:#04x}`. [Cycles](#cycles): {instruction.cycles}."
     yield ""
     if instruction.fields:
         yield from _table(
@@ -240,6 +241,26 @@ def _tables() -> Iterator[str]:
     )
 
 
+def _cycles() -> Iterator[str]:
+    yield from textwrap.wrap(
+        "The cycles of an instruction are those in which its engine holds it, where the engine"
+        " held nothing before and waits for nothing: tokens, weights and places in buffers are"
+        " there. Instructions that follow each other overlap by a cycle. The sequencer takes"
+        f" {DISPATCH} to hand an instruction to its engine. In the formulas, `ceil(a, b)` is a / b"
+        " rounded up, `//` rounds"
+        " down, and a name is a field of the instruction, a size or a latency:",
+        100,
+    )
+    yield ""
+    yield from _table(("size", "what it is"), ((f"`{key}`", doc) for key, doc in SIZES.items()))
+    yield from _table(
+        ("latency", "cycles of"), ((f"`{key}`", doc) for key, doc in LATENCIES.items())
+    )
+    yield "[gateware.md](gateware.md#latencies) has their numbers, and a test compares them with"
+    yield "what the gateware counts."
+    yield ""
+
+
 def _example() -> Iterator[str]:
     yield "```"
     yield from EXAMPLE.splitlines()
@@ -311,6 +332,9 @@ def _lines() -> Iterator[str]:
         for instruction in INSTRUCTIONS:
             if instruction.engine is engine:
                 yield from _instruction(instruction)
+    yield "## Cycles"
+    yield ""
+    yield from _cycles()
     yield "## Weight formats"
     yield ""
     yield from _formats()

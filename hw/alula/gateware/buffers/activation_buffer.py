@@ -10,10 +10,8 @@ from amaranth.utils import ceil_log2
 
 from alula.isa.formats import BLOCK
 
-__all__ = ["LATENCY", "SIDE", "ActivationBuffer", "read_layout", "request_layout", "write_layout"]
+__all__ = ["SIDE", "ActivationBuffer", "read_layout", "request_layout", "write_layout"]
 
-LATENCY = 1
-"""Cycles from a request to its data."""
 SIDE = data.StructLayout({"scale": 8, "sum": signed(14), "exponent": signed(10)})
 """What stands beside a group's 32 values: its scale, their sum, and the row's exponent."""
 
@@ -56,7 +54,7 @@ class ActivationBuffer(Component):
     Members:
         write: Stream of `write_layout(groups, tokens)`, always ready.
         request: Stream of `request_layout(groups)`.
-        data: Stream of `read_layout(tokens)`, in order, `LATENCY` cycles after the request.
+        data: Stream of `read_layout(tokens)`, in order, a cycle after the request.
     """
 
     def __init__(self, *, groups: int, tokens: int) -> None:

@@ -11,7 +11,6 @@ from amaranth.utils import ceil_log2
 from alula.isa.formats import BLOCK, GROUP
 
 __all__ = [
-    "LATENCY",
     "PART",
     "StagingBuffer",
     "place_layout",
@@ -20,8 +19,6 @@ __all__ = [
     "write_layout",
 ]
 
-LATENCY = 2
-"""Cycles from a request to its data."""
 PART = BLOCK
 """Values of a part."""
 MAX_GROUPS = 15
@@ -72,7 +69,7 @@ class StagingBuffer(Component):
     Members:
         write: Stream of `write_layout(staging_bytes)`, always ready.
         request: Stream of `place_layout(staging_bytes)`.
-        data: Stream of `read_layout()`, in order, `LATENCY` cycles after the request.
+        data: Stream of `read_layout()`, in order, 2 cycles after the request.
     """
 
     def __init__(self, *, staging_bytes: int) -> None:

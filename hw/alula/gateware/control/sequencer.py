@@ -28,9 +28,9 @@ __all__ = ["CYCLES", "LIMB", "Reason", "Sequencer"]
 
 LIMB = 32
 """Bits that the host writes of an instruction at once."""
-CYCLES = {"sources": PORTS, "execute": 1, "redirect": 3, "multiply": 3, "divide": DIVISION}
-"""An instruction takes a cycle for each 3 sources (at least 1) and one to execute; what leaves the
-straight line 3 more, MULR and DIVR these more."""
+CYCLES = {"operands": 1, "execute": 1, "redirect": 3, "multiply": 3, "divide": DIVISION}
+"""An instruction takes a cycle for each `PORTS` operands, at least one, and one to execute; what
+leaves the straight line 3 more, MULR and DIVR these more."""
 
 
 class Reason(enum.Enum, shape=4):

@@ -29,10 +29,18 @@ from alula.gateware.stream.weight_format import by_format, parts_power
 from alula.gateware.stream.weight_stream import MOST_PARTS, TAG, WALK, block_layout
 from alula.isa.instructions import Engine
 
-__all__ = ["LATENCY", "Mpe"]
+__all__ = ["IDLE", "INSTRUCTION", "Mpe", "latency"]
 
-LATENCY = DEQUANTISER_LATENCY + CHAIN_LATENCY + ACCUMULATOR_LATENCY + LANE_LATENCY + 1
-"""Cycles from the last block of a row block to the first word of its results."""
+IDLE = 3
+"""Cycles of a SYNC."""
+INSTRUCTION = IDLE + 1
+"""Cycles that a product takes beside its blocks, `latency` and the last results."""
+
+
+def latency(*, sparse: bool) -> int:
+    """Cycles from the last block of a row block to the first word of its results."""
+    accumulator = SPARSE_LATENCY if sparse else ACCUMULATOR_LATENCY
+    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + LANE_LATENCY + 1
 
 
 class Mpe(Component):
@@ -172,8 +180,7 @@ class Mpe(Component):
         shape["lanes"] = self.lanes
         parts = MOST_PARTS if self.sparse else 1
         cycles = self.rows * self.tokens // finish_width(**shape)
-        latency = LATENCY + self.sparse * (SPARSE_LATENCY - ACCUMULATOR_LATENCY)
-        sets = -(-(latency + 4) // cycles) + 1 + parts
+        sets = -(-(latency(sparse=self.sparse) + 4) // cycles) + 1 + parts
         commands = Commands(
             **size,
             block_rows=self.block_rows,

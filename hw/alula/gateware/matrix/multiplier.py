@@ -9,8 +9,6 @@ __all__ = ["LANE_BITS", "LATENCY", "PackedMultiplier"]
 
 LATENCY = 4
 """Cycles from operands to `low` and `high`."""
-CASCADE_LATENCY = 1
-"""Cycles from `cascade_in` to `low` and `high`."""
 LANE_BITS = 18
 """Bits of a lane: what eight products of -127..127 by -128..127 fit."""
 

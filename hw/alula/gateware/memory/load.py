@@ -14,6 +14,7 @@ from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import layout, opcode
 from alula.gateware.control.fault import Code
 from alula.gateware.hdl.axi import reader
+from alula.gateware.memory import bursts, unpack
 from alula.gateware.memory.engine import MemoryEngine
 from alula.gateware.memory.read_master import ReadMaster
 from alula.gateware.memory.unpack import Unpack, row_layout
@@ -25,12 +26,14 @@ from alula.gateware.stream.weight_stream import TAG, beat_layout
 from alula.isa.formats import QUARTERS, BeatKind, WeightFormat
 from alula.isa.instructions import Engine
 
-__all__ = ["JOBS", "SETUP", "Load"]
+__all__ = ["IDLE", "INSTRUCTION", "JOBS", "Load"]
 
 JOBS = 8
 """Instructions, or rows of LD.G, that wait for their data."""
-SETUP = {"LD.W": 7, "LD.V": 3, "LD.G": 5, "row": 5}
-"""Cycles from a command to its first transfer; of LD.G to the ids, then for each row."""
+IDLE = 7
+"""Cycles of an instruction that loads nothing."""
+INSTRUCTION = IDLE + bursts.LATENCY + unpack.LATENCY
+"""Cycles that LD.V takes beside memory's latency and its words."""
 _FACTOR_BITS = 20
 
 

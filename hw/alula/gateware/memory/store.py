@@ -12,13 +12,19 @@ from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.control.command import layout, opcode
 from alula.gateware.control.fault import Code
 from alula.gateware.hdl.axi import writer
+from alula.gateware.memory import bursts, pack
 from alula.gateware.memory.engine import MemoryEngine
 from alula.gateware.memory.pack import Pack
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.formats import BLOCK, GROUP
 from alula.isa.instructions import Engine
 
-__all__ = ["CYCLES_PER_RUN", "Store"]
+__all__ = ["CYCLES_PER_RUN", "IDLE", "INSTRUCTION", "Store"]
+
+IDLE = 4
+"""Cycles of an instruction that stores nothing."""
+INSTRUCTION = IDLE + 1 + bursts.LATENCY + pack.LATENCY
+"""Cycles that ST.V takes beside its words and memory's last answer."""
 
 CYCLES_PER_RUN = 6
 """Cycles of one strobed run of ST.K and ST.T, where memory takes it at once."""

@@ -18,6 +18,7 @@ from alula.gateware.buffers.ports import (
     vector_write,
 )
 from alula.gateware.buffers.staging_buffer import MAX_GROUPS as MAX_STAGED
+from alula.gateware.buffers.vector_buffer import READ_LATENCY
 from alula.gateware.control.command import carried, layout, opcode
 from alula.gateware.control.fault import Code, Fault, FaultLatch
 from alula.gateware.hdl.repeat import placed
@@ -34,7 +35,20 @@ from alula.gateware.sfu.writer import DEPTH, SfuWriter
 from alula.isa.formats import GROUP
 from alula.isa.instructions import MISC_COUNTS, Engine
 
-__all__ = ["Sfu"]
+__all__ = ["INSTRUCTION", "OPERAND", "PASS", "ROTATE", "ROW", "TURN", "Sfu"]
+
+INSTRUCTION = 4
+"""Cycles that an instruction takes beside its rows: it waits to be taken, IDLE, BEGIN and DONE."""
+PASS = 2 + READ_LATENCY
+"""Cycles from SETUP to the first word in the lanes."""
+OPERAND = 1
+"""Cycles that the first word of `b` comes after that of `a`, as one buffer answers both."""
+ROTATE = 1
+"""Cycles that the first two words of ROPE wait for each other."""
+TURN = 1
+"""Cycles from a reduction's result to the lanes' first word that uses it."""
+ROW = 1
+"""Cycles between two rows."""
 
 _COUNTS = {field: most.bit_length() for field, most in MISC_COUNTS.items()}
 _ROW_BITS = _COUNTS["rows"]

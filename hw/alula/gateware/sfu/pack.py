@@ -6,12 +6,15 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic.float_convert import FloatToInt8
+from alula.gateware.arithmetic.float_convert import INT8_LATENCY, FloatToInt8
 from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.repeat import placed
 from alula.isa.formats import BLOCK
 
-__all__ = ["DEPTH", "SfuPack"]
+__all__ = ["DEPTH", "LATENCY", "SfuPack"]
+
+LATENCY = INT8_LATENCY + 2
+"""Cycles from a word to its block, if it is the block's last, has left."""
 
 DEPTH = 32
 """Words between the start of an operation and their departure."""

@@ -4,13 +4,14 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from alula.gateware.arithmetic import float_add, float_multiply, float_root
 from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.arithmetic.float_format import ONE_127TH, to_bf16, widen
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_root import FloatRoot
 from alula.gateware.hdl.repeat import placed
 
-__all__ = ["Scalar", "SfuScalar"]
+__all__ = ["LATENCY", "Scalar", "SfuScalar"]
 
 
 class Scalar(enum.Enum, shape=3):
@@ -25,6 +26,16 @@ class Scalar(enum.Enum, shape=3):
     RECIP = 2
     STEP = 3
     KV = 4
+
+
+LATENCY = {
+    Scalar.MEAN: float_multiply.LATENCY,
+    Scalar.NORM: float_multiply.LATENCY + float_add.LATENCY + float_root.LATENCY,
+    Scalar.RECIP: float_root.LATENCY,
+    Scalar.STEP: float_multiply.LATENCY,
+    Scalar.KV: float_multiply.LATENCY + 1 + float_root.LATENCY,
+}
+"""Cycles from `x` to the result."""
 
 
 class SfuScalar(wiring.Component):

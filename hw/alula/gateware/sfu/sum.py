@@ -4,6 +4,7 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from alula.gateware.arithmetic import float_add
 from alula.gateware.arithmetic.float_add import FloatAdd
@@ -11,7 +12,17 @@ from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.repeat import placed
 from alula.isa.formats import PARTIAL_SUMS
 
-__all__ = ["SfuSum"]
+__all__ = ["SfuSum", "latency"]
+
+
+def latency(lanes: int) -> int:
+    """Cycles from the last word to the sum of all 64 partial sums.
+
+    A level of the tree takes the adder's time and a cycle for each of its words but the first.
+    """
+    levels, lane_levels = ceil_log2(PARTIAL_SUMS), ceil_log2(lanes)
+    words = PARTIAL_SUMS // lanes - 1 + lane_levels
+    return levels * (float_add.LATENCY + 1) + words
 
 
 class SfuSum(wiring.Component):

@@ -8,8 +8,10 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.buffers.ports import vector_write, word
 from alula.gateware.sfu.walk import Walk, path
 
-__all__ = ["DEPTH", "SfuWriter"]
+__all__ = ["DEPTH", "LATENCY", "SfuWriter"]
 
+LATENCY = 2
+"""Cycles from a word to its write's end."""
 DEPTH = 32
 """Words between the start of an operation and their write: a pipeline's worth."""
 

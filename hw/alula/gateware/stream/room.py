@@ -11,10 +11,7 @@ from alula.gateware.stream.weight_beats import MATRIX, WeightBeats
 from alula.gateware.stream.weight_stream import ring_depths
 from alula.isa.formats import BeatKind
 
-__all__ = ["LATENCY", "Room"]
-
-LATENCY = 2
-"""Cycles from a matrix to the first beat of it that may be asked for; then a beat a cycle."""
+__all__ = ["Room"]
 
 
 class Room(Component):

@@ -20,8 +20,6 @@ __all__ = [
     "ring_depths",
 ]
 
-LATENCY = 1
-"""Cycles from a step to its block."""
 MOST_PARTS = max(item.parts for item in PATTERNS.values())
 """Parts of a row block of the sparsest pattern."""
 

@@ -1,0 +1,83 @@
+"""What the contract's formulas of cycles are about, as numbers of a design's gateware."""
+
+from alula.design import Design, load_design
+from alula.design.engines import finish_width
+from alula.design.shipped import shipped_designs
+from alula.gateware.arithmetic import float_activation, float_add, float_multiply, float_root
+from alula.gateware.control import sequencer
+from alula.gateware.control.command import PORTS
+from alula.gateware.matrix import engine as mpe
+from alula.gateware.memory import load, store
+from alula.gateware.sfu import engine as sfu
+from alula.gateware.sfu import max as maximum
+from alula.gateware.sfu import pack, scalar, sum, writer
+from alula.gateware.sfu.scalar import Scalar
+from alula.isa.cycles import LATENCIES
+
+__all__ = ["latencies", "sizes", "table_text"]
+
+
+def latencies(design: Design) -> dict[str, int]:
+    """Return each of `alula.isa.cycles.LATENCIES`, in cycles."""
+    lanes = design.sfu.lanes
+    return {
+        "ADD": float_add.LATENCY,
+        "MULTIPLY": float_multiply.LATENCY,
+        "FUNCTION": float_activation.LATENCY,
+        "ROOT": float_root.LATENCY,
+        "NORM": scalar.LATENCY[Scalar.NORM],
+        "KV": scalar.LATENCY[Scalar.KV],
+        "MISC": sfu.INSTRUCTION,
+        "PASS": sfu.PASS,
+        "OPERAND": sfu.OPERAND,
+        "ROTATE": sfu.ROTATE,
+        "WRITE": writer.LATENCY,
+        "PACK": pack.LATENCY,
+        "SUM": sum.latency(lanes),
+        "MAX": maximum.latency(lanes),
+        "TURN": sfu.TURN,
+        "ROW": sfu.ROW,
+        "PRODUCT": mpe.INSTRUCTION,
+        "MPE": mpe.latency(sparse=design.mpe.sparse),
+        "MPE_IDLE": mpe.IDLE,
+        "LOAD": load.INSTRUCTION,
+        "LOAD_IDLE": load.IDLE,
+        "STORE": store.INSTRUCTION,
+        "STORE_IDLE": store.IDLE,
+        "EXECUTE": sequencer.CYCLES["operands"] + sequencer.CYCLES["execute"],
+        "TIMES": sequencer.CYCLES["multiply"],
+        "DIVIDE": sequencer.CYCLES["divide"],
+        "REDIRECT": sequencer.CYCLES["redirect"],
+    }
+
+
+def sizes(design: Design) -> dict[str, int]:
+    """Return those of `alula.isa.cycles.SIZES` that a design decides."""
+    width = finish_width(
+        rows=design.chains_per_core,
+        block_rows=design.rows,
+        tokens=design.mpe.tokens,
+        lanes=design.sfu.lanes,
+    )
+    return {
+        "L": design.sfu.lanes,
+        "T": design.mpe.tokens,
+        "R": design.rows,
+        "F": width * design.cores,
+        "B": design.bytes_per_cycle,
+        "PORTS": PORTS,
+    }
+
+
+def table_text() -> str:
+    """Return the latencies of the shipped designs as a Markdown table."""
+    designs = {name: load_design(path) for name, path in shipped_designs().items()}
+    numbers = [latencies(design) for design in designs.values()]
+    lines = [
+        f"| latency | {' | '.join(designs)} | cycles of |",
+        "|---|" + "--:|" * len(designs) + "---|",
+    ]
+    for name, meaning in LATENCIES.items():
+        cells = " | ".join(str(one[name]) for one in numbers)
+        lines.append(f"| `{name}` | {cells} | {meaning} |")
+    return "\n".join(lines) + "\n"
