@@ -25,6 +25,12 @@ from alula.frontend.refusal import FrontendError
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MAX_DIMENSIONS = 4
+MOST_HEADER_BYTES = 64 << 20
+"""Of metadata and tensor table: several times the largest vocabulary with its merges."""
+MOST_ROWS = 1 << 16
+"""Metadata keys, and tensors."""
+MOST_ELEMENTS = 1 << 22
+"""Of all arrays of the metadata together."""
 
 _SCALARS = {
     GGUFValueType.UINT8: "<u1",
@@ -90,6 +96,7 @@ class GgufFile:
     def _read_metadata(self, cursor: _Cursor, count: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         cursor.check_count(count, 13, "metadata keys")
+        cursor.check_most(count, MOST_ROWS, "metadata keys")
         for _ in range(count):
             key = cursor.string("metadata key")
             if key in metadata:
@@ -101,6 +108,7 @@ class GgufFile:
 
     def _read_tensors(self, cursor: _Cursor, count: int) -> dict[str, GgufTensor]:
         cursor.check_count(count, 24, "tensors")
+        cursor.check_most(count, MOST_ROWS, "tensors")
         rows = [self._read_row(cursor) for _ in range(count)]
         alignment = self.metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
@@ -164,9 +172,15 @@ class _Cursor:
         self.view = view
         self.path = path
         self.at = 0
+        self.elements = 0
 
     def _end(self, size: int) -> int:
         end = self.at + size
+        if MOST_HEADER_BYTES < end <= len(self.view):
+            raise FrontendError(
+                f"metadata and tensor table must be at most {MOST_HEADER_BYTES} bytes, not {end} "
+                f"({self.path})"
+            )
         if end > len(self.view):
             raise FrontendError(
                 f"the file must go on after byte {len(self.view)}, not end {end - len(self.view)} "
@@ -190,6 +204,13 @@ class _Cursor:
             raise FrontendError(
                 f"the file must hold its {count} {what}, not end before "
                 f"(truncated or corrupt: {self.path})"
+            )
+
+    def check_most(self, count: int, most: int, what: str) -> None:
+        """Refuses more than anything that is read could need."""
+        if count > most:
+            raise FrontendError(
+                f"the file must have at most {most} {what}, not {count} ({self.path})"
             )
 
     def string(self, what: str) -> str:
@@ -216,6 +237,8 @@ class _Cursor:
         element, count = self.value_type(key), self.scalar("<u8")
         if element is GGUFValueType.ARRAY:
             raise FrontendError(f"{key} must be a flat array, not one of arrays ({self.path})")
+        self.elements += count
+        self.check_most(self.elements, MOST_ELEMENTS, "elements of arrays")
         if element is GGUFValueType.STRING:
             self.check_count(count, 8, f"strings of {key}")
             return [self.string(f"string in {key}") for _ in range(count)]

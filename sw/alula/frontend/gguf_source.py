@@ -209,6 +209,13 @@ def _architecture(
             notes.append(f"context limited from {context} to the sliding window of {window}")
             context = window
     head_dim = _head_dim(config)
+    # Before anything of that size is made; the tensors' own shapes are compared later.
+    largest = max(size for tensor in file.tensors.values() for size in tensor.shape)
+    if head_dim > largest:
+        raise FrontendError(
+            f"the head size must be at most {largest}, the largest size of a tensor, not "
+            f"{head_dim} ({file.path})"
+        )
     heads = _one(config, "attention.head_count")
     eps = "layer_norm_epsilon" if family.norm == "layernorm" else "layer_norm_rms_epsilon"
     return Architecture(

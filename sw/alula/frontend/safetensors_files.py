@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from alula.frontend.refusal import FrontendError
 DTYPES = ("F64", "F32", "F16", "BF16")
 """The number types that are read."""
 
+MOST_JSON_BYTES = 32 << 20
+"""Several times the largest index there is."""
+MOST_HEADER_BYTES = 16 << 20
+"""A tensor takes some hundred bytes of a file's header."""
+
 _ROWS = 4096
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -34,7 +40,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_bytes(path: Path) -> bytes:
     """All bytes of a file. FrontendError if it cannot be read."""
     try:
-        return files.read_bytes(path)
+        return files.read_bytes(path, MOST_JSON_BYTES)
     except OSError as error:
         raise FrontendError(f"{path} must be readable, not {error.strerror or error}") from error
 
@@ -131,6 +137,7 @@ class SafetensorsFiles:
     def _add(self, path: Path) -> None:
         try:
             refuse_pickle(path)
+            _check_header(path)
             with safe_open(path, framework="numpy") as file:
                 for name in file.keys():  # noqa: SIM118 - not a mapping
                     if name in self._files:
@@ -180,6 +187,17 @@ class SafetensorsFiles:
             raise FrontendError(
                 f"{first} must be readable, not lost: {error} ({self.folder})"
             ) from error
+
+
+def _check_header(path: Path) -> None:
+    """FrontendError if a file's header is larger than any model's."""
+    with files.open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = os.fstat(file.fileno()).st_size
+    if MOST_HEADER_BYTES < length <= size:
+        raise FrontendError(
+            f"the header must be at most {MOST_HEADER_BYTES} bytes, not {length} ({path})"
+        )
 
 
 def _plain_name(name: object) -> bool:
