@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alula.runtime import PromptError, RunError, Session
+from alula.runtime import PromptError, RunError, Session, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.session import SessionInfo
 from alula.runtime.tokenizer_sources import open_tokenizer
 from alula.runtime.worker import Output
 
 VOCABULARY = 260
+ROLES = "system, user, assistant or one that the model's chat template names"
 INFO = SessionInfo("counter", "model", "0" * 16, "*=accel", 20, VOCABULARY, 0)
 
 
@@ -142,6 +143,14 @@ def test_a_text_is_a_turn_of_a_conversation(talking: Session) -> None:
         ([-1], "the prompt's token ids must be 0 to 259, not -1"),
         ("hello", "the prompt must be token ids, not text: counter has no tokenizer"),
         ([1, {"role": "user"}], "the prompt must be token ids or messages, not both"),
+        ([1, True], "the prompt must be token ids or messages, not hold True"),
+        ([1, None], "the prompt must be token ids or messages, not hold None"),
+        ([1.0], "the prompt must be token ids or messages, not hold 1.0"),
+        (["hi"], "the prompt must be token ids or messages, not hold 'hi'"),
+        ([10**9999], "the prompt's token ids must be 0 to 259, not a number of 33216 bits"),
+        (b"hi", "the prompt must be a text, token ids or messages, not a bytes"),
+        ({"role": "user"}, "the prompt must be a text, token ids or messages, not a dict"),
+        (None, "the prompt must be a text, token ids or messages, not a NoneType"),
     ],
 )
 def test_prompts_that_cannot_be(session: Session, executor, prompt, words: str) -> None:
@@ -157,6 +166,49 @@ def test_other_arguments(session: Session) -> None:
         session.generate([1], max_new_tokens=0)
     with pytest.raises(RunError, match=r"^stop texts need a model with a tokenizer"):
         session.generate([1], stop=["x"])
+    with pytest.raises(RunError, match=r"^stop must be a list of texts, not the text 'END'$"):
+        session.generate([1], stop="END")
+
+
+def test_ids_of_numpy(session: Session) -> None:
+    assert session.encode(np.array([5, 6], np.uint32).tolist()) == [5, 6]
+    ids = session.encode(list(np.array([5, 6], np.uint32)))
+    assert ids == [5, 6]
+    assert {type(value) for value in ids} == {int}
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([{"role": "user"}], "message 0 must have a content, not only role"),
+        ([{"content": "hi"}], "message 0 must have a role, not only content"),
+        ([{}], "message 0 must have a role, not only nothing"),
+        ([{"role": "user", "content": 3}], "message 0: content must be text, not 3"),
+        ([{"role": "user", "content": None}], "message 0: content must be text, not None"),
+        (
+            [{"role": "user", "content": "a\ud800"}],
+            "message 0: content must be Unicode, not hold a lone surrogate (character 1)",
+        ),
+        (
+            [{"role": "user", "content": "hi"}, {"role": "usr", "content": "hi"}],
+            f"message 1: role must be {ROLES}, not 'usr'",
+        ),
+        (
+            [{"role": "user", "content": "hi", "seen": {1, 2}}],
+            "message 0 must hold what JSON has, not: Object of type set is not JSON serializable",
+        ),
+    ],
+)
+def test_messages_that_cannot_be(talking: Session, messages, words: str) -> None:
+    with pytest.raises(TokenizerError) as caught:
+        talking.generate(messages)
+    assert str(caught.value) == words
+
+
+def test_texts_that_cannot_be(talking: Session) -> None:
+    with pytest.raises(TokenizerError, match=r"^the text must be Unicode, not hold a lone surr"):
+        talking.generate("a\udcff", raw=True)
+    assert talking.encode("   ", raw=True) == talking.encode(" ", raw=True) * 3
 
 
 def test_usable_after_an_error(session: Session, executor: Counting) -> None:

@@ -1,9 +1,11 @@
 """A conversation with a model: prompts in, text out, keys and values kept in between."""
 
+import reprlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
@@ -131,6 +133,8 @@ class Session:
         """
         if max_new_tokens < 1:
             raise RunError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        if isinstance(stop, str):
+            raise RunError(f"stop must be a list of texts, not the text {stop!r}")
         if stop and self.tokenizer is None:
             raise RunError("stop texts need a model with a tokenizer, not one without")
         sampler = Sampler(temperature, top_k, top_p, seed)
@@ -181,7 +185,8 @@ class Session:
         wrong = next((value for value in ids if not 0 <= value < self.info.vocab_size), None)
         if wrong is not None:
             limit = self.info.vocab_size - 1
-            raise PromptError(f"the prompt's token ids must be 0 to {limit}, not {wrong}")
+            shown = wrong if wrong.bit_length() < 64 else f"a number of {wrong.bit_length()} bits"
+            raise PromptError(f"the prompt's token ids must be 0 to {limit}, not {shown}")
         context = self.info.context
         if len(ids) > context:
             raise PromptError(
@@ -197,12 +202,17 @@ class Session:
             if raw or not tokenizer.has_chat:
                 return tokenizer.encode(prompt)
             return tokenizer.encode_chat([{"role": "user", "content": prompt}])
-        messages = [item for item in prompt if not isinstance(item, int)]
-        if not messages:
-            return [item for item in prompt if isinstance(item, int)]
-        if len(messages) != len(prompt):
+        items = _items(prompt)
+        messages = [item for item in items if isinstance(item, Mapping)]
+        if messages and len(messages) == len(items):
+            return self._needed_tokenizer().encode_chat(messages)
+        if messages:
             raise PromptError("the prompt must be token ids or messages, not both")
-        return self._needed_tokenizer().encode_chat(messages)
+        for item in items:
+            if not _is_id(item):
+                shown = reprlib.repr(item).replace("\n", " ")
+                raise PromptError(f"the prompt must be token ids or messages, not hold {shown}")
+        return [int(item) for item in items]
 
     def _needed_tokenizer(self) -> BoundedTokenizer:
         if self.tokenizer is None:
@@ -249,6 +259,19 @@ class Session:
         output = self._executor.forward(phase, ids, position, logits=logits)
         self._held += ids
         return output
+
+
+def _items(prompt: object) -> list[Any]:
+    """Return what a prompt that is no text holds. PromptError if it is no list of something."""
+    if isinstance(prompt, bytes | bytearray | Mapping) or not isinstance(prompt, Iterable):
+        kind = type(prompt).__name__
+        raise PromptError(f"the prompt must be a text, token ids or messages, not a {kind}")
+    return list(prompt)
+
+
+def _is_id(item: object) -> bool:
+    """Whether an item is an integer, of numpy as well; True and False are none."""
+    return isinstance(item, Integral) and not isinstance(item, bool)
 
 
 class _Text:

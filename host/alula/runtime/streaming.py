@@ -32,7 +32,7 @@ class Detokenizer:
     def _next(self, final: bool) -> str:
         # Decoding starts a little before what is new, because a decoder may treat its first token
         # differently (some drop a leading space).
-        told = self._decode(self._ids[self._start : self._read])
+        told = self._decode(self._ids[self._start : self._read]) if self._read else ""
         text = self._decode(self._ids[self._start :])
         if len(text) <= len(told) or (text.endswith(_REPLACEMENT) and not final):
             return ""

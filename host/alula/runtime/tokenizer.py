@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alula.runtime.errors import TokenizerError
-from alula.text.errors import TextError
+from alula.text.errors import NotLoadedError, TextError
 from alula.text.process import TEXT_PROCESS
 from alula.text.tokenizer import (
     IDS_FAIL,
@@ -91,16 +91,18 @@ class BoundedTokenizer:
         return self._call(TEMPLATE_FAILS, "encode_chat", size, given)
 
     def _load(self) -> None:
-        """Have the tokenizer loaded; a text process that is new, or has others, loads it again."""
         with told():
             TEXT_PROCESS.call(LOAD_FAILS, "load", self._folder, seconds=self._load_s)
 
     def _call(self, what: str, method: str, size: int, *arguments: Any) -> Any:
-        self._load()
+        """Call a method of the server, which may be new, or have others loaded since."""
+        seconds = text_budget(size)
         with told():
-            return TEXT_PROCESS.call(
-                what, method, self._folder, *arguments, seconds=text_budget(size)
-            )
+            try:
+                return TEXT_PROCESS.call(what, method, self._folder, *arguments, seconds=seconds)
+            except NotLoadedError:
+                self._load()
+                return TEXT_PROCESS.call(what, method, self._folder, *arguments, seconds=seconds)
 
 
 @contextmanager

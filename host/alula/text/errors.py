@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TOO_MUCH_MEMORY = "more memory than it may have"
+
 _LONGEST = 300
 
 
@@ -10,8 +12,14 @@ class TextError(ValueError):
     """A tokenizer, a template or a text that cannot be used. The message is one line."""
 
 
+class NotLoadedError(Exception):
+    """A tokenizer that the text process does not have, or no longer: it has to be loaded again."""
+
+
 def reason(error: BaseException) -> str:
     """Return the first line of what an error says, or its name if it says nothing."""
+    if isinstance(error, MemoryError):
+        return TOO_MUCH_MEMORY
     lines = str(error).strip().splitlines()
     return lines[0][:_LONGEST] if lines else type(error).__name__
 

@@ -10,7 +10,7 @@ import threading
 from select import select
 from typing import IO, Any, BinaryIO, cast
 
-from alula.text.errors import TextError
+from alula.text.errors import TOO_MUCH_MEMORY, NotLoadedError, TextError
 from alula.text.frames import read_frame, write_frame
 
 _WAIT_S = 60
@@ -70,6 +70,7 @@ class TextProcess:
 
         Raises:
             TextError: it refuses, fails, or takes more than it may.
+            NotLoadedError: the server's `load` has to be called first.
             OSError: the child cannot be started.
         """
         with self._lock:
@@ -82,6 +83,8 @@ class TextProcess:
             except BaseException:
                 self.close()
                 raise
+        if "absent" in answer:
+            raise NotLoadedError
         if "refused" in answer:
             raise TextError(answer["refused"])
         if "failed" in answer:
@@ -121,7 +124,7 @@ class TextProcess:
         if code == -signal.SIGPROF:
             return f"more than {seconds:.0f} s of processor time"
         if any(line.startswith("memory allocation of ") for line in told):
-            return "more memory than it may have"
+            return TOO_MUCH_MEMORY
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"the end of its process ({name})"
 

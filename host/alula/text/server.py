@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alula.text.errors import TextError, reason
+from alula.text.errors import NotLoadedError, TextError, reason
 from alula.text.frames import read_frame, write_frame
 from alula.text.tokenizer import Tokenizer
 
@@ -38,8 +38,10 @@ class Server:
         self._tokenizers: OrderedDict[str, Tokenizer] = OrderedDict()
 
     def load(self, folder: str) -> None:
-        """Load the tokenizer in a folder, if it is not loaded."""
-        self._tokenizer(folder)
+        """Load the tokenizer in a folder. The others need it to be loaded."""
+        self._tokenizers[folder] = Tokenizer.load(Path(folder))
+        if len(self._tokenizers) > _KEPT:
+            self._tokenizers.popitem(last=False)
 
     def encode(self, folder: str, text: str, special: bool) -> list[int]:
         """Return the ids of a text."""
@@ -61,9 +63,7 @@ class Server:
 
     def _tokenizer(self, folder: str) -> Tokenizer:
         if folder not in self._tokenizers:
-            self._tokenizers[folder] = Tokenizer.load(Path(folder))
-            if len(self._tokenizers) > _KEPT:
-                self._tokenizers.popitem(last=False)
+            raise NotLoadedError
         self._tokenizers.move_to_end(folder)
         return self._tokenizers[folder]
 
@@ -102,24 +102,31 @@ def _answer(method: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
         return {"value": method(*arguments)}
     except TextError as error:
         return {"refused": str(error)}
-    except MemoryError:
-        return {"failed": f"more than {MEMORY / 1e9:.1f} GB of memory"}
+    except NotLoadedError:
+        return {"absent": True}
     except Exception as error:
         return {"failed": reason(error)}
 
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """End this process if the block takes more processor time than that, or more than MEMORY."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    """Bound a block: more processor time ends this process, more than MEMORY fails.
+
+    Args:
+        seconds: of processor time, of all threads and in all libraries.
+    """
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _address_space() + MEMORY
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + MEMORY, hard))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most)
+    )
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (before, most))
 
 
 def _address_space() -> int:
