@@ -131,6 +131,32 @@ def test_compile(alula, small_model: Path, tmp_path: Path) -> None:
     assert "decode program bytes" in shown.out
 
 
+def test_what_the_hardware_would_do(alula, small_model: Path) -> None:
+    """Bounds from bytes and bandwidth: tiny reads 16 bytes a cycle at 80 MHz."""
+    words = (small_model, "--design", "tiny", "--context", 64)
+    compiled = alula("compile", *words, "--json").json
+    first, last = compiled["predicted"], compiled["predicted_at_full_context"]
+    assert (first["position"], last["position"]) == (0, 63)
+    # Of each of 3 layers and 63 tokens: keys and values of 2 heads, 32 bytes and a bf16 scale.
+    assert last["bytes_per_token"] - first["bytes_per_token"] == 3 * 63 * 2 * 2 * (32 + 2)
+    for bound in (first, last):
+        assert bound["decode_cycles_at_least"] == bound["bytes_per_token"] / 16
+        assert bound["tokens_per_s_at_most"] == 80e6 / bound["decode_cycles_at_least"]
+        assert (bound["clock_mhz"], bound["clock"]) == (80, "declared")
+        assert bound["source"].startswith("bound: bytes that any design must read")
+    shown = alula("compile", *words).out
+    assert f"at least {first['decode_cycles_at_least']:,.0f} cycles a token, at most" in shown
+    assert "tokens/s at 80 MHz (declared)" in shown
+    ran = alula("run", *words[:1], "abc", *words[1:], "--max-new-tokens", 3, "--json").json
+    bound = ran["predicted"]
+    assert bound["position"] == len(ran["prompt_ids"]) + 0.5
+    assert bound["decode_cycles_at_least"] >= bound["bytes_per_token"] / 16
+    assert first["bytes_per_token"] < bound["bytes_per_token"] < 3 * first["bytes_per_token"]
+    assert bound["source"].startswith("bound: bytes read in the machine model")
+    torch = alula("run", *words[:1], "abc", "--design", "tiny", "--map", "*=torch", "--json").json
+    assert torch["predicted"] is None
+
+
 def test_assembler_round_trip(alula, tmp_path: Path) -> None:
     source, program = tmp_path / "a.s", tmp_path / "a.alula"
     source.write_text(LISTING)

@@ -36,6 +36,7 @@ def compile(
     from alula.runtime.cache import built
     from alula.runtime.errors import RunError
     from alula.runtime.loading import context_of, open_model
+    from alula.runtime.prediction import predicted
 
     if out is not None and out.exists():
         raise RunError(f"--out must be a folder that does not exist yet, not {out}")
@@ -55,6 +56,10 @@ def compile(
         if out is not None:
             with new_folder(out) as folder:
                 build.save(folder)
+    layers = build.architecture.layers
+    first, last = (
+        predicted(chosen, build.traffic, layers, position) for position in (0, tokens - 1)
+    )
     beat = chosen.bytes_per_cycle
     sizes = {
         "decode_program_bytes": len(build.decode.code),
@@ -64,9 +69,17 @@ def compile(
     }
     if json:
         info = {"context": tokens, "design_hash": chosen.hash, "out": str(out) if out else None}
-        print_json(sizes | {"fits": build.fit.fits} | info)
+        bounds = {
+            "predicted": first.as_dict(),
+            "predicted_at_full_context": last.as_dict(),
+        }
+        print_json(sizes | {"fits": build.fit.fits} | info | bounds)
         return
     print(build.fit.table())
     print()
     for name, size in sizes.items():
         print(f"{name.replace('_', ' '):21} {size:>13,}")
+    print()
+    for bound in (first, last):
+        print(bound.line())
+    print(first.source)

@@ -75,6 +75,7 @@ def run(
     """
     from alula.runtime.errors import MismatchError, OutOfStepError, RunError
     from alula.runtime.loading import load_model, load_tokenizer
+    from alula.runtime.prediction import predicted_of
     from alula.runtime.runs import rtl_report
     from alula.runtime.session import Prompt, Session
 
@@ -121,6 +122,7 @@ def run(
     if watched and not json:
         print_text(result.text, end="")
     report = rtl_report(loaded.runs, loaded.design) if device == "rtl" and loaded.runs else {}
+    bound = predicted_of(loaded.design, loaded.runs)
     verified = None
     if verify:
         from alula.runtime.verification import verify as compare
@@ -141,12 +143,15 @@ def run(
                 "program_bytes": session.info.program_bytes,
                 "prefill_s": result.prefill_s,
                 "decode_tokens_per_s": result.decode_tokens_per_s,
+                "predicted": bound.as_dict() if bound else None,
                 **({"matches_model": True, **report} if report else {}),
                 **({"verified": asdict(verified)} if verified else {}),
             }
         )
     else:
         _print_rest(session, result, verified)
+        if bound and sys.stderr.isatty():
+            print(f"{loaded.design.name}: {bound.line()} ({bound.source})", file=sys.stderr)
         if report:
             print(
                 f"rtl: {report['rtl_cycles']:,} cycles, {report['cycles_per_token']:,.0f} a token, "
