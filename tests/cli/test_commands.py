@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from alula.isa import Program
+from alula.codegen import Build
+from alula.isa import Image, Program
 
 RUN_KEYS = {
     "text",
@@ -157,6 +158,26 @@ def test_what_the_hardware_would_do(alula, small_model: Path) -> None:
     assert torch["predicted"] is None
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--from", 3), "--waves must name a file for --from and --to, not be left out"),
+        (("--waves", "w.fst"), "--device must be rtl to write waves, not 'model'"),
+        (
+            ("--waves", "w.fst", "--device", "rtl", "--from", -1),
+            "--from must be at least 0, not -1",
+        ),
+        (
+            ("--waves", "w.fst", "--device", "rtl", "--from", 7, "--to", 7),
+            "--to must be above --from, which is 7, not 7",
+        ),
+    ],
+)
+def test_no_waves(alula, small_model: Path, words: tuple[object, ...], line: str) -> None:
+    result = alula("run", small_model, "Hi", "--design", "tiny", *words)
+    assert (result.code, result.out, result.errors) == (2, "", [f"alula: {line}"])
+
+
 def test_assembler_round_trip(alula, tmp_path: Path) -> None:
     source, program = tmp_path / "a.s", tmp_path / "a.alula"
     source.write_text(LISTING)
@@ -176,10 +197,21 @@ def test_disassembly_of_a_build_assembles_again(alula, small_model: Path, tmp_pa
     alula("compile", small_model, "--design", "tiny", "--context", 64, "--out", out)
     for name in ("decode", "prefill"):
         listing = tmp_path / f"{name}.s"
-        listing.write_text(alula("disasm", out / f"{name}.alula").out)
+        shown = alula("disasm", out / f"{name}.alula").out
+        listing.write_text(shown)
         again = tmp_path / f"{name}.alula"
         assert alula("asm", listing, "-o", again, "--design", "tiny").code == 0
-        assert Program.load(again).code == Program.load(out / f"{name}.alula").code
+        program = Program.load(str(out / f"{name}.alula"))
+        assert Program.load(again).code == program.code
+        lines = [line for line in shown.splitlines() if not line.startswith(";")]
+        units = [line.partition("  ; ")[2] for line in lines]
+        loops = program.layer_loops
+        assert units == ["layers" if n in loops else one for n, one in enumerate(program.origins)]
+        assert {"embed", "layers", "layers.{layer}.attn.q", "layers.{layer}.mlp.down"} <= {*units}
+        found = alula("disasm", out / f"{name}.alula", "--json").json
+        assert (found["units"], found["layer_loops"]) == (list(program.origins), sorted(loops))
+    assert Build.load(str(out)).decode == Program.load(out / "decode.alula")
+    assert Image.load(str(out / "image.alula")).design_hash == program.design_hash
 
 
 def test_models(alula) -> None:

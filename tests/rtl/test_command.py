@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pywellen
 from tests.rtl.programs import CORES
 
 from alula.design import load_design
@@ -79,6 +80,19 @@ def test_the_prompt_on_torch_a_token_in_rtl(run: Run) -> None:
     told = run(*words, "--map", "prefill:*=torch,*=accel")
     assert f"rtl: {split['rtl_cycles']:,} cycles" in told.out.splitlines()[-1]
     assert told.out.endswith("all of memory is the machine model's\n")
+
+
+def test_waves_of_some_cycles(run: Run, tmp_path: Path) -> None:
+    words = ("--device", "rtl", "--max-new-tokens", 2, "--map", "prefill:*=torch,*=accel")
+    path = tmp_path / "run.fst"
+    result = run(*words, "--waves", path, "--from", 2000, "--to", 2050, "--json")
+    assert (result.code, result.errors) == (0, [])
+    waves = pywellen.Waveform(str(path))
+    clock = next(one.signal for one in waves.all_vars() if one.full_name == "top.clk")
+    assert (clock[0], clock[-1]) == ((2 * 2000, 0), (2 * 2049 + 1, 1))
+    late = run(*words, "--waves", path, "--from", 10**9)
+    assert late.code == 0
+    assert late.errors == [f"alula: {path} is empty: the run ended before cycle 1,000,000,000"]
 
 
 def test_a_wrong_bit_ends_with_1_and_its_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,9 @@ def disasm(
 ) -> None:
     """Print a program file as a listing that assembles to the same code.
 
+    A comment behind an instruction names the unit of the model that it serves; {layer} in it is
+    the iteration of the loop with the comment "layers".
+
     [bold]Example[/bold]
 
     alula disasm build/decode.alula
@@ -65,6 +68,8 @@ def disasm(
                 "constants": {f"r{number}": value for number, value in loaded.constants.items()},
                 "inputs": {name: f"r{number}" for name, number in loaded.inputs.items()},
                 "instructions": [format_op(op) for op in loaded.ops],
+                "units": list(loaded.origins),
+                "layer_loops": sorted(loaded.layer_loops),
             }
         )
         return
@@ -73,4 +78,8 @@ def disasm(
         print(printable(f"; r{number}: {name}"))
     for number, value in sorted(loaded.constants.items()):
         print(f"; r{number} = {value}")
-    print(disassemble(loaded.ops), end="")
+    units = [
+        "layers" if address in loaded.layer_loops else printable(unit)
+        for address, unit in enumerate(loaded.origins)
+    ]
+    print(disassemble(loaded.ops, units), end="")

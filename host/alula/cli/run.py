@@ -14,6 +14,7 @@ from alula.cli.output import print_json, print_text
 from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from alula.rtl.device import Waves
     from alula.runtime.session import Generation, Session
     from alula.runtime.verification import Verification
 
@@ -57,8 +58,20 @@ def run(
         ),
     ] = False,
     waves: Annotated[
-        Path, typer.Option(help="Where --lockstep puts waves of the cycles before that, as FST.")
-    ] = Path("lockstep.fst"),
+        Path | None,
+        typer.Option(
+            help="With --device rtl: a file for waves, as FST. With --lockstep they are of the "
+            "cycles before what differs.",
+            show_default="none; lockstep.fst with --lockstep",
+        ),
+    ] = None,
+    begin: Annotated[
+        int | None, typer.Option("--from", help="First cycle of --waves.", show_default="0")
+    ] = None,
+    end: Annotated[
+        int | None,
+        typer.Option("--to", help="Cycle at which --waves end.", show_default="the last"),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Answer a prompt, every product made by the accelerator's instructions.
@@ -72,6 +85,8 @@ def run(
     alula run ./my-model "Hello" --map "layers.0-9=torch,*=accel" --json
 
     alula run smollm2-135m "Hi" --device rtl --map "prefill:*=torch,*=accel" --max-new-tokens 2
+
+    alula run ./small "Hi" --design nano --device rtl --waves run.fst --from 2000 --to 3000
     """
     from alula.runtime.errors import MismatchError, OutOfStepError, RunError
     from alula.runtime.loading import load_model, load_tokenizer
@@ -82,6 +97,7 @@ def run(
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
     if verify and temperature > 0:
         raise RunError(f"temperature must be 0 to verify an answer, not {temperature}")
+    window = None if lockstep else _window(waves, begin, end, device)
     with ExitStack() as bars:
         progress = bars.enter_context(progress_bar())
 
@@ -96,7 +112,8 @@ def run(
             map,
             context=context,
             torch_mode=torch_mode,
-            lockstep=waves if lockstep else None,
+            lockstep=(waves or Path("lockstep.fst")) if lockstep else None,
+            waves=window,
             progress=progress,
         )
         session = Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
@@ -121,6 +138,10 @@ def run(
             raise
     if watched and not json:
         print_text(result.text, end="")
+    if window and loaded.device:
+        loaded.device.close()
+        if not window.path.stat().st_size:
+            tell(f"{window.path} is empty: the run ended before cycle {window.start:,}")
     report = rtl_report(loaded.runs, loaded.design) if device == "rtl" and loaded.runs else {}
     bound = predicted_of(loaded.design, loaded.runs)
     verified = None
@@ -177,6 +198,26 @@ def _print_rest(session: "Session", result: "Generation", verified: "Verificatio
         speed = result.decode_tokens_per_s
         decode = f", decode {speed:.1f} tokens/s" if speed else ""
         print(f"prefill {result.prefill_s:.2f} s{decode} (wall clock)", file=sys.stderr)
+
+
+def _window(waves: Path | None, begin: int | None, end: int | None, device: str) -> "Waves | None":
+    """Return which waves were asked for. RunError if that cannot be."""
+    from alula.runtime.errors import RunError
+
+    if waves is None:
+        if begin is not None or end is not None:
+            raise RunError("--waves must name a file for --from and --to, not be left out")
+        return None
+    if device != "rtl":
+        raise RunError(f"--device must be rtl to write waves, not {device!r}")
+    from alula.rtl.device import Waves
+
+    start = 0 if begin is None else begin
+    if start < 0:
+        raise RunError(f"--from must be at least 0, not {start}")
+    if end is not None and end <= start:
+        raise RunError(f"--to must be above --from, which is {start}, not {end}")
+    return Waves(waves, start) if end is None else Waves(waves, start, end)
 
 
 def _prompt(text: str | None, ids: str | None, file: Path | None) -> str | list[int]:

@@ -9,7 +9,7 @@ from alula.design import Design, load_design
 from alula.frontend import Checkpoint
 from alula.frontend import load as load_checkpoint
 from alula.runtime.cache import built
-from alula.runtime.device import check_device, open_device
+from alula.runtime.device import Device, check_device, open_device
 from alula.runtime.errors import RunError, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.known import KNOWN_MODELS
@@ -23,6 +23,8 @@ from alula.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from alula.rtl.device import Waves
 
 DEFAULT_DESIGN = "kv260"
 ACCEL = Target("accel")
@@ -38,6 +40,7 @@ class Loaded:
         executor: runs the model by its split.
         info: what it runs on.
         runs: every run of the accelerator so far; it grows.
+        device: what runs the accelerator's programs; None if nothing runs there.
     """
 
     checkpoint: Checkpoint
@@ -45,6 +48,7 @@ class Loaded:
     executor: Executor
     info: SessionInfo
     runs: Sequence[Run]
+    device: Device | None
 
 
 def load(
@@ -56,6 +60,7 @@ def load(
     context: int | None = None,
     torch_mode: TorchMode = "int",
     lockstep: Path | None = None,
+    waves: "Waves | None" = None,
     progress: Progress = silent,
 ) -> Session:
     """Return a session with a model, compiled for a design or taken from the cache.
@@ -69,6 +74,8 @@ def load(
         torch_mode: what the target `torch` means in the map.
         lockstep: of device rtl: compare every instruction with the machine model's as it retires;
             waves of the first that differs go into this file.
+        waves: of device rtl: write waves of some cycles (`alula.rtl.device.Waves`); the file is
+            complete when the session is gone.
         progress: told how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
@@ -86,6 +93,7 @@ def load(
         context=context,
         torch_mode=torch_mode,
         lockstep=lockstep,
+        waves=waves,
         progress=progress,
     )
     tokenizer = load_tokenizer(loaded.checkpoint)
@@ -101,10 +109,11 @@ def load_model(
     context: int | None = None,
     torch_mode: TorchMode = "int",
     lockstep: Path | None = None,
+    waves: "Waves | None" = None,
     progress: Progress = silent,
 ) -> Loaded:
     """Return a model ready to run, without a tokenizer; see `load`."""
-    check_device(device, lockstep)
+    check_device(device, lockstep, waves)
     chosen = design if isinstance(design, Design) else load_design(design)
     checkpoint = open_model(model, progress)
     architecture = checkpoint.architecture
@@ -113,11 +122,13 @@ def load_model(
     workers = _torch_workers(split, checkpoint)
     runs: Sequence[Run] = ()
     program_bytes = 0
+    opened = None
     if ACCEL in split.targets:
         from alula.runtime.accelerator import Accelerator
 
         build = built(checkpoint, chosen, tokens, progress)
-        accelerator = Accelerator(build, open_device(device, chosen, progress, lockstep))
+        opened = open_device(device, chosen, progress, lockstep, waves)
+        accelerator = Accelerator(build, opened)
         workers[ACCEL] = accelerator
         runs, program_bytes = accelerator.runs, len(build.decode.code)
     info = SessionInfo(
@@ -129,7 +140,7 @@ def load_model(
         vocab_size=architecture.vocab_size,
         program_bytes=program_bytes,
     )
-    return Loaded(checkpoint, chosen, Executor(split, workers), info, runs)
+    return Loaded(checkpoint, chosen, Executor(split, workers), info, runs, opened)
 
 
 def open_model(model: "str | Path | nn.Module", progress: Progress = silent) -> Checkpoint:

@@ -51,3 +51,6 @@ class ModelDevice:
         started = time.perf_counter()
         self._counters = self._machine.run(program, inputs).as_dict()
         self._seconds = time.perf_counter() - started
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to end."""

@@ -43,8 +43,8 @@ class Prediction:
         """Return it as a line for people."""
         return (
             f"behind {self.position:,.0f} tokens at least {self.decode_cycles_at_least:,.0f} "
-            f"cycles a token, at most {self.tokens_per_s_at_most:,.1f} tokens/s at {self.clock_mhz} MHz "
-            f"({self.clock}), {self.bytes_per_token:,.0f} bytes read"
+            f"cycles a token, at most {self.tokens_per_s_at_most:,.1f} tokens/s at "
+            f"{self.clock_mhz} MHz ({self.clock}), {self.bytes_per_token:,.0f} bytes read"
         )
 
 

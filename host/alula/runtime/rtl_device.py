@@ -1,5 +1,6 @@
 """The gateware in Verilator as a device, checked against the machine model run by run."""
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from alula.design import Design
 from alula.isa import Image, Program
 from alula.model import Counters
 from alula.rtl.checked import CheckedDevice, Mismatch
+from alula.rtl.device import Waves
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
 from alula.runtime.device import Bytes
@@ -26,6 +28,7 @@ class RtlDevice:
         design: the accelerator.
         progress: told how far the build and each run are.
         lockstep: compare every retirement too; waves of the first that differs go into this file.
+        waves: of some cycles; complete once the device is closed, or gone.
 
     Raises:
         RtlError: the gateware cannot be of this design.
@@ -35,7 +38,11 @@ class RtlDevice:
     name = "rtl"
 
     def __init__(
-        self, design: Design, progress: Progress = silent, lockstep: Path | None = None
+        self,
+        design: Design,
+        progress: Progress = silent,
+        lockstep: Path | None = None,
+        waves: Waves | None = None,
     ) -> None:
         self._design = design
         self._progress = progress
@@ -44,11 +51,16 @@ class RtlDevice:
             progress(f"building the simulator: {stage}", done, total)
 
         if lockstep is None:
-            self._pair = CheckedDevice(design, progress=building)
+            self._pair = CheckedDevice(design, waves=waves, progress=building)
         else:
             self._pair = LockstepDevice(design, waves=lockstep, progress=building)
+        self._finish = weakref.finalize(self, self._pair.close)
         self._counters: Mapping[str, int] = {}
         self._seconds = 0.0
+
+    def close(self) -> None:
+        """End the simulation, and the file of its waves."""
+        self._finish()
 
     @property
     def counters(self) -> Mapping[str, int]:

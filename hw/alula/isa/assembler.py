@@ -9,7 +9,7 @@ One instruction a line, `;` starts a comment, fields in any order:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from alula.design import Design
@@ -23,6 +23,8 @@ _REGISTER = re.compile("r[0-9]{1,3}")
 _NUMBER = re.compile("-?([0-9]+|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)")
 _MOST_CHARACTERS = 1000
 """Of a line, without its comment."""
+_COMMENTS = 96
+"""Column of comments in a listing."""
 _MOST_INSTRUCTIONS = MOST_BYTES // WORD_BYTES
 """Of any design's program."""
 
@@ -163,8 +165,10 @@ def assemble_program(text: str, design: Design, name: str, source: str = "<text>
     return Program(name, design.hash, encode_all(ops), {}, {})
 
 
-def disassemble(ops: Iterable[Op]) -> str:
+def disassemble(ops: Iterable[Op], comments: Sequence[str] = ()) -> str:
     """A listing that assembles to the same instructions, loop bodies indented.
+
+    `comments`: what stands behind each instruction, on one line; "" for nothing.
 
     Loops deeper than a machine nests them, and bodies beyond the code, are listed as well.
     """
@@ -173,7 +177,9 @@ def disassemble(ops: Iterable[Op]) -> str:
     for address, op in enumerate(ops):
         while ends and ends[-1] <= address:
             ends.pop()
-        lines.append("    " * min(len(ends), LOOP_DEPTH) + format_op(op))
+        line = "    " * min(len(ends), LOOP_DEPTH) + format_op(op)
+        comment = comments[address] if address < len(comments) else ""
+        lines.append(f"{line:<{_COMMENTS}}  ; {comment}" if comment else line)
         if op.name == "LOOP":
             ends.append(address + 1 + cast(int, op.values.get("body", 0)))
     return "".join(line + "\n" for line in lines)

@@ -49,7 +49,7 @@ class Image:
         """Beats of memory in use, zeros included."""
         return max((region.end for region in self.regions.values()), default=0)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the image file."""
         header = {
             "design_hash": self.design_hash,
@@ -61,11 +61,12 @@ class Image:
             "payload_bytes": self.data.nbytes,
         }
         flat = np.ascontiguousarray(self.data, np.uint8).reshape(-1)
-        write_container(path, MAGIC, header, [flat.data])
+        write_container(Path(path), MAGIC, header, [flat.data])
 
     @classmethod
-    def load(cls, path: Path) -> Image:
+    def load(cls, path: Path | str) -> Image:
         """Map an image file (copy on write). ContainerError if it is truncated or malformed."""
+        path = Path(path)
         header, payload = read_container(path, MAGIC)
         beat_bytes = checked_number(path, "beat_bytes", header.get("beat_bytes"), 1)
         if payload.size % beat_bytes:

@@ -58,7 +58,7 @@ class Program:
                 raise IsaError(f"{self.name}: instruction {address}: {error}") from None
         return tuple(ops)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the program file."""
         header = {
             "name": self.name,
@@ -70,11 +70,12 @@ class Program:
             "sha256": hashlib.sha256(self.code).hexdigest(),
             "payload_bytes": len(self.code),
         }
-        write_container(path, MAGIC, header, [self.code])
+        write_container(Path(path), MAGIC, header, [self.code])
 
     @classmethod
-    def load(cls, path: Path) -> Program:
+    def load(cls, path: Path | str) -> Program:
         """Read a program file. ContainerError if it is truncated, altered or malformed."""
+        path = Path(path)
         header, payload = read_container(path, MAGIC)
         if payload.size > MOST_BYTES:
             raise ContainerError(

@@ -13,7 +13,7 @@ from alula.isa import Image, Program, Region
 from alula.model import Counters, Machine
 from alula.rtl.beginning import differing
 from alula.rtl.course import Course
-from alula.rtl.device import Outcome, RtlDevice, Timing
+from alula.rtl.device import Outcome, RtlDevice, Timing, Waves
 from alula.rtl.verilate import Progress
 
 __all__ = ["CheckedDevice", "CheckedRun", "Mismatch"]
@@ -74,6 +74,7 @@ class CheckedDevice:
         design: one that `RtlDevice` takes.
         timing: of the gateware's memory.
         patience: as of `RtlDevice`.
+        waves: as of `RtlDevice`.
         progress: told of the build's steps.
 
     Raises:
@@ -86,11 +87,14 @@ class CheckedDevice:
         *,
         timing: Timing | None = None,
         patience: int = 50_000,
+        waves: Waves | None = None,
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
         self.design = design
         self.machine = Machine(design)
-        self.device = RtlDevice(design, timing=timing, patience=patience, progress=progress)
+        self.device = RtlDevice(
+            design, timing=timing, patience=patience, waves=waves, progress=progress
+        )
         self.regions: Mapping[str, Region] = {}
 
     def load(self, image: Image) -> None:

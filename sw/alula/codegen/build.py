@@ -55,19 +55,21 @@ class Build:
     row_beats: dict[str, int]
     traffic: Traffic
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write image, programs and description into `folder`, and the SHA-256 of each."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.write(folder)
         seal(folder, _FILES)
 
     @classmethod
-    def load(cls, folder: Path) -> Build:
+    def load(cls, folder: Path | str) -> Build:
         """What `save` wrote; the image is mapped.
 
         Raises:
             ContainerError: a file is missing or is not what was written; the message names it.
         """
+        folder = Path(folder)
         found = damage(folder, others=True)
         if found is not None:
             raise ContainerError(f"{folder} must be a build as it was written: {found}")
