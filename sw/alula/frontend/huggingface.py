@@ -14,12 +14,14 @@ from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.configuration import check_layers, read_config_file, read_configuration
 from alula.frontend.content import Progress, content_id, silent
 from alula.frontend.families import FAMILIES, Family
+from alula.frontend.families.comparison import check_reading
 from alula.frontend.families.placing import Places
 from alula.frontend.families.reading import read
 from alula.frontend.families.refused import REFUSED
 from alula.frontend.fields import Fields
 from alula.frontend.refusal import Refusal, UnsupportedModel
 from alula.frontend.safetensors_files import DTYPES, SafetensorsFiles, read_bytes
+from alula.printable import printable
 
 _CONFIG = "config.json"
 _HEAD = "lm_head.weight"
@@ -39,7 +41,7 @@ def load_huggingface(folder: Path, progress: Progress = silent) -> Checkpoint:
     """
     where = folder / _CONFIG
     values = read_config_file(folder)
-    _family(Fields(values, where).text("model_type"), where)
+    family = _family(printable(Fields(values, where).text("model_type")), where)
     if "configuration_files" in values:
         raise UnsupportedModel(
             where,
@@ -59,8 +61,9 @@ def load_huggingface(folder: Path, progress: Progress = silent) -> Checkpoint:
     tokenizer = any(
         (folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")
     )
-    return _checkpoint(
-        read_configuration(folder),
+    config = read_configuration(folder)
+    checkpoint = _checkpoint(
+        config,
         files.shapes,
         files.read,
         files.equal,
@@ -70,6 +73,8 @@ def load_huggingface(folder: Path, progress: Progress = silent) -> Checkpoint:
         tokenizer_source=folder if tokenizer else None,
         notes=files.notes,
     )
+    check_reading(values, config, family, load_pretrained, where)
+    return checkpoint
 
 
 def load_pretrained(model: Any) -> Checkpoint:

@@ -32,6 +32,8 @@ For every family:
 - Refused unless: {common}.
 - A key that transformers' class declares and Alula does not know is refused unless it is at the
   default.
+- A configuration that is read for the first time is compared with the model that transformers
+  builds of it, cut and with random weights: equal logits, or it is refused.
 - A tensor that nothing reads is refused, or named in a note if nothing depends on it.
 - A tied head is the embedding; if the file has both and they differ, both are used, as transformers
   does.
