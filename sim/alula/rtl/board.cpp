@@ -1,4 +1,5 @@
 #include "board.h"
+#include "board_layouts.h"
 
 // AXI4-Lite as Verilator names it.
 #define LITE(name) control___05F##name

@@ -12,10 +12,12 @@ import numpy as np
 from alula.design import Design
 from alula.isa import Engine, Image, Program
 from alula.model.retirement import Retirements
+from alula.rtl import dram, lockstep
 from alula.rtl.course import Course
 from alula.rtl.dram import HEADERS, DramConfig, dram_config
 from alula.rtl.driver import Driver, Outcome, RtlError
 from alula.rtl.emission import emitted_top
+from alula.rtl.layouts import Structures, layouts_text
 from alula.rtl.lockstep import Lockstep, Window
 from alula.rtl.signals import signal
 from alula.rtl.simulation import Simulation, library_texts
@@ -114,6 +116,9 @@ class _Parts(ctypes.Structure):
         ("done", ctypes.c_void_p),
         ("engines", ctypes.c_uint32),
     ]
+
+
+_STRUCTURES: Structures = {**dram.STRUCTURES, "Timing": _Timing, "Parts": _Parts}
 
 
 class _Board:
@@ -260,6 +265,8 @@ class RtlDevice:
         self._widths = top.widths
         texts = library_texts(self._widths)
         texts |= {name: (_FOLDER / name).read_text() for name in _TEXTS}
+        texts["board_layouts.h"] = layouts_text(_STRUCTURES)
+        texts["lockstep_layouts.h"] = layouts_text(lockstep.STRUCTURES)
         self._taps = taps(design)
         recipe = Recipe(
             texts=texts,

@@ -8,10 +8,18 @@ from pathlib import Path
 from alula.design import Design
 from alula.design.dram import FIELDS
 from alula.design.timings import Timings
+from alula.rtl.layouts import Structures, layouts_text
 from alula.rtl.native import native_library
 
-__all__ = ["HEADERS", "DramConfig", "dram_config", "dram_efficiency", "sequential_bytes"]
-__all__ += ["stream_efficiency"]
+__all__ = [
+    "HEADERS",
+    "STRUCTURES",
+    "DramConfig",
+    "dram_config",
+    "dram_efficiency",
+    "sequential_bytes",
+    "stream_efficiency",
+]
 
 _FOLDER = Path(__file__).parent
 HEADERS = ("memory_timing.h", "dram.h")
@@ -30,6 +38,9 @@ class DramConfig(ctypes.Structure):
         *((name, ctypes.c_uint32) for name in ("hashed", "latency")),
         *((name, ctypes.c_uint32) for name in Timings.model_fields),
     ]
+
+
+STRUCTURES: Structures = {"DramConfig": DramConfig}
 
 
 def dram_config(design: Design) -> DramConfig:
@@ -82,8 +93,9 @@ def stream_efficiency(design: Design, bytes_needed: int, cycles: int) -> float:
 
 @cache
 def _library() -> ctypes.CDLL:
-    names = (*HEADERS, "reader.cpp")
-    library = ctypes.CDLL(native_library({name: (_FOLDER / name).read_text() for name in names}))
+    texts = {name: (_FOLDER / name).read_text() for name in (*HEADERS, "reader.cpp")}
+    texts["dram_layouts.h"] = layouts_text(STRUCTURES)
+    library = ctypes.CDLL(native_library(texts))
     arguments = [ctypes.POINTER(DramConfig), ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint64]
     library.alula_read.argtypes = arguments
     library.alula_read.restype = ctypes.c_uint64

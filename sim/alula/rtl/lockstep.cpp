@@ -1,4 +1,5 @@
 #include "lockstep.h"
+#include "lockstep_layouts.h"
 
 #include <algorithm>
 #include <cstring>

@@ -15,6 +15,7 @@ from alula.design import Design
 from alula.isa import Engine, Program
 from alula.model.retirement import Retirements
 from alula.model.writes import NUMBER, Writes, spaces
+from alula.rtl.layouts import Structures
 from alula.rtl.signals import Signal, signal
 from alula.rtl.simulation import Simulation
 from alula.rtl.taps import PORT, EngineTap, Kind, Member, PortTap, Tap, Taps
@@ -88,6 +89,18 @@ class _Found(ctypes.Structure):
         ("words", _U64),
         ("diverged", _U32),
     ]
+
+
+STRUCTURES: Structures = {
+    "Signal": Signal,
+    "Field": _Field,
+    "Tap": _Tap,
+    "WriteTap": _Port,
+    "EngineTap": _Engine,
+    "Window": _Window,
+    "Plan": _Plan,
+    "Found": _Found,
+}
 
 
 @dataclass(frozen=True)
