@@ -44,7 +44,7 @@ class Bench:
         self._run(self.build.prefill, ids, position)
 
     def _run(self, program: Program, ids: Sequence[int], position: int, **inputs: int) -> None:
-        chunk = self.build.design.prefill_chunk
+        chunk = self.build.chunk
         start = self.build.image.regions["ids"].start
         for index, first in enumerate(range(0, len(ids), chunk)):
             place = start + index * self.build.row_beats["ids"]

@@ -69,13 +69,14 @@ def test_inputs_are_the_documented_ones() -> None:
 
 
 def _small_vector_buffer() -> Design:
-    return KV260.replace({"buffers.vector_kib": 64})
+    return KV260.replace({"buffers.vector_kib": 16})
 
 
 def test_a_design_too_small_is_refused_before_any_weight_is_read() -> None:
     with pytest.raises(DoesNotFit) as error:
         plan(SMOLLM2, _small_vector_buffer(), 512)
-    assert str(error.value).startswith("vector buffer (prefill) must be at most 65,536 bytes on ")
+    assert str(error.value).startswith("vector buffer (decode) must be at most 16,384 bytes on ")
+    assert str(error.value).endswith("fits with buffers.vector_kib 26, or --design u280 or vhk158")
     assert not error.value.report.fits
 
 

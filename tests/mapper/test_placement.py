@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from tests.shapes import GPT2, LLAMA2_7B, SMOLLM2
 
 from alula.design import load_design
 from alula.ir import Architecture, build_graph
-from alula.mapper import KvLayout, fit_report, map_decode, map_memory, map_prefill
+from alula.mapper import KvLayout, map_decode, map_memory, map_prefill
 
 KV260 = load_design("kv260")
 CASES = [(SMOLLM2, "kv260", 512), (GPT2, "kv260", 1024), (LLAMA2_7B, "u280", 4096)]
@@ -87,25 +86,6 @@ def test_decode_alternates_between_two_copies() -> None:
     buffers = map_decode(graph, KV260, map_memory(graph, KV260, 512))
     assert buffers.attention_rows == 3
     assert {"scores0", "scores1", "scales1"} <= set(buffers.vector)
-
-
-def test_smollm2_fits_kv260() -> None:
-    report = fit_report(SMOLLM2, KV260, 8192)
-    assert report.fits, report.table()
-
-
-def test_llama2_7b_does_not_fit_kv260() -> None:
-    report = fit_report(LLAMA2_7B, KV260, 2048)
-    assert not report.fits
-    misfits = {item.resource for item in report.items if not item.fits}
-    assert "memory" in misfits
-    assert "choose a design with more memory" in report.table()
-
-
-def test_context_beyond_the_model_is_refused() -> None:
-    report = fit_report(replace(SMOLLM2, max_context=2048), KV260, 4096)
-    (item,) = (item for item in report.items if not item.fits)
-    assert (item.resource, item.demand, item.bound) == ("context", 4096, 2048)
 
 
 @settings(deadline=None)

@@ -38,7 +38,7 @@ class Runs(CheckedDevice):
 
     def _model(self, build: Build, ids: list[int], position: int) -> None:
         """Run prefill, for one token decode."""
-        chunk, start = self.design.prefill_chunk, build.image.regions["ids"].start
+        chunk, start = build.chunk, build.image.regions["ids"].start
         for index, first in enumerate(range(0, len(ids), chunk)):
             place = start + index * build.row_beats["ids"]
             self.write(place, np.array(ids[first : first + chunk], np.uint32))

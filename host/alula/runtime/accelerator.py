@@ -30,7 +30,7 @@ class Accelerator:
         self._regions = build.image.regions
         self._beat_bytes = design.bytes_per_cycle
         self._row_beats = build.row_beats
-        self._chunk = design.prefill_chunk
+        self._chunk = build.chunk
         self._hidden_size = architecture.hidden_size
         self._vocab_size = architecture.vocab_size
         self._kv = KvMemory(build.kv, design, device, self._regions["kv"].start)

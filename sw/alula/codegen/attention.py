@@ -14,14 +14,14 @@ from alula.mapper import BufferMap
 CACHE = "memory.kv"
 
 
-def constants(buffers: BufferMap) -> list[tuple[str, int]]:
+def constants(buffers: BufferMap, *, chunked: bool) -> list[tuple[str, int]]:
     """What the context changes: buffers behind the first V scales, rows of a prefill step."""
     places = {**buffers.vector, **buffers.activation}
     moving = ["scores0"]
     for copy in range(1, buffers.copies):
         moving += [f"scales{copy}", f"scores{copy}", f"probability{copy}"]
     constants = [(name, places[name]) for name in moving]
-    if buffers.copies == 1 and buffers.streams == 1:
+    if chunked and buffers.streams == 1:
         constants.append(("attention_rows", buffers.attention_rows))
     return constants
 
@@ -239,28 +239,30 @@ class _Step:
 
 
 def attend_token(scope: Scope, node: Node) -> None:
-    """One token: the query heads of a KV head are rows of one step; steps overlap two deep.
+    """One token: the query heads of a KV head are rows of one step; steps overlap as copies allow.
 
-    `node.output` gets head after head. The order K0 K1 V0 K2 V1 ... keeps the weight stream busy
-    while the SFU is at a head's softmax.
+    `node.output` gets head after head. With two copies the order K0 K1 V0 K2 V1 ... keeps the
+    weight stream busy while the SFU is at a head's softmax.
     """
     emit, kv = scope.emit, scope.memory.kv
     group = scope.graph.architecture.heads // kv.heads
     engine = engine_of(group > scope.design.mpe.tokens)
     words = scope.words(kv.head_dim)
-    steps = [_Step(scope, head % scope.buffers.copies, group, engine) for head in range(kv.heads)]
+    copies = scope.buffers.copies
+    steps = [_Step(scope, head % copies, group, engine) for head in range(kv.heads)]
+    behind = copies - 1
     emit.add("k_address", "kv_base", 0)
     _values_base(scope)
     _scales_address(scope)
-    for head in range(kv.heads + 1):
+    for head in range(kv.heads + behind):
         if head < kv.heads:
             source, length = scope.vector("q") + head * group * words, emit.reg("kv_len")
             steps[head].score(source, words, length, length, causal=False)
             emit.add("k_address", "k_address", emit.reg("k_stride"))
             emit.add("s_address", "s_address", emit.reg("v_stride"))
-        if head:
-            place = scope.vector(node.output) + (head - 1) * group * words
-            steps[head - 1].weigh(emit.reg("v_address"), place, words)
+        if head >= behind:
+            place = scope.vector(node.output) + (head - behind) * group * words
+            steps[head - behind].weigh(emit.reg("v_address"), place, words)
             emit.add("v_address", "v_address", emit.reg("v_stride"))
 
 

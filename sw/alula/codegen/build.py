@@ -10,23 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from alula.codegen.image import build_image
-from alula.codegen.phase import DECODE, PREFILL, emit_phase
+from alula.codegen.plan import plan
 from alula.design import Design
-from alula.ir import Architecture, Graph, Precision, build_graph
-from alula.ir.padding import pad_heads
-from alula.isa import ContainerError, Image, IsaError, Program
+from alula.ir import Architecture
+from alula.isa import ContainerError, Image, Program
 from alula.kept import damage, seal
-from alula.mapper import (
-    BufferMap,
-    DoesNotFit,
-    FitItem,
-    FitReport,
-    KvLayout,
-    MemoryMap,
-    Traffic,
-    traffic,
-)
-from alula.mapper.fit import check_placement
+from alula.mapper import FitReport, KvLayout, Traffic, traffic
 from alula.quant import QuantizedModel
 
 Progress = Callable[[str, int, int], None]
@@ -54,6 +43,11 @@ class Build:
     kv: KvLayout
     row_beats: dict[str, int]
     traffic: Traffic
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of a prefill chunk."""
+        return self.fit.chunk
 
     def save(self, folder: Path | str) -> None:
         """Write image, programs and description into `folder`, and the SHA-256 of each."""
@@ -95,11 +89,6 @@ class Build:
     def read(cls, folder: Path) -> Build:
         """What `write` wrote, from a folder that its keeper has checked."""
         description = json.loads((folder / "build.json").read_text())
-        fit = description["fit"]
-        items = [
-            FitItem(**{key: value for key, value in item.items() if key != "fits"})
-            for item in fit["items"]
-        ]
         return cls(
             Design.from_mapping(description["design"], str(folder / "build.json")),
             Architecture.from_json(description["architecture"]),
@@ -107,49 +96,11 @@ class Build:
             Image.load(folder / "image.alula"),
             Program.load(folder / "prefill.alula"),
             Program.load(folder / "decode.alula"),
-            FitReport(fit["design"], fit["context"], items),
+            FitReport.from_dict(description["fit"]),
             KvLayout(**description["kv"]),
             description["row_beats"],
             Traffic(**description["traffic"]),
         )
-
-
-def _program_items(programs: list[Program], design: Design) -> list[FitItem]:
-    lever = "raise buffers.program_kib"
-    return [
-        FitItem("program", program.name, len(program.code), design.program_bytes, "bytes", lever)
-        for program in programs
-    ]
-
-
-def generate(
-    graph: Graph, design: Design, memory: MemoryMap, prefill: BufferMap, decode: BufferMap
-) -> tuple[Program, Program]:
-    """The prefill and the decode program of a placed graph."""
-    return (
-        emit_phase(PREFILL, graph, design, memory, prefill),
-        emit_phase(DECODE, graph, design, memory, decode),
-    )
-
-
-def plan(
-    architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
-) -> tuple[Graph, MemoryMap, Program, Program, FitReport]:
-    """Everything that needs no weights. Raises DoesNotFit, UnsupportedShape."""
-    graph = build_graph(pad_heads(architecture))
-    memory, prefill, decode, fit = check_placement(graph, design, context, precision)
-    if not fit.fits:
-        raise DoesNotFit(fit)
-    try:
-        programs = generate(graph, design, memory, prefill, decode)
-    except IsaError as error:
-        raise IsaError(f"{design.name}: a field is too small for this model: {error}") from None
-    report = FitReport(
-        fit.design, fit.context, [*fit.items, *_program_items(list(programs), design)]
-    )
-    if not report.fits:
-        raise DoesNotFit(report)
-    return graph, memory, *programs, report
 
 
 def compile_model(

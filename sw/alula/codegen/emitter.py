@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from alula.codegen.schedule import Loop, Step, schedule
 from alula.isa import Engine, Op, Program, Ref, encode_all
 from alula.isa.encoding import Value
-from alula.isa.fields import REGISTERS
+from alula.isa.fields import REGISTERS, Operand
+from alula.isa.instructions import BY_NAME
 
 INPUTS = (
     "position",
@@ -69,8 +70,32 @@ class Emitter:
     def op(
         self, name: str, *, reads: Iterable[str] = (), writes: Iterable[str] = (), **values: Value
     ) -> None:
-        """Add an instruction; `reads` and `writes` name the resources that it touches."""
-        self._items.append(Step(Op(name, values), self.origin, frozenset(reads), frozenset(writes)))
+        """Add an instruction; `reads` and `writes` name the resources that it touches.
+
+        An offset that an operand's field is too short for goes through a register.
+        """
+        with self.scratch():
+            held = {field: self._within(name, field, value) for field, value in values.items()}
+            self._add(Op(name, held), frozenset(reads), frozenset(writes))
+
+    def _within(self, name: str, field: str, value: Value) -> Value:
+        operand = BY_NAME[name].field(field)
+        if not isinstance(operand, Operand) or isinstance(value, str):
+            return value
+        register, offset = value if isinstance(value, Ref) else (0, value)
+        if 0 <= offset < 1 << operand.bits:
+            return value
+        number = self.number(f"long {field}")
+        if register:
+            self._add(Op("ADDR", {"rd": number, "a": register, "b": offset}))
+        else:
+            self._add(Op("LI", {"rd": number, "value": offset}))
+        return Ref(number)
+
+    def _add(
+        self, op: Op, reads: frozenset[str] = frozenset(), writes: frozenset[str] = frozenset()
+    ) -> None:
+        self._items.append(Step(op, self.origin, reads, writes))
 
     def alu(self, name: str, rd: str, a: str | None, b: Ref | int) -> None:
         """Add register arithmetic: `rd = a op b`, `a` None for r0."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from alula.codegen import attention
 from alula.codegen.emitter import engine_of
 from alula.codegen.scope import Count, Scope
+from alula.design.engines import MOST_ROWS
 from alula.ir import Node
 from alula.isa import Ref
 from alula.mapper import Matrix, Vectors
@@ -61,7 +63,7 @@ def _normalise(
         name,
         reads=scope.touch(*node.inputs, resource),
         writes=scope.touch(node.output),
-        dst=scope.vector(node.output),
+        dst=source if node.op == "head_norm" else scope.vector(node.output),
         src=source,
         gain=gain,
         rows=rows,
@@ -72,29 +74,47 @@ def _normalise(
 
 
 def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
-    count: Count
+    """Normalise every head: all tokens' together, or token by token where they are too many."""
+    emit, shape = scope.emit, scope.graph.architecture
+    dim, used, place = shape.head_dim, shape.used_head_dim, scope.vector(node.output)
+    if scope.chunked and scope.buffers.rows * node.heads <= MOST_ROWS:
+        emit.alu("MULR", "count", scope.rows_register, node.heads)
+        _normalise(scope, "RMSNORM", node, place, emit.reg("count"), dim, used)
+        return
     if scope.chunked:
-        scope.emit.alu("MULR", "count", scope.rows_register, node.heads)
-        count = scope.emit.reg("count")
-    else:
-        count = node.heads
-    shape = scope.graph.architecture
-    head = scope.vector(node.output)
-    _normalise(scope, "RMSNORM", node, head, count, shape.head_dim, shape.used_head_dim)
+        emit.add("word", None, place)
+
+    def token() -> None:
+        for first, heads in _pieces(node.heads):
+            offset = first * scope.words(dim)
+            head = emit.reg("word", offset) if scope.chunked else place + offset
+            _normalise(scope, "RMSNORM", node, head, heads, dim, used)
+        if scope.chunked:
+            emit.add("word", "word", scope.row_words(node.output))
+
+    scope.each_row(token)
+
+
+def _pieces(heads: int) -> Iterator[tuple[int, int]]:
+    """Heads in pieces that an instruction counts to: the first of each, and how many."""
+    for first in range(0, heads, MOST_ROWS):
+        yield first, min(MOST_ROWS, heads - first)
 
 
 def _rope(scope: Scope, node: Node, rows: Count) -> None:
-    scope.emit.op(
-        "ROPE",
-        reads=scope.touch(node.output, "position"),
-        writes=scope.touch(node.output),
-        src=scope.vector(node.output),
-        table=scope.vector("position"),
-        rows=rows,
-        heads=node.heads,
-        dim=scope.graph.architecture.head_dim,
-        stride=scope.row_words(node.output),
-    )
+    dim = scope.graph.architecture.head_dim
+    for first, heads in _pieces(node.heads):
+        scope.emit.op(
+            "ROPE",
+            reads=scope.touch(node.output, "position"),
+            writes=scope.touch(node.output),
+            src=scope.vector(node.output) + first * scope.words(dim),
+            table=scope.vector("position"),
+            rows=rows,
+            heads=heads,
+            dim=dim,
+            stride=scope.row_words(node.output),
+        )
 
 
 def _bias(scope: Scope, node: Node, rows: Count) -> None:

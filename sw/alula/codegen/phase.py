@@ -20,7 +20,7 @@ from alula.mapper import BufferMap, MemoryMap
 PREFILL, DECODE = "prefill", "decode"
 
 
-def _constants(memory: MemoryMap, buffers: BufferMap) -> list[tuple[str, int]]:
+def _constants(memory: MemoryMap, buffers: BufferMap, *, chunked: bool) -> list[tuple[str, int]]:
     """Everything that depends on the context: registers, so that code does not."""
     kv = memory.kv
     return [
@@ -32,7 +32,7 @@ def _constants(memory: MemoryMap, buffers: BufferMap) -> list[tuple[str, int]]:
         ("kv", memory.regions["kv"].start),
         ("ids", memory.regions["ids"].start),
         ("hidden", memory.regions["hidden"].start),
-        *attention.constants(buffers),
+        *attention.constants(buffers, chunked=chunked),
     ]
 
 
@@ -43,7 +43,7 @@ def emit_phase(
     chunked = name == PREFILL
     emit = Emitter(name, design.hash)
     scope = Scope(emit, graph, design, memory, buffers, chunked=chunked)
-    for register, value in _constants(memory, buffers):
+    for register, value in _constants(memory, buffers, chunked=chunked):
         emit.constant(register, value)
     emit.origin = "embed"
     if chunked:
@@ -62,7 +62,7 @@ def emit_phase(
 
 def _chunks(scope: Scope) -> None:
     """All tokens of a prompt, a chunk at a time."""
-    emit, chunk = scope.emit, scope.design.prefill_chunk
+    emit, chunk = scope.emit, scope.memory.chunk
     with emit.scratch():
         emit.ceil_div("count", "tokens", chunk)
         count = emit.reg("count")

@@ -45,6 +45,11 @@ class BufferMap:
     staging_rows: int
     score_stride: int
 
+    @property
+    def most_rows(self) -> int:
+        """Rows of the widest product."""
+        return max(self.streams * self.rows, self.attention_rows)
+
     def arena(self, name: str) -> str | None:
         """The arena of a vector buffer value, None if it has a place of its own."""
         return "attention" if name.startswith(("scores", "scales")) else ARENAS.get(name)
@@ -140,11 +145,25 @@ def map_buffers(
 
 
 def map_decode(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
-    """Buffers of the decode phase: one token, the query heads of a KV head together."""
+    """Buffers of the decode phase: one token, the query heads of a KV head together.
+
+    Two KV heads overlap where two copies of their scores fit.
+    """
     group = graph.architecture.heads // graph.architecture.kv_heads
-    return map_buffers(
-        graph, design, memory, context=memory.kv.context, rows=1, attention_rows=group, copies=2
-    )
+
+    def copied(copies: int) -> BufferMap:
+        return map_buffers(
+            graph,
+            design,
+            memory,
+            context=memory.kv.context,
+            rows=1,
+            attention_rows=group,
+            copies=copies,
+        )
+
+    twice = copied(2)
+    return twice if _fits(twice, design) else copied(1)
 
 
 def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
@@ -154,7 +173,7 @@ def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
     so that the code is the same for every context. Otherwise all tokens go together, with all the
     rows of scores that fit.
     """
-    tokens, chunk = design.mpe.tokens, design.prefill_chunk
+    tokens, chunk = design.mpe.tokens, memory.chunk
     half = -(-chunk // (2 * tokens)) * tokens
 
     def halves(context: int) -> BufferMap:

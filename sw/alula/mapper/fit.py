@@ -1,120 +1,45 @@
-"""Whether a model fits a design, before anything is built: demand, bound and what would mend it."""
+"""What a placed model needs of a design, resource by resource."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 from alula.design import Design
-from alula.ir import Architecture, Graph, Precision, build_graph
-from alula.ir.padding import pad_heads
-from alula.isa import FORMATS
-from alula.isa.formats import GROUP
-from alula.mapper.buffers import BufferMap, map_decode, map_prefill
-from alula.mapper.memory import MemoryMap, map_memory
+from alula.ir import Graph
+from alula.isa.formats import EXCESS, FORMATS, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.mapper.buffers import BufferMap
+from alula.mapper.memory import MemoryMap
+from alula.mapper.report import FitItem
 
 
-@dataclass(frozen=True)
-class FitItem:
-    """One resource: what the model needs of it, what the design has, and the levers."""
-
-    resource: str
-    phase: str
-    demand: int
-    bound: int
-    unit: str
-    levers: str
-
-    @property
-    def fits(self) -> bool:
-        """Demand within the bound."""
-        return self.demand <= self.bound
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """Demand against bound for every memory."""
-
-    design: str
-    context: int
-    items: Sequence[FitItem]
-
-    @property
-    def fits(self) -> bool:
-        """Everything fits."""
-        return all(item.fits for item in self.items)
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data."""
-        items = [asdict(item) | {"fits": item.fits} for item in self.items]
-        return {"design": self.design, "context": self.context, "fits": self.fits, "items": items}
-
-    def table(self) -> str:
-        """Text, a line a resource."""
-        rows = [("resource", "phase", "demand", "bound", "used", "if it does not fit")]
-        for item in self.items:
-            used = f"{100 * item.demand / item.bound:.1f}%"
-            demand, bound = (f"{value:,} {item.unit}" for value in (item.demand, item.bound))
-            rows.append(
-                (item.resource, item.phase, demand, bound, used, "" if item.fits else item.levers)
-            )
-        widths = [max(len(row[column]) for row in rows) for column in range(6)]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) if 2 <= column <= 4 else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        )
-
-
-class DoesNotFit(ValueError):
-    """The model does not fit the design; `report` says where."""
-
-    def __init__(self, report: FitReport) -> None:
-        self.report = report
-        worst = max(
-            (item for item in report.items if not item.fits), key=lambda i: i.demand / i.bound
-        )
-        super().__init__(
-            f"{worst.resource} ({worst.phase}) must be at most {worst.bound:,} {worst.unit} on "
-            f"{report.design}, not {worst.demand:,}; {worst.levers}"
-        )
-
-
-def _memory_items(memory: MemoryMap, design: Design) -> list[FitItem]:
+def memory_items(memory: MemoryMap, design: Design) -> list[FitItem]:
+    """Weights, cache and everything together in external memory."""
     beat = design.bytes_per_cycle
     capacity = design.channels * design.channel_bytes
     regions = memory.regions
     weights = sum(regions[name].beats for name in ("embed", "head", "layers", "position"))
-    kv = regions["kv"].beats
-    lever = "choose a design with more memory"
+    demands = {"weights": weights, "KV cache": regions["kv"].beats, "memory": memory.beats}
     return [
-        FitItem("weights", "both", weights * beat, capacity, "bytes", lever),
-        FitItem("KV cache", "both", kv * beat, capacity, "bytes", "choose a shorter --context"),
-        FitItem(
-            "memory",
-            "both",
-            memory.beats * beat,
-            capacity,
-            "bytes",
-            lever + " or a shorter --context",
-        ),
+        FitItem(name, "both", beats * beat, capacity, "bytes", "memory.capacity_mib")
+        for name, beats in demands.items()
     ]
 
 
-def _buffer_items(
+def buffer_items(
     phase: str, buffers: BufferMap, memory: MemoryMap, design: Design
 ) -> list[FitItem]:
+    """The on-chip buffers of a phase."""
+    word = design.vector_word_bytes
     staging = buffers.staging_rows * (memory.kv.head_dim + 2)
+    replayed = longest_row_block(memory) if buffers.most_rows > design.mpe.tokens else 0
     return [
         FitItem(
             "vector buffer",
             phase,
-            buffers.vector_words * design.vector_word_bytes,
-            design.vector_words * design.vector_word_bytes,
+            buffers.vector_words * word,
+            design.vector_words * word,
             "bytes",
-            "raise buffers.vector_kib, or lower prefill_chunk or --context",
+            "buffers.vector_kib",
         ),
         FitItem(
             "activation buffer",
@@ -122,50 +47,49 @@ def _buffer_items(
             buffers.activation_groups,
             design.activation_groups,
             "groups",
-            "raise buffers.activation_kib, or lower prefill_chunk or --context",
+            "buffers.activation_kib",
         ),
+        FitItem("staging", phase, staging, design.staging_bytes, "bytes", "buffers.staging_kib"),
         FitItem(
-            "staging",
-            phase,
-            staging,
-            design.staging_bytes,
-            "bytes",
-            "raise buffers.staging_kib or lower prefill_chunk",
+            "weight stream", phase, replayed, design.stream_beats, "beats", "buffers.stream_kib"
         ),
     ]
 
 
-def _stream_item(memory: MemoryMap, design: Design) -> FitItem:
-    longest = max(
-        matrix.format.beats(1, matrix.groups)
+def _products(memory: MemoryMap) -> list[tuple[WeightFormat, int]]:
+    """Format and groups of a row of everything that is multiplied."""
+    weights = [
+        (matrix.format, matrix.groups)
         for section in (memory.layer, memory.head)
         for matrix in section.matrices.values()
-    )
-    longest = max(longest, FORMATS["V8"].beats(1, memory.kv.context // GROUP))
-    lever = "raise buffers.stream_kib: a row block is replayed from there"
-    return FitItem("weight stream", "prefill", longest, design.stream_beats, "beats", lever)
-
-
-def check_placement(
-    graph: Graph, design: Design, context: int, precision: Precision
-) -> tuple[MemoryMap, BufferMap, BufferMap, FitReport]:
-    """Memory map, prefill and decode buffers, and the report on them."""
-    memory = map_memory(graph, design, context, precision)
-    prefill, decode = map_prefill(graph, design, memory), map_decode(graph, design, memory)
-    architecture = graph.architecture
-    limit = min(design.context_max, architecture.max_context)
-    items = [
-        FitItem("context", "both", context, limit, "positions", "choose a shorter --context"),
-        *_memory_items(memory, design),
-        *_buffer_items("prefill", prefill, memory, design),
-        *_buffer_items("decode", decode, memory, design),
-        _stream_item(memory, design),
     ]
-    return memory, prefill, decode, FitReport(design.name, context, items)
+    keys = (FORMATS["W8"], memory.kv.head_dim // GROUP)
+    return [*weights, keys, (FORMATS["V8"], memory.kv.context // GROUP)]
 
 
-def fit_report(
-    architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
-) -> FitReport:
-    """What a model of this shape needs of a design. UnsupportedShape if no design can run it."""
-    return check_placement(build_graph(pad_heads(architecture)), design, context, precision)[3]
+def longest_row_block(memory: MemoryMap) -> int:
+    """Beats of the longest row block: it is replayed from the weight stream."""
+    return max(fmt.beats(1, groups) for fmt, groups in _products(memory))
+
+
+def accumulator_item(memory: MemoryMap, design: Design) -> FitItem:
+    """Bits of the largest sum that any weights and activations can give."""
+
+    def largest(fmt: WeightFormat) -> int:
+        return SCALE_MAX * EXCESS + MIN_UNIT * 128 if fmt.metas else Q_MAX
+
+    sums = [GROUP * groups * Q_MAX * SCALE_MAX * largest(fmt) for fmt, groups in _products(memory)]
+    bits, key = max(sums).bit_length() + 1, "mpe.accumulator_bits"
+    return FitItem("accumulator", "both", bits, min(48, design.mpe.accumulator_bits), "bits", key)
+
+
+def context_item(graph: Graph, design: Design, context: int) -> FitItem:
+    """Positions that the model and the design are made for."""
+    most, model = design.context_max, graph.architecture.max_context
+    key = "context_max" if most < model else ""
+    return FitItem("context", "both", context, min(most, model), "positions", key)
+
+
+def fits(items: Sequence[FitItem]) -> bool:
+    """Every demand within its bound."""
+    return all(item.fits for item in items)

@@ -129,6 +129,8 @@ class MemoryMap:
     layer: Section
     head: Section
     kv: KvLayout
+    chunk: int
+    """Tokens of a prefill chunk."""
     row_beats: Mapping[str, int]
     """Beats of a row of the regions made of rows; a row of ids is a chunk's."""
     regions: Mapping[str, Region]
@@ -140,10 +142,18 @@ class MemoryMap:
 
 
 def map_memory(
-    graph: Graph, design: Design, context: int, precision: Precision = Precision()
+    graph: Graph,
+    design: Design,
+    context: int,
+    precision: Precision = Precision(),
+    chunk: int | None = None,
 ) -> MemoryMap:
-    """Place everything. What depends on the context comes last, so that code need not know it."""
+    """Place everything. What depends on the context comes last, so that code need not know it.
+
+    `chunk`: tokens of a prefill chunk; the design's if None.
+    """
     architecture = graph.architecture
+    chunk = chunk or design.prefill_chunk
     layer = _section(graph, graph.sections["layer"], design, precision, tiled=False)
     head = _section(graph, graph.sections["head"], design, precision, tiled=True)
     kv = KvLayout.of(architecture, design, context)
@@ -157,12 +167,12 @@ def map_memory(
         "position": beats(4 * architecture.position_width),
         "hidden": beats(4 * architecture.hidden_size),
         "logits": beats(4 * tile) * -(-architecture.vocab_size // tile),
-        "ids": beats(4 * design.prefill_chunk),
+        "ids": beats(4 * chunk),
     }
-    chunks = -(-context // design.prefill_chunk)
+    chunks = -(-context // chunk)
     sizes = (
         ("result", 1, False),
-        ("logits", rows["logits"] * design.prefill_chunk, False),
+        ("logits", rows["logits"] * chunk, False),
         ("embed", rows["embed"] * architecture.vocab_size, True),
         ("head", head.beats, True),
         ("layers", layer.beats * architecture.layers, True),
@@ -175,4 +185,4 @@ def map_memory(
     for name, size, stored in sizes:
         regions[name] = Region(start, size, stored)
         start += size
-    return MemoryMap(layer, head, kv, rows, regions)
+    return MemoryMap(layer, head, kv, chunk, rows, regions)
