@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from alula.design import Design, load_design
+from alula.design.shipped import shipped_designs
 from alula.rtl.toolchain import command, environment, toolchain
 from alula.synth import SynthError, export, vivado, yosys
 from alula.synth.ecp5 import nextpnr_options
+from alula.synth.order import order_number
 
 NANO = load_design("nano")
 MODELS = Path(__file__).parents[1] / "gateware"
@@ -174,3 +176,37 @@ def test_order_numbers() -> None:
     with pytest.raises(SynthError, match=r"^part.number must be of an ECP5, .* not XC7Z020 "):
         nextpnr_options(wrong, "n", "r")
     assert wrong.hash == design.hash
+
+
+def test_every_shipped_design_names_its_chip() -> None:
+    numbers = {name: order_number(load_design(name)) for name in shipped_designs()}
+    assert numbers["kv260"] == numbers["nano-sparse"] == "xck26-sfvc784-2LV-c"
+    assert numbers["tiny"] == numbers["nano"] == "LFE5U-85F-6BG756C"
+
+
+@pytest.mark.parametrize("design", ["kv260", "vhk158", "tiny"])
+def test_no_other_chip_stands_in(design: str, tmp_path: Path, monkeypatch) -> None:
+    """Neither a design that names no chip nor one that names another family's is exported."""
+    for name in ("verilog", "scanned"):
+        monkeypatch.setitem(export.__globals__, name, None)
+    arty = load_design(design).replace({"name": "arty", "part.name": "Arty", "part.number": None})
+    with pytest.raises(SynthError, match=r"^part.number must be given, the order number of .*arty"):
+        export(arty, tmp_path / "out")
+    for number in ("xc7a100tcsg324-1", "xcku040-ffva1156-2-e", "LFE5U-85F", "xck26"):
+        wrong = arty.replace({"part.number": number})
+        with pytest.raises(SynthError, match=rf"^part.number must be of an? .*, not {number} "):
+            export(wrong, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+ULTRASCALE_PLUS = """
+xck24-ubva530-2LV-c xczu9eg-ffvb1156-2-e xczu28dr-ffvg1517-2-e xcvu9p-flga2104-2L-e
+xcku5p-ffvb676-2-e xcu55c-fsvh2892-2L-e xcau25p-ffvb676-1-e XCU250-FIGD2104-2L-E
+"""
+VERSAL = "xcvc1902-vsva2197-2MP-e-S xcv80-lsva4737-2MHP-e-S xcve2302-sfva784-1LP-e-S"
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("kv260", ULTRASCALE_PLUS), ("vhk158", VERSAL)])
+def test_chips_of_a_family(name: str, numbers: str) -> None:
+    for number in numbers.split():
+        assert order_number(load_design(name).replace({"part.number": number})) == number

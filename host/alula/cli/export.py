@@ -34,7 +34,7 @@ def export(
     with progress_bar() as progress:
         files = write(chosen, out, force=force, progress=progress)
     if json:
-        info = {"out": str(out), "top": TOP, "part": chosen.part.order_number}
+        info = {"out": str(out), "top": TOP, "part": chosen.part.number}
         print_json(info | {"design_hash": chosen.hash, "files": files})
         return
-    print(f"{len(files)} files written to {out}, for {chosen.part.order_number}")
+    print(f"{len(files)} files written to {out}, for {chosen.part.number}")

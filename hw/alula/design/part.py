@@ -25,7 +25,6 @@ class Family:
         scalar_dsps: blocks of what an SFU has once: an fp32 multiplier, a table, an address.
         address_dsps: blocks in a core's LD, ST and staging buffer.
         sequencer_dsps: blocks of the sequencer, which all cores share.
-        number: order number of the chip that a design is for unless it names one.
     """
 
     dsp: str
@@ -36,7 +35,6 @@ class Family:
     scalar_dsps: int
     address_dsps: int
     sequencer_dsps: int
-    number: str
 
 
 _ULTRASCALE = Family(
@@ -48,12 +46,11 @@ _ULTRASCALE = Family(
     scalar_dsps=4,
     address_dsps=12,
     sequencer_dsps=3,
-    number="xck26-sfvc784-2LV-c",
 )
 # MULT18X18D is too narrow for two packed products. A DSP58 stands in for a DSP48E2.
 FAMILIES = {
     "ultrascale+": _ULTRASCALE,
-    "versal": replace(_ULTRASCALE, dsp="DSP58", number="xcvh1582-vsva3697-2MP-e-S"),
+    "versal": replace(_ULTRASCALE, dsp="DSP58"),
     "ecp5": Family(
         "MULT18X18D",
         int8_macs=1,
@@ -63,7 +60,6 @@ FAMILIES = {
         scalar_dsps=6,
         address_dsps=14,
         sequencer_dsps=4,
-        number="LFE5U-85F-6BG756C",
     ),
 }
 
@@ -78,7 +74,7 @@ class Part(Record):
     """The chip family; it decides what a DSP block can do."""
 
     number: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}$")] | None = None
-    """Order number for the vendor's tools; a chip of the family's shipped design by default."""
+    """Order number of the chip for the vendor's tools; `alula export` and `--place` need it."""
 
     lut: Count
     """Look-up tables (6-input; 4-input on ecp5)."""
@@ -97,8 +93,3 @@ class Part(Record):
 
     slrs: Annotated[int, Field(ge=1, le=16)] = 1
     """Super logic regions, the dies that the chip is made of; cores are dealt out to them."""
-
-    @property
-    def order_number(self) -> str:
-        """Order number of the chip: the part's own, or the family's."""
-        return self.number or FAMILIES[self.family].number

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from alula.design import Design
 from alula.synth import floorplan
+from alula.synth.order import order_number
 from alula.synth.report import SCRIPTS
-from alula.synth.tools import SynthError
 from alula.synth.verilog import SCAN
 
 __all__ = ["chip", "nextpnr_options", "scripts", "synthesis"]
 
-_ORDER = re.compile(r"LFE5U-(12|25|45|85)F-([678])BG(256|381|554|756)[CI]")
+_ORDER = re.compile(r"LFE5U-(?P<size>\d+)F-(?P<speed>\d)BG(?P<pins>\d+)[CI]")
 _CONSTRAINTS = """\
 # One clock, {mhz} MHz. The four pins of the scan registers may be any.
 FREQUENCY PORT "clk" {mhz} MHZ;
@@ -39,15 +39,9 @@ def chip(design: Design) -> tuple[str, str, str]:
     Raises:
         SynthError: the part's order number is of no ECP5.
     """
-    order = design.part.order_number
-    match = _ORDER.fullmatch(order)
-    if match is None:
-        raise SynthError(
-            f"part.number must be of an ECP5, such as LFE5U-85F-6BG756C, not {order}"
-            f" ({design.name})"
-        )
-    size, speed, pins = match.groups()
-    return size, speed, pins
+    match = _ORDER.fullmatch(order_number(design).upper())
+    assert match is not None
+    return match["size"], match["speed"], match["pins"]
 
 
 def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
@@ -77,7 +71,7 @@ def scripts(design: Design) -> dict[str, str]:
     values = {
         "name": name,
         "mhz": design.clock_mhz,
-        "part": design.part.order_number,
+        "part": order_number(design),
         "size": chip(design)[0],
         "scan": SCAN,
         "synthesis": synthesis(f"{name}.netlist.json"),

@@ -43,10 +43,11 @@ def export(
         progress: told of the steps.
 
     Raises:
-        SynthError: there is something else at `place`.
+        SynthError: there is something else at `place`, or the design does not name its chip.
         OSError: it cannot be written.
     """
     earlier = _earlier(place, force)
+    scripts = _SCRIPTS[design.part.family](design)
     progress("verilog", 0, 1)
     # nextpnr must have pins for all ports of a top; Vivado builds out of context.
     modules = scanned(design) if design.part.family == "ecp5" else verilog(design)
@@ -55,7 +56,7 @@ def export(
     texts = dict(zip(paths, modules.values(), strict=True))
     texts[f"{design.name}.f"] = "".join(f"{path}\n" for path in paths)
     texts[_DESIGN] = json.dumps(design.model_dump(mode="json"), indent=2) + "\n"
-    texts |= _SCRIPTS[design.part.family](design)
+    texts |= scripts
     with new_folder(place, replace=earlier) as folder:
         (folder / "rtl").mkdir()
         for name, text in texts.items():

@@ -2,6 +2,7 @@
 
 from alula.design import Design
 from alula.gateware.top.top import core_names
+from alula.synth.order import order_number
 from alula.synth.verilog import TOP
 
 __all__ = ["scripts"]
@@ -63,12 +64,15 @@ def scripts(design: Design) -> dict[str, str]:
     """Return the texts of an XDC file and a Tcl script by name.
 
     On a chip of several dies each core has its own, or as many share one as must.
+
+    Raises:
+        SynthError: the design does not name its chip, or one of another family.
     """
     values = {
         "name": design.name,
         "mhz": design.clock_mhz,
         "period": f"{1000 / design.clock_mhz:.3f}",
-        "part": design.part.order_number,
+        "part": order_number(design),
         "top": TOP,
     }
     return {

@@ -1,0 +1,32 @@
+"""The Verilog of a design: of its hardware, kept and checked."""
+
+import pytest
+
+from alula.design import load_design
+from alula.gateware.hdl.repeat import emit
+from alula.gateware.top.top import Top
+from alula.rtl import emission
+
+NANO = load_design("nano")
+SLOW = NANO.replace(
+    {"clock_mhz": 33, "name": "slow", "part.name": "a board", "part.ff": 90_000, "memory.dram": {}}
+)
+
+
+def test_the_clock_is_no_part_of_the_hardware() -> None:
+    """Nor are the name, the part and the DRAM: the texts are the same, module names included."""
+    assert SLOW.hash == NANO.hash
+    assert emit(Top(design=SLOW), "top") == emission.emitted_top(NANO).modules
+
+
+def test_kept_once_for_all_clocks(cache, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    first = emission.emitted_top(NANO)
+    (place,) = (cache / "emission").iterdir()
+    text = (place / "top.json").read_text()
+    (place / "top.json").write_text(text.replace("endmodule", "endmodul", 1))
+    assert emission.emitted_top(NANO) == first
+    (record,) = caplog.records
+    assert "was damaged (top.json is not what was written)" in record.getMessage()
+    monkeypatch.setattr("alula.gateware.hdl.repeat.emit", None)
+    assert emission.emitted_top(SLOW) == first
+    assert list((cache / "emission").iterdir()) == [place]
