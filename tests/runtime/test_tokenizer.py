@@ -10,9 +10,10 @@ from tokenizers import pre_tokenizers
 
 from alula.frontend.gguf_file import GgufFile
 from alula.runtime import TokenizerError, tokenizer_sources
-from alula.runtime.gguf_tokenizer import build_tokenizer
+from alula.runtime.gguf_vocabulary import describe
 from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.tokenizer_sources import open_tokenizer
+from alula.text.gguf.tokenizer import GgufTokenizer
 from alula.text.tokenizer import Settings, Tokenizer
 
 SPIECE = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
@@ -30,6 +31,7 @@ BYTES: dict[str, Any] = {
     "tokenizer.ggml.model": "gpt2",
     "tokenizer.ggml.pre": "gpt-2",
     "tokenizer.ggml.tokens": sorted(pre_tokenizers.ByteLevel.alphabet()),
+    "tokenizer.ggml.merges": [],
 }
 TEXTS = [
     "Hello world",
@@ -55,7 +57,8 @@ def test_smollm2_asks_as_its_makers_do(smollm2: Tokenizer) -> None:
     )
     assert ids[:2] == [1, 9690]
     assert ids[-3:] == [520, 9531, 198]
-    assert smollm2.stop_ids == (2,)
+    # <|endoftext|>, <|im_end|> and <reponame>, as llama.cpp ends an answer.
+    assert smollm2.stop_ids == (0, 2, 4)
 
 
 def test_smollm2_round_trip(smollm2: Tokenizer) -> None:
@@ -90,8 +93,7 @@ def test_kept_once_converted(
 
 
 def test_sentence_piece() -> None:
-    backend = build_tokenizer(SENTENCE_PIECE, "here")
-    tokenizer = Tokenizer(backend, Settings(None, (2,), {}))
+    tokenizer = GgufTokenizer(describe(SENTENCE_PIECE, "here").vocabulary)
     names = SENTENCE_PIECE["tokenizer.ggml.tokens"]
     assert [names[i] for i in tokenizer.encode("ab a")] == ["<s>", "▁ab", "▁a"]
     assert [names[i] for i in tokenizer.encode("é", special=False)] == ["▁", "<0xC3>", "<0xA9>"]
@@ -102,22 +104,30 @@ def test_sentence_piece() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("model", "bert", "tokenizer.ggml.model must be gpt2 or llama, not 'bert' (here)"),
-        ("tokens", None, "tokenizer.ggml.tokens must be a list of tokens, not absent (here)"),
-        ("scores", [1.0], "tokenizer.ggml.scores must be 266 numbers, not so (here)"),
+        (
+            "model",
+            "bert",
+            "tokenizer.ggml.model must be one of gpt2, gemma4, llama, not 'bert' (here)",
+        ),
+        (
+            "tokens",
+            None,
+            "tokenizer.ggml.tokens must be a list of tokens, not empty or absent (here)",
+        ),
+        ("scores", [1.0], "tokenizer.ggml.scores must be 266 numbers, not 1 (here)"),
     ],
 )
 def test_metadata_that_is_no_tokenizer(key: str, value: object, words: str) -> None:
     metadata = SENTENCE_PIECE | {f"tokenizer.ggml.{key}": value}
     with pytest.raises(TokenizerError) as caught:
-        build_tokenizer(metadata, "here")
+        describe(metadata, "here")
     assert str(caught.value) == words
 
 
 def test_unknown_split_is_refused(smollm2_path: Path) -> None:
     metadata = GgufFile(smollm2_path).metadata | {"tokenizer.ggml.pre": "klingon"}
     with pytest.raises(TokenizerError, match=r"tokenizer.ggml.pre must be one of .*'klingon'"):
-        build_tokenizer(metadata, "here")
+        describe(metadata, "here")
 
 
 def test_folder(small_model: Path) -> None:
@@ -149,7 +159,8 @@ def test_templates_that_fail(tmp_path: Path, template: str | None, words: str) -
 
 def with_template(folder: Path, template: str | None) -> BoundedTokenizer:
     """Return a tokenizer whose token is a byte, with a chat template."""
-    Tokenizer(build_tokenizer(BYTES, "here"), Settings(template, (), {})).save(folder)
+    tokenizer = GgufTokenizer(describe(BYTES, "here").vocabulary)
+    Tokenizer(tokenizer, Settings(template, (), {}, gguf=True)).save(folder)
     return BoundedTokenizer(folder)
 
 

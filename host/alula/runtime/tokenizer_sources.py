@@ -1,16 +1,20 @@
 """Where a model's tokenizer comes from: a GGUF file or a Hugging Face folder, converted once."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from importlib import metadata
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
+from alula.frontend.fields import Fields
 from alula.frontend.gguf_file import GgufFile
+from alula.frontend.refusal import FrontendError
 from alula.kept import kept
-from alula.runtime.gguf_tokenizer import build_tokenizer, special_token
+from alula.runtime.errors import TokenizerError
+from alula.runtime.gguf_vocabulary import describe
 from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.tokenizer_folder import convert_files, files_id, tokenizer_files
 from alula.sources import sources_id
+from alula.text.gguf.tokenizer import GgufTokenizer
 from alula.text.tokenizer import Settings, Tokenizer
 
 _LIBRARIES = ("tokenizers", "transformers")
@@ -38,7 +42,7 @@ def _converted(content: str, convert: Callable[[Path], None]) -> BoundedTokenize
 
     The converter's sources and the libraries' versions are part of its name.
     """
-    versions = [metadata.version(name) for name in _LIBRARIES]
+    versions = [version(name) for name in _LIBRARIES]
     sources = sources_id("alula.frontend", "alula.runtime", "alula.text")
     key = hashlib.sha256("\n".join((content, *versions, sources)).encode()).hexdigest()
     return BoundedTokenizer(kept("tokenizers", key[:32], convert))
@@ -46,22 +50,15 @@ def _converted(content: str, convert: Callable[[Path], None]) -> BoundedTokenize
 
 def _from_gguf(path: Path) -> Tokenizer:
     metadata = GgufFile(path).metadata
-    backend = build_tokenizer(metadata, path)
-    ends = (metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
-    template = metadata.get("tokenizer.chat_template")
-    return Tokenizer(
-        backend,
-        Settings(
-            template if isinstance(template, str) else None,
-            _unique(ends),
-            _named({name: special_token(metadata, name) for name in ("bos", "eos")}),
-        ),
-    )
-
-
-def _named(tokens: dict[str, str | None]) -> dict[str, str]:
-    return {f"{name}_token": text for name, text in tokens.items() if text is not None}
-
-
-def _unique(ids: Iterable[object]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(value for value in ids if isinstance(value, int)))
+    try:
+        described = describe(metadata, path)
+        template = Fields(metadata, path).text("tokenizer.chat_template", "")
+    except FrontendError as error:
+        raise TokenizerError(str(error)) from None
+    tokenizer = GgufTokenizer(described.vocabulary)
+    named = {
+        "bos_token": tokenizer.shown(described.bos),
+        "eos_token": tokenizer.shown(described.eos),
+    }
+    settings = Settings(template or None, described.stop_ids, named, gguf=True)
+    return Tokenizer(tokenizer, settings)

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers.models import BPE
 
 from alula.text.errors import TextError, reason, refused
+from alula.text.library import LibraryTokenizer
 from alula.text.tokenizer import Settings, Tokenizer
 
 _TEXTS = (
@@ -64,7 +65,8 @@ def _converted(folder: Path) -> Tokenizer:
             split_special_tokens=bool(original.split_special_tokens),
             **_templates(original.chat_template, folder),
         )
-        tokenizer = Tokenizer(Backend.from_str(backend.to_str()), settings)
+        library = LibraryTokenizer.from_str(backend.to_str(), settings.split_special_tokens)
+        tokenizer = Tokenizer(library, settings)
         _compare(tokenizer, original, folder)
     return tokenizer
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
-
-from tokenizers import Tokenizer as Backend
+from typing import Any, Protocol, Self
 
 from alula.text.errors import TextError, refused
+from alula.text.gguf.tokenizer import GgufTokenizer
+from alula.text.library import LibraryTokenizer
 
 Message = Mapping[str, Any]
 """One turn of a conversation: "role" (system, user, assistant) and "content", both text.
@@ -32,6 +32,7 @@ class Settings:
         special_tokens: text by name ("bos_token", "eos_token"), which templates may use.
         named_templates: names of the chat templates, where there are several and no default.
         split_special_tokens: whether special tokens in a text are read as plain text.
+        gguf: whether the tokenizer is a GGUF file's.
     """
 
     chat_template: str | None
@@ -39,6 +40,7 @@ class Settings:
     special_tokens: Mapping[str, str]
     named_templates: tuple[str, ...] = ()
     split_special_tokens: bool = False
+    gguf: bool = False
 
     @property
     def has_chat(self) -> bool:
@@ -60,6 +62,26 @@ class Settings:
             raise ValueError(f"{file} must be a tokenizer's settings, not: {error}") from None
 
 
+class Backend(Protocol):
+    """What turns text into ids and back."""
+
+    def encode(self, text: str, special: bool) -> list[int]:
+        """Return the ids of a text; `special` adds what the model wants around it."""
+        ...
+
+    def encode_chat(self, text: str) -> list[int]:
+        """Return the ids of a conversation's text."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids without special tokens."""
+        ...
+
+    def to_str(self) -> str:
+        """Return all of it as text."""
+        ...
+
+
 class Tokenizer:
     """A model's tokenizer with its chat template, without bounds on time and memory.
 
@@ -72,9 +94,6 @@ class Tokenizer:
     def __init__(self, backend: Backend, settings: Settings) -> None:
         self._backend = backend
         self.settings = settings
-        backend.no_truncation()
-        backend.no_padding()
-        backend.encode_special_tokens = settings.split_special_tokens
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -93,7 +112,7 @@ class Tokenizer:
         """
         _check_text("the text", text)
         with refused(TEXT_FAILS):
-            return self._backend.encode(text, add_special_tokens=special).ids
+            return self._backend.encode(text, special)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids without special tokens; bytes that are no UTF-8 become U+FFFD.
@@ -101,7 +120,7 @@ class Tokenizer:
         Ids that have no token give no text. TextError if the tokenizer fails.
         """
         with refused(IDS_FAIL):
-            return self._backend.decode(list(ids), skip_special_tokens=True)
+            return self._backend.decode(ids)
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation, ready for the assistant's answer.
@@ -109,7 +128,9 @@ class Tokenizer:
         Raises:
             TextError: there is no template, or it does not take this conversation.
         """
-        return self.encode(self.render(messages), special=False)
+        text = self.render(messages)
+        with refused(TEXT_FAILS):
+            return self._backend.encode_chat(text)
 
     def render(self, messages: Sequence[Message]) -> str:
         """Return the text of a conversation. TextError as for `encode_chat`."""
@@ -146,11 +167,12 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. OSError or ValueError if it is not there or damaged."""
-        tokenizer, settings = (folder / name for name in cls.FILES)
-        text = tokenizer.read_text(encoding="utf-8")
-        with refused(f"{tokenizer} must be a tokenizer, not"):
-            backend = Backend.from_str(text)
-        return cls(backend, Settings.load(settings))
+        file, settings_file = (folder / name for name in cls.FILES)
+        text, settings = file.read_text(encoding="utf-8"), Settings.load(settings_file)
+        if settings.gguf:
+            return cls(GgufTokenizer.from_str(text), settings)
+        with refused(f"{file} must be a tokenizer, not"):
+            return cls(LibraryTokenizer.from_str(text, settings.split_special_tokens), settings)
 
 
 _ROLES = ("system", "user", "assistant")
