@@ -58,7 +58,7 @@ def test_a_cache_goes_back(reference: FloatReference) -> None:
 
 
 def test_weights_are_read_when_a_unit_first_runs(reference: FloatReference) -> None:
-    fresh = FloatReference(reference._checkpoint)
+    fresh = FloatReference(reference.checkpoint)
     fresh.embed([1], [0])
     assert set(fresh._weights) == {"embed"}
 

@@ -298,9 +298,12 @@ def test_what_a_module_says_about_its_architecture() -> None:
 
 
 def test_a_module_is_left_as_it_is() -> None:
-    model = build(Style(rope=ComplexRope)).train().to(torch.bfloat16)
+    model = build(Style(rope=ComplexRope)).to(torch.bfloat16)
+    model.blocks.train()
+    for block in model.blocks:
+        block.mix.dropout.p = 0.0
     checkpoint = load(model)
-    assert model.training
+    assert [part.training for part in (model, model.words, model.blocks)] == [False, False, True]
     assert model.words.weight.dtype == torch.bfloat16
     stored = checkpoint.tensor("embed.weight")
     np.testing.assert_array_equal(stored, model.words.weight.detach().float())
@@ -325,7 +328,6 @@ REFUSED = {
     "another activation": (Style(activation=F.mish), "activation"),
     "another norm": (Style(norm=SoftenedRms), "normalisation"),
     "a biased head": (Style(head_bias=True), "bias"),
-    "one row of logits": (Style(last_only=True), "the first result"),
 }
 
 
@@ -338,9 +340,12 @@ def test_what_is_not_supported_comes_as_a_table(name: str) -> None:
 
 
 def test_no_language_model() -> None:
-    with pytest.raises(UnsupportedModel, match="embeddings of the ids"):
+    shape = r"the module must give logits of the shape \(1, 5, vocabulary\), not "
+    with pytest.raises(FrontendError, match=shape + r"\(1, 5\)"):
         load(_Cast())
-    with pytest.raises(FrontendError, match=r"must go through torch\.export, not fail"):
+    with pytest.raises(FrontendError, match=shape + r"\(1, 1, 90\)"):
+        load(build(Style(last_only=True)))
+    with pytest.raises(FrontendError, match=r"must run a text of 5 tokens, not fail: RuntimeError"):
         load(nn.Linear(3, 3))
 
 
@@ -371,7 +376,7 @@ def broken():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("own_models:model", "embeddings of the ids"),
+        ("own_models:model", "must give logits of the shape"),
         ("own_models:number", "own_models:number must be a torch.nn.Module, not int"),
         ("own_models:broken", "must give a module, not RuntimeError: out of luck"),
         ("own_models:missing", "must give a module, not AttributeError"),

@@ -7,9 +7,9 @@ import torch
 from transformers import PreTrainedModel
 
 from alula.frontend import FrontendError, load
+from alula.frontend.comparison import compare
 from alula.frontend.float_reference import FloatReference
 from alula.frontend.original import Original
-from alula.frontend.proof import compare
 
 TEXT = list(range(3, 63))
 

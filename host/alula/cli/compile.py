@@ -42,7 +42,7 @@ def compile(
         raise RunError(f"--out must be a folder that does not exist yet, not {out}")
     chosen = load_design(design)
     with progress_bar() as progress:
-        checkpoint = open_model(model, progress)
+        checkpoint = open_model(model, progress, context)
         tokens = context_of(checkpoint, chosen, context)
         try:
             build = built(checkpoint, chosen, tokens, progress)

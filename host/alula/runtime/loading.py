@@ -1,5 +1,6 @@
 """From a model's name to a session: checkpoint, split, build, device, tokenizer."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from alula.rtl.device import Waves
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_DESIGN = "kv260"
 ACCEL = Target("accel")
@@ -70,7 +73,9 @@ def load(
         design: a design, its file, or the name of one that ships with Alula.
         device: what runs the accelerator's programs.
         map: which units run where; see `alula.runtime.split`.
-        context: most tokens of a sequence; by default what the model and the design allow.
+        context: most tokens of a sequence; by default what the model and the design allow. A module
+            is compared with what was read of it up to this length, by default as far as takes
+            about half a minute, which then limits the context too.
         torch_mode: what the target `torch` means in the map.
         lockstep: of device rtl: compare every instruction with the machine model's as it retires;
             waves of the first that differs go into this file.
@@ -115,7 +120,7 @@ def load_model(
     """Return a model ready to run, without a tokenizer; see `load`."""
     check_device(device, lockstep, waves)
     chosen = design if isinstance(design, Design) else load_design(design)
-    checkpoint = open_model(model, progress)
+    checkpoint = open_model(model, progress, context)
     architecture = checkpoint.architecture
     split = parse_split(map, architecture.units, torch_mode)
     tokens = context_of(checkpoint, chosen, context)
@@ -143,19 +148,31 @@ def load_model(
     return Loaded(checkpoint, chosen, Executor(split, workers), info, runs, opened)
 
 
-def open_model(model: "str | Path | nn.Module", progress: Progress = silent) -> Checkpoint:
+def open_model(
+    model: "str | Path | nn.Module", progress: Progress = silent, context: int | None = None
+) -> Checkpoint:
     """Return a model as the compiler reads it; a known one is fetched if it must be.
 
+    What was narrowed on the way in is logged as a warning.
+
     Raises:
-        RunError: it cannot be fetched.
+        RunError: it cannot be fetched, or the context is not positive.
         FrontendError: it cannot be read or is not supported.
         OSError: the cache cannot be written.
     """
-    if not isinstance(model, str):
-        return load_checkpoint(model, progress)
+    if context is not None:
+        _check_context(context)
     # What a known model's file holds has been checked just now: its bytes are hashed once.
-    digest = KNOWN_MODELS[model].sha256 if is_known(model) else None
-    return load_checkpoint(resolve(model, progress), progress, digest=digest)
+    known = isinstance(model, str) and is_known(model)
+    checkpoint = load_checkpoint(
+        resolve(model, progress) if isinstance(model, str) else model,
+        progress,
+        digest=KNOWN_MODELS[str(model)].sha256 if known else None,
+        context=context,
+    )
+    for note in checkpoint.notes:
+        _LOG.warning("%s (%s)", note, checkpoint.source)
+    return checkpoint
 
 
 def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> int:
@@ -165,9 +182,13 @@ def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> i
     """
     if context is None:
         return min(checkpoint.architecture.max_context, design.context_max)
+    _check_context(context)
+    return context
+
+
+def _check_context(context: int) -> None:
     if context < 1:
         raise RunError(f"context must be at least 1, not {context}")
-    return context
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> BoundedTokenizer | None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alula.frontend.refusal import FrontendError
 from alula.ir.architecture import Architecture
+
+if TYPE_CHECKING:
+    from alula.frontend.original import Original
 
 FloatArray = NDArray[np.float32]
 
@@ -28,6 +34,7 @@ class Checkpoint:
             of what it was read as. Equal bytes have equal ids, wherever they are.
         tokenizer_source: The GGUF file or the folder that also holds the tokenizer; None if there
             is none.
+        original: The torch module that it was read from; None if it was read from files.
         notes: What was narrowed on the way in, a sentence each, for people to read.
     """
 
@@ -40,17 +47,64 @@ class Checkpoint:
         content_id: str,
         tokenizer_source: Path | None = None,
         notes: tuple[str, ...] = (),
+        original: Original | None = None,
     ) -> None:
         self.architecture = architecture
         self.source = source
         self.content_id = content_id
         self.tokenizer_source = tokenizer_source
         self.notes = notes
+        self.original = original
         self._shapes = dict(architecture.tensors())
         self._readers = dict(readers)
         if self._shapes.keys() != self._readers.keys():
             different = sorted(self._shapes.keys() ^ self._readers.keys())
             raise ValueError(f"readers must be those of the architecture; {different} differ")
+
+    def narrowed(self, context: int, notes: tuple[str, ...]) -> Checkpoint:
+        """The same for a shorter context, with further notes."""
+        readers = dict(self._readers)
+        if position := readers.get("embed.position"):
+            readers["embed.position"] = lambda: position()[:context]
+        return Checkpoint(
+            replace(self.architecture, max_context=context),
+            readers,
+            source=self.source,
+            content_id=sha256(f"{self.content_id} {context}".encode()).hexdigest(),
+            tokenizer_source=self.tokenizer_source,
+            notes=self.notes + notes,
+            original=self.original,
+        )
+
+    def sealed(self, original: Original) -> Checkpoint:
+        """The same with its original, and weights that must stay as they are now.
+
+        Its content id is the hash of architecture and weights. A tensor that was changed since
+        raises FrontendError when it is read.
+        """
+        digests = {name: sha256(self.tensor(name).data).hexdigest() for name in self.names()}
+
+        def reader(name: str) -> Callable[[], FloatArray]:
+            return lambda: self._unchanged(name, digests[name])
+
+        return Checkpoint(
+            self.architecture,
+            {name: reader(name) for name in digests},
+            source=self.source,
+            content_id=sha256(repr((self.architecture.to_json(), digests)).encode()).hexdigest(),
+            tokenizer_source=self.tokenizer_source,
+            notes=self.notes,
+            original=original,
+        )
+
+    def _unchanged(self, name: str, digest: str) -> FloatArray:
+        values = self.tensor(name)
+        if sha256(values.data).hexdigest() != digest:
+            raise FrontendError(
+                f"{name} must be as it was when the module was loaded, not changed since: load it "
+                f"again ({self.source})"
+            )
+        return values
 
     def names(self) -> tuple[str, ...]:
         """The stored tensors, in the order they are used. A tied head is not among them."""

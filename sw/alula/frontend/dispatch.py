@@ -24,7 +24,11 @@ _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def load(
-    model: str | Path | nn.Module, progress: Progress = silent, *, digest: str | None = None
+    model: str | Path | nn.Module,
+    progress: Progress = silent,
+    *,
+    digest: str | None = None,
+    context: int | None = None,
 ) -> Checkpoint:
     """A model from wherever it is. What a file is follows from its content, not from its name.
 
@@ -33,8 +37,11 @@ def load(
             ``package.module:factory`` (called without arguments, gives a module; found from the
             working directory too), or a module that maps token ids ``[1, tokens]`` to logits ``[1,
             tokens, vocabulary]``.
-        progress: Told how much of large files is hashed.
+        progress: Told how much of large files is hashed, and how far a module is compared.
         digest: SHA-256 of a GGUF file in hexadecimal, where whoever calls has just computed it.
+        context: For modules: tokens of the longest text on which the module is compared with what
+            was read, and most of the checkpoint's context. By default what a model of its size
+            affords in about half a minute.
 
     Raises:
         FrontendError: The model cannot be read; the message is one line.
@@ -42,10 +49,11 @@ def load(
             of refusals.
     """
     if not isinstance(model, str | os.PathLike):
-        return _load_module(model, f"{type(model).__module__}.{type(model).__qualname__}")
+        source = f"{type(model).__module__}.{type(model).__qualname__}"
+        return _load_module(model, source, progress, context)
     path = Path(model)
     if isinstance(model, str) and not path.exists() and _FACTORY.fullmatch(model):
-        return _load_module(_call(model), model)
+        return _load_module(_call(model), model, progress, context)
     try:
         path.stat()
     except (OSError, ValueError) as error:
@@ -65,17 +73,10 @@ def load(
     return load_gguf(path, progress, digest=digest)
 
 
-def _load_module(module: Any, source: str) -> Checkpoint:
-    from torch import nn
+def _load_module(module: Any, source: str, progress: Progress, context: int | None) -> Checkpoint:
+    from alula.frontend.modules import load_module
 
-    if not isinstance(module, nn.Module):
-        raise FrontendError(f"{source} must be a torch.nn.Module, not {type(module).__name__}")
-    from alula.frontend import exported, huggingface
-
-    config = getattr(module, "config", None)
-    if getattr(config, "model_type", None) in huggingface.FAMILIES and hasattr(config, "to_dict"):
-        return huggingface.load_pretrained(module)
-    return exported.load_module(module, source)
+    return load_module(module, source, progress, context)
 
 
 def _call(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Torch float: the model as its file has it, unquantised, in fp32."""
+"""Torch float: the model as Alula reads it, unquantised, in fp32."""
 
 from __future__ import annotations
 
@@ -85,8 +85,9 @@ class FloatReference(UnitModel[LayerCache]):
     def __init__(self, checkpoint: Source, device: str | torch.device = "cpu") -> None:
         self.architecture: Architecture = checkpoint.architecture
         self.device = torch.device(device)
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self._weights: dict[str, dict[str, Tensor]] = {}
+        self._dtype = torch.float32
         self._rope_table: tuple[Tensor, Tensor] | None = None
 
     def unit(self, name: str) -> dict[str, Tensor]:
@@ -97,7 +98,7 @@ class FloatReference(UnitModel[LayerCache]):
         if name not in self._weights:
             prefix = f"{name}." if name.startswith("layers.") else ""
             weights = {
-                tensor.removeprefix(prefix): torch.from_numpy(self._checkpoint.tensor(tensor)).to(
+                tensor.removeprefix(prefix): torch.from_numpy(self.checkpoint.tensor(tensor)).to(
                     self.device
                 )
                 for tensor in self.architecture.unit_tensors(name)
@@ -213,15 +214,17 @@ class FloatReference(UnitModel[LayerCache]):
         needed = int(positions.max()) + 1
         if self._rope_table is None or len(self._rope_table[0]) < needed:
             length = min(self.architecture.max_context, max(256, 2 * needed))
-            frequencies = torch.tensor(
-                self.architecture.rope_inverse_frequencies, dtype=torch.float64, device=self.device
-            )
-            angles = torch.arange(length, dtype=torch.float64, device=self.device).outer(
-                frequencies
-            )
-            self._rope_table = (angles.cos().float(), angles.sin().float())
+            angles = self._angles(length)
+            self._rope_table = (angles.cos().to(self._dtype), angles.sin().to(self._dtype))
         cosine, sine = self._rope_table
         return cosine[positions, None], sine[positions, None]
+
+    def _angles(self, length: int) -> Tensor:
+        """Radians ``[length, head_dim / 2]`` of the positions from 0 on."""
+        frequencies = torch.tensor(
+            self.architecture.rope_inverse_frequencies, dtype=torch.float64, device=self.device
+        )
+        return torch.arange(length, dtype=torch.float64, device=self.device).outer(frequencies)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         tokens, held = queries.shape[0], keys.shape[0]

@@ -1,112 +1,116 @@
-"""Whether Alula reads a model as it is: its float reference against the model itself."""
+"""Whether Alula reads a module as it is: compared over texts of many kinds and lengths."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from alula.frontend.checkpoint import Checkpoint
+from alula.frontend.comparison import Comparison, ModelsDiffer, compare
+from alula.frontend.content import Progress, silent
 from alula.frontend.float_reference import FloatReference
+from alula.frontend.id_uses import id_uses
 from alula.frontend.original import Original
+from alula.frontend.proof_texts import affordable_length, every_id_is_affordable, proof_texts
 from alula.frontend.refusal import FrontendError
 
-TOLERANCE = 1e-4
-"""Largest difference of equal results, relative to the range of values at a position: two orders
-of float32 operations differ by some 1e-6 a layer, another activation or scale by 1e-3 and more."""
+__all__ = ["Comparison", "ModelsDiffer", "compare", "prove"]
 
-ROPE_TOLERANCE = 2.0**-23
-"""Added for each position: float32 angles of rope are rounded to that, Alula's own are exact."""
-
-_STEP = 256
+_SPECIAL = 8
+_LONG = 64
 
 
-def compare(reference: FloatReference, original: Original, ids: Sequence[int]) -> None:
-    """Compares the logits of a text.
+def prove(
+    checkpoint: Checkpoint,
+    original: Original,
+    progress: Progress = silent,
+    context: int | None = None,
+) -> Checkpoint:
+    """Compares a reading with the module that it was read from.
+
+    Args:
+        checkpoint: The reading.
+        original: The module.
+        progress: Told how many tokens were compared.
+        context: Tokens of the longest text; by default what `affordable_length` says. Never more
+            than the checkpoint's own context.
+
+    Returns:
+        The checkpoint, its context limited to the longest text.
 
     Raises:
-        FrontendError: They differ; names the first position and the unit where they part, or what
-            the original cannot do.
+        ModelsDiffer: The reading is wrong; names position and unit.
+        FrontendError: The module cannot be compared.
     """
-    theirs = original.logits(ids)
-    vocabulary = reference.architecture.vocab_size
-    if theirs.shape[1] != vocabulary:
+    shape = checkpoint.architecture
+    longest = min(context or affordable_length(shape), shape.max_context)
+    comparison = Comparison(FloatReference(checkpoint), original)
+    if not every_id_is_affordable(shape):
+        _check_embedding(checkpoint, original)
+    texts = list(proof_texts(shape, longest, _special_ids(original, shape.vocab_size)))
+    total, done, equal = sum(map(len, texts)), 0, 0
+    for text in texts:
+        try:
+            comparison.compare(text)
+        except FrontendError as error:
+            _advise(error, equal, len(text))
+            raise
+        done, equal = done + len(text), max(equal, len(text))
+        progress("comparing with the module", done, total)
+    if longest == shape.max_context:
+        return checkpoint
+    note = (
+        f"context limited from {shape.max_context} to {longest}, the longest text compared with "
+        f"the module; ask for a context to compare a longer one"
+    )
+    return checkpoint.narrowed(longest, () if context else (note,))
+
+
+def _advise(error: FrontendError, equal: int, length: int) -> None:
+    """Adds the context up to which the reading is right, if length is what it fails by."""
+    if length > equal >= _LONG:
+        error.args = (f"{error}; with a context of {equal} it does",)
+
+
+def _special_ids(original: Original, vocabulary: int) -> set[int]:
+    """The first and the last id, and those that the module names as attributes."""
+    places = [part.__dict__ for part in original.module.modules()]
+    config = getattr(original.module, "config", None)
+    if config is not None and hasattr(config, "to_dict"):
+        places.append(config.to_dict())
+    named = {
+        value
+        for place in places
+        for name, value in place.items()
+        if isinstance(value, int) and name.endswith(("_id", "_idx", "_token", "_index"))
+    }
+    inside = sorted(value for value in named if 0 <= value < vocabulary)
+    return {0, vocabulary - 1, *inside[:_SPECIAL]}
+
+
+def _check_embedding(checkpoint: Checkpoint, original: Original) -> None:
+    """For a vocabulary that is too large to try every id: ids do nothing but choose a row.
+
+    Raises:
+        FrontendError: They do more, or the rows are not the checkpoint's.
+    """
+    tables, others = id_uses(original.logits, [0, 1, 2])
+    if len(tables) != 1 or others:
+        used = ", ".join(dict.fromkeys((*others, f"{len(tables)} embeddings")))
         raise FrontendError(
-            f"logits must be {vocabulary} a token by the embedding, not {theirs.shape[1]} "
+            f"ids must do no more than choose a row of one embedding, where they are too many to "
+            f"be tried, not go into {used} ({original.source})"
+        )
+    rows = torch.from_numpy(checkpoint.tensor("embed.weight"))
+    if not _proportional(tables[0].detach().float(), rows):
+        raise FrontendError(
+            f"embed must hold the rows that the {original.label} looks up, not others "
             f"({original.source})"
         )
-    hidden = reference.hidden(ids)
-    parts = zip(hidden.split(_STEP), theirs.split(_STEP), strict=True)
-    differences = torch.cat([difference(reference.head(some), given) for some, given in parts])
-    wrong = _wrong(differences)
-    if wrong is None:
-        return
-    unit = parting(reference, original, ids, wrong)
-    raise FrontendError(
-        f"{unit} must match the {original.label} at position {wrong} of {len(ids)}, "
-        f"not differ by {differences[wrong]:.2g} of its range ({original.source})"
-    )
 
 
-def difference(ours: Tensor, theirs: Tensor) -> Tensor:
-    """The largest difference at each position by the range of values there; infinite for NaN.
-
-    Both are ``[tokens, values]``.
-    """
-    scale = theirs.amax(-1) - theirs.amin(-1)
-    worst = (ours - theirs).abs().amax(-1)
-    relative = torch.where(worst > 0, worst / scale, 0.0)
-    return relative.nan_to_num(nan=torch.inf)
-
-
-def tolerances(tokens: int) -> Tensor:
-    """The largest difference allowed at each position."""
-    return TOLERANCE + ROPE_TOLERANCE * torch.arange(tokens)
-
-
-def _wrong(differences: Tensor) -> int | None:
-    """The first position beyond the tolerance."""
-    beyond = (differences > tolerances(len(differences))).nonzero()
-    return int(beyond[0]) if len(beyond) else None
-
-
-def parting(
-    reference: FloatReference, original: Original, ids: Sequence[int], position: int
-) -> str:
-    """The unit where the two part at a position: the first whose result the original never has.
-
-    Each unit's result is searched among what passes between the original's parts. Where none is
-    found, nothing is known of the place.
-    """
-    states = _states(reference, ids, position)
-    found = _seen(original, ids, position, states)
-    if not found.any():
-        return "the model"
-    return reference.architecture.units[int(found.nonzero().max()) + 1]
-
-
-def _states(reference: FloatReference, ids: Sequence[int], position: int) -> Tensor:
-    """Hidden states at a position after ``embed`` and each layer, ``[units - 1, hidden_size]``."""
-    positions = range(len(ids))
-    hidden = reference.embed(ids, positions)
-    states = [hidden[position]]
-    for index in range(reference.architecture.layers):
-        hidden = reference.layer(index, hidden, positions)
-        states.append(hidden[position])
-    return torch.stack(states)
-
-
-def _seen(original: Original, ids: Sequence[int], position: int, states: Tensor) -> Tensor:
-    """Which of the states pass between the original's parts."""
-    found = torch.zeros(len(states), dtype=torch.bool)
-    limit = tolerances(len(ids))[position]
-    size = states.shape[1]
-
-    def visit(value: Tensor) -> None:
-        if value.shape[-1:] == (size,) and value.numel() == len(ids) * size:
-            row = value.reshape(len(ids), size)[position].float()
-            found.logical_or_(difference(row.expand_as(states), states) <= limit)
-
-    with original.watched(visit):
-        original.logits(ids)
-    return found
+def _proportional(table: Tensor, rows: Tensor) -> bool:
+    if table.shape != rows.shape:
+        return False
+    factor = (table * rows).sum() / rows.square().sum().clamp(min=1e-30)
+    return torch.allclose(table, factor * rows, rtol=1e-5, atol=1e-6 * float(table.abs().max()))

@@ -55,7 +55,7 @@ class RecordedGraph:
     """The graph of ``module(ids)`` for ids ``[1, tokens]``, run once.
 
     Args:
-        module: Float32, on the CPU, in evaluation mode.
+        module: Float32, on the CPU.
         tokens: How many tokens the shapes are for.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -18,6 +17,7 @@ from alula.frontend.exported.graph import RecordedGraph, operation
 from alula.frontend.exported.mlp import match_mlp
 from alula.frontend.exported.norm import Norm, match_norm
 from alula.frontend.exported.probe import Mismatch
+from alula.frontend.original import Original
 from alula.frontend.refusal import FrontendError, UnsupportedModel
 from alula.ir.architecture import Architecture
 
@@ -28,7 +28,6 @@ other size of a model equals them."""
 DEFAULT_CONTEXT = 2048
 """Tokens of context where the module says nothing about it."""
 
-_DTYPES = (torch.float32, torch.complex64, torch.int64, torch.bool)
 _CONTEXT_NAMES = (
     "max_position_embeddings",
     "max_seq_len",
@@ -39,22 +38,19 @@ _CONTEXT_NAMES = (
 )
 
 
-def load_module(module: nn.Module, source: str) -> Checkpoint:
-    """A module that maps ids ``[1, tokens]`` to logits ``[1, tokens, vocabulary]``.
+def load_module(original: Original) -> Checkpoint:
+    """A module by what its graph does with a short text.
 
-    The module is left as it is. Its context comes from its position tables, else from an attribute
-    such as ``max_seq_len`` of the module or of its ``config``, else it is `DEFAULT_CONTEXT` and
-    ``Checkpoint.notes`` says so. What a module does only beyond 29 tokens is not seen.
+    Its context comes from its position tables, else from an attribute such as ``max_seq_len`` of
+    the module or of its ``config``, else it is `DEFAULT_CONTEXT` and ``Checkpoint.notes`` says so.
+    What a module does only beyond 29 tokens is not seen here.
 
     Raises:
         FrontendError: torch.export cannot export the module.
         UnsupportedModel: A part of it is not of the supported shape.
     """
-    tensors = [*module.parameters(), *module.buffers()]
-    plain = all(one.device.type == "cpu" and one.dtype in _DTYPES for one in tensors)
-    if module.training or not plain:
-        module = copy.deepcopy(module).eval().cpu().float()
-    graph = _record(module, source)
+    module, source = original.module, original.source
+    graph = _record(original)
     try:
         architecture, weights, notes = _Model(graph).checkpoint(module)
     except Mismatch as mismatch:
@@ -78,16 +74,17 @@ def load_module(module: nn.Module, source: str) -> Checkpoint:
     )
 
 
-def _record(module: nn.Module, source: str) -> RecordedGraph:
+def _record(original: Original) -> RecordedGraph:
     failure: Exception | None = None
     for tokens in TOKENS:
         try:
-            return RecordedGraph(module, tokens)
+            return RecordedGraph(original, tokens)
         except Exception as error:
             failure = failure or error
     line = next(iter(str(failure).strip().splitlines()), "")
     raise FrontendError(
-        f"{source} must go through torch.export, not fail: {type(failure).__name__}: {line}"
+        f"{original.source} must go through torch.export, not fail: "
+        f"{type(failure).__name__}: {line}"
     ) from failure
 
 

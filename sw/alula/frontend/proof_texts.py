@@ -1,0 +1,72 @@
+"""The texts on which a model and Alula's reading are compared, and how long they can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+
+import torch
+
+from alula.ir.architecture import Architecture
+
+_PRODUCTS = 3.6e11
+"""Multiplications that the longest text may take: half a minute for both models on two cores."""
+
+_NUMBERS = 2**27
+"""Most numbers of the logits, and of a layer's attention scores: 512 MB each."""
+
+_LEAST = 256
+_SHORT = (*range(1, 10), 15, 16, 17, 31, 32, 33)
+_PIECE = 256
+
+
+def affordable_length(shape: Architecture) -> int:
+    """Tokens of the longest text that is compared where nobody asks for more.
+
+    It follows from the model's shape alone, never from the machine's speed.
+    """
+    token, square = _products(shape), shape.layers * shape.query_size
+    root = (math.sqrt(token**2 + 4 * square * _PRODUCTS) - token) / (2 * square)
+    root = min(root, _NUMBERS / shape.vocab_size, math.sqrt(_NUMBERS / shape.heads))
+    return min(max(_LEAST, int(root) // _LEAST * _LEAST), shape.max_context)
+
+
+def every_id_is_affordable(shape: Architecture) -> bool:
+    """Whether texts with all of the vocabulary are compared."""
+    return shape.vocab_size * _products(shape) <= _PRODUCTS / 3
+
+
+def _products(shape: Architecture) -> int:
+    """Multiplications of a token without its attention scores."""
+    matrices = sum(outputs * inputs for outputs, inputs in shape.projections.values())
+    return shape.layers * matrices + shape.vocab_size * shape.hidden_size
+
+
+def proof_texts(shape: Architecture, longest: int, special: Collection[int]) -> Iterator[list[int]]:
+    """Texts, the later the longer; the last has ``longest`` tokens.
+
+    Short ones of every length, regular ones, those of special ids, then every id where that is
+    affordable, then longer ones.
+
+    Args:
+        shape: The model's.
+        longest: Tokens of the longest text.
+        special: Ids that a model may treat in its own way.
+    """
+    generator = torch.Generator().manual_seed(2)
+
+    def some(count: int) -> list[int]:
+        return torch.randint(shape.vocab_size, (count,), generator=generator).tolist()
+
+    texts = [some(length) for length in _SHORT]
+    one, two = some(2)
+    texts += [[one] * 16, [one, two] * 8, sorted(some(16)), sorted(some(16), reverse=True)]
+    for marked in sorted(special):
+        texts += [[marked, marked, *some(3), marked, *some(2)], [*some(3), *[marked] * 3]]
+    yield from (text[:longest] for text in texts)
+    if every_id_is_affordable(shape):
+        order = torch.randperm(shape.vocab_size, generator=generator)
+        yield from (piece.tolist() for piece in order.split(min(_PIECE, longest)))
+    # Odd and even lengths in turn; each at most a third of the next, so that the last costs most.
+    lengths = [length for length in (64, 255, 512, 2047, 8192, 32767) if 3 * length <= 2 * longest]
+    yield from (some(length) for length in (*lengths, longest))
