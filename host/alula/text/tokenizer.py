@@ -31,6 +31,7 @@ class Settings:
         stop_ids: tokens that end an answer.
         special_tokens: text by name ("bos_token", "eos_token"), which templates may use.
         named_templates: names of the chat templates, where there are several and no default.
+        own_texts: what transformers gives a meaning beyond a token's; no text may hold it.
         split_special_tokens: whether special tokens in a text are read as plain text.
         gguf: whether the tokenizer is a GGUF file's.
     """
@@ -39,6 +40,7 @@ class Settings:
     stop_ids: tuple[int, ...]
     special_tokens: Mapping[str, str]
     named_templates: tuple[str, ...] = ()
+    own_texts: tuple[str, ...] = ()
     split_special_tokens: bool = False
     gguf: bool = False
 
@@ -56,7 +58,9 @@ class Settings:
         """Read what `save` wrote. OSError or ValueError if it is not there or damaged."""
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         try:
-            values |= {name: tuple(values[name]) for name in ("stop_ids", "named_templates")}
+            values |= {
+                name: tuple(values[name]) for name in ("stop_ids", "named_templates", "own_texts")
+            }
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{file} must be a tokenizer's settings, not: {error}") from None
@@ -110,7 +114,7 @@ class Tokenizer:
 
         TextError if the text holds a lone surrogate or the tokenizer fails.
         """
-        _check_text("the text", text)
+        self._check("the text", text)
         with refused(TEXT_FAILS):
             return self._backend.encode(text, special)
 
@@ -145,8 +149,15 @@ class Tokenizer:
                 add_generation_prompt=True,
                 **dict[str, Any](self.settings.special_tokens),
             )
-        _check_text("what the model's chat template gives", text)
+        self._check("what the model's chat template gives", text)
         return text
+
+    def _check(self, what: str, text: str) -> None:
+        """TextError if a text is none that can be encoded."""
+        check_unicode(what, text)
+        for own in self.settings.own_texts:
+            if own in text:
+                raise TextError(f"{what} must be without {own!r}, which is not supported")
 
     def _template(self) -> str:
         if self.settings.chat_template is not None:
@@ -204,7 +215,7 @@ def check_messages(messages: Sequence[Message], template: str) -> None:
                 raise TextError(f"message {index} must have a {key}, not only {found}")
             if not isinstance(message[key], str):
                 raise TextError(f"message {index}: {key} must be text, not {message[key]!r}")
-            _check_text(f"message {index}: {key}", message[key])
+            check_unicode(f"message {index}: {key}", message[key])
         role = message["role"]
         if role not in _ROLES and (not role or role not in template):
             raise TextError(
@@ -218,7 +229,7 @@ def _given(message: Message) -> dict[str, Any]:
     return {key: value for key, value in message.items() if value is not None}
 
 
-def _check_text(what: str, text: str) -> None:
+def check_unicode(what: str, text: str) -> None:
     """TextError where a text holds half of a character (a lone surrogate), which has no bytes."""
     try:
         text.encode()
