@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, and where they are kept."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["cache_folder", "new_file", "new_folder"]
+__all__ = ["cache_folder", "check_seekable", "new_file", "new_folder"]
 
 _PART = ".alula-part-"
 _MARK = "owner"
@@ -90,6 +91,20 @@ def new_file(place: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def check_seekable(place: Path) -> None:
+    """Make sure that a library that goes to and fro in a file may write one at `place`.
+
+    Nothing is written. OSError if there is a device, a FIFO or a folder, or no permission.
+    """
+    mode = _mode(place)
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OSError(errno.ESPIPE, "Must be a regular file", str(place))
+    if mode is None and not place.parent.is_dir():
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.parent))
+    if not os.access(place if mode is not None else place.parent, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def _mode(place: Path) -> int | None:

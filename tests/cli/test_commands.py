@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,34 @@ def test_compile(alula, small_model: Path, tmp_path: Path) -> None:
     shown = alula("compile", small_model, "--design", "tiny", "--context", 64)
     assert "vector buffer" in shown.out
     assert "decode program bytes" in shown.out
+
+
+def test_what_is_left_out_is_told(alula, small_model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(small_model, copy)
+    (copy / "model-00007-of-00009.safetensors").write_bytes(b"")
+    result = alula("compile", copy, "--design", "tiny", "--context", 64)
+    line = (
+        "model-00007-of-00009.safetensors is not read: the weights are those of model.safetensors"
+    )
+    assert (result.code, result.errors) == (0, [f"alula: {line} ({copy})"])
+
+
+def test_a_damaged_build_is_told_in_one_line(alula, small_model: Path, cache: Path) -> None:
+    words = ("run", small_model, "--prompt-ids", "5,6", "--design", "tiny", "--context", 64)
+    words = (*words, "--max-new-tokens", 4, "--json")
+    first = alula(*words)
+    (path,) = (cache / "builds").glob("*/image.alula")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x80
+    path.write_bytes(data)
+    again = alula(*words)
+    line = (
+        f"alula: {path.parent} was damaged (image.alula is not what was written) and is made anew"
+    )
+    assert (again.code, again.errors) == (0, [line])
+    assert again.json["token_ids"] == first.json["token_ids"]
+    assert alula(*words).errors == []
 
 
 def test_what_the_hardware_would_do(alula, small_model: Path) -> None:

@@ -49,7 +49,9 @@ def test_table_and_files(tmp_path: Path) -> None:
     assert [line["decode_us"] for line in read] == ["1.0", "2.0", "2.0", "0.5", ""]
     assert {line["source"] for line in read} == {"simulated"}
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "s.csv").symlink_to(tmp_path / "mine.csv")
     save(ROWS, "s", tmp_path / "out")
+    assert (tmp_path / "mine.csv").read_text() == csv_text(ROWS)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"s.json", "s.csv", "s.png"}
     assert json.loads((tmp_path / "out" / "s.json").read_text())[4]["reason"] == "x"
     assert (tmp_path / "out" / "s.png").read_bytes().startswith(b"\x89PNG")

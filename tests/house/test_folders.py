@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alula.folders import cache_folder, new_file, new_folder
+from alula.folders import cache_folder, check_seekable, new_file, new_folder
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +200,18 @@ class TestNewFile:
     def test_a_folder_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError), new_file(tmp_path):
             pass
+
+
+def test_where_a_library_may_go_to_and_fro(tmp_path: Path, files_under: Callable) -> None:
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("file", "new"):
+        check_seekable(tmp_path / name)
+    for name in ("fifo", "link", "."):
+        with pytest.raises(OSError, match="Must be a regular file"):
+            check_seekable(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        check_seekable(tmp_path / "no" / "new")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert files_under(tmp_path) == ["fifo", "file", "link"]

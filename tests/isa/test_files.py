@@ -394,6 +394,24 @@ def test_a_file_replaces_one_that_was_there_and_makes_its_folder(kind, tmp_path)
     assert [item.name for item in path.parent.iterdir()] == ["b"]
 
 
+@EACH
+def test_what_is_no_regular_file_stays_what_it_is(kind, tmp_path):
+    saved, fifo, link = LOADERS[kind][0], tmp_path / "fifo", tmp_path / "link"
+    saved.save(tmp_path / "file")
+    link.symlink_to("target")
+    saved.save(link)
+    assert link.is_symlink()
+    assert (tmp_path / "target").read_bytes() == (tmp_path / "file").read_bytes()
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    saved.save(fifo)
+    assert os.read(reader, 1 << 16) == (tmp_path / "file").read_bytes()
+    os.close(reader)
+    assert fifo.is_fifo()
+    saved.save(Path("/dev/null"))
+    assert Path("/dev/null").is_char_device()
+
+
 def test_headers_are_sorted_json(path):
     PROGRAM.save(path)
     data = path.read_bytes()

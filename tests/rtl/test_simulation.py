@@ -78,6 +78,34 @@ def test_a_build_is_made_once_and_tells_its_steps(
     assert len(list((tmp_path / "verilator").iterdir())) == 1
 
 
+@pytest.mark.parametrize("harm", ["flip", "cut", "folder", "extra"])
+def test_a_damaged_library_is_never_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    """It would end the process, or worse, simulate something else."""
+    simulate(Registers()).close()
+    runtime = cache_folder() / "verilator-runtime"
+    monkeypatch.setenv("ALULA_CACHE", str(tmp_path))
+    (tmp_path / runtime.name).symlink_to(runtime)
+    first = verilate(emit(Registers(), "registers"), "registers", Recipe(shared=True))
+    data = first.read_bytes()
+    if harm == "flip":
+        first.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
+    elif harm == "cut":
+        first.write_bytes(data[:5000])
+    elif harm == "folder":
+        first.unlink()
+        first.mkdir()
+    else:
+        (first.parent / "libother.so").write_bytes(data)
+    again = verilate(emit(Registers(), "registers"), "registers", Recipe(shared=True))
+    assert again == first
+    assert again.read_bytes()[:4] == b"\x7fELF"
+    assert {path.name for path in first.parent.iterdir()} == {"model.so", "manifest.json"}
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{first.parent} was damaged (")
+
+
 def test_lint_is_an_error_and_leaves_nothing(cache: Path) -> None:
     modules = emit(Registers(), "registers")
     modules["registers"] = modules["registers"].replace("endmodule", "  foo bar();\nendmodule")

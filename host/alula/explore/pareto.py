@@ -1,7 +1,7 @@
 """The points that no other point beats, and their plot."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import IO
 
 from alula.explore.row import Row
 
@@ -25,12 +25,8 @@ def front(rows: Sequence[Row]) -> set[int]:
     }
 
 
-def plot(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Draw time against share of the part as a PNG, the Pareto front as a line.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+def plot(rows: Sequence[Row], title: str, file: IO[bytes]) -> None:
+    """Draw time against share of the part as a PNG, the Pareto front as a line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -51,7 +47,7 @@ def plot(rows: Sequence[Row], title: str, path: Path) -> None:
     axes.set_ylabel("time of the workload (us), simulated")
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, dpi=120, format="png")
 
 
 def _places(rows: Sequence[Row]) -> dict[int, tuple[float, float]]:

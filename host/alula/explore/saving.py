@@ -1,14 +1,14 @@
 """A sweep's rows as files: JSON, CSV and a plot."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 from alula.explore.pareto import plot
 from alula.explore.row import Row
 from alula.explore.table import csv_text
+from alula.folders import new_file
 
 __all__ = ["save"]
 
@@ -19,11 +19,10 @@ def save(rows: Sequence[Row], name: str, folder: Path) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    text = json.dumps([row.as_dict() for row in rows], indent=1, allow_nan=False)
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
-        made = Path(temporary)
-        (made / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        (made / f"{name}.csv").write_text(csv_text(rows), encoding="utf-8")
-        plot(rows, name, made / f"{name}.png")
-        for path in sorted(made.iterdir()):
-            os.replace(path, folder / path.name)
+    text = json.dumps([row.as_dict() for row in rows], indent=1, allow_nan=False) + "\n"
+    picture = BytesIO()
+    plot(rows, name, picture)
+    texts = {"json": text.encode(), "csv": csv_text(rows).encode(), "png": picture.getvalue()}
+    for kind, content in texts.items():
+        with new_file(folder / f"{name}.{kind}") as file:
+            file.write(content)

@@ -22,6 +22,7 @@ from alula.rtl.verilate import Progress
 
 __all__ = ["Campaign", "Failure", "Result", "replay"]
 
+_CASE = "case.json"
 _PATIENCE = 20_000
 _TRIES = 300
 """Runs that making a failing program smaller may take."""
@@ -133,7 +134,7 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
     """
     program = Program.load(folder / "program.alula")
     image = Image.load(folder / "image.alula")
-    place = folder / "case.json"
+    place = folder / _CASE
     try:
         settings = json.loads(place.read_text())
         design, timing = (
@@ -188,10 +189,11 @@ def _slices(held: list[int], size: int) -> Iterator[list[int]]:
 
 
 def _keep(place: Path, program: Program, case: Case, reason: str) -> None:
-    with new_folder(place) as folder:
+    # What an earlier campaign of this seed kept is replaced, and nothing else.
+    with new_folder(place, replace=(place / _CASE).is_file()) as folder:
         program.save(folder / "program.alula")
         case.image.save(folder / "image.alula")
         (folder / "listing.s").write_text(disassemble(program.ops))
         settings = {"design": case.design.model_dump(mode="json"), "timing": asdict(case.timing)}
-        (folder / "case.json").write_text(json.dumps(settings, indent=1) + "\n")
+        (folder / _CASE).write_text(json.dumps(settings, indent=1) + "\n")
         (folder / "found.txt").write_text(reason + "\n")

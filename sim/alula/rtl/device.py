@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from alula.design import Design
+from alula.folders import check_seekable
 from alula.isa import Engine, Image, Program
 from alula.model.retirement import Retirements
 from alula.rtl import dram, lockstep
@@ -253,7 +254,7 @@ class RtlDevice:
         self.design = design
         self.waves = waves
         if waves is not None:
-            waves.path.write_bytes(b"")
+            check_seekable(waves.path)
         self.timing = timing or Timing()
         self.patience, self.limit = patience, limit
         progress("gateware", 0, 1)
@@ -276,6 +277,8 @@ class RtlDevice:
             visible=visible(top.modules, self._taps),
         )
         self._library = verilate(top.modules, "top", recipe, progress)
+        if waves is not None:
+            waves.path.write_bytes(b"")
         self._beats = design.channel_bytes // design.memory.beat_bytes
         self._simulation: Simulation | None = None
         self._clear()

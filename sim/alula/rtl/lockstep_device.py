@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from alula.design import Design
+from alula.folders import check_seekable
 from alula.isa import Program
 from alula.model import Counters, Retired
 from alula.model.retirement import Recorder, Seeker
@@ -32,6 +33,9 @@ class LockstepDevice(CheckedDevice):
         design, timing, patience, progress: as of `CheckedDevice`.
         waves: file for the cycles before a divergence, FST: the run is made once more for it, with
             a model built for waves. None: there are none.
+
+    Raises:
+        OSError: the waves' file cannot be written; besides what `CheckedDevice` raises.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class LockstepDevice(CheckedDevice):
         waves: Path | None = None,
         progress: Progress = lambda stage, done, total: None,
     ) -> None:
+        if waves is not None:
+            check_seekable(waves)
         super().__init__(design, timing=timing, patience=patience, progress=progress)
         self._waves, self._progress = waves, progress
 
