@@ -1,6 +1,7 @@
 """What tests of several packages share."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Under load a test may take ten seconds, and the command line would then tell how far it is.
+os.environ.setdefault("ALULA_PROGRESS", "off")
 
 RTL = [Path(__file__).parent / name for name in ("gateware", "bench", "rtl")]
 

@@ -1,9 +1,10 @@
-"""Progress on standard error: a bar where a person watches, lines where that is asked for."""
+"""Progress on standard error: a bar where a person watches, lines now and then elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +14,31 @@ if TYPE_CHECKING:
     from alula.runtime.progress import Progress
 
 _PAUSE_S = 10
+"""Seconds between two lines, and before the first: short work says nothing."""
 
 
 @contextmanager
 def progress_bar(*, lines: bool = False) -> Iterator[Progress]:
     """Give a `Progress` that draws one line with bar, share and time left, and leaves nothing.
 
-    Where standard error is no terminal it says nothing, or with `lines`, or if ALULA_PROGRESS is
-    "lines", a line for each stage and then every ten seconds.
+    Where standard error is no terminal it prints a line every ten seconds, and with `lines` one as
+    each stage begins. ALULA_PROGRESS may be "lines", for the same, or "off".
     """
-    if not sys.stderr.isatty():
+    wanted = os.environ.get("ALULA_PROGRESS")
+    if wanted == "off":
         from alula.runtime.progress import silent
 
-        yield _lines() if lines or os.environ.get("ALULA_PROGRESS") == "lines" else silent
-        return
+        yield silent
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        with _lines(stages=lines or wanted == "lines") as show:
+            yield show
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -46,16 +58,66 @@ def progress_bar(*, lines: bool = False) -> Iterator[Progress]:
         yield show
 
 
-def _lines() -> Progress:
-    """Give a `Progress` that prints lines."""
-    last, told = "", 0.0
+@contextmanager
+def _lines(stages: bool) -> Iterator[Progress]:
+    """Print how far work is every ten seconds, also where it says nothing for long."""
+    estimate, over = _Estimate(), threading.Event()
+
+    def tell() -> None:
+        print(f"alula: {estimate.line()}", file=sys.stderr, flush=True)
 
     def show(stage: str, done: int, total: int) -> None:
-        nonlocal last, told
-        kind, now = stage.partition(",")[0], time.monotonic()
-        if kind != last or now - told > _PAUSE_S:
-            share = f" {done * 100 // total}%" if total else ""
-            print(f"alula: {stage}{share}", file=sys.stderr, flush=True)
-            last, told = kind, now
+        if estimate.take(stage, done, total) and stages:
+            tell()
 
-    return show
+    def now_and_then() -> None:
+        while not over.wait(_PAUSE_S):
+            tell()
+
+    thread = threading.Thread(target=now_and_then, daemon=True)
+    thread.start()
+    try:
+        yield show
+    finally:
+        over.set()
+        thread.join()
+
+
+class _Estimate:
+    """How far a stage is, and how long it may still take."""
+
+    def __init__(self) -> None:
+        self._now = ("starting", 0, 0)
+        self._first = 0
+        self._began = time.monotonic()
+
+    def take(self, stage: str, done: int, total: int) -> bool:
+        """Take news, and return whether they are of another stage.
+
+        What stands behind a comma says how far a stage is, such as "decode, cycle 5".
+        """
+        fresh = stage.partition(",")[0] != self._now[0].partition(",")[0]
+        if fresh:
+            self._first, self._began = done, time.monotonic()
+        self._now = (stage, done, total)
+        return fresh
+
+    def line(self) -> str:
+        """Return the stage, its share, and the time left if something of it is done."""
+        stage, done, total = self._now
+        elapsed = time.monotonic() - self._began
+        words = [f"{stage} {100 * done // total}%" if total else stage]
+        if self._first < done < total:
+            left = elapsed * (total - done) / (done - self._first)
+            words.append(f"about {_duration(left)} left")
+        elif elapsed >= 1:
+            words.append(f"for {_duration(elapsed)}")
+        return ", ".join(words)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -125,7 +125,7 @@ class Session:
             stop: texts that end the answer; they are not part of it.
             raw: give a text to the model as it is, without its chat template.
             on_text: called with each piece of text as it comes.
-            progress: told how much of the prompt has been read.
+            progress: told how much of the prompt has been read, and of each token.
 
         Raises:
             PromptError: the prompt is empty, longer than the context, or holds unknown ids.
@@ -148,6 +148,7 @@ class Session:
         start = first = time.perf_counter()
         for token in self._tokens(ids, reused, max_new_tokens, sampler, progress):
             tokens.append(token)
+            progress("answering", len(tokens), max_new_tokens)
             if len(tokens) == 1:
                 first = time.perf_counter()
             if token in stop_ids:
