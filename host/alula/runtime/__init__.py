@@ -2,7 +2,7 @@
 
 from alula.runtime import load
 
-llm = load("smollm2-135m", design="designs/kv260.yaml", map="layers.0-9=torch,*=accel")
+llm = load("smollm2-135m", design="kv260", map="layers.0-9=torch,*=accel")
 print(llm.generate("What is the capital of France?", max_new_tokens=12).text)
 """
 

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from alula.design.error import listed, meant
 from alula.folders import cache_folder
 from alula.frontend.content import file_digests
 from alula.kept import kept
 from alula.processes import run
 from alula.runtime.errors import ModelError
+from alula.runtime.hub import fetched, is_hub_id
 from alula.runtime.known import KNOWN_MODELS, KnownModel
 from alula.runtime.progress import Progress, silent
 
@@ -51,16 +53,24 @@ def is_known(model: str) -> bool:
 
 
 def resolve(model: str, progress: Progress = silent) -> Path | str:
-    """Return where a model is: known names become files, anything else is returned as it is.
+    """Return where a model is: known names and Hub ids become places, others are what they are.
 
-    A known model that is not on this machine yet is fetched.
+    A known model, or one of the Hub, that is not on this machine yet is fetched.
 
     Raises:
-        ModelError: it could not be fetched, or is not what it should be.
+        ModelError: there is none, it could not be fetched, or is not what it should be.
         OSError: the cache cannot be written.
     """
     if is_known(model):
         return get(model, progress)
+    if is_hub_id(model):
+        return fetched(model, progress)
+    if ":" not in model and _is_missing(model):
+        raise ModelError(
+            "the model must be a GGUF file, a folder, package.module:factory, an id of the Hugging "
+            f"Face Hub (owner/name), or {listed(list(KNOWN_MODELS))}, not a missing one (no such file: {model}"
+            f"{meant(Path(model).name, KNOWN_MODELS)})"
+        )
     return model
 
 
@@ -105,8 +115,19 @@ def get(name: str, progress: Progress = silent) -> Path:
 
 def _known(name: str) -> KnownModel:
     if name not in KNOWN_MODELS:
-        raise ModelError(f"the model must be one of {', '.join(KNOWN_MODELS)}, not {name!r}")
+        near = meant(name, KNOWN_MODELS)
+        raise ModelError(f"the model must be one of {', '.join(KNOWN_MODELS)}, not {name!r}{near}")
     return KNOWN_MODELS[name]
+
+
+def _is_missing(model: str) -> bool:
+    try:
+        Path(model).stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _key(known: KnownModel) -> str:
