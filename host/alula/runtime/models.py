@@ -68,8 +68,8 @@ def resolve(model: str, progress: Progress = silent) -> Path | str:
     if ":" not in model and _is_missing(model):
         raise ModelError(
             "the model must be a GGUF file, a folder, package.module:factory, an id of the Hugging "
-            f"Face Hub (owner/name), or {listed(list(KNOWN_MODELS))}, not a missing one (no such file: {model}"
-            f"{meant(Path(model).name, KNOWN_MODELS)})"
+            f"Face Hub (owner/name), or {listed(list(KNOWN_MODELS))}, not a missing one "
+            f"(no such file: {model}{meant(Path(model).name, KNOWN_MODELS)})"
         )
     return model
 

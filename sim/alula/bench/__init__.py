@@ -14,6 +14,11 @@ The component is emitted, built with Verilator (once, the build is kept by conte
 under cocotb, all cases in one process. Every table is crossed with idle and back-pressure.
 """
 
+from importlib.util import find_spec
+
+if find_spec("cocotb") is None:
+    raise ModuleNotFoundError('benches need cocotb, not installed: pip install "alula[bench]"')
+
 from alula.bench.bench import Bench, BoundCase, Result, each_case, seed
 from alula.bench.cases import Case, Table, case, crossed, each, pipeline_cases, stream_cases
 from alula.bench.patterns import ALTERNATE, ALWAYS, BURSTS, PATTERNS, Pattern, random_pattern
