@@ -18,7 +18,9 @@ PROMPT ?= What is the capital of France?
 SWEEP ?= quick
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test sim sim-full sweep check bench docs
+CAMPAIGN_ARGS ?= --inputs 20000 --seed 1
+
+.PHONY: help setup demo test campaign sim sim-full sweep check bench docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,6 +38,9 @@ demo: $(READY) ## a 135M-parameter model answers, checked against torch; then a 
 
 test: $(READY) ## the whole test suite but for the gateware's simulations
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
+
+campaign: $(READY) ## bad files against the command line, from a seed; half an hour
+	$(PYTHON) -m tests.campaign $(CAMPAIGN_ARGS)
 
 SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth tests/explore
 # A file's benches share their builds, so a file stays in one process.

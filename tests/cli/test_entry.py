@@ -74,6 +74,16 @@ def test_what_a_file_says_is_escaped(alula, program: Path, tmp_path: Path) -> No
     assert line.endswith(r"a.s:1: NOP operands must be field=value, not \x1b[31m\u202e")
 
 
+def test_a_file_that_says_much_is_told_in_short(alula, tmp_path: Path) -> None:
+    source = tmp_path / "a.s"
+    source.write_text("a" * 900)
+    (line,) = alula("asm", tmp_path / ("b" * 3000), "-o", tmp_path / "x").errors
+    assert len(line) < 2100
+    assert " ... " in line
+    (line,) = alula("asm", source, "-o", tmp_path / "x").errors
+    assert line.endswith("a" * 900)
+
+
 def test_the_working_directory_is_gone(program: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     words = " ".join(f"'{word}'" for word in (*RUN, "disasm", str(program)))

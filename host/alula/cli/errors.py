@@ -12,6 +12,8 @@ import typer
 from alula.printable import printable
 
 USER_ERROR = 2
+_MOST_CHARACTERS = 2000
+"""Of a line for people."""
 
 Arguments = ParamSpec("Arguments")
 
@@ -47,7 +49,15 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
 def tell(message: str, *more: str) -> None:
     """Write "alula: message" to standard error as one line, then further lines of a table."""
-    print("\n".join(map(printable, (f"alula: {message}", *more))), file=sys.stderr)
+    print("\n".join(map(_line, (f"alula: {message}", *more))), file=sys.stderr)
+
+
+def _line(text: str) -> str:
+    """Return text as one line of a length that can be read: what a file says has no bound."""
+    half = _MOST_CHARACTERS // 2
+    if len(text) > _MOST_CHARACTERS:
+        text = f"{text[:half]} ... {text[-half:]}"
+    return printable(text)
 
 
 def end_output(error: OSError) -> int:
