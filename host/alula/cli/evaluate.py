@@ -25,7 +25,10 @@ def evaluate(
     context: options.Context = None,
     json: options.Json = False,
 ) -> None:
-    """Measure perplexity against torch fp32 on the unquantised weights of the same file.
+    """Measure perplexity against fp32 on the unquantised weights of the same model.
+
+    The reference is the module itself, transformers for a Hugging Face folder that fits memory, and
+    for GGUF files our own float reading; the output says which.
 
     Both read the same tokens in the same windows: 512 tokens, or the context if it is shorter.
 
@@ -33,9 +36,9 @@ def evaluate(
 
     alula eval smollm2-135m --text README.md --tokens 1000 --json
     """
-    from alula.frontend.float_reference import FloatReference
     from alula.runtime import evaluation, loading
     from alula.runtime.errors import RunError
+    from alula.runtime.reference import reference_of
 
     if tokens < 2:
         raise RunError(f"tokens must be at least 2, not {tokens}")
@@ -51,14 +54,14 @@ def evaluate(
             progress=progress,
         )
         ids = loading.needed_tokenizer(loaded.checkpoint).encode(content, special=False)[:tokens]
-        reference = FloatReference(loaded.checkpoint)
+        reference = reference_of(loaded.checkpoint)
         result = evaluation.evaluate(loaded.executor, reference, ids, loaded.info.context, progress)
     if json:
         info = {"device": device, "map": map, "design_hash": loaded.info.design_hash}
         print_json(asdict(result) | info)
         return
     print(f"perplexity      {result.perplexity:.4f}")
-    print(f"reference       {result.reference_perplexity:.4f} (torch fp32)")
+    print(f"reference       {result.reference_perplexity:.4f} ({result.reference}, fp32)")
     print(f"ratio           {result.ratio:.4f}")
     print(f"top-1 agreement {100 * result.top1_agreement:.2f}%")
     print(f"over {result.predictions} predictions in windows of {result.window} tokens")

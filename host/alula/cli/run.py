@@ -192,7 +192,8 @@ def _print_rest(session: "Session", result: "Generation", verified: "Verificatio
     if verified:
         print(
             f"verified: of {verified.tokens} tokens torch gives {verified.equal} in exact "
-            f"integers, {verified.float_agreement} in fp32 on the unquantised weights"
+            f"integers, {verified.float_agreement} in fp32 on the unquantised weights "
+            f"(reference: {verified.reference})"
         )
     if sys.stderr.isatty():
         speed = result.decode_tokens_per_s

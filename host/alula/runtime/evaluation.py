@@ -1,4 +1,4 @@
-"""How well a model predicts a text, compared with torch fp32 on the unquantised weights."""
+"""How well a model predicts a text, compared with fp32 on the unquantised weights."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.frontend.float_reference import FloatReference
 from alula.runtime.errors import PromptError
 from alula.runtime.executor import Executor
 from alula.runtime.progress import Progress, silent
+from alula.runtime.reference import Reference
 
 WINDOW = 512
 """Tokens of a window where the context allows as many."""
@@ -23,7 +23,8 @@ class Evaluation:
 
     Attributes:
         perplexity: of the model as it was run.
-        reference_perplexity: of torch fp32 on the same tokens.
+        reference_perplexity: of fp32 on the same tokens, weights unquantised.
+        reference: whose fp32 that is; see `Reference`.
         ratio: the first by the second.
         top1_agreement: share of the predictions where both put the same token first.
         tokens: tokens of text that were read.
@@ -35,6 +36,7 @@ class Evaluation:
 
     perplexity: float
     reference_perplexity: float
+    reference: str
     ratio: float
     top1_agreement: float
     tokens: int
@@ -46,7 +48,7 @@ class Evaluation:
 
 def evaluate(
     executor: Executor,
-    reference: FloatReference,
+    reference: Reference,
     ids: Sequence[int],
     context: int,
     progress: Progress = silent,
@@ -55,7 +57,7 @@ def evaluate(
 
     Args:
         executor: the model as it is to be run.
-        reference: the same model in fp32.
+        reference: the same model in fp32; see `reference_of`.
         ids: the text's tokens, at least two.
         context: most tokens of a sequence.
         progress: told how many tokens are done.
@@ -94,6 +96,7 @@ def evaluate(
     return Evaluation(
         perplexity=perplexity,
         reference_perplexity=reference_perplexity,
+        reference=reference.label,
         ratio=perplexity / reference_perplexity,
         top1_agreement=agreed / predictions,
         tokens=total,

@@ -1,5 +1,73 @@
-"""What a model's answers are compared with."""
+"""What a model's answers are compared with: the model as its author runs it, where there is one."""
 
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from alula.frontend import Checkpoint, FrontendError
 from alula.frontend.float_reference import FloatReference
 
-__all__ = ["FloatReference"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["FloatReference", "Reference", "reference_of"]
+
+_LOG = logging.getLogger(__name__)
+_BYTES = 6
+"""Of memory for a parameter in float32, with room for what is made while reading it."""
+
+
+class Reference(Protocol):
+    """A model in float32, its weights as they are stored.
+
+    Attributes:
+        label: who reads it: ``module``, ``transformers`` or ``our float reading``.
+    """
+
+    label: str
+
+    def logits(self, ids: Sequence[int]) -> Tensor:
+        """Return float32 ``[tokens, vocabulary]`` of a text."""
+        ...
+
+
+def reference_of(checkpoint: Checkpoint) -> Reference:
+    """Return the reference of a model that owes the least to Alula.
+
+    That is the module it was read from; of a Hugging Face folder transformers' own model, if this
+    machine has the memory; else, and for GGUF files, the float reading of the weights.
+    """
+    if checkpoint.original is not None:
+        return checkpoint.original
+    folder = Path(checkpoint.source)
+    if folder.is_dir():
+        needed = _BYTES * checkpoint.architecture.parameters
+        if needed <= (free := _available_memory()):
+            from alula.frontend.pretrained import open_pretrained
+
+            try:
+                return open_pretrained(folder)
+            except FrontendError as error:
+                _LOG.warning("compared with our float reading: %s", error)
+        else:
+            _LOG.warning(
+                "compared with our float reading: transformers needs %.1f GB of memory, "
+                "of which %.1f are free",
+                needed / 1e9,
+                free / 1e9,
+            )
+    return FloatReference(checkpoint)
+
+
+def _available_memory() -> int:
+    """Bytes that this machine can still give out; without limit where it does not tell."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return 1 << 62
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    return int(found[1]) << 10 if found else 1 << 62

@@ -36,6 +36,27 @@ class ModelsDiffer(FrontendError):
         self.position = position
 
 
+class Tolerance:
+    """The largest difference that float32 rounding explains in a model, measured on the model.
+
+    Args:
+        reference: Alula's reading of it.
+    """
+
+    def __init__(self, reference: FloatReference) -> None:
+        shape = reference.architecture
+        length = min(_MEASURED, shape.max_context)
+        generator = torch.Generator().manual_seed(1)
+        text = torch.randint(shape.vocab_size, (length,), generator=generator).tolist()
+        self._rounding = rounding(reference.checkpoint, text)
+        self._grows = shape.position == "rope"
+
+    def at(self, positions: Tensor) -> Tensor:
+        """The tolerance at some positions, by the range of the values there."""
+        growth = (positions / _MEASURED).clamp(min=1) if self._grows else torch.ones(len(positions))
+        return (_MARGIN * self._rounding * growth).clamp(max=_LARGEST)
+
+
 class Comparison:
     """Compares the logits of texts, within what float32 rounding does to this model.
 
@@ -47,18 +68,7 @@ class Comparison:
     def __init__(self, reference: FloatReference, original: Original) -> None:
         self.reference = reference
         self.original = original
-        shape = reference.architecture
-        length = min(_MEASURED, shape.max_context)
-        generator = torch.Generator().manual_seed(1)
-        text = torch.randint(shape.vocab_size, (length,), generator=generator).tolist()
-        self._rounding = rounding(reference.checkpoint, text)
-
-    def tolerances(self, tokens: int) -> Tensor:
-        """The largest difference allowed at each position, by the range of the values there."""
-        growth = torch.ones(tokens)
-        if self.reference.architecture.position == "rope":
-            growth = (torch.arange(tokens) / _MEASURED).clamp(min=1)
-        return (_MARGIN * self._rounding * growth).clamp(max=_LARGEST)
+        self._tolerance = Tolerance(reference)
 
     @torch.inference_mode()
     def compare(self, ids: Sequence[int]) -> None:
@@ -79,7 +89,7 @@ class Comparison:
         hidden = reference.hidden(ids)
         parts = zip(hidden.split(_STEP), theirs.split(_STEP), strict=True)
         differences = torch.cat([difference(reference.head(some), given) for some, given in parts])
-        beyond = (differences > self.tolerances(len(ids))).nonzero()
+        beyond = (differences > self._tolerance.at(torch.arange(len(ids)))).nonzero()
         if len(beyond):
             position = int(beyond[0])
             raise ModelsDiffer(
@@ -96,7 +106,7 @@ class Comparison:
         is found, nothing is known of the place.
         """
         states = self._states(ids, position)
-        limit = self.tolerances(len(ids))[position]
+        limit = self._tolerance.at(torch.tensor([position]))
         found = torch.zeros(len(states), dtype=torch.bool)
         size = states.shape[1]
 

@@ -80,7 +80,12 @@ class FloatReference(UnitModel[LayerCache]):
     Args:
         checkpoint: The model.
         device: ``"cpu"`` or a CUDA device.
+
+    Attributes:
+        label: What to call it beside other references.
     """
+
+    label = "our float reading"
 
     def __init__(self, checkpoint: Source, device: str | torch.device = "cpu") -> None:
         self.architecture: Architecture = checkpoint.architecture
