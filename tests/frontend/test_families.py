@@ -19,7 +19,7 @@ from alula.frontend.families import FAMILIES
 from alula.frontend.families.family import IDLE
 from alula.frontend.float_reference import FloatReference
 from alula.frontend.huggingface import load_pretrained
-from alula.frontend.proof import difference
+from alula.frontend.rounding import difference
 
 IDS = torch.arange(3, 83, 2)
 TOLERANCE = 1e-5
