@@ -1,13 +1,17 @@
 """Numba's `njit`, with a cache on disk that notices a change in any file a kernel depends on.
 
-Numba itself looks only at the file of the function it compiles, not at those of its callees and
-constants.
+Numba itself looks only at the date and size of the file of the function it compiles, not at those
+of its callees and constants, and runs whatever it finds in its cache. Here the name of the folder
+follows from the content of all those files, and machine code is compared with its SHA-256 before it
+is loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import pickle
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +19,9 @@ from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from alula.folders import cache_folder
 from alula.isa import formats
 
 __all__ = ["kernel", "start_threads"]
@@ -31,8 +37,8 @@ def _fingerprint(folder: Path) -> str:
 def _cache_folder() -> str:
     """Beside the kernels if that can be written, in the user's cache if not."""
     here = Path(__file__).resolve().parent
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alula"
-    candidates = [here / "__pycache__", user, Path(tempfile.gettempdir()) / f"alula-{os.getuid()}"]
+    temporary = Path(tempfile.gettempdir()) / f"alula-{os.getuid()}"
+    candidates = [here / "__pycache__", cache_folder(), temporary]
     for candidate in candidates:
         folder = candidate / f"kernels-{_fingerprint(here)}"
         try:
@@ -45,6 +51,54 @@ def _cache_folder() -> str:
 
 
 _FOLDER = _cache_folder()
+_LOG = logging.getLogger(__name__)
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class _CheckedFiles(IndexDataCacheFile):
+    """Numba's files of a function, each with its SHA-256 in front.
+
+    One that is damaged is removed, and told once; the kernel is compiled again.
+    """
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            version, overloads = pickle.loads(self._read(self._index_path))
+        except OSError:
+            return {}
+        return overloads if version == self._version else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        self._write(self._index_path, self._dump((self._version, overloads)))
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(self._read(self._data_path(name)))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), self._dump(data))
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self._open_for_write(path) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def _read(self, path: str) -> bytes:
+        """Return a file's content. OSError if it is not there or was damaged."""
+        stored = Path(path).read_bytes()
+        content = stored[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != stored[:_DIGEST_BYTES]:
+            Path(path).unlink()
+            _LOG.warning("%s was damaged and is compiled anew", path)
+            raise FileNotFoundError(path)
+        return content
+
+
+class _CheckedCache(FunctionCache):
+    """Numba's cache of a function, in files that are checked."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        base = self._impl.filename_base
+        self._cache_file = _CheckedFiles(self._cache_path, base, source_stamp=None)
 
 
 def start_threads() -> None:
@@ -70,7 +124,10 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable
         config.CACHE_DIR = _FOLDER  # pyright: ignore[reportAttributeAccessIssue]
         try:
             options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
-            return numba.njit(cache=bool(_FOLDER), fastmath=False, **options)(function)
+            compiled = numba.njit(fastmath=False, **options)(function)
+            if _FOLDER:
+                compiled._cache = _CheckedCache(function)  # pyright: ignore[reportAttributeAccessIssue]
+            return compiled
         finally:
             config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
 
