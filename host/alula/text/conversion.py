@@ -57,11 +57,11 @@ def _converted(folder: Path) -> Tokenizer:
             "the tokenizer must be one that the package tokenizers runs, not transformers' "
             f"{type(original).__name__} ({folder})"
         )
+    if dropout := getattr(backend.model, "dropout", None):
+        raise TextError(f"dropout must be null, not {dropout:g} ({folder})")
     if original.clean_up_tokenization_spaces and not isinstance(backend.model, BPE):
         raise TextError(f"clean_up_tokenization_spaces must be false, not true ({folder})")
     with refused(f"{folder} must hold a tokenizer that works, not"):
-        backend.no_truncation()
-        backend.no_padding()
         settings = Settings(
             special_tokens=dict(original.special_tokens_map),
             stop_ids=tuple(_stop_ids(folder, contents, original.eos_token_id)),

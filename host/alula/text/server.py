@@ -16,7 +16,7 @@ import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,11 @@ class Server:
 
     def load(self, folder: str) -> None:
         """Load the tokenizer in a folder. The others need it to be loaded."""
-        self._tokenizers[folder] = Tokenizer.load(Path(folder))
+        tokenizer = Tokenizer.load(Path(folder))
+        # What is made when it is first wanted is part of loading it.
+        with suppress(TextError):
+            tokenizer.decode(tokenizer.encode("a"))
+        self._tokenizers[folder] = tokenizer
         if len(self._tokenizers) > _KEPT:
             self._tokenizers.popitem(last=False)
 
