@@ -4,6 +4,7 @@ import atexit
 import os
 import re
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -223,7 +224,11 @@ def test_broken_stream(fault: str, words: str) -> None:
 @pytest.mark.smoke
 def test_broken_pipeline() -> None:
     results = LATE.results()
-    assert all(result.error for name, result in results.items() if "random" in name)
+    errors = [result.error for name, result in results.items() if "random" in name]
+    for error in errors:
+        found = re.match(r"y\[(\d+)\] of 100 must be .*\n  item (\d+) is \[", error or "")
+        assert found, error
+        assert found[1] == found[2]
 
 
 def test_a_result_at_another_time() -> None:
@@ -236,8 +241,16 @@ def test_a_failure_names_bench_case_cycle_and_seed(monkeypatch: pytest.MonkeyPat
     bound = BoundCase(broken, broken.cases[0])
     with pytest.raises(AssertionError, match=r"queue_value-random-idle_always") as raised:
         bound.check()
-    assert "in cycle " in str(raised.value)
-    assert "ALULA_SEED=1" in str(raised.value)
+    text = str(raised.value)
+    assert re.search(r"\n  i took 4\d items, then offered \{tag: .*\}\n", text)
+    assert re.search(r"\n  in cycle \d+ of random-idle.*, at time \d+ of the waves\n", text)
+    command = f"ALULA_SEED=1 ALULA_WAVES=waves python -m pytest {__file__} -k '{bound}'"
+    assert text.endswith(f"\n  {command} writes waves")
+    monkeypatch.setenv("ALULA_WAVES", "waves")
+    with pytest.raises(AssertionError) as raised:
+        bound.check()
+    path = Path.cwd() / "waves" / "queue_value.fst"
+    assert str(raised.value).endswith(f"\n  ALULA_SEED=1, waves: {path}")
 
 
 def test_a_simulator_that_crashes_at_its_end() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pywellen
 from amaranth.hdl import Const, Module, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import Component, Out
 from tests.model.bench import program
 from tests.rtl.programs import NANO
@@ -26,7 +27,8 @@ class Counters(Component):
 
     def __init__(self) -> None:
         widths = {"fast": 16, "slow": 16, "wide": WIDE, "still": 8}
-        super().__init__({name: Out(width) for name, width in widths.items()})
+        pair = data.StructLayout({"low": 4, "high": data.ArrayLayout(6, 2)})
+        super().__init__({name: Out(width) for name, width in widths.items()} | {"pair": Out(pair)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -35,6 +37,7 @@ class Counters(Component):
         m.d.sync += step.eq(step + 1)
         with m.If(step == SLOW - 1):
             m.d.sync += [step.eq(0), self.slow.eq(self.slow + 1)]
+        m.d.comb += self.pair.as_value().eq(self.fast)
         m.d.comb += [self.wide.eq(Const(1, WIDE) << self.fast[:9]), self.still.eq(0x5A)]
         return m
 
@@ -57,6 +60,7 @@ def test_a_window_holds_every_value(tmp_path: Path, start: int, stop: int) -> No
     library().run(bytes(path), 2500, start, stop)
     waves = pywellen.Waveform(str(path))
     signals = {variable.name: variable.signal for variable in waves.all_vars()}
+    fields = {one.full_name.partition(".")[2]: one.signal for one in waves.all_vars()}
     last = min(stop, 2500) - 1
     assert signals["clk"][0] == (2 * start, 0)
     assert signals["clk"][-1] == (2 * last + 1, 1)
@@ -67,6 +71,8 @@ def test_a_window_holds_every_value(tmp_path: Path, start: int, stop: int) -> No
             assert signals["slow"].value_at(time) == fast // SLOW
             assert signals["wide"].value_at(time) == 1 << fast % 512
             assert signals["still"].value_at(time) == 0x5A
+            assert fields["pair.low"].value_at(time) == fast % 16
+            assert fields["pair.high.[1]"].value_at(time) == fast >> 10
 
 
 def test_no_cycle_is_no_file(tmp_path: Path) -> None:

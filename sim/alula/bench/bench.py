@@ -51,7 +51,15 @@ class BoundCase:
         __tracebackhide__ = True
         result = self.bench.results()[self.case.name]
         if result.error is not None:
-            raise Mismatch(f"{self}: {result.error}\n  ALULA_SEED={seed()}")
+            raise Mismatch(f"{self}: {result.error}\n  {self._waves()}")
+
+    def _waves(self) -> str:
+        """Say where the waves are, or what makes them; the seed is part of it."""
+        folder = os.environ.get("ALULA_WAVES")
+        if folder:
+            return f"ALULA_SEED={seed()}, waves: {self.bench.waves(folder)}"
+        variables = f"ALULA_SEED={seed()} ALULA_WAVES=waves"
+        return f"{variables} python -m pytest {self.bench.file} -k '{self}' writes waves"
 
 
 class Bench:
@@ -108,6 +116,10 @@ class Bench:
             print(self.summary())
         return self._results
 
+    def waves(self, folder: str) -> Path:
+        """Return the file of the waves of all cases, in a folder."""
+        return Path(folder).expanduser().resolve() / f"{self.name}.fst"
+
     def summary(self) -> str:
         """Return one line: cases, failures, cycles, speed, seed."""
         results = list((self._results or {}).values())
@@ -158,9 +170,9 @@ class Bench:
             )
             arguments: list[str | Path] = [program]
             if waves:
-                place = Path(waves).expanduser().resolve()
-                place.mkdir(parents=True, exist_ok=True)
-                arguments += ["--trace", "--trace-file", place / f"{self.name}.fst"]
+                place = self.waves(waves)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                arguments += ["--trace", "--trace-file", place]
             done = run(arguments, cwd=Path(folder), env=_environment(top, order))
             lines = results.read_text().splitlines() if results.exists() else []
         found = {}

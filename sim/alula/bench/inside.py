@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import cocotb
+import cocotb.utils
 
 from alula.bench.bench import Bench
 from alula.bench.cases import Case
@@ -52,7 +53,9 @@ def _test(
             error = traceback.format_exc()
         count = unit.count if unit else 0
         if error and unit:
-            error += f"\n  in cycle {count} of {case.name}"
+            time_now = round(cocotb.utils.get_sim_time("step"))
+            where = f"in cycle {count} of {case.name}, at time {time_now} of the waves"
+            error = "\n  ".join([error, *unit.given, where])
         seconds = time.perf_counter() - started
         line = {"case": case.name, "error": error, "cycles": count, "seconds": seconds}
         with results.open("a") as file:

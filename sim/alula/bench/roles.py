@@ -38,6 +38,7 @@ class Driver:
     ) -> None:
         self.items = deque(items)
         self.sent = 0
+        self._last: Any = None
         self.moved = False
         self._wires = wires
         self._go = pattern.start(random)
@@ -54,6 +55,12 @@ class Driver:
         """Everything has been taken."""
         return not self.items and not self._offering
 
+    @property
+    def given(self) -> str:
+        """What the unit got so far, for people."""
+        name, offers = self._wires.name, f", then offered {shown(self._last)}"
+        return f"{name} took {self.sent} items" + (offers if self._last is not None else "")
+
     def cycle(self) -> None:
         """Take back what was accepted; make the next offer."""
         self.moved = self._offering and self._wires.ready_now()
@@ -63,7 +70,8 @@ class Driver:
             return
         self._offering = next(self._go) and bool(self.items)
         if self._offering:
-            self._wires.offer(self.items.popleft())
+            self._last = self.items.popleft()
+            self._wires.offer(self._last)
         elif not self._quiet:
             self._wires.withdraw(self._random)
         self._quiet = not self._offering
@@ -126,6 +134,11 @@ class Responder:
         self._monitor = Monitor(request, self._answer, accept, random)
         self._function = function
 
+    @property
+    def given(self) -> str:
+        """What the unit got so far, for people."""
+        return self._driver.given
+
     def _answer(self, item: Any) -> None:
         for answer in self._function(item):
             self._driver.send(answer)
@@ -158,16 +171,24 @@ class PipelineDriver:
         self._items = deque(items)
         self._go = pattern.start(random)
         self._random = random
+        self.given = ""
+        """The item whose result was looked at last, for people."""
+        self._count = 0
         # An item written now is seen by the next edge; its result is there `latency` edges later.
-        self._due = deque([False] * (latency + 1))
+        self._due: deque[tuple[Any] | None] = deque([None] * (latency + 1))
 
     def cycle(self) -> None:
         """Look at what is due; give the next item, or noise."""
-        self.moved = self._due.popleft()
+        due = self._due.popleft()
+        self.moved = due is not None
+        if due is not None:
+            self.given = f"item {self._count} is {shown(due[0])}"
+            self._count += 1
         self._look(self.moved)
         going = next(self._go) and bool(self._items)
-        self._due.append(going)
+        item = self._items.popleft() if going else None
+        self._due.append((item,) if going else None)
         if going:
-            self._apply(self._items.popleft())
+            self._apply(item)
         else:
             self._disturb(self._random)

@@ -77,6 +77,12 @@ class Unit:
             await RisingEdge(self.clock)
         self.dut.rst.value = 0
 
+    @property
+    def given(self) -> list[str]:
+        """What the unit got so far, a line for each role that gives something."""
+        lines = (getattr(role, "given", "") for role in self._roles)
+        return [line for line in lines if line]
+
     def join(self, role: Role) -> None:
         """Let a role take part in every cycle from now on."""
         self._roles.append(role)
