@@ -80,5 +80,5 @@ def scripts(design: Design) -> dict[str, str]:
     return {
         f"{name}.lpf": _CONSTRAINTS.format(**values),
         "build.sh": _BUILD.format(**values),
-        "floorplan.py": Path(floorplan.__file__).read_text(),
+        "floorplan.py": Path(floorplan.__file__).read_text(encoding="utf-8"),
     }

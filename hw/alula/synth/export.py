@@ -60,7 +60,7 @@ def export(
     with new_folder(place, replace=earlier) as folder:
         (folder / "rtl").mkdir()
         for name, text in texts.items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
             if text.startswith("#!"):
                 (folder / name).chmod(0o755)
     return list(texts)

@@ -75,9 +75,9 @@ def floorplan(netlist: dict[str, Any], size: str) -> int:
 
 def main(size: str, place: Path) -> None:
     """Change a netlist file."""
-    netlist = json.loads(place.read_text())
+    netlist = json.loads(place.read_text(encoding="utf-8"))
     floorplan(netlist, size)
-    place.write_text(json.dumps(netlist))
+    place.write_text(json.dumps(netlist), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def place_and_route(
             f"part.family must be ecp5 for nextpnr, not {design.part.family} ({design.name})"
         )
     options = nextpnr_options(design, "netlist.json", _REPORT)
-    planner = Path(floorplan.__file__).read_text()
+    planner = Path(floorplan.__file__).read_text(encoding="utf-8")
     synthesiser, placer = yosys(), nextpnr()
     progress("verilog", 0, 1)
     texts = scanned(design)
@@ -79,7 +79,7 @@ def place_and_route(
         with tempfile.TemporaryDirectory(prefix="alula-place-") as temporary:
             scratch = Path(temporary)
             for name, text in texts.items():
-                (scratch / f"{name}.v").write_text(text)
+                (scratch / f"{name}.v").write_text(text, encoding="utf-8")
             files = " ".join(f"{name}.v" for name in texts)
             progress("synthesis", 0, 1)
             command = ["-q", "-p", f"read_verilog {files}; {script}"]
@@ -91,7 +91,7 @@ def place_and_route(
             stages.end()
             shutil.copy(scratch / _REPORT, folder / _REPORT)
 
-    report = json.loads((kept("placement", digest, make) / _REPORT).read_text())
+    report = json.loads((kept("placement", digest, make) / _REPORT).read_text(encoding="utf-8"))
     use = {kind: cells for kind, cells in report["utilization"].items() if cells["used"]}
     return Placement(
         tool=tool,

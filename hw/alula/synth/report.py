@@ -188,12 +188,14 @@ def _cells(
         with tempfile.TemporaryDirectory(prefix="alula-synth-") as temporary:
             scratch = Path(temporary)
             for file, content in sources.items():
-                (scratch / file).write_text(content)
+                (scratch / file).write_text(content, encoding="utf-8")
             steps = [f"read_verilog {' '.join(sources)}", f"{script} -top {name}"]
             steps.append(f"tee -q -o {_CELLS} stat -json")
             tool.run(["-q", "-p", "; ".join(steps)], folder=scratch, limit_s=LIMIT_S)
-            counts = json.loads((scratch / _CELLS).read_text())
+            counts = json.loads((scratch / _CELLS).read_text(encoding="utf-8"))
         cells = counts["modules"][f"\\{name}"].get("num_cells_by_type", {})
-        (folder / _CELLS).write_text(json.dumps(cells))
+        (folder / _CELLS).write_text(json.dumps(cells), encoding="utf-8")
 
-    return json.loads((kept("synth", digest.hexdigest()[:32], make) / _CELLS).read_text())
+    return json.loads(
+        (kept("synth", digest.hexdigest()[:32], make) / _CELLS).read_text(encoding="utf-8")
+    )

@@ -166,7 +166,8 @@ class Bench:
                         "seed": seed(),
                         "results": str(results),
                     }
-                )
+                ),
+                encoding="utf-8",
             )
             arguments: list[str | Path] = [program]
             if waves:
@@ -174,7 +175,7 @@ class Bench:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 arguments += ["--trace", "--trace-file", place]
             done = run(arguments, cwd=Path(folder), env=_environment(top, order))
-            lines = results.read_text().splitlines() if results.exists() else []
+            lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
         found = {}
         for line in map(json.loads, lines):
             found[line["case"]] = Result(line["error"], line["cycles"], line["seconds"])

@@ -58,14 +58,14 @@ def _test(
             error = "\n  ".join([error, *unit.given, where])
         seconds = time.perf_counter() - started
         line = {"case": case.name, "error": error, "cycles": count, "seconds": seconds}
-        with results.open("a") as file:
+        with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     return run
 
 
 def _tests() -> None:
-    order = json.loads(Path(os.environ["ALULA_BENCH"]).read_text())
+    order = json.loads(Path(os.environ["ALULA_BENCH"]).read_text(encoding="utf-8"))
     bench = _load(order["file"], order["bench"])
     wanted = set(order["cases"])
     for index, case in enumerate(bench.cases):

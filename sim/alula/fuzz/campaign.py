@@ -136,7 +136,7 @@ def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -
     image = Image.load(folder / "image.alula")
     place = folder / _CASE
     try:
-        settings = json.loads(place.read_text())
+        settings = json.loads(place.read_text(encoding="utf-8"))
         design, timing = (
             Design.from_mapping(settings["design"], str(place)),
             Timing(**settings["timing"]),
@@ -193,7 +193,7 @@ def _keep(place: Path, program: Program, case: Case, reason: str) -> None:
     with new_folder(place, replace=(place / _CASE).is_file()) as folder:
         program.save(folder / "program.alula")
         case.image.save(folder / "image.alula")
-        (folder / "listing.s").write_text(disassemble(program.ops))
+        (folder / "listing.s").write_text(disassemble(program.ops), encoding="utf-8")
         settings = {"design": case.design.model_dump(mode="json"), "timing": asdict(case.timing)}
-        (folder / _CASE).write_text(json.dumps(settings, indent=1) + "\n")
-        (folder / "found.txt").write_text(reason + "\n")
+        (folder / _CASE).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        (folder / "found.txt").write_text(reason + "\n", encoding="utf-8")

@@ -265,7 +265,7 @@ class RtlDevice:
         progress("gateware", 1, 1)
         self._widths = top.widths
         texts = library_texts(self._widths)
-        texts |= {name: (_FOLDER / name).read_text() for name in _TEXTS}
+        texts |= {name: (_FOLDER / name).read_text(encoding="utf-8") for name in _TEXTS}
         texts["board_layouts.h"] = layouts_text(_STRUCTURES)
         texts["lockstep_layouts.h"] = layouts_text(lockstep.STRUCTURES)
         self._taps = taps(design)

@@ -93,7 +93,9 @@ def stream_efficiency(design: Design, bytes_needed: int, cycles: int) -> float:
 
 @cache
 def _library() -> ctypes.CDLL:
-    texts = {name: (_FOLDER / name).read_text() for name in (*HEADERS, "reader.cpp")}
+    texts = {
+        name: (_FOLDER / name).read_text(encoding="utf-8") for name in (*HEADERS, "reader.cpp")
+    }
     texts["dram_layouts.h"] = layouts_text(STRUCTURES)
     library = ctypes.CDLL(native_library(texts))
     arguments = [ctypes.POINTER(DramConfig), ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint64]

@@ -47,7 +47,9 @@ def emitted_top(design: Design) -> Emission:
         modules = emit(top, "top")
         widths = {"clk": 1, "rst": 1}
         widths |= {name: len(value) for name, (value, _) in ports(top).items()}
-        (folder / _FILE).write_text(json.dumps({"modules": modules, "widths": widths}))
+        (folder / _FILE).write_text(
+            json.dumps({"modules": modules, "widths": widths}), encoding="utf-8"
+        )
 
     place = kept("emission", key, make)
-    return Emission(**json.loads((place / _FILE).read_text()))
+    return Emission(**json.loads((place / _FILE).read_text(encoding="utf-8")))

@@ -24,7 +24,7 @@ def native_library(texts: Mapping[str, str]) -> str:
 
     def make(folder: Path) -> None:
         for name, text in texts.items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
         sources = [folder / name for name in texts if name.endswith(".cpp")]
         command([tools.compiler, *_FLAGS, "-o", folder / "native.so", *sources])
 

@@ -123,7 +123,9 @@ def library_texts(widths: Mapping[str, int]) -> dict[str, str]:
         "    Vtop& top = *simulation->top;\n"
         f"    switch (index) {{\n{cases}        default: return nullptr;\n    }}\n}}\n"
     )
-    return {name: (_FOLDER / name).read_text() for name in _HARNESS} | {"ports.cpp": table}
+    return {name: (_FOLDER / name).read_text(encoding="utf-8") for name in _HARNESS} | {
+        "ports.cpp": table
+    }
 
 
 def _member(port: str) -> str:

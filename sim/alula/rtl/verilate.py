@@ -5,6 +5,7 @@ runtime is compiled once and linked into all of them.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ class Recipe:
         """Return the texts of what Verilator's runtime takes from Alula."""
         if not self.trace:
             return ()
-        return tuple(path.read_text() for path in sorted(_COMPRESSION.iterdir()))
+        return tuple(path.read_text(encoding="utf-8") for path in sorted(_COMPRESSION.iterdir()))
 
 
 def verilate(
@@ -135,13 +136,13 @@ def _generate(
     texts = []
     for name, text in modules.items():
         path = folder / f"{name}.v"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         texts.append(path.name)
     control = ["`verilator_config"]
     for access, modules_shown in (("rw", recipe.public), ("rd", recipe.visible)):
         for module, names in modules_shown.items():
             control += [f'public_flat_{access} -module "{module}" -var "{name}"' for name in names]
-    (folder / "control.vlt").write_text("\n".join(control) + "\n")
+    (folder / "control.vlt").write_text("\n".join(control) + "\n", encoding="utf-8")
     flags = ["--cc", "--prefix", _PREFIX, "--Mdir", "cpp", "--top-module", top, "-Wall"]
     flags += [f"-Wno-{name}" for name in _ALLOWED]
     flags += ["--x-assign", "fast", "--x-initial", "0", "--no-timing"]
@@ -159,14 +160,14 @@ def _compile(recipe: Recipe, tools: Toolchain, folder: Path, progress: Progress)
     """Compile the generated C++: small models as one file, large ones in parallel."""
     place = folder / "cpp"
     for name, text in recipe.texts.items():
-        (place / name).write_text(text)
+        (place / name).write_text(text, encoding="utf-8")
     own = [place / name for name in recipe.texts if name.endswith(".cpp")]
     own += [path.resolve() for path in recipe.sources]
     generated = sorted(set(place.glob("*.cpp")) - set(own))
     large = sum(path.stat().st_size for path in generated) >= _UNITY_BYTES
     unity = place / "unity.cpp"
     parts = own if large else generated + own
-    unity.write_text("".join(f'#include "{path}"\n' for path in parts))
+    unity.write_bytes(b"".join(b'#include "%b"\n' % os.fsencode(path) for path in parts))
     files = [unity, *generated] if large else [unity]
     compiler: list[str | Path] = [tools.compiler, *_compiler_flags(tools, recipe), "-I", place]
     if large:

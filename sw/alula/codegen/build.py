@@ -83,12 +83,14 @@ class Build:
             "row_beats": self.row_beats,
             "traffic": asdict(self.traffic),
         }
-        (folder / "build.json").write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+        (folder / "build.json").write_text(
+            json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
 
     @classmethod
     def read(cls, folder: Path) -> Build:
         """What `write` wrote, from a folder that its keeper has checked."""
-        description = json.loads((folder / "build.json").read_text())
+        description = json.loads((folder / "build.json").read_text(encoding="utf-8"))
         return cls(
             Design.from_mapping(description["design"], str(folder / "build.json")),
             Architecture.from_json(description["architecture"]),
