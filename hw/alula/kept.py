@@ -5,6 +5,7 @@ of each of its files, and whoever opens it reads all of it and compares: what a 
 killed process did to it is never run, mapped or parsed. Names, sizes and dates decide nothing.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,6 +25,8 @@ __all__ = ["damage", "kept", "seal"]
 MANIFEST = "manifest.json"
 _PAUSE_S = 0.05
 _LONG_S = 10
+_NOT_OF_THE_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
+"""Errors that say nothing of what is read."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -81,6 +84,9 @@ def damage(folder: Path, *, others: bool = False) -> str | None:
     Args:
         folder: what `seal` was called on.
         others: files that the manifest does not name may be there as well.
+
+    Raises:
+        OSError: this process may open no more files, or has no more memory.
     """
     try:
         if not stat.S_ISDIR(folder.lstat().st_mode):
@@ -101,6 +107,8 @@ def damage(folder: Path, *, others: bool = False) -> str | None:
     except (ValueError, RecursionError):
         return f"{MANIFEST} cannot be read"
     except OSError as error:
+        if error.errno in _NOT_OF_THE_FILE:
+            raise
         return f"{error.strerror or error}: {error.filename or folder}".lower()
     return None
 

@@ -277,6 +277,14 @@ class TestKind:
         with pytest.raises(FrontendError, match=r"must be b'GGUF'|must go on after byte"):
             load(tmp_path / "m")
 
+    def test_a_folder_around_a_gguf_file(self, models, tmp_path: Path) -> None:
+        folder = tmp_path / "around"
+        folder.mkdir()
+        copied(models["gguf"], folder / "weights.bin")
+        line = r"^the model must be the GGUF file weights.bin, not the folder around it"
+        with pytest.raises(FrontendError, match=line):
+            load(folder)
+
     def test_no_file_at_all(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "m.gguf")
         for place in (tmp_path / "m.gguf", Path("/dev/zero")):

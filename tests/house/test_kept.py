@@ -1,5 +1,6 @@
 """The cache: made once, checked before use, made anew where it is damaged."""
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -199,6 +200,22 @@ def test_a_killed_maker_holds_nobody_up(cache: Path, tmp_path: Path, files_under
     assert texts(kept("things", "k", fill)) == WORDS
     # Neither the lock nor what it had begun is left.
     assert [path.name for path in (cache / "things").iterdir()] == ["k"]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_what_is_wrong_with_the_process_is_no_damage(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    place = kept("things", "k", fill)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            kept("things", "k", fill)
+    assert damage(place) is None
 
 
 def test_a_cache_that_cannot_be_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alula.codegen import Build
 
 _COMPILER = (
+    "alula.design",
     "alula.isa",
     "alula.ir",
     "alula.frontend",

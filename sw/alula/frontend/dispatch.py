@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.content import Progress, silent
+from alula.frontend.gguf_file import MAGIC
 from alula.frontend.gguf_source import load_gguf
 from alula.frontend.kinds import beginning, is_safetensors, refuse_pickle
 from alula.frontend.refusal import FrontendError
@@ -62,6 +63,7 @@ def load(
             f"not {str(model)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
     if path.is_dir():
+        _refuse_folder_around_gguf(path)
         from alula.frontend.huggingface import load_huggingface
 
         return load_huggingface(path, progress)
@@ -71,6 +73,17 @@ def load(
             f"the model must be the folder with config.json, not one file of it ({path})"
         )
     return load_gguf(path, progress, digest=digest)
+
+
+def _refuse_folder_around_gguf(folder: Path) -> None:
+    """FrontendError for a folder that holds a GGUF file and no configuration."""
+    if (folder / "config.json").exists():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and beginning(path).startswith(MAGIC):
+            raise FrontendError(
+                f"the model must be the GGUF file {path.name}, not the folder around it ({folder})"
+            )
 
 
 def _load_module(module: Any, source: str, progress: Progress, context: int | None) -> Checkpoint:
