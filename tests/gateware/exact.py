@@ -83,7 +83,12 @@ def exponential_of_product(t: int) -> int:
     return fl(EXP2(u & 2**17 - 1) * Fraction(2) ** ((u >> 17) - 23))
 
 
-def distribution(x: int, table: Table, fraction: int, bound: int) -> int:
+ARGUMENTS = {"SIGMOID": (15, 16), "PHI": (16, 8), "PHI_TANH": (16, 8)}
+"""Fraction bits of a table's argument, and where the table ends, as section 4 has them."""
+
+
+def distribution(x: int, table: Table) -> int:
+    fraction, bound = ARGUMENTS[table.name]
     u = (abs(value(x)) * 2**fraction + Fraction(1, 2)).__floor__()
     y = 1 << 24 if u >= bound << fraction else table(u)
     if value(x) < 0:

@@ -22,7 +22,7 @@ from alula.bench import (
     pipeline_cases,
 )
 from alula.gateware.arithmetic import float_activation, float_add, float_multiply, float_root
-from alula.gateware.arithmetic.float_activation import FloatActivation, Function
+from alula.gateware.arithmetic.float_activation import NUMBERS, FloatActivation, shape
 from alula.gateware.arithmetic.float_convert import (
     FIXED_LATENCY,
     INT8_LATENCY,
@@ -40,7 +40,7 @@ from alula.gateware.arithmetic.float_table import (
     offsets,
 )
 from alula.gateware.matrix.finisher import LANE_LATENCY, FinishLane
-from alula.isa.functions import PHI, PHI_TANH, SIGMOID, TABLES
+from alula.isa.functions import EXP2, LOOKED_UP, TABLES
 
 FUNCTIONS = tuple(table.name for table in TABLES)
 
@@ -202,7 +202,7 @@ class _Activation(wiring.Component):
     """An activation and its ROM."""
 
     valid: In(1)
-    function: In(Function)
+    function: In(shape)
     x: In(32)
     result_valid: Out(1)
     result: Out(32)
@@ -249,15 +249,15 @@ def _exponents(random: Random) -> list[int]:
     return [exact.multiply(x, exact.LOG2E) for x in xs]
 
 
-def _activation_cases(function: Function, model: Callable[[int], int], table: Callable):
+def _activation_cases(function: str, model: Callable[[int], int], table: Callable):
     return pipeline_cases(
-        {function.name.lower(): table},
+        {function.lower(): table},
         model,
         latency=float_activation.LATENCY,
         inputs=("x",),
         output="result",
         valid=("valid", "result_valid"),
-        settings={"function": function.value},
+        settings={"function": NUMBERS[function]},
         patterns=(ALWAYS, BURSTS),
     )
 
@@ -268,20 +268,14 @@ ACTIVATION = Bench(
     [
         *(
             found
-            for function, table, fraction, bound in (
-                (Function.SIGMOID, SIGMOID, 15, 16),
-                (Function.PHI, PHI, 16, 8),
-                (Function.PHI_TANH, PHI_TANH, 16, 8),
-            )
+            for table in LOOKED_UP
             for found in _activation_cases(
-                function,
-                lambda x, table=table, fraction=fraction, bound=bound: exact.distribution(
-                    x, table, fraction, bound
-                ),
-                _arguments(bound),
+                table.name,
+                lambda x, table=table: exact.distribution(x, table),
+                _arguments(int(table.high)),
             )
         ),
-        *_activation_cases(Function.EXP, exact.exponential_of_product, _exponents),
+        *_activation_cases(EXP2.name, exact.exponential_of_product, _exponents),
     ],
 )
 

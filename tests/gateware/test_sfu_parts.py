@@ -27,7 +27,7 @@ from alula.bench import (
     each_case,
     pipeline_cases,
 )
-from alula.gateware.arithmetic.float_activation import TABLES, Function
+from alula.gateware.arithmetic.float_activation import EXP, NUMBERS, TABLES
 from alula.gateware.arithmetic.float_table import TableRom
 from alula.gateware.control.command import opcode
 from alula.gateware.sfu.lane import Entry, SfuLane, route
@@ -44,7 +44,7 @@ from alula.gateware.sfu.walk import LEVELS, Walk
 from alula.gateware.sfu.writer import DEPTH as WRITE_DEPTH
 from alula.gateware.sfu.writer import SfuWriter
 from alula.isa.formats import PARTIAL_SUMS, SCALE_MAX
-from alula.isa.functions import PHI, PHI_TANH, SIGMOID
+from alula.isa.functions import LOOKED_UP, SIGMOID, Table
 from alula.isa.instructions import BY_NAME
 
 LANES = 4
@@ -512,11 +512,6 @@ class Lane(Component):
 
 
 Operands = dict[str, int]
-FUNCTIONS = {
-    Function.SIGMOID: (SIGMOID, 15, 16),
-    Function.PHI: (PHI, 16, 8),
-    Function.PHI_TANH: (PHI_TANH, 16, 8),
-}
 
 
 def difference(x: Operands) -> int:
@@ -527,8 +522,8 @@ def squared(x: int) -> int:
     return exact.multiply(x, x)
 
 
-def activated(function: Function) -> Callable[[Operands], int]:
-    return lambda x: exact.multiply(x["a"], exact.distribution(x["a"], *FUNCTIONS[function]))
+def activated(table: Table) -> Callable[[Operands], int]:
+    return lambda x: exact.multiply(x["a"], exact.distribution(x["a"], table))
 
 
 def gated(value: Callable[[Operands], int]) -> Callable[[Operands], int]:
@@ -559,14 +554,14 @@ ROUTES: dict[str, tuple[dict[str, int], Callable[[Operands], int]]] = {
     "gated_product": (MULTIPLY | {"gate": 1}, gated(lambda x: exact.multiply(x["a"], x["t"]))),
     "relu": (MULTIPLY | {"relu": 1}, relu),
     "gated_relu": (MULTIPLY | {"relu": 1, "gate": 1}, gated(relu)),
-    "exp": (FROM_S | {"exp": 1, "function": Function.EXP.value}, exponential),
+    "exp": (FROM_S | {"exp": 1, "function": EXP}, exponential),
     **{
-        function.name.lower(): (FUNCTION | {"function": function.value}, activated(function))
-        for function in FUNCTIONS
+        table.name.lower(): (FUNCTION | {"function": NUMBERS[table.name]}, activated(table))
+        for table in LOOKED_UP
     },
     "gated_sigmoid": (
-        FUNCTION | {"function": Function.SIGMOID.value, "gate": 1},
-        gated(activated(Function.SIGMOID)),
+        FUNCTION | {"function": NUMBERS[SIGMOID.name], "gate": 1},
+        gated(activated(SIGMOID)),
     ),
 }
 

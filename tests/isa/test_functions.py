@@ -5,12 +5,26 @@ import json
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from alula.isa.functions import EXP2, PHI, PHI_TANH, RECIP, RSQRT, SIGMOID, TABLES, Table
+from alula.isa.functions import (
+    EXP2,
+    FUNCTIONS,
+    LOOKED_UP,
+    PHI,
+    PHI_TANH,
+    RECIP,
+    RSQRT,
+    SIGMOID,
+    TABLES,
+    Table,
+)
+from alula.isa.instructions import BY_NAME
 
 EACH = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
@@ -161,3 +175,31 @@ def test_no_mathematical_library_can_round_a_coefficient_otherwise(table):
         for value in (start + (middle - (start + end) / 2) / 2, end - start):
             closest = min(closest, abs(value * one - math.floor(value * one) - 0.5))
     assert closest > 2**-16
+
+
+def test_functions_keep_their_codes_and_are_what_they_are_called():
+    assert list(FUNCTIONS) == ["silu", "gelu", "gelu_tanh", "relu"]
+    choice = BY_NAME["ACT"].field("func")
+    assert [name for name in choice.choices if name] == list(FUNCTIONS)
+    torch_functions = {
+        "silu": torch.nn.functional.silu,
+        "gelu": torch.nn.functional.gelu,
+        "gelu_tanh": partial(torch.nn.functional.gelu, approximate="tanh"),
+        "relu": torch.relu,
+    }
+    x = torch.linspace(-9, 9, 97, dtype=torch.float64)
+    for name, function in FUNCTIONS.items():
+        ours = torch.tensor([function(value) for value in x.tolist()], dtype=torch.float64)
+        torch.testing.assert_close(ours, torch_functions[name](x), rtol=1e-12, atol=1e-12)
+
+
+def test_argument_bits_are_those_of_the_table():
+    bits = {table.name: table.argument_bits for table in TABLES}
+    assert bits == {"EXP2": 17, "SIGMOID": 15, "PHI": 16, "PHI_TANH": 16, "RECIP": 23, "RSQRT": 23}
+
+
+def test_a_table_of_act_begins_at_zero_and_ends_at_one():
+    for table in LOOKED_UP:
+        assert table.low == 0
+        assert table.function(0.0) == 0.5
+        assert abs(table.function(table.high) - 1) < 2.0**-table.argument_bits

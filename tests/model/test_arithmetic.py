@@ -14,7 +14,7 @@ from tests.model import reference
 
 from alula.isa import functions
 from alula.model.kernels import arithmetic, sfu
-from alula.model.tables import ACT_TABLES, EXP2, RECIP, RSQRT
+from alula.model.tables import DISTRIBUTIONS, EXP2, RECIP, RSQRT
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -89,9 +89,9 @@ def test_exponential_at_its_lower_end() -> None:
 @given(normal(-20, 20) | normal())
 def test_distributions(x: np.float32) -> None:
     exact = Fraction(float(x))
-    same(arithmetic.distribution(x, *ACT_TABLES["silu"], 15, 16.0), reference.sigmoid(exact))
-    same(arithmetic.distribution(x, *ACT_TABLES["gelu"], 16, 8.0), reference.phi(exact))
-    same(arithmetic.distribution(x, *ACT_TABLES["gelu_tanh"], 16, 8.0), reference.phi_tanh(exact))
+    for table, arguments in DISTRIBUTIONS.items():
+        expected = getattr(reference, table.name.lower())(exact)
+        same(arithmetic.distribution(x, *arguments), expected)
 
 
 @settings(max_examples=300, deadline=None)

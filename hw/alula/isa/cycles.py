@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from alula.isa.formats import PATTERNS
 from alula.isa.formula import Formula
+from alula.isa.functions import FUNCTIONS
 
 __all__ = ["DISPATCH", "EXACT", "LATENCIES", "SIZES", "Cycles", "numbers"]
 
@@ -26,7 +27,7 @@ SIZES = {
     "OPERANDS": "operands and registers of an instruction that the sequencer reads",
     "HALVES": "cycles of a group in the matrix engine: 4 for 2:16, else 2",
     "BYTES": "bytes of an element in memory",
-    "TABLE": "1 where the function is looked up, 0 for relu",
+    "TABLE": "1 where the function has a table, else 0",
     "READ": "cycles from memory's taking a read to its first beat",
     "ACK": "cycles from memory's taking a write's last beat to its answer",
 }
@@ -120,5 +121,5 @@ def numbers(values: Mapping[str, int | str]) -> dict[str, int]:
     if "type" in values:
         found["BYTES"] = {"fp32": 4, "bf16": 2}[str(values["type"])]
     if "func" in values:
-        found["TABLE"] = int(values["func"] != "relu")
+        found["TABLE"] = int(FUNCTIONS[str(values["func"])].table is not None)
     return found

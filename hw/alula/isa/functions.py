@@ -14,7 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["EXP2", "PHI", "PHI_TANH", "RECIP", "RSQRT", "SIGMOID", "TABLES", "Table"]
+__all__ = [
+    "EXP2",
+    "FUNCTIONS",
+    "LOOKED_UP",
+    "PHI",
+    "PHI_TANH",
+    "RECIP",
+    "RSQRT",
+    "SIGMOID",
+    "TABLES",
+    "Function",
+    "Table",
+]
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,11 @@ class Table:
     step_bits: int
     fraction_bits: int
     least: int = 0
+
+    @property
+    def argument_bits(self) -> int:
+        """Fraction bits of a fixed-point argument that counts from `low`."""
+        return self.step_bits + int(math.log2(self.segments / (self.high - self.low)))
 
     @cached_property
     def coefficients(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -76,3 +93,35 @@ RSQRT = Table("RSQRT", lambda x: 1 / math.sqrt(x), 1.0, 4.0, 384, 16, 24)
 """1/sqrt(m); argument (m - 1) with 23 fraction bits, m in 1..4, result with 24."""
 
 TABLES = (EXP2, SIGMOID, PHI, PHI_TANH, RECIP, RSQRT)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of ACT: `x * f(x)`, or `max(x, 0)` where there is no `f`.
+
+    `table` is of `f` for arguments from 0 on; `f(-x) = 1 - f(x)`, and `f` is 1 from the table's
+    end on.
+    """
+
+    name: str
+    table: Table | None
+
+    def __call__(self, x: float) -> float:
+        """The function itself, in floating point."""
+        if self.table is None:
+            return max(x, 0.0)
+        return x * self.table.function(x)
+
+
+FUNCTIONS = {
+    function.name: function
+    for function in (
+        Function("silu", SIGMOID),
+        Function("gelu", PHI),
+        Function("gelu_tanh", PHI_TANH),
+        Function("relu", None),
+    )
+}
+"""By name, in the order of their codes. A new one comes at the end."""
+LOOKED_UP = tuple(dict.fromkeys(one.table for one in FUNCTIONS.values() if one.table is not None))
+"""The tables of ACT, in the order in which the lanes keep them."""

@@ -14,6 +14,7 @@ from alula.isa.cycles import EXACT, Cycles
 from alula.isa.fields import Choice, Field, Immediate, Operand, Register
 from alula.isa.formats import FORMATS, PATTERNS
 from alula.isa.formula import Formula
+from alula.isa.functions import FUNCTIONS
 
 
 class Engine(IntEnum):
@@ -65,6 +66,7 @@ def _vector(name: str, doc: str) -> Operand:
 _ROWS = Operand("rows", 8, "rows")
 _FORMAT = Choice("fmt", (*FORMATS, *[""] * (16 - len(FORMATS))), "number format")
 _SPARSITY = Choice("nm", (*PATTERNS, *[""] * (8 - len(PATTERNS))), "N:M pattern")
+_FUNCTION = Choice("func", (*FUNCTIONS, *[""] * (16 - len(FUNCTIONS))), "function")
 _TYPE = Choice("type", ("fp32", "bf16"), "element type in memory")
 
 _PRODUCT = (
@@ -345,7 +347,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         Engine.MISC,
         0x24,
         (
-            Choice("func", ("silu", "gelu", "gelu_tanh", "relu"), "function"),
+            _FUNCTION,
             Choice("gated", ("0", "1"), "1: times b"),
             _vector("dst", "destination"),
             _vector("a", "argument"),

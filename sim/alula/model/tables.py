@@ -6,7 +6,7 @@ import numpy as np
 
 from alula.isa import functions
 
-__all__ = ["ACT_TABLES", "EXP2", "RECIP", "RSQRT"]
+__all__ = ["DISTRIBUTIONS", "EXP2", "RECIP", "RSQRT"]
 
 
 def _arguments(table: functions.Table) -> tuple[np.ndarray, int]:
@@ -17,11 +17,7 @@ def _arguments(table: functions.Table) -> tuple[np.ndarray, int]:
 EXP2 = _arguments(functions.EXP2)
 RECIP = _arguments(functions.RECIP)
 RSQRT = _arguments(functions.RSQRT)
-_SIGMOID = _arguments(functions.SIGMOID)
-ACT_TABLES = {
-    "silu": _SIGMOID,
-    "gelu": _arguments(functions.PHI),
-    "gelu_tanh": _arguments(functions.PHI_TANH),
-    "relu": _SIGMOID,
+DISTRIBUTIONS = {
+    table: (*_arguments(table), table.argument_bits, table.high) for table in functions.LOOKED_UP
 }
-"""Each of ACT's functions with the table it looks up (relu none: any will do)."""
+"""What `distribution` takes of each table of ACT."""

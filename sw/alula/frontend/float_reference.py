@@ -8,16 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alula.frontend.activations import ACTIVATIONS
 from alula.ir.architecture import Architecture
 from alula.quant.source import Source
 from alula.quant.units import UnitModel
-
-_ACTIVATIONS = {
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda values: F.gelu(values, approximate="tanh"),
-    "relu": F.relu,
-}
 
 
 class LayerCache:
@@ -166,7 +160,7 @@ class FloatReference(UnitModel[LayerCache]):
         attended = self._attend(queries, keys, values).reshape(tokens, shape.query_size)
         hidden = hidden + self._project(attended, weights, "attn.o")
         normed = self._norm(hidden, weights, "mlp_norm")
-        activation = _ACTIVATIONS[shape.activation]
+        activation = ACTIVATIONS[shape.activation]
         inner = self._project(normed, weights, "mlp.up")
         if shape.gated_mlp:
             inner = activation(self._project(normed, weights, "mlp.gate")) * inner

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from alula.isa.functions import EXP2, PHI, PHI_TANH, RECIP, RSQRT, SIGMOID, Table
+from alula.isa.functions import EXP2, RECIP, RSQRT, Function, Table
 from alula.quant.arithmetic import exponents, power_of_two, product, rounded
 from alula.quant.floats import LARGEST
 
@@ -46,29 +46,21 @@ def exp(x: Tensor) -> Tensor:
     return rounded(torch.where(u < -126 * (1 << bits), 0.0, y))
 
 
-def _distribution(table: Table, argument_bits: int, x: Tensor) -> Tensor:
+def distribution(table: Table, x: Tensor) -> Tensor:
     """A table of a function with f(-x) = 1 - f(x), 1 beyond the table's end."""
     end = table.segments << table.step_bits
-    scaled = x.double().abs_().clamp_(max=2 * table.high) * (1 << argument_bits)
+    scaled = x.double().abs_().clamp_(max=2 * table.high) * (1 << table.argument_bits)
     u = torch.floor(scaled + 0.5).to(torch.int64)
     y = torch.where(u >= end, _ONE, interpolate(table, u.clamp(max=end - 1)))
     y = torch.where(x < 0, _ONE - y, y)
     return rounded(y.double() * 2.0**-24)
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """The logistic function."""
-    return _distribution(SIGMOID, 15, x)
-
-
-def phi(x: Tensor) -> Tensor:
-    """The normal distribution function."""
-    return _distribution(PHI, 16, x)
-
-
-def phi_tanh(x: Tensor) -> Tensor:
-    """Its tanh approximation."""
-    return _distribution(PHI_TANH, 16, x)
+def activation(function: Function, x: Tensor) -> Tensor:
+    """One of ACT's functions, without the gate."""
+    if function.table is None:
+        return torch.where(x > 0, x, 0.0)
+    return product(x, distribution(function.table, x))
 
 
 def recip(x: Tensor) -> Tensor:

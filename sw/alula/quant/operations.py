@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from alula.quant.arithmetic import difference, product, total, tree_sum
-from alula.quant.functions import exp, phi, phi_tanh, recip, rsqrt, sigmoid
+from alula.quant.functions import exp, recip, rsqrt
 
 
 def _constant(value: float, like: Tensor) -> Tensor:
@@ -50,16 +48,3 @@ def rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     first = difference(product(a, cosine), product(b, sine))
     second = total(product(b, cosine), product(a, sine))
     return torch.cat((first, second), dim=-1)
-
-
-def _relu(a: Tensor) -> Tensor:
-    return torch.where(a > 0, a, 0.0)
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": lambda a: product(a, sigmoid(a)),
-    "gelu": lambda a: product(a, phi(a)),
-    "gelu_tanh": lambda a: product(a, phi_tanh(a)),
-    "relu": _relu,
-}
-"""ACT by function, without the gate."""

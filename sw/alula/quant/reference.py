@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from alula.ir.architecture import Architecture
+from alula.isa.functions import FUNCTIONS
 from alula.quant.arithmetic import in_pieces, piece_size, product, total
 from alula.quant.cache import IntegerCache
+from alula.quant.functions import activation
 from alula.quant.integers import (
     Activations,
     check_exact,
@@ -18,7 +21,7 @@ from alula.quant.integers import (
     quantize_rows,
 )
 from alula.quant.model import QuantizedModel
-from alula.quant.operations import ACTIVATIONS, layernorm, rmsnorm, rope, softmax
+from alula.quant.operations import layernorm, rmsnorm, rope, softmax
 from alula.quant.units import UnitModel
 
 
@@ -103,12 +106,12 @@ class IntegerReference(UnitModel[IntegerCache]):
         attended = quantize_rows(self._attend(query, cache))
         hidden = total(hidden, self._project(f"{unit}.attn.o", attended))
         normed = quantize_rows(self._norm(f"{unit}.mlp_norm", hidden))
-        activation = ACTIVATIONS[shape.activation]
+        activate = partial(activation, FUNCTIONS[shape.activation])
         if shape.gated_mlp:
-            gate = in_pieces(activation, self._project(f"{unit}.mlp.gate", normed))
+            gate = in_pieces(activate, self._project(f"{unit}.mlp.gate", normed))
             inner = in_pieces(product, gate, self._project(f"{unit}.mlp.up", normed))
         else:
-            inner = in_pieces(activation, self._project(f"{unit}.mlp.up", normed))
+            inner = in_pieces(activate, self._project(f"{unit}.mlp.up", normed))
         return total(hidden, self._project(f"{unit}.mlp.down", quantize_rows(inner)))
 
     @torch.inference_mode()

@@ -1,7 +1,7 @@
-"""The functions that every lane has: exp, and the three sigmoids."""
+"""The functions that every lane has: exp, and what ACT looks up."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic import float_table
@@ -9,10 +9,11 @@ from alula.gateware.arithmetic.float_convert import FIXED_LATENCY, FloatToFixed
 from alula.gateware.arithmetic.float_format import BIAS
 from alula.gateware.arithmetic.float_table import Interpolate, coefficients
 from alula.gateware.arithmetic.leading_zeros import leading_zeros
+from alula.isa.functions import EXP2, LOOKED_UP
 
-__all__ = ["LATENCY", "TABLES", "FloatActivation", "Function"]
+__all__ = ["EXP", "LATENCY", "NUMBERS", "TABLES", "FloatActivation", "shape"]
 
-TABLES = ("SIGMOID", "PHI", "PHI_TANH", "EXP2")
+TABLES = tuple(table.name for table in (*LOOKED_UP, EXP2))
 LATENCY = FIXED_LATENCY + float_table.LATENCY + 2
 """Cycles from argument to result."""
 
@@ -20,25 +21,23 @@ _STEP = 10
 _SEGMENT_BITS = 9
 
 
-class Function(enum.Enum, shape=2):
-    """What is computed; the value is the number of the table."""
-
-    SIGMOID = 0
-    PHI = 1
-    PHI_TANH = 2
-    EXP = 3
+NUMBERS = {name: number for number, name in enumerate(TABLES)}
+"""A function's number, by its table."""
+EXP = NUMBERS[EXP2.name]
+shape = Shape.cast(range(len(TABLES)))
+"""Of a number."""
 
 
 class FloatActivation(wiring.Component):
-    """`sigmoid(x)`, `phi(x)`, `phi_tanh(x)`, or exp where `x` is already times log2(e).
+    """The `f` of one of `alula.isa.functions.FUNCTIONS`, or exp where `x` is already times log2(e).
 
     The function holds still while arguments are in the pipeline. The ROM is outside: two lanes
     share one.
 
     Members:
         valid (In): the argument is there.
-        function (In): `Function`.
-        x (In): +0 or normal; not positive for EXP.
+        function (In): one of `NUMBERS`, or `EXP`.
+        x (In): +0 or normal; not positive for `EXP`.
         rom_enable, rom_address (Out), rom_row (In): a port of a `TableRom` of `TABLES`.
         result_valid (Out): `valid`, `LATENCY` cycles later.
         result (Out): +0 or normal.
@@ -49,10 +48,10 @@ class FloatActivation(wiring.Component):
         super().__init__(
             {
                 "valid": In(1),
-                "function": In(Function),
+                "function": In(shape),
                 "x": In(32),
                 "rom_enable": Out(1),
-                "rom_address": Out(2 + _SEGMENT_BITS),
+                "rom_address": Out(shape.width + _SEGMENT_BITS),
                 "rom_row": In(self._row),
                 "result_valid": Out(1),
                 "result": Out(32),
@@ -63,14 +62,17 @@ class FloatActivation(wiring.Component):
         """To fixed point; interpolate; back to floating point."""
         m = Module()
         exp = Signal()
-        m.d.comb += exp.eq(self.function == Function.EXP)
+        m.d.comb += exp.eq(self.function == EXP)
 
         m.submodules.fixed = fixed = FloatToFixed(width=25)
         m.d.comb += [
             fixed.valid.eq(self.valid),
             fixed.x.eq(Cat(self.x[:31], self.x[31] & exp)),
-            fixed.fraction.eq(Mux(exp, 17, Mux(self.function == Function.SIGMOID, 15, 16))),
         ]
+        with m.Switch(self.function):
+            for number, table in enumerate((*LOOKED_UP, EXP2)):
+                with m.Case(number):
+                    m.d.comb += fixed.fraction.eq(table.argument_bits)
         signs = Signal(FIXED_LATENCY)
         m.d.sync += signs.eq(Cat(self.x[31], signs[:-1]))
 

@@ -6,7 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic import float_activation
-from alula.gateware.arithmetic.float_activation import TABLES, FloatActivation, Function
+from alula.gateware.arithmetic.float_activation import TABLES, FloatActivation
 from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_table import coefficients
@@ -33,7 +33,7 @@ route = StructLayout(
         "exp": 1,
         "gate": 1,
         "relu": 1,
-        "function": Function,
+        "function": float_activation.shape,
     }
 )
 """How the units of a lane are joined.

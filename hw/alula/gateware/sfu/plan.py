@@ -2,15 +2,16 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic.float_activation import Function
+from alula.gateware.arithmetic.float_activation import EXP, NUMBERS
 from alula.gateware.control.command import layout, opcode
 from alula.gateware.sfu.lane import Entry, route
 from alula.gateware.sfu.scalar import Scalar
 from alula.gateware.sfu.walk import path
 from alula.isa.formats import GROUP
+from alula.isa.functions import FUNCTIONS, Function
 from alula.isa.instructions import Engine
 
 __all__ = ["After", "SfuPlan", "Sink", "plan"]
@@ -68,6 +69,14 @@ plan = StructLayout(
 )
 """One pass. `limit`: elements that count; `a_counted`, `b_counted`: words of a row that hold them;
 `last`: the row's last pass."""
+
+
+def _activation(way: View, function: Function) -> list:
+    """How the lanes compute one of ACT's functions."""
+    if function.table is None:
+        return [way["entry"].eq(Entry.MULTIPLY), way["relu"].eq(1)]
+    number = NUMBERS[function.table.name]
+    return [way["entry"].eq(Entry.FUNCTION), way["function"].eq(number)]
 
 
 class SfuPlan(wiring.Component):
@@ -216,7 +225,7 @@ class SfuPlan(wiring.Component):
                         m.d.comb += from_s
                         m.d.comb += [
                             way["exp"].eq(1),
-                            way["function"].eq(Function.EXP),
+                            way["function"].eq(EXP),
                             out["sink"].eq(Sink.WRITE_SUM),
                             out["after"].eq(After.SCALAR),
                             out["scalar"].eq(Scalar.RECIP),
@@ -250,11 +259,12 @@ class SfuPlan(wiring.Component):
                 row("write", self.dst, command["count"])
                 m.d.comb += [
                     out["last"].eq(1),
-                    way["function"].eq(command["func"]),
-                    way["relu"].eq(command["func"] == 3),
-                    way["entry"].eq(Mux(command["func"] == 3, Entry.MULTIPLY, Entry.FUNCTION)),
                     out["factor"].eq(Factor.ONE),
                 ]
+                with m.Switch(command["func"]):
+                    for code, function in enumerate(FUNCTIONS.values()):
+                        with m.Case(code):
+                            m.d.comb += _activation(way, function)
             with case("ADD"):
                 length, rows = command["words"], command["rows"]
                 walk("a", command["a"], (length, 1), (rows, length))

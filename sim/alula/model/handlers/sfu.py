@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from alula.isa.functions import FUNCTIONS
 from alula.model.errors import UndefinedBehaviour, Unimplemented
 from alula.model.floats import from_register
 from alula.model.handlers.registry import executes
 from alula.model.kernels import sfu
 from alula.model.state import State
-from alula.model.tables import ACT_TABLES, EXP2, RECIP, RSQRT
-
-_FUNCTIONS = {
-    "silu": sfu.SILU,
-    "gelu": sfu.GELU,
-    "gelu_tanh": sfu.GELU_TANH,
-    "relu": sfu.RELU,
-}
+from alula.model.tables import DISTRIBUTIONS, EXP2, RECIP, RSQRT
 
 
 def _separate(name: str, dst: int, sources: tuple[tuple[str, int], ...], words: int) -> None:
@@ -96,10 +90,12 @@ def _(state: State, func: str, gated: str, dst: int, a: int, b: int, count: int)
         state.check_vector(f"ACT {field}", src, count)
     _separate("ACT", dst, sources, count)
     lanes = state.lanes
-    sfu.activate(
-        state.vector, _FUNCTIONS[func], gated == "1", dst * lanes, a * lanes, b * lanes,
-        count * lanes, *ACT_TABLES[func],
-    )  # fmt: skip
+    table = FUNCTIONS[func].table
+    place = (state.vector, gated == "1", dst * lanes, a * lanes, b * lanes, count * lanes)
+    if table is None:
+        sfu.rectify(*place)
+    else:
+        sfu.activate(*place, *DISTRIBUTIONS[table])
 
 
 @executes("ADD")

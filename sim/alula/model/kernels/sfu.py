@@ -20,8 +20,6 @@ from alula.model.kernels.arithmetic import (
 )
 from alula.model.kernels.compiled import kernel
 
-SILU, GELU, GELU_TANH, RELU = range(4)
-
 
 @kernel()
 def _zero(v, start, end):
@@ -122,16 +120,21 @@ def rope(v, src, table, rows, heads, dim, stride):
 
 
 @kernel()
-def activate(v, function, gated, dst, a, b, count, table, step_bits):
-    """ACT."""
+def activate(v, gated, dst, a, b, count, table, step_bits, fraction, bound):
+    """ACT with a table."""
     for i in range(count):
         x = v[a + i]
-        if function == SILU:
-            y = multiply(x, distribution(x, table, step_bits, 15, 16.0))
-        elif function == RELU:
-            y = max(x, np.float32(0))
-        else:
-            y = multiply(x, distribution(x, table, step_bits, 16, 8.0))
+        y = multiply(x, distribution(x, table, step_bits, fraction, bound))
+        if gated:
+            y = multiply(y, v[b + i])
+        v[dst + i] = y
+
+
+@kernel()
+def rectify(v, gated, dst, a, b, count):
+    """ACT of what has no table: the positive part."""
+    for i in range(count):
+        y = max(v[a + i], np.float32(0))
         if gated:
             y = multiply(y, v[b + i])
         v[dst + i] = y

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
+from alula.frontend.activations import ACTIVATIONS
 from alula.frontend.exported.branch import Branch
 from alula.frontend.exported.graph import RecordedGraph
 from alula.frontend.exported.probe import TOLERANCE, Mismatch, difference, noise
-
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda values: F.gelu(values, approximate="tanh"),
-    "relu": F.relu,
-}
 
 
 def match_mlp(
@@ -42,12 +35,12 @@ def match_mlp(
     values = [given[one.output][..., rows].reshape(result.shape) for one, rows in ways]
     errors = {
         (name, gate): difference(result, _mlp(activation, values, gate))
-        for name, activation in _ACTIVATIONS.items()
+        for name, activation in ACTIVATIONS.items()
         for gate in range(len(ways))
     }
     (name, gate), error = min(errors.items(), key=lambda item: item[1])
     if error > TOLERANCE:
-        known = ", ".join(_ACTIVATIONS)
+        known = ", ".join(ACTIVATIONS)
         between = graph.names(graph.between(given, [branch.output.input]))
         raise Mismatch(f"{unit}.mlp", "activation", known, between, "gated SiLU")
     roles = {"mlp.gate": ways[gate], "mlp.up": ways[1 - gate]} if len(ways) == 2 else {}
