@@ -205,7 +205,7 @@ def test_a_file_equals_what_the_gguf_package_reads(random_model, tmp_path: Path)
 
 
 REFUSED = {
-    "mixture of experts": lambda writer: writer.add_expert_count(8),
+    "expert_count": lambda writer: writer.add_expert_count(8),
     "rope scaling": lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.YARN),
     "partial rope": lambda writer: writer.add_rope_dimension_count(8),
     "logit_scale": lambda writer: writer.add_logit_scale(0.5),

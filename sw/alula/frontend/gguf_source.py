@@ -30,18 +30,23 @@ class _Family:
     position: str = "rope"
     permuted: bool = False
     fused_qkv: bool = False
+    qk_norm: bool = False
+    rope_factors: bool = False
+    biases: tuple[str, ...] = ("attn.q", "attn.k", "attn.v")
+    """Projections that may have one. A file with another bias is none of the family."""
 
 
 FAMILIES: Mapping[str, _Family] = {
-    "llama": _Family(permuted=True),
+    "llama": _Family(permuted=True, rope_factors=True, biases=PROJECTIONS),
     "qwen2": _Family(),
-    "qwen3": _Family(),
+    "qwen3": _Family(qk_norm=True),
     "gpt2": _Family(
         norm="layernorm",
         activation="gelu_tanh",
         gated_mlp=False,
         position="learned",
         fused_qkv=True,
+        biases=PROJECTIONS,
     ),
 }
 """The values of ``general.architecture`` that are read."""
@@ -70,7 +75,15 @@ _NEUTRAL = {
     "embedding_scale": 1.0,
     "attn_logit_softcapping": 0.0,
     "final_logit_softcapping": 0.0,
+    "expert_count": 0.0,
+    "expert_used_count": 0.0,
+    "expert_group_count": 0.0,
+    "nextn_predict_layers": 0.0,
+    "rope.scaling.attn_factor": 1.0,
+    "rope.scaling.yarn_ext_factor": 0.0,
+    "rope.scaling.yarn_attn_factor": 1.0,
 }
+"""What would change a result, by the value at which it changes none."""
 
 _ROPE_FACTORS = "rope_freqs.weight"
 
@@ -113,7 +126,8 @@ def load_gguf(path: Path, progress: Progress = silent, *, digest: str | None = N
         return _place(canonical, shape, family, architecture)
 
     pieces = bind(architecture, place, table, path)
-    unused = surplus(pieces, table, name, lambda tensor: tensor == _ROPE_FACTORS)
+    factors = _ROPE_FACTORS if family.rope_factors else None
+    unused = surplus(pieces, table, name, lambda tensor: tensor == factors)
     if unused:
         raise UnsupportedModel(path, unused)
 
@@ -132,17 +146,13 @@ def load_gguf(path: Path, progress: Progress = silent, *, digest: str | None = N
 
 def _refusals(config: Fields, family: _Family, file: GgufFile) -> list[Refusal]:
     found: list[Refusal] = []
-    heads = config.values.get(f"{config.prefix}attention.head_count")
     for key in ("attention.head_count", "attention.head_count_kv", "feed_forward_length"):
         value = config.values.get(config.prefix + key)
         if isinstance(value, list) and len(set(value)) != 1:
             found.append(
                 Refusal("model", f"{key} by layer", "one", f"{len(set(value))}", "equal layers")
             )
-    experts = config.values.get(f"{config.prefix}expert_count")
-    if experts:
-        found.append(Refusal("mlp", "mixture of experts", "0 experts", str(experts), "a dense MLP"))
-    if family.position == "rope" and isinstance(heads, int) and heads > 0:
+    if family.position == "rope":
         head_dim = _head_dim(config)
         turned = config.size("rope.dimension_count", head_dim)
         if turned != head_dim:
@@ -154,9 +164,9 @@ def _refusals(config: Fields, family: _Family, file: GgufFile) -> list[Refusal]:
         if config.size("attention.value_length", head_dim) != head_dim:
             actual = str(config.size("attention.value_length"))
             found.append(Refusal("attn", "value head size", str(head_dim), actual, "equal sizes"))
-    scaling = config.text("rope.scaling.type", "none")
+    scaling = config.text("rope.scaling.type", "linear")
     if scaling not in ("none", "linear"):
-        found.append(Refusal("attn", "rope scaling", "none, linear, llama3", scaling, "linear"))
+        found.append(Refusal("attn", "rope scaling", "none, linear", scaling, "linear"))
     for key, neutral in _NEUTRAL.items():
         value = config.real(key, neutral)
         if value != neutral:
@@ -202,8 +212,14 @@ def _architecture(
         raise FrontendError(
             f"the tensors must be complete, not without token_embd.weight ({file.path})"
         )
+    tokens = file.metadata.get("tokenizer.ggml.tokens")
+    if isinstance(tokens, list) and len(tokens) != embedding.shape[0]:
+        raise FrontendError(
+            f"token_embd.weight must have a row for each of {len(tokens)} tokens, "
+            f"not {embedding.shape[0]} rows ({file.path})"
+        )
     context = config.size("context_length")
-    if "attention.sliding_window" in config:
+    if family.position == "rope" and "attention.sliding_window" in config:
         window = config.size("attention.sliding_window")
         if window < context:
             notes.append(f"context limited from {context} to the sliding window of {window}")
@@ -236,19 +252,17 @@ def _architecture(
         rope_inverse_frequencies=(
             _frequencies(config, file, head_dim) if family.position == "rope" else None
         ),
-        qk_norm="blk.0.attn_q_norm.weight" in file.tensors,
+        qk_norm=family.qk_norm,
         tied_head="output.weight" not in file.tensors,
-        attention_scale=config.positive("attention.scale", head_dim**-0.5),
         biases=_biases(family, file),
     )
 
 
 def _frequencies(config: Fields, file: GgufFile, head_dim: int) -> tuple[float, ...]:
     frequencies = rope.inverse_frequencies(head_dim, config.positive("rope.freq_base", 10000.0))
-    factor = config.positive("rope.scale_linear", 1.0)
-    if config.text("rope.scaling.type", "none") == "linear":
-        factor = config.positive("rope.scaling.factor")
-    frequencies = rope.linear(frequencies, factor)
+    if config.text("rope.scaling.type", "linear") == "linear":
+        factor = config.real("rope.scaling.factor", config.real("rope.scale_linear", 0.0))
+        frequencies = rope.linear(frequencies, factor or 1.0)
     if _ROPE_FACTORS not in file.tensors:
         return frequencies
     factors = file.read(_ROPE_FACTORS)
@@ -267,7 +281,7 @@ def _biases(family: _Family, file: GgufFile) -> frozenset[str]:
         stored = "attn_qkv" if fused else _NAMES[projection]
         return f"blk.0.{stored}.bias" in file.tensors
 
-    return frozenset(name for name in PROJECTIONS if present(name))
+    return frozenset(name for name in family.biases if present(name))
 
 
 def _place(name: str, shape: Shape, family: _Family, architecture: Architecture) -> Piece:
