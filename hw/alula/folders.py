@@ -23,12 +23,15 @@ def cache_folder() -> Path:
     """Return the folder that Alula keeps models and builds in; it need not exist yet.
 
     ALULA_CACHE names it; otherwise it is "alula" in XDG_CACHE_HOME or in ~/.cache.
+
+    OSError if there is no such home folder.
     """
     own = os.environ.get("ALULA_CACHE")
-    if own:
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "alula"
+    place = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "alula")
+    try:
+        return place.expanduser()
+    except RuntimeError:
+        raise FileNotFoundError(errno.ENOENT, "No such home folder", str(place)) from None
 
 
 @contextmanager

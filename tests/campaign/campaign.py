@@ -23,6 +23,7 @@ from tests.campaign.worker import prepare, serve
 
 LIMIT_S = 60.0
 """Seconds by the clock after which an input is ended: it may be that it waits for something."""
+_PREPARED_S = 300
 _SERVED = 500
 """Inputs after which a worker is replaced, so that none grows."""
 _FORK = multiprocessing.get_context("fork")
@@ -146,8 +147,9 @@ class Campaign:
         _import_all(self._home / "model")
         first = _FORK.Process(target=prepare, args=(self._home,))
         first.start()
-        first.join()
-        if first.exitcode:
+        first.join(_PREPARED_S)
+        if first.exitcode != 0:
+            first.kill()
             raise RuntimeError(f"the good model must answer, not end with {first.exitcode}")
 
     def _one(self, number: int, result: Result) -> None:
@@ -211,5 +213,7 @@ def _import_all(model: Path) -> None:
     """Import what commands import when they run: the workers begin with it."""
     for name in _IMPORTED:
         importlib.import_module(f"alula.{name}")
+    # Threads do not live on in a fork, and what waits for them waits for ever.
+    importlib.import_module("torch").set_num_threads(1)
     # transformers imports what a configuration needs when it reads one.
     importlib.import_module("alula.frontend").load(model)

@@ -22,6 +22,13 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == Path("/home/ada/mine")
 
 
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/x", "~nobody-of-this-name"])
+def test_a_home_that_is_not_there(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALULA_CACHE", place)
+    with pytest.raises(FileNotFoundError, match="No such home folder: '~nobody-of-this-name"):
+        cache_folder()
+
+
 def test_whole(tmp_path: Path, files_under: Callable) -> None:
     place = tmp_path / "a" / "b"
     with new_folder(place) as folder:

@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 
 DEFAULT_DESIGN = "kv260"
 ACCEL = Target("accel")
+MOST_CONTEXT = 1 << 31
+"""Tokens that may be asked for; whether they fit is the fit report's to say."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,8 @@ def context_of(checkpoint: Checkpoint, design: Design, context: int | None) -> i
 def _check_context(context: int) -> None:
     if context < 1:
         raise RunError(f"context must be at least 1, not {context}")
+    if context > MOST_CONTEXT:
+        raise RunError(f"context must be at most {MOST_CONTEXT}, not {context}")
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> BoundedTokenizer | None:

@@ -46,8 +46,10 @@ def toolchain() -> Toolchain:
     compiler = Path(found)
     versions = [
         command([verilator, "--version"], env=environment(root)).strip(),
-        command([compiler, "--version"]).splitlines()[0],
+        command([compiler, "--version"]).strip().partition("\n")[0],
     ]
+    if not versions[1]:
+        raise ToolchainError(f"{compiler} must tell its version, and did not")
     return Toolchain(verilator, root, compiler, "; ".join(versions))
 
 
