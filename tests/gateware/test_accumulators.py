@@ -208,4 +208,4 @@ def test_row_blocks_of_every_pattern(case: BoundCase) -> None:
 
 def test_bits_out_of_range() -> None:
     for kind in (Accumulator, SparseAccumulator):
-        refuses("bits must be 32 to 64, not 31", lambda kind=kind: kind(bits=31))
+        refuses("bits must be 32 to 48, not 31", lambda kind=kind: kind(bits=31))

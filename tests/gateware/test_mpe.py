@@ -568,7 +568,7 @@ def test_parameters_out_of_range() -> None:
     refuses("words must be 2 to 16777215, not 0", lambda: given(words=0))
     refuses("groups must be 2 to 16777215, not 33554432", lambda: given(groups=1 << 25))
     refuses("stream_beats must be at least 1, not 0", lambda: given(stream_beats=0))
-    refuses("accumulator_bits must be 32 to 64, not 16", lambda: given(accumulator_bits=16))
+    refuses("accumulator_bits must be 32 to 48, not 16", lambda: given(accumulator_bits=16))
 
 
 @each_case(TINY, KV260, NARROW, CHANNELS, SPARSE, NARROW_SUMS, NARROW_SPARSE_SUMS)

@@ -128,4 +128,3 @@ def test_parameters_out_of_range() -> None:
         r"rows must be a multiple of channels \(2\), not 3",
         lambda: WeightStream(rows=3, channels=2, depth=16),
     )
-    refuses("tags must be at least 1, not 0", lambda: WeightStream(rows=2, depth=16, tags=0))

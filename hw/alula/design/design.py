@@ -170,11 +170,6 @@ class Design(Record):
         """INT8 multiply-accumulates a cycle, all cores and tokens."""
         return self.rows * CHAIN_LENGTH * self.mpe.tokens
 
-    @property
-    def macs_per_second(self) -> int:
-        """INT8 multiply-accumulates a second at the core clock."""
-        return self.macs_per_cycle * self.clock_hz
-
     # Buffers, each core
 
     @property

@@ -31,6 +31,9 @@ MOST_STAGING_KIB = 2048
 MOST_ROW_GROUPS = 512
 """Groups of the longest row that MISC quantises."""
 
+MOST_ACCUMULATOR_BITS = 48
+"""Bits of the accumulators that are built."""
+
 MOST_ROWS = 255
 """Rows of an instruction of MISC."""
 
@@ -49,7 +52,7 @@ class Mpe(Record):
     tokens: Annotated[Literal[2, 4, 8, 16, 32], Whole]
     """Activation rows that share one pass over the weights; a DSP block multiplies two."""
 
-    accumulator_bits: Annotated[int, Field(ge=32, le=64)]
+    accumulator_bits: Annotated[int, Field(ge=32, le=MOST_ACCUMULATOR_BITS)]
     """Width of a row's integer accumulator in bits."""
 
     sparse: StrictBool = False

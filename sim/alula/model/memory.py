@@ -31,11 +31,6 @@ def _beats(fmt: WeightFormat, blocks: int, groups: int) -> int:
     return fmt.beats(blocks, groups)
 
 
-@lru_cache(maxsize=64)
-def _ones(rows: int) -> np.ndarray:
-    return np.ones(rows, np.float32)
-
-
 class Matrix:
     """Decoded weights.
 

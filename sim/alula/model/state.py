@@ -39,7 +39,7 @@ class State:
         self.vector_words = design.vector_words
         self.groups = design.activation_groups
         self.staging_bytes = design.staging_bytes
-        self.accumulator_limit = 1 << min(design.mpe.accumulator_bits, 48) - 1
+        self.accumulator_limit = 1 << design.mpe.accumulator_bits - 1
         self.memory = Memory(design.channel_bytes // channel, design.channels * channel, channel)
         self.stream = WeightStream(design.stream_beats)
         self._scratch: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}

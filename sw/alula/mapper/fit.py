@@ -80,7 +80,7 @@ def accumulator_item(memory: MemoryMap, design: Design) -> FitItem:
 
     sums = [GROUP * groups * Q_MAX * SCALE_MAX * largest(fmt) for fmt, groups in _products(memory)]
     bits, key = max(sums).bit_length() + 1, "mpe.accumulator_bits"
-    return FitItem("accumulator", "both", bits, min(48, design.mpe.accumulator_bits), "bits", key)
+    return FitItem("accumulator", "both", bits, design.mpe.accumulator_bits, "bits", key)
 
 
 def context_item(graph: Graph, design: Design, context: int) -> FitItem:

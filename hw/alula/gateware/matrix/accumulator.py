@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design.engines import MOST_ACCUMULATOR_BITS
 from alula.gateware.matrix.chain import TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
@@ -19,7 +20,7 @@ __all__ = [
 
 LATENCY = 7
 """Cycles from the last total of a row block to `captured`."""
-ACCUMULATOR_BITS = 48
+ACCUMULATOR_BITS = MOST_ACCUMULATOR_BITS
 SUM_BITS = 14
 WEIGHED_BITS = 25
 """Bits of a weighed group: 32 products of 127 by 8 times 255, and 4 * 128 * 32 * 127."""
@@ -33,8 +34,8 @@ CONTROL = data.StructLayout(
 
 def result_members(bits: int) -> dict[str, Out]:
     """What an accumulator hands on: `captured`, and `overflow` where that does not fit `bits`."""
-    if not 32 <= bits <= 64:
-        raise ValueError(f"bits must be 32 to 64, not {bits}")
+    if not 32 <= bits <= ACCUMULATOR_BITS:
+        raise ValueError(f"bits must be 32 to {ACCUMULATOR_BITS}, not {bits}")
     return {"captured": Out(signed(ACCUMULATOR_BITS)), "overflow": Out(1)}
 
 
@@ -111,7 +112,7 @@ class Accumulator(Component):
     Parameters
     ----------
     bits : int
-        Width that a result must fit, 32 to 64; it is 48 bits wide in any case.
+        Width that a result must fit, at least 32; it is 48 bits wide in any case.
 
     Members
     -------

@@ -11,6 +11,7 @@ from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Fault
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import TARGETS, Target
+from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 from alula.gateware.matrix.accumulator import LATENCY as ACCUMULATOR_LATENCY
 from alula.gateware.matrix.chain import LATENCY as CHAIN_LATENCY
 from alula.gateware.matrix.chain import TOKENS as CHAIN_TOKENS
@@ -113,7 +114,7 @@ class Mpe(Component):
         words: int,
         stream_beats: int,
         channels: int = 1,
-        accumulator_bits: int = 48,
+        accumulator_bits: int = ACCUMULATOR_BITS,
         target: Target = "portable",
         sparse: bool = False,
     ) -> None:
@@ -132,8 +133,10 @@ class Mpe(Component):
                 raise ValueError(f"{name} must be 2 to {(1 << NUMBER_BITS) - 1}, not {value}")
         if stream_beats < 1:
             raise ValueError(f"stream_beats must be at least 1, not {stream_beats}")
-        if not 32 <= accumulator_bits <= 64:
-            raise ValueError(f"accumulator_bits must be 32 to 64, not {accumulator_bits}")
+        if not 32 <= accumulator_bits <= ACCUMULATOR_BITS:
+            raise ValueError(
+                f"accumulator_bits must be 32 to {ACCUMULATOR_BITS}, not {accumulator_bits}"
+            )
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
         self.rows = rows

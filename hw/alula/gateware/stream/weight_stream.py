@@ -20,6 +20,8 @@ __all__ = [
     "ring_depths",
 ]
 
+TAGS = 16
+"""LD.Ws that can be under way."""
 MOST_PARTS = max(item.parts for item in PATTERNS.values())
 """Parts of a row block of the sparsest pattern."""
 
@@ -78,8 +80,6 @@ class WeightStream(Component):
         With ``sparse`` there are half as many index beats and a quarter as many meta beats.
     sparse : bool
         Matrices may have a pattern.
-    tags : int
-        LD.Ws that can be under way.
 
     Members
     -------
@@ -102,19 +102,14 @@ class WeightStream(Component):
         No tag and no beat is held, nothing is under way.
     """
 
-    def __init__(
-        self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False, tags: int = 16
-    ) -> None:
+    def __init__(self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False) -> None:
         self._share = channel_rows(rows, channels)
         if depth < 16:
             raise ValueError(f"depth must be at least 16, not {depth}")
-        if tags < 1:
-            raise ValueError(f"tags must be at least 1, not {tags}")
         self.rows = rows
         self.channels = channels
         self.depth = depth
         self.sparse = bool(sparse)
-        self.tags = tags
         super().__init__(
             {
                 "tag": In(stream.Signature(TAG)),
@@ -130,7 +125,7 @@ class WeightStream(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        m.submodules.tag_queue = queue = SyncFIFO(width=TAG.size, depth=self.tags)
+        m.submodules.tag_queue = queue = SyncFIFO(width=TAG.size, depth=TAGS)
         m.d.comb += [
             queue.w_data.eq(self.tag.payload),
             queue.w_en.eq(self.tag.valid),

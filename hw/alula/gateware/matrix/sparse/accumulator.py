@@ -206,7 +206,7 @@ class SparseAccumulator(Component):
     Parameters
     ----------
     bits : int
-        Width that a result must fit, 32 to 64; it is 48 bits wide in any case.
+        Width that a result must fit, at least 32; it is 48 bits wide in any case.
 
     Members
     -------
