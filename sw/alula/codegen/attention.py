@@ -266,48 +266,88 @@ def attend_token(scope: Scope, node: Node) -> None:
             emit.add("v_address", "v_address", emit.reg("v_stride"))
 
 
+class _Heads:
+    """Addresses of the query head at hand, `head`, each computed where it is needed.
+
+    All are in register `address`, and some take `count` on the way.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.kv = scope, scope.memory.kv
+        self.shared = scope.graph.architecture.heads // self.kv.heads
+        self.address, self.count = scope.emit.reg("address"), scope.emit.reg("count")
+
+    def keys(self) -> Ref:
+        """Its K."""
+        return self._of("k_stride")
+
+    def values(self) -> Ref:
+        """Its V."""
+        self._of("v_stride")
+        self.scope.emit.alu("MULR", "count", "k_stride", self.kv.heads)
+        self.scope.emit.add("address", "address", self.count)
+        return self.address
+
+    def scales(self) -> Ref:
+        """The scales of its V."""
+        self.values()
+        self.scope.emit.alu("MULR", "count", "v_pitch", self.kv.v_blocks)
+        self.scope.emit.add("address", "address", self.count)
+        return self.address
+
+    def _of(self, stride: str) -> Ref:
+        emit = self.scope.emit
+        emit.alu("DIVR", "address", "head", self.shared)
+        emit.alu("MULR", "address", "address", emit.reg(stride))
+        emit.add("address", "address", emit.reg("kv_base"))
+        return self.address
+
+
 def attend_chunk(scope: Scope, node: Node) -> None:
     """A chunk of tokens: each step is some tokens of one query head, with a causal mask."""
-    emit, kv = scope.emit, scope.memory.kv
-    heads = scope.graph.architecture.heads
-    words = scope.words(kv.head_dim)
+    emit = scope.emit
     step = _Step(scope, 0, emit.reg("step_rows"), Engine.MM)
+    heads = _Heads(scope)
     emit.add("head", None, 0)
-    with emit.loop(heads):
-        emit.alu("DIVR", "count", "head", heads // kv.heads)
-        emit.alu("MULR", "k_address", "count", emit.reg("k_stride"))
-        emit.add("k_address", "k_address", emit.reg("kv_base"))
-        _values_base(scope)
-        emit.alu("MULR", "count", "count", emit.reg("v_stride"))
-        emit.add("v_address", "v_address", emit.reg("count"))
-        _scales_address(scope)
-        emit.alu("MULR", "word", "head", words)
+    with emit.loop(scope.graph.architecture.heads):
+        emit.alu("MULR", "word", "head", scope.words(scope.memory.kv.head_dim))
         emit.add("kv_len", "position", 1)
         emit.add("count", "rows", emit.reg("attention_rows"))
         emit.alu("SUBR", "count", "count", 1)
         emit.alu("DIVR", "count", "count", emit.reg("attention_rows"))
         with emit.loop(emit.reg("count")):
-            _chunk_step(scope, step, node.output)
+            _chunk_step(scope, step, heads, node.output)
         emit.add("head", "head", 1)
 
 
-def _chunk_step(scope: Scope, step: _Step, output: str) -> None:
+def _chunk_step(scope: Scope, step: _Step, heads: _Heads, output: str) -> None:
     """Rows of one head from `word` on, the first of which sees `kv_len` positions."""
-    emit, most = scope.emit, scope.emit.reg("attention_rows")
+    emit, most, count = scope.emit, scope.emit.reg("attention_rows"), heads.count
+    width, length = scope.row_words("q"), emit.reg("kv_len")
+
+    def positions() -> None:
+        emit.add("count", "kv_len", emit.reg("step_rows"))
+        emit.alu("SUBR", "count", "count", 1)
+
     emit.add("step_rows", "position", emit.reg("rows"))
     emit.add("step_rows", "step_rows", 1)
-    emit.alu("SUBR", "step_rows", "step_rows", emit.reg("kv_len"))
+    emit.alu("SUBR", "step_rows", "step_rows", length)
     emit.alu("MINR", "step_rows", "step_rows", most)
-    emit.add("count", "kv_len", emit.reg("step_rows"))
-    emit.alu("SUBR", "count", "count", 1)
+    positions()
     emit.ceil_div("v_groups", "count", GROUP)
-    emit.ceil_div("k_blocks", "count", scope.design.rows)
-    width = scope.row_words("q")
-    source = emit.reg("word", scope.vector("q"))
-    step.score(source, width, emit.reg("kv_len"), emit.reg("count"), causal=True)
-    step.weigh(emit.reg("v_address"), emit.reg("word", scope.vector(output)), width)
+    step.quantise(emit.reg("word", scope.vector("q")), width)
+    keys = heads.keys()
+    emit.ceil_div("count", "count", scope.design.rows)
+    step.load_keys(keys, count)
+    positions()
+    step.multiply(count)
+    scales = heads.scales()
+    emit.alu("MULR", "count", "v_groups", GROUP)
+    step.load_scales(scales, count)
+    step.normalise(length, count, causal=True)
+    step.weigh(heads.values(), emit.reg("word", scope.vector(output)), width)
     emit.alu("MULR", "count", "attention_rows", width)
-    emit.add("word", "word", emit.reg("count"))
+    emit.add("word", "word", count)
     emit.add("kv_len", "kv_len", most)
 
 
@@ -317,10 +357,10 @@ def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
     `beside` may use registers `address`, `count` and `last`; `head` counts from 0.
     """
     emit, kv = scope.emit, scope.memory.kv
-    heads = scope.graph.architecture.heads
     width, words = scope.row_words("q"), scope.words(kv.head_dim)
     step = _Step(scope, 0, scope.rows, Engine.MM, scope.many)
-    address, count = emit.reg("address"), emit.reg("count")
+    heads = _Heads(scope)
+    address, count = heads.address, heads.count
     emit.add("v_groups", scope.start, scope.rows)
     emit.ceil_div("v_groups", "v_groups", GROUP)
 
@@ -328,35 +368,23 @@ def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
         emit.alu("MULR", "address", "head", words)
         return emit.reg("address", scope.vector(value))
 
-    def head_address(stride: str) -> None:
-        emit.alu("DIVR", "address", "head", heads // kv.heads)
-        emit.alu("MULR", "address", "address", emit.reg(stride))
-        emit.add("address", "address", emit.reg("kv_base"))
-
-    def values_address() -> None:
-        head_address("v_stride")
-        emit.alu("MULR", "count", "k_stride", kv.heads)
-        emit.add("address", "address", count)
-
     emit.add("head", None, 0)
-    with emit.loop(heads):
+    with emit.loop(scope.graph.architecture.heads):
         step.quantise(row("q"), width)
-        head_address("k_stride")
+        heads.keys()
         emit.add("count", scope.start, scope.rows)
         emit.ceil_div("count", "count", scope.design.rows)
         step.load_keys(address, count)
         emit.add("count", scope.start, scope.rows)
         step.multiply(count)
-        values_address()
-        emit.alu("MULR", "count", "v_pitch", kv.v_blocks)
-        emit.add("address", "address", count)
+        heads.scales()
         emit.alu("MULR", "count", "v_groups", GROUP)
         step.load_scales(address, count)
         step.normalise(emit.reg(scope.start, 1), count, causal=True)
         origin = emit.origin
         beside()
         emit.origin = origin
-        values_address()
+        heads.values()
         emit.add("count", "address", 0)
         step.weigh(count, row(node.output), width)
         emit.add("head", "head", 1)

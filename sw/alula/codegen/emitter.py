@@ -24,6 +24,10 @@ INPUTS = (
 """Registers that the host sets, r1 onwards; see docs/architecture.md, section 5."""
 
 
+class OutOfRegisters(ValueError):
+    """A program that needs more registers than there are."""
+
+
 class Emitter:
     """Builds one program.
 
@@ -45,8 +49,8 @@ class Emitter:
         if register not in self.registers:
             free = set(range(1, REGISTERS)) - set(self.registers.values())
             if not free:
-                raise AssertionError(
-                    f"registers must be at most {REGISTERS - 1}, not one for {register}"
+                raise OutOfRegisters(
+                    f"registers must be at most {REGISTERS - 1}, not one more for {register}"
                 )
             self.registers[register] = min(free)
         return self.registers[register]
@@ -79,11 +83,10 @@ class Emitter:
             self._add(Op(name, held), frozenset(reads), frozenset(writes))
 
     def _within(self, name: str, field: str, value: Value) -> Value:
-        operand = BY_NAME[name].field(field)
-        if not isinstance(operand, Operand) or isinstance(value, str):
+        if isinstance(value, str) or not isinstance(BY_NAME[name].field(field), Operand):
             return value
         register, offset = value if isinstance(value, Ref) else (0, value)
-        if 0 <= offset < 1 << operand.bits:
+        if offset <= most_offset(name, field):
             return value
         number = self.number(f"long {field}")
         if register:
@@ -139,6 +142,13 @@ class Emitter:
         return Program(
             self.name, self.design_hash, code, dict(self.constants), inputs, origins, loops
         )
+
+
+def most_offset(name: str, field: str) -> int:
+    """The largest offset that an operand of an instruction has room for."""
+    operand = BY_NAME[name].field(field)
+    assert isinstance(operand, Operand)
+    return (1 << operand.bits) - 1
 
 
 def _generic(origin: str) -> str:

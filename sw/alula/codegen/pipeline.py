@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from alula.codegen import attention
-from alula.codegen.emitter import engine_of
+from alula.codegen.emitter import engine_of, most_offset
 from alula.codegen.layer import emit_node, load_vectors
 from alula.codegen.scope import Scope, Stream
 from alula.ir import Node
 from alula.isa.formats import SCALES_PER_BEAT
 
+_MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "groups")
 _AHEAD = Stream(0, rows="rows0", many="rows0", layer="layer", start="position")
 _BEHIND = Stream(1, rows="rows1", many="many1", layer="layer", start="start1")
 
@@ -114,18 +115,24 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
     """Return what emits the part of a product that goes with attention head `head`.
 
     Each part is some scale beats' worth of row blocks, so it begins with beats of its own. None
-    where there are too few for every head, or where they do not end with a word.
+    where there are too few for every head, where they do not end with a word, or where a stride or
+    a row needs a register of its own, which none is left for.
     """
     emit, heads = scope.emit, scope.graph.architecture.heads
     matrix = scope.memory.layer.matrices[node.unit]
     rows = SCALES_PER_BEAT * scope.design.rows
     units = -(-matrix.blocks // SCALES_PER_BEAT)
-    if units < heads or rows % scope.design.sfu.lanes:
+    long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS
+    if units < heads or rows % scope.design.sfu.lanes or long:
         return None
     shape = {"fmt": matrix.format.name, "groups": matrix.groups}
     engine = engine_of(True)
 
     def part() -> None:
+        with emit.scratch():
+            multiply()
+
+    def multiply() -> None:
         emit.origin = _origin(scope, node)
         emit.alu("MULR", "address", "head", units)
         emit.alu("DIVR", "address", "address", heads)

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from alula.codegen.dry_run import dry_run
+from alula.codegen.emitter import OutOfRegisters
 from alula.codegen.phase import DECODE, PREFILL, emit_phase
 from alula.design import Design
 from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.ir.padding import pad_heads
 from alula.isa import IsaError, Program
+from alula.isa.fields import REGISTERS
 from alula.mapper import DoesNotFit, FitItem, FitReport, MemoryMap, Placement, place
 
 
@@ -63,7 +65,15 @@ def attempt(
     placement = place(graph, design, context, precision)
     if not placement.report.fits:
         return placement.report
-    programs = generate(graph, design, placement)
+    try:
+        programs = generate(graph, design, placement)
+    except OutOfRegisters:
+        placement = place(graph, design, context, precision, halves=False)
+        try:
+            programs = generate(graph, design, placement)
+        except OutOfRegisters:
+            item = FitItem("registers", "prefill", REGISTERS, REGISTERS - 1, "")
+            return replace(placement.report, items=[*placement.report.items, item])
     items = [*placement.report.items, *_program_items(programs, design)]
     report = replace(placement.report, items=items)
     if report.fits:

@@ -166,17 +166,19 @@ def map_decode(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
     return twice if _fits(twice, design) else copied(1)
 
 
-def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
+def map_prefill(
+    graph: Graph, design: Design, memory: MemoryMap, *, halves: bool = True
+) -> BufferMap:
     """Buffers of the prefill phase: a chunk of tokens.
 
     Its halves take turns where each fills the rows of a pass and both fit at the longest context,
-    so that the code is the same for every context. Otherwise all tokens go together, with all the
-    rows of scores that fit.
+    so that the code is the same for every context; never without `halves`. Otherwise all tokens go
+    together, with all the rows of scores that fit.
     """
     tokens, chunk = design.mpe.tokens, memory.chunk
     half = -(-chunk // (2 * tokens)) * tokens
 
-    def halves(context: int) -> BufferMap:
+    def halved(context: int) -> BufferMap:
         return map_buffers(
             graph,
             design,
@@ -189,8 +191,8 @@ def map_prefill(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
         )
 
     longest = min(design.context_max, graph.architecture.max_context)
-    if half < chunk and _fits(halves(max(longest, memory.kv.context)), design):
-        return halves(memory.kv.context)
+    if halves and half < chunk and _fits(halved(max(longest, memory.kv.context)), design):
+        return halved(memory.kv.context)
     attention_rows = chunk
     while True:
         buffers = map_buffers(

@@ -24,17 +24,23 @@ class Placement:
 
 
 def place(
-    graph: Graph, design: Design, context: int, precision: Precision = Precision()
+    graph: Graph,
+    design: Design,
+    context: int,
+    precision: Precision = Precision(),
+    *,
+    halves: bool = True,
 ) -> Placement:
     """Place a model with the design's prefill chunk, or with one that fits.
 
     Where the design's chunk does not fit: the largest in two halves that take turns, else the
-    largest of any kind, else a chunk of one token, which takes least.
+    largest of any kind, else a chunk of one token, which takes least. Without `halves` no chunk is
+    cut in two.
     """
 
     def candidate(chunk: int) -> tuple[MemoryMap, BufferMap]:
         memory = map_memory(graph, design, context, precision, chunk)
-        return memory, map_prefill(graph, design, memory)
+        return memory, map_prefill(graph, design, memory, halves=halves)
 
     def fitting(memory: MemoryMap, buffers: BufferMap) -> bool:
         return fits(buffer_items("prefill", buffers, memory, design))
@@ -43,8 +49,8 @@ def place(
     if not fitting(memory, prefill):
         smaller = [candidate(chunk) for chunk in _smaller_chunks(design)]
         fitted = [pair for pair in smaller if fitting(*pair)] or smaller[-1:]
-        halves = [pair for pair in fitted if pair[1].streams > 1]
-        memory, prefill = next(iter(halves or fitted), (memory, prefill))
+        halved = [pair for pair in fitted if pair[1].streams > 1]
+        memory, prefill = next(iter(halved or fitted), (memory, prefill))
     decode = map_decode(graph, design, memory)
     items = [
         context_item(graph, design, context),
