@@ -57,19 +57,23 @@ sweep: $(SYNTH) ## a small grid of designs, each simulated in RTL and synthesise
 	@rm -rf build/sweep
 	$(BIN)/alula sweep $(SWEEP) --out build/sweep
 
-check: $(READY) ## lint, format, types, import directions, generated text, public names
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+check: $(READY) ## lint, format, types, import directions, generated text, public names, docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(PYTHON) tools/check_imports.py
 	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_names.py
+	$(SITE)
 
 bench: $(SYNTH) ## the measured promises, as JSON
 	$(PYTHON) benchmarks/run.py
 
-docs: $(READY) ## write all generated text anew
+docs: $(READY) ## write all generated text anew, and the documentation as a site into build/docs
 	$(PYTHON) tools/generate.py
+	$(SITE)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON3) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(sys.version_info < (3, 11) and "python3 must be 3.11 or newer, not " + v + " (make PYTHON3=python3.12 names another)")'
