@@ -66,6 +66,7 @@ class Worker:
         answer = home / "answer"
         self._answer = answer.read_text() if answer.exists() else ""
         os.environ |= {"HOME": str(self._users), "ALULA_CACHE": str(self._cache)}
+        os.environ["ALULA_PROGRESS"] = "off"
 
     def one(self, number: int) -> None:
         """Make an input, run it and judge it."""
