@@ -53,6 +53,8 @@ VALUES = [
     ("prefill_chunk", 15, "must be a multiple of 4 (mpe.tokens), not 15 (kv260: prefill_chunk)"),
     ("name", "", "must be text of at least 1 characters, not '' (kv260: name)"),
     ("name", 7, "must be text, not 7 (kv260: name)"),
+    ("name", "a\n", r"must be text that matches ^[A-Za-z0-9_.-]+$, not 'a\n' (kv260: name)"),
+    ("part.name", "a\n[", r"must be text that matches ^[ -~]+$, not 'a\n[' (kv260: part.name)"),
     ("mpe", None, "must be a mapping of keys to values, not empty (kv260: mpe)"),
     ("memory", [1], "must be a mapping of keys to values, not a list (kv260: memory)"),
     (

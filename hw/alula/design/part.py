@@ -67,7 +67,7 @@ FAMILIES = {
 class Part(Record):
     """The chip, as free text and as a resource budget."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[ -~]+$")]
     """The chip or board, for people."""
 
     family: Literal["ultrascale+", "versal", "ecp5"]
