@@ -1,11 +1,17 @@
 """`alula sweep`: rows without a simulation, files, and what it refuses."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.house.test_processes import marked, running, wait_until
 
 QUICK = Path(__file__).parents[2] / "designs" / "sweeps" / "quick.yaml"
 
@@ -82,6 +88,31 @@ def test_ctrl_c_keeps_what_there_is(alula, tmp_path: Path, monkeypatch) -> None:
     line = f"alula: interrupted; {out} has the rows so far, and the same command goes on"
     assert (result.code, result.out, result.errors) == (2, "", [line])
     assert [path.name for path in out.iterdir()] == ["rows.jsonl"]
+
+
+def test_ctrl_c_of_a_script(tmp_path: Path) -> None:
+    """A shell's script starts what is in the background with Ctrl-C ignored; kill -INT ends it."""
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "alula", "sweep", "quick", "--out", str(out)]
+    mark = f"ALULA_TEST={os.getpid()}-script"
+    with subprocess.Popen(
+        words,
+        env=marked(mark),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    ) as process:
+        wait_until(lambda: (out / "rows.jsonl").exists() and len(running(mark)) > 2, 120)
+        begun = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - begun < 5
+    assert process.returncode == 2
+    assert (
+        errors == f"alula: interrupted; {out} has the rows so far, and the same command goes on\n"
+    )
+    wait_until(lambda: not running(mark), 2)
 
 
 def test_no_such_sweep(alula) -> None:

@@ -5,6 +5,7 @@ Imports nothing that takes time: a person may change their mind in the first sec
 
 import logging
 import os
+import signal
 import sys
 from io import TextIOWrapper
 
@@ -17,6 +18,7 @@ _TYPER_INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit: 0 well, 2 the user's mistake or Ctrl-C."""
     try:
+        _hear_interrupts()
         _open_streams()
         from alula.cli.interrupt import ends_in_time
 
@@ -28,6 +30,12 @@ def main() -> None:
         print(_INTERRUPTED, file=sys.stderr)
         code = _USER_ERROR
     sys.exit(code)
+
+
+def _hear_interrupts() -> None:
+    """Take Ctrl-C also where a shell has started this in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run() -> int:

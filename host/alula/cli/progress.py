@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from alula.runtime.progress import Progress
 
 _PAUSE_S = 10
-"""Seconds between two lines, and before the first: short work says nothing."""
+"""Seconds before the first line: short work says nothing. Later they are further apart."""
 
 
 @contextmanager
 def progress_bar(*, lines: bool = False) -> Iterator[Progress]:
     """Give a `Progress` that draws one line with bar, share and time left, and leaves nothing.
 
-    Where standard error is no terminal it prints a line every ten seconds, and with `lines` one as
-    each stage begins. ALULA_PROGRESS may be "lines", for the same, or "off".
+    Where standard error is no terminal it prints a line after ten seconds, and then less and less
+    often, up to every minute; with `lines` one as each stage begins too. ALULA_PROGRESS may be
+    "lines", for the same, or "off".
     """
     wanted = os.environ.get("ALULA_PROGRESS")
     if wanted == "off":
@@ -60,7 +61,7 @@ def _bar() -> Iterator[Progress]:
 
 @contextmanager
 def _lines(stages: bool) -> Iterator[Progress]:
-    """Print how far work is every ten seconds, also where it says nothing for long."""
+    """Print how far work is now and then, also where it says nothing for long."""
     estimate, over = _Estimate(), threading.Event()
 
     def tell() -> None:
@@ -71,8 +72,10 @@ def _lines(stages: bool) -> Iterator[Progress]:
             tell()
 
     def now_and_then() -> None:
-        while not over.wait(_PAUSE_S):
+        pause = _PAUSE_S
+        while not over.wait(pause):
             tell()
+            pause = min(1.2 * pause, 6 * _PAUSE_S)
 
     thread = threading.Thread(target=now_and_then, daemon=True)
     thread.start()
