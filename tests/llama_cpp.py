@@ -53,6 +53,10 @@ class LlamaCpp:
             "tokens"
         ]
 
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of ids, control tokens included."""
+        return self._post("/detokenize", tokens=list(ids))["content"]
+
     def rendered(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The text of a conversation."""
         return self._post("/apply-template", messages=messages)["prompt"]

@@ -17,6 +17,7 @@ FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
     "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
     "docs/isa.md": "alula.isa.reference:reference_text",
+    "docs/gguf.md": "alula.runtime.gguf_reference:reference_text",
     "docs/models.md": "alula.frontend.families.table:table_text",
 }
 SECTIONS = {

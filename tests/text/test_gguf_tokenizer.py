@@ -18,6 +18,7 @@ from alula.runtime.gguf_known_tokens import ENDS
 from alula.runtime.gguf_vocabulary import describe
 from alula.runtime.tokenizer_sources import open_tokenizer
 from alula.text.gguf.byte_pairs import ALPHABET
+from alula.text.gguf.kinds import Kind
 from alula.text.gguf.tokenizer import GgufTokenizer
 
 FIRST = 257
@@ -221,6 +222,24 @@ def test_a_conversation_has_the_ends_that_llama_cpp_gives_it(
     theirs = LlamaCpp(path)
     assert ids == theirs.tokenize(theirs.rendered(messages), special=True)
     assert len(ids) == theirs.chat_length(messages)
+
+
+def pieces_of(path: Path) -> None:
+    ours, theirs = opened(path), LlamaCpp(path)
+    for index, kind in enumerate(ours.vocabulary.kinds):
+        if not kind & Kind.BYTE:
+            assert ours.shown(index) == theirs.detokenize([index]), ours.vocabulary.tokens[index]
+
+
+def test_tokens_stand_for_the_same_text(tmp_path: Path) -> None:
+    pieces_of(pieces(tmp_path / "pieces.gguf"))
+    ascii = [character for character, byte in ALPHABET.items() if byte < 128]
+    words = {"Ġthe": TokenType.NORMAL, "ĠÃ©t": TokenType.NORMAL, "ĠÃ©": TokenType.UNUSED}
+
+    def vocabulary(writer: gguf.GGUFWriter) -> list[str]:
+        return write_vocabulary(writer, [*ascii, "ab"], merges=["a b"], special=SPECIAL | words)
+
+    pieces_of(write_model(tmp_path / "bytes.gguf", vocabulary))
 
 
 def test_special_tokens_without_a_name_are_llama_cpps(tmp_path: Path) -> None:
