@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,3 +239,14 @@ def test_a_cache_that_cannot_be_written(cache: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_entry_is_of_the_cache_of_the_moment(cache: Path) -> None:
     assert kept("things", "k", fill).is_relative_to(cache_folder())
+
+
+def test_nothing_follows_from_a_date() -> None:
+    """When a file was written says nothing of what it holds: no source of Alula asks."""
+    root = Path(__file__).parents[2]
+    asked = re.compile(r"st_[mac]time|getmtime|getctime")
+    sources = [
+        path for folder in ("hw", "sw", "sim", "host") for path in (root / folder).rglob("*.py")
+    ]
+    assert len(sources) > 100
+    assert [path for path in sources if asked.search(path.read_text())] == []
