@@ -1,6 +1,6 @@
 """Small random models of every family, as transformers writes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,6 +118,15 @@ CONFIGS: dict[str, tuple[str, dict]] = {
     "gpt2-unscaled": ("GPT2", {**GPT2_SIZES, "n_inner": 80, "scale_attn_weights": False}),
 }
 SPECIAL = {"pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are slower on several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

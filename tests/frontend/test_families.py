@@ -188,15 +188,6 @@ def check(name: str, key: str, value: object, plain: torch.Tensor) -> str | None
     return None if worst <= TOLERANCE else f"differs by {worst:.2g}"
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Models this small are slower on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_key_is_read_as_transformers_does_or_refused(name: str) -> None:
     with quiet_transformers():
