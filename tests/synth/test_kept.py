@@ -1,0 +1,77 @@
+"""Results of synthesis and placement are kept, and found again by another clock's design."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from alula.design import load_design
+from alula.synth import place, place_and_route
+from alula.synth.report import module_cells
+from alula.synth.tools import Tool
+
+MODULE = "module m(clk, q);\n  input clk;\n  output q;\nendmodule\n"
+CELLS = {"LUT4": 3}
+
+
+@dataclass(frozen=True)
+class StandIn(Tool):
+    """A tool that writes what it is told to, and remembers how often."""
+
+    writes: tuple[str, str]
+    runs: list[Path]
+
+    def run(self, arguments: Sequence[str | Path], *, folder: Path, **_: object) -> str:
+        self.runs.append(folder)
+        (folder / self.writes[0]).write_text(self.writes[1])
+        return ""
+
+
+def stand_in(file: str, content: object) -> StandIn:
+    return StandIn("tool", ("tool",), "1", (file, json.dumps(content)), [])
+
+
+def harmed(cache: Path, pattern: str) -> None:
+    """Make a kept result another one that reads as well."""
+    (path,) = cache.glob(pattern)
+    path.write_text(path.read_text().replace("3", "4"))
+
+
+def test_cells(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tool = stand_in("cells.json", {"modules": {"\\m": {"num_cells_by_type": CELLS}}})
+    for _ in range(2):
+        assert module_cells({"m": MODULE}, "synth", tool) == {"m": CELLS}
+    assert len(tool.runs) == 1
+    harmed(cache, "synth/*/cells.json")
+    assert module_cells({"m": MODULE}, "synth", tool) == {"m": CELLS}
+    assert len(tool.runs) == 2
+    assert "was damaged (cells.json is not what was written)" in caplog.messages[0]
+
+
+def test_placement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = {
+        "utilization": {"LUT": {"used": 3, "available": 9}},
+        "fmax": {"clk": {"achieved": 43.0}},
+        "critical_paths": [],
+    }
+    placer = stand_in("report.json", report)
+    monkeypatch.setattr(place.floorplan, "main", lambda *_: None)
+    for name, value in {
+        "yosys": lambda: stand_in("netlist.json", {}),
+        "nextpnr": lambda: placer,
+        "scanned": lambda design: {"m": MODULE},
+    }.items():
+        monkeypatch.setitem(place_and_route.__globals__, name, value)
+    tiny = load_design("tiny")
+    for _ in range(2):
+        found = place_and_route(tiny)
+        assert (found.fmax_mhz, found.used) == (43.0, {"LUT": 3})
+    assert len(placer.runs) == 1
+    harmed(cache, "placement/*/report.json")
+    assert place_and_route(tiny) == found
+    assert len(placer.runs) == 2
+    # What nextpnr aims at is another clock.
+    place_and_route(tiny.replace({"clock_mhz": 33}))
+    assert len(placer.runs) == 3
