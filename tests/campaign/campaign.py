@@ -23,7 +23,7 @@ from tests.campaign.worker import prepare, serve
 
 LIMIT_S = 60.0
 """Seconds by the clock after which an input is ended: it may be that it waits for something."""
-_PREPARED_S = 300
+_PREPARED_S = 900
 _SERVED = 500
 """Inputs after which a worker is replaced, so that none grows."""
 _FORK = multiprocessing.get_context("fork")

@@ -142,11 +142,11 @@ def _folder(random: Random, place: Place) -> Input:
         path.write_bytes(damaged(random, path.read_bytes()))
     else:
         tree = changed(random, json.loads(path.read_text()))
-        path.write_text(_json(random, tree))
+        _write_text(path, _json(random, tree))
     if random.random() < 0.05:
         for extra in ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja"):
             if random.random() < 0.5:
-                (folder / extra).write_text(_json(random, value(random)))
+                _write_text(folder / extra, _json(random, value(random)))
     return Input(_reads(random, folder, name in TEXT_FILES))
 
 
@@ -171,7 +171,7 @@ def _shards(random: Random, folder: Path, path: Path) -> None:
     index: Any = {"metadata": {"total_size": 1}, "weight_map": names}
     if random.random() < 0.9:
         index = changed(random, deepcopy(index))
-    path.write_text(_json(random, index))
+    _write_text(path, _json(random, index))
     if random.random() < 0.1:
         _no_regular_file(random, folder / "part.safetensors")
 
@@ -343,7 +343,7 @@ def _cache(random: Random, place: Place) -> Input:
         case 2:
             path.write_bytes(b"")
         case 3 if path.suffix == ".json":
-            path.write_text(_json(random, changed(random, json.loads(path.read_text()))))
+            _write_text(path, _json(random, changed(random, json.loads(path.read_text()))))
         case _:
             path.write_bytes(damaged(random, path.read_bytes()))
     words = ["run", str(place.model), "hi", "--max-new-tokens", "2", *SMALL]
