@@ -36,7 +36,10 @@ from alula import processes
 from alula.explore.workers import in_processes
 
 def hang(number):
-    processes.run([sys.executable, "-c", {HANG!r}])
+    try:
+        processes.run([sys.executable, "-c", {HANG!r}])
+    finally:
+        open(f"cleaned-{{number}}", "w").close()
 
 if __name__ == "__main__":
     try:
@@ -58,6 +61,7 @@ def test_signals_end_everything(tmp_path: Path, number: signal.Signals, group: b
     file.write_text(PROGRAM)
     with subprocess.Popen(
         [sys.executable, file],
+        cwd=tmp_path,
         env=marked(mark),
         start_new_session=True,
         stdout=subprocess.PIPE,
@@ -70,4 +74,5 @@ def test_signals_end_everything(tmp_path: Path, number: signal.Signals, group: b
         wait_until(lambda: not running(mark), 5)
         out, errors = process.communicate(timeout=5)
     assert (out, errors) == ("", "")
+    assert len(list(tmp_path.glob("cleaned-*"))) == 2
     assert process.returncode == (2 if number == signal.SIGINT else -number)

@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ __all__ = ["Lost", "in_processes"]
 
 # A fresh interpreter each: threads of numba and torch do not survive a fork.
 _CONTEXT = multiprocessing.get_context("spawn")
+
+_PATIENCE_S = 2.0
+"""How long a worker may take to clean up before it is killed."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,11 +60,7 @@ def in_processes(
                     workers.remove(worker)
                 yield number, result
     finally:
-        for worker in workers:
-            worker.process.kill()
-        for worker in workers:
-            worker.process.join()
-            worker.connection.close()
+        _end(workers)
 
 
 class _Worker(Generic[Result]):
@@ -97,8 +98,21 @@ def _ready(workers: Sequence[_Worker[Any]]) -> list[_Worker[Any]]:
     return [busy[item] for item in wait(list(busy)) if isinstance(item, Connection)]
 
 
+def _end(workers: Sequence[_Worker[Any]]) -> None:
+    """End the workers: asked to first, so that they remove what is half-written, then killed."""
+    for worker in workers:
+        worker.process.terminate()
+    end = time.monotonic() + _PATIENCE_S
+    for worker in workers:
+        worker.process.join(max(0.0, end - time.monotonic()))
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+
+
 def _serve(connection: Connection, function: Callable[[Any], object]) -> None:
-    """Work through the items that come, as long as the parent lives."""
+    """Work through the items that come, as long as the parent lives and does not say stop."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
@@ -112,6 +126,8 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE_S)
     os._exit(1)
 
 
