@@ -5,7 +5,8 @@ import pytest
 from alula.design import load_design
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.top.top import Top
-from alula.rtl import emission
+from alula.rtl import Recipe, device, emission
+from alula.rtl.toolchain import toolchain
 
 NANO = load_design("nano")
 SLOW = NANO.replace(
@@ -30,3 +31,21 @@ def test_kept_once_for_all_clocks(cache, monkeypatch: pytest.MonkeyPatch, caplog
     monkeypatch.setattr("alula.gateware.hdl.repeat.emit", None)
     assert emission.emitted_top(SLOW) == first
     assert list((cache / "emission").iterdir()) == [place]
+
+
+def test_one_simulator_for_all_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The DRAM's timing, which the clock enters, is given to a simulator when it starts."""
+    keys: list[str] = []
+
+    class Asked(Exception):
+        pass
+
+    def asked(modules: dict[str, str], top: str, recipe: Recipe, progress: object) -> None:
+        keys.append(recipe.key({"": top, **modules}, toolchain()))
+        raise Asked
+
+    monkeypatch.setattr(device, "verilate", asked)
+    for design in (NANO, SLOW):
+        with pytest.raises(Asked):
+            device.RtlDevice(design)
+    assert len(set(keys)) == 1
