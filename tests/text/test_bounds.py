@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from tests.conftest import write_byte_tokenizer
 
-from alula.runtime import TokenizerError, tokenizer_folder
-from alula.runtime import tokenizer as bounded
+from alula.runtime import TokenizerError
 from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.tokenizer_sources import open_tokenizer
+from alula.text.budget import Budget
 from alula.text.tokenizer import Settings
 
 ASKED = [{"role": "user", "content": "hi"}]
@@ -27,7 +27,7 @@ DEPTH = "maximum recursion depth exceeded|too many statically nested blocks"
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts and templates have little time."""
-    monkeypatch.setattr(bounded, "text_budget", lambda size: 0.3)
+    monkeypatch.setattr(Budget, "of_text", lambda size: Budget(0.3, 3 << 29))
 
 
 def with_template(folder: Path, template: str | None) -> BoundedTokenizer:
@@ -124,7 +124,7 @@ def replaced(regex: str, by: str) -> dict[str, Any]:
 def test_tokenizers_that_break(
     model: Path, monkeypatch: pytest.MonkeyPatch, part: dict[str, Any], words: str
 ) -> None:
-    monkeypatch.setattr(tokenizer_folder, "file_budget", lambda size: 1)
+    monkeypatch.setattr(Budget, "of_file", lambda size: Budget(1, 3 << 29))
     change(model / "tokenizer.json", **part)
     with pytest.raises(TokenizerError, match=words) as caught:
         open_tokenizer(model, "")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alula.runtime.errors import TokenizerError
+from alula.text.budget import Budget
 from alula.text.errors import NotLoadedError, TextError
 from alula.text.process import TEXT_PROCESS
 from alula.text.tokenizer import (
@@ -20,16 +21,6 @@ from alula.text.tokenizer import (
 )
 
 __all__ = ["BoundedTokenizer", "Message"]
-
-
-def file_budget(size: int) -> float:
-    """Return the seconds of processor time that reading a tokenizer of this many bytes may take."""
-    return 4 + size / 1e6
-
-
-def text_budget(size: int) -> float:
-    """Return the seconds of processor time that a text of this many characters may take."""
-    return 2 + size / 1e5
 
 
 class BoundedTokenizer:
@@ -51,7 +42,7 @@ class BoundedTokenizer:
         files = [folder / name for name in Tokenizer.FILES]
         self.settings = Settings.load(files[1])
         self._folder = str(folder)
-        self._load_s = file_budget(files[0].stat().st_size)
+        self._load_budget = Budget.of_file(files[0].stat().st_size)
         self._load()
 
     @property
@@ -92,17 +83,17 @@ class BoundedTokenizer:
 
     def _load(self) -> None:
         with told():
-            TEXT_PROCESS.call(LOAD_FAILS, "load", self._folder, seconds=self._load_s)
+            TEXT_PROCESS.call(LOAD_FAILS, "load", self._folder, budget=self._load_budget)
 
     def _call(self, what: str, method: str, size: int, *arguments: Any) -> Any:
         """Call a method of the server, which may be new, or have others loaded since."""
-        seconds = text_budget(size)
+        budget = Budget.of_text(size)
         with told():
             try:
-                return TEXT_PROCESS.call(what, method, self._folder, *arguments, seconds=seconds)
+                return TEXT_PROCESS.call(what, method, self._folder, *arguments, budget=budget)
             except NotLoadedError:
                 self._load()
-                return TEXT_PROCESS.call(what, method, self._folder, *arguments, seconds=seconds)
+                return TEXT_PROCESS.call(what, method, self._folder, *arguments, budget=budget)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from alula.files import read_bytes
-from alula.runtime.tokenizer import file_budget, told
+from alula.runtime.tokenizer import told
+from alula.text.budget import Budget
 from alula.text.process import TEXT_PROCESS
 
 _NAMES = (
@@ -74,7 +75,7 @@ def convert_files(files: Mapping[str, bytes], target: Path, folder: Path) -> Non
             str(copy),
             str(target),
             str(folder),
-            seconds=file_budget(size),
+            budget=Budget.of_file(size),
         )
 
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import asdict
 from select import select
 from typing import IO, Any, BinaryIO, cast
 
+from alula.text.budget import Budget
 from alula.text.errors import TOO_MUCH_MEMORY, NotLoadedError, TextError
 from alula.text.frames import read_frame, write_frame
 
@@ -59,14 +61,14 @@ class TextProcess:
             start_new_session=True,
         )
 
-    def call(self, what: str, method: str, *arguments: Any, seconds: float) -> Any:
+    def call(self, what: str, method: str, *arguments: Any, budget: Budget) -> Any:
         """Return what a method of the server gives.
 
         Args:
             what: what must hold, "... must ..., not ...": begins the message of an error.
             method: of `alula.text.server.Server`.
             arguments: its arguments, as JSON has them.
-            seconds: of processor time that it may take.
+            budget: what it may take.
 
         Raises:
             TextError: it refuses, fails, or takes more than it may.
@@ -77,9 +79,9 @@ class TextProcess:
             self.start()
             assert self._child is not None
             try:
-                answer = self._answer(self._child, [method, arguments, seconds])
+                answer = self._answer(self._child, [method, arguments, asdict(budget)], budget)
             except EOFError:
-                raise TextError(f"{what}: {self._ending(seconds)}") from None
+                raise TextError(f"{what}: {self._ending(budget)}") from None
             except BaseException:
                 self.close()
                 raise
@@ -102,18 +104,20 @@ class TextProcess:
             self._complaints.close()
 
     @staticmethod
-    def _answer(child: "subprocess.Popen[bytes]", request: list[Any]) -> dict[str, Any]:
+    def _answer(
+        child: "subprocess.Popen[bytes]", request: list[Any], budget: Budget
+    ) -> dict[str, Any]:
         """Return what the child answers; EOFError if it ends instead."""
         requests, answers = cast(BinaryIO, child.stdin), cast(BinaryIO, child.stdout)
         try:
             write_frame(requests, request)
         except BrokenPipeError:
             raise EOFError from None
-        if not select([answers], [], [], request[-1] + _WAIT_S)[0]:
+        if not select([answers], [], [], budget.seconds + _WAIT_S)[0]:
             child.send_signal(signal.SIGPROF)
         return read_frame(answers)
 
-    def _ending(self, seconds: float) -> str:
+    def _ending(self, budget: Budget) -> str:
         """Return why the child has ended, and forget it."""
         assert self._child is not None
         assert self._complaints is not None
@@ -122,7 +126,7 @@ class TextProcess:
         told = self._complaints.read(1 << 20).decode(errors="replace").split("\n")
         self.close()
         if code == -signal.SIGPROF:
-            return f"more than {seconds:.0f} s of processor time"
+            return f"more than {budget.seconds:.0f} s of processor time"
         if any(line.startswith("memory allocation of ") for line in told):
             return TOO_MUCH_MEMORY
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -20,12 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from alula.text.budget import Budget
 from alula.text.errors import NotLoadedError, TextError, reason
 from alula.text.frames import read_frame, write_frame
 from alula.text.tokenizer import Tokenizer
-
-MEMORY = 3 << 29
-"""Bytes of address space that a request may add to what the process has."""
 
 _KEPT = 4
 """Tokenizers that stay loaded."""
@@ -84,11 +82,11 @@ def main() -> None:
     server = Server()
     while True:
         try:
-            method, arguments, seconds = read_frame(requests)
+            method, arguments, allowed = read_frame(requests)
         except EOFError:
             return
         _prepare(method)
-        with bounded(seconds):
+        with bounded(Budget(**allowed)):
             answer = _answer(getattr(server, method), arguments)
         write_frame(answers, answer)
 
@@ -113,19 +111,15 @@ def _answer(method: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def bounded(seconds: float) -> Iterator[None]:
-    """Bound a block: more processor time ends this process, more than MEMORY fails.
-
-    Args:
-        seconds: of processor time, of all threads and in all libraries.
-    """
+def bounded(budget: Budget) -> Iterator[None]:
+    """Bound a block: with more processor time this process ends, more memory it does not get."""
     before, most = resource.getrlimit(resource.RLIMIT_AS)
-    limit = _address_space() + MEMORY
+    limit = _address_space() + budget.memory
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(
         resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most)
     )
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, budget.seconds)
     try:
         yield
     finally:
