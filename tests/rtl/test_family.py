@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from tests.rtl.programs import NANO, Pair
-from tests.shapes import FAMILIES, RandomCheckpoint
+from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
-from alula.codegen import compile_model
+from alula.codegen import compile_model, layer
 from alula.quant import QuantizedModel
 from alula.rtl.device import Timing
 
@@ -23,7 +23,17 @@ def pair() -> Iterator[Pair]:
     both.device.close()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *UNEVEN])
 def test_prefill_and_decode(pair: Pair, family: str) -> None:
-    build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES[family])), NANO, 96)
+    shape = (FAMILIES | UNEVEN)[family]
+    pair.prefill_and_decode(
+        compile_model(QuantizedModel(RandomCheckpoint(shape)), NANO, 96), PROMPT
+    )
+
+
+def test_heads_in_pieces(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Norms and rope of more heads than an instruction counts to, were that three."""
+    monkeypatch.setattr(layer, "MOST_ROWS", 3)
+    build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES["qwen3"])), NANO, 96)
+    assert [op.name for op in build.decode.ops].count("ROPE") == 3
     pair.prefill_and_decode(build, PROMPT)
