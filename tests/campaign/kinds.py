@@ -91,11 +91,10 @@ def _gguf(random: Random, place: Place) -> Input:
 
 def _gguf_value(random: Random, like: bytes | None = None) -> bytes:
     """A value of any kind, or of the kind of another."""
-    kind = (
-        struct.unpack("<I", like[:4])[0]
-        if like and random.random() < 0.6
-        else random.choice((*sources.FORMATS, sources.STRING, sources.ARRAY))
-    )
+    kinds = (*sources.FORMATS, sources.STRING, sources.ARRAY)
+    kind = int.from_bytes(like[:4], "little") if like else -1
+    if kind not in kinds or random.random() < 0.4:
+        kind = random.choice(kinds)
     head = struct.pack("<I", kind)
     if kind == sources.STRING:
         return head + sources.gguf_text(random.choice(TEXTS) * random.choice((1, 1, 1, 200)))
@@ -151,7 +150,10 @@ def _folder(random: Random, place: Place) -> Input:
 
 
 def _json(random: Random, tree: Any) -> str:
-    written = json.dumps(tree, ensure_ascii=True)
+    try:
+        written = json.dumps(tree, ensure_ascii=True)
+    except RecursionError:
+        written = "[" * 5000
     return text(random, written) if random.random() < 0.05 else written
 
 
@@ -161,7 +163,9 @@ def _safetensors(random: Random, path: Path) -> None:
     if random.random() < 0.6:
         path.write_bytes(damaged(random, whole, 8 + length))
         return
-    head = json.dumps(changed(random, json.loads(whole[8 : 8 + length]))).encode()
+    head = _json(random, changed(random, json.loads(whole[8 : 8 + length]))).encode(
+        "utf-8", "surrogatepass"
+    )
     path.write_bytes(struct.pack("<Q", len(head)) + head + whole[8 + length :])
 
 
@@ -325,7 +329,9 @@ def _header(random: Random, path: Path) -> None:
     whole = path.read_bytes()
     length = int.from_bytes(whole[8:16], "little")
     payload = whole[-(-(16 + length) // 4096) * 4096 :]
-    head = json.dumps(changed(random, json.loads(whole[16 : 16 + length]))).encode()
+    head = _json(random, changed(random, json.loads(whole[16 : 16 + length]))).encode(
+        "utf-8", "surrogatepass"
+    )
     start = whole[:8] + len(head).to_bytes(8, "little") + head
     path.write_bytes(start + bytes(-len(start) % 4096) + payload)
 

@@ -112,7 +112,7 @@ def changed(random: Random, tree: Any) -> Any:
                 inside[random.choice(list(inside))] = inside[key]
             case 3:
                 inside[key] = [inside[key]]
-            case 4 if isinstance(inside[key], int | float):
+            case 4 if isinstance(inside[key], int | float) and abs(inside[key]) < 1e300:
                 inside[key] = inside[key] * random.choice((-1, 0, 2, 3)) + random.choice(
                     (0, 1, 0.5)
                 )
