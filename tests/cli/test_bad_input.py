@@ -145,6 +145,10 @@ def test_no_such_model(alula, model: str, words: str) -> None:
             ["hi", "--device", "board"],
             "device must be model or rtl, not 'board': boards are not in",
         ),
+        (
+            ["hi", "--device", "rlt"],
+            "device must be model or rtl, not 'rlt'; did you mean rtl?",
+        ),
         (["hi", "--lockstep"], "device must be rtl to go in lock step, not 'model'"),
         (["hi", "--context", "0"], "context must be at least 1, not 0"),
         (["hi", "--context", "9" * 400], "context must be at most 2147483648, not 999"),

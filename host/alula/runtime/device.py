@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alula.design import Design
+from alula.design.error import meant
 from alula.isa import Image, Program
 from alula.runtime.errors import DeviceError
 from alula.runtime.progress import Progress, silent
@@ -92,7 +93,7 @@ LATER: Mapping[str, str] = {"board": "boards are not in this release"}
 def check_device(name: str, lockstep: Path | None = None, waves: "Waves | None" = None) -> None:
     """Raise DeviceError, with the reason, unless a device has this name and can do this."""
     if name not in DEVICES:
-        reason = f": {LATER[name]}" if name in LATER else ""
+        reason = f": {LATER[name]}" if name in LATER else meant(name, DEVICES)
         raise DeviceError(f"device must be {' or '.join(DEVICES)}, not {name!r}{reason}")
     if lockstep is not None and name != "rtl":
         raise DeviceError(f"device must be rtl to go in lock step, not {name!r}")
