@@ -47,6 +47,7 @@ TEXTS = (
     "ﬁ ﬀ ℤ Ω K Å",
     "𝔘𝔫𝔦 𐐀𐐨 🏳️‍🌈",
     "12a 1234½ 1234_ ab\u200ccd",
+    "zqj azqj zqj! zqjzqj 日zqj",
     "\u1c89\ua7cb \U0001cc00 1\U0001ccf05",
 )
 
@@ -72,8 +73,10 @@ def _trained(tokenizer: Tokenizer, size: int, alphabet: list[str]) -> tuple[list
     # llama.cpp ends a token at a NUL, and knows no token over the end of a line here.
     left_out = ("\0", "\n") if not alphabet else ("\0",)
     texts = [text.translate(dict.fromkeys(map(ord, left_out))) for text in texts]
-    texts = [text.replace("<|eot|>", "<|") for text in texts]
+    texts = [text.replace("<|eot|>", "<|").replace("zqj", "") for text in texts]
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].get)
+    # Words that no merge makes, which some pre-tokenisers look up whole.
+    tokens += ["zqj", "Ġzqj" if alphabet else "▁zqj"]
     return tokens, [" ".join(merge) for merge in model["merges"]]

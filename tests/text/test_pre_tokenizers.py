@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gguf
 import pytest
 from gguf import TokenType
 from tests.llama_cpp import LlamaCpp, write_model, write_vocabulary
@@ -62,6 +63,23 @@ def test_a_missing_pre_tokenizer_is_the_default_one(name, trained, tmp_path: Pat
     ours = opened(path)
     assert ours.vocabulary.pre == PRE_TOKENIZERS["default"]
     assert [ours.encode(text) for text in TEXTS] == list(map(LlamaCpp(path).tokenize, TEXTS))
+
+
+@pytest.mark.parametrize("name", ["chatglm-bpe", "glm4", "glm5", "qwen2", "gemma4"])
+def test_bos_where_the_file_wants_one_and_names_none(name: str, trained, tmp_path: Path) -> None:
+    tokens, merges = trained[PRE_TOKENIZERS[name].byte_level]
+
+    def vocabulary(writer: gguf.GGUFWriter) -> list[str]:
+        writer.add_add_bos_token(True)
+        return write_vocabulary(writer, tokens, merges=merges, pre=name)
+
+    path = write_model(tmp_path / "model.gguf", vocabulary)
+    if PRE_TOKENIZERS[name].default_bos:
+        assert opened(path).encode("a") == LlamaCpp(path).tokenize("a", special=True)
+        return
+    # llama.cpp aborts with the first text.
+    with pytest.raises(TokenizerError, match="bos_token_id must be given"):
+        opened(path)
 
 
 @pytest.mark.parametrize("name", [*REFUSED, "klingon"])

@@ -27,13 +27,12 @@ _KIMI = (
 )
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 
-_THREES = r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"
-"""Digits in threes, counted from the right."""
+_THREES = r"[^\p{N}]*+\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"
+"""Digits in threes, counted from the right. What precedes a number belongs to its first digits."""
 
 _BUILT_IN = {
     r"\p{Han}+": _KIMI,
-    # What precedes a number belongs to its first digits.
-    r"\p{AFMoE_digits}": r"[^\p{N}]*+" + _THREES,
+    r"\p{AFMoE_digits}": _THREES,
     r"\d{1,3}(?=(?:\d{3})*\b)": _THREES,
     _GPT2: _GPT2 + r"|\s+",
 }

@@ -71,6 +71,7 @@ _DIGITS = PreTokenizer((r"\p{N}", _GPT2_EXPRESSION))
 _LLAMA3 = PreTokenizer((_LLAMA3_EXPRESSION,), whole_words=True, add_bos=True)
 _SMAUG = PreTokenizer((_LLAMA3_EXPRESSION,))
 _CHATGLM = replace(_SMAUG, default_bos=False)
+_GLM4 = replace(_CHATGLM, whole_words=True)
 _QWEN2 = PreTokenizer((_QWEN2_EXPRESSION,))
 _DEEPSEEK3 = PreTokenizer(
     (r"\p{N}{1,3}", _CJK, _PUNCTUATED + _DEEPSEEK3_WORD + r"[\r\n]*" + _SPACES)
@@ -152,8 +153,8 @@ PRE_TOKENIZERS: Mapping[str, PreTokenizer] = {
     "falcon3": _LLAMA3,
     "gemma4": _GEMMA4,
     "gigachat": _GPT2,
-    "glm4": _CHATGLM,
-    "glm5": _CHATGLM,
+    "glm4": _GLM4,
+    "glm5": _GLM4,
     "gpt-2": _GPT2,
     "gpt-4o": _GPT4O,
     "gpt3-finnish": _BLOOM,
