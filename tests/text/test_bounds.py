@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from tests.conftest import write_byte_tokenizer
 
-from alula.runtime import TokenizerError
+from alula.runtime import TokenizerError, tokenizer_folder
 from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.tokenizer_sources import open_tokenizer
 from alula.text.budget import Budget
@@ -210,6 +211,19 @@ def test_a_file_that_is_too_large(model: Path) -> None:
         file.truncate(101_000_000)
     with pytest.raises(OSError, match="larger than 100000000 bytes"):
         open_tokenizer(model, "")
+
+
+def test_whatever_transformers_reads_is_copied() -> None:
+    import transformers
+
+    sources = Path(transformers.__file__).parent / "models"
+    families = ("llama", "gpt2", "gemma", "qwen2", "cohere", "gpt_neox", "t5", "bloom", "xglm")
+    found = set[str]()
+    for family in families:
+        for file in (sources / family).glob("tokenization_*.py"):
+            found |= set(re.findall(r'_file": "([^"]+)"', file.read_text()))
+    assert {"tokenizer.model", "merges.txt", "tokenizer.json"} <= found
+    assert found <= set(tokenizer_folder._NAMES)
 
 
 def test_no_code_is_run(model: Path, tmp_path: Path) -> None:

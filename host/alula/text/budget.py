@@ -8,7 +8,7 @@ _MEMORY = 3 << 29
 
 @dataclass(frozen=True)
 class Budget:
-    """What a request may take. Known tokenizers take less than a fifth of it.
+    """What a request may take: several times what known tokenizers take.
 
     Attributes:
         seconds: of processor time, of all threads and in all libraries.
