@@ -77,7 +77,7 @@ def id_uses(run: Callable[[Tensor], object], ids: Sequence[int]) -> tuple[list[T
         elif function is Tensor.__getitem__ and isinstance(args[1], Tensor):
             tables.append(args[0])
         else:
-            others.append(getattr(function, "__name__", str(function)))
+            others.append(getattr(function, "__name__", str(function)).strip("_"))
 
     kind = type("_FollowedIds", (_Ids,), {"seen": staticmethod(seen)})
     run(torch.tensor(ids).as_subclass(kind))

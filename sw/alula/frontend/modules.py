@@ -11,7 +11,7 @@ from alula.frontend import exported, huggingface
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.content import Progress
 from alula.frontend.original import Original
-from alula.frontend.proof import ModelsDiffer, prove
+from alula.frontend.proof import prove
 from alula.frontend.refusal import FrontendError, UnsupportedModel
 
 
@@ -31,14 +31,21 @@ def load_module(module: Any, source: str, progress: Progress, context: int | Non
         raise FrontendError(f"{source} must be a torch.nn.Module, not {type(module).__name__}")
     original = Original(module, source)
     original.check_steady()
-    errors: list[FrontendError] = []
+    unread: list[FrontendError] = []
+    different: list[FrontendError] = []
     for read in _readings(module, original):
         try:
-            return prove(read(), original, progress, context).sealed(original)
+            checkpoint = read()
         except FrontendError as error:
-            errors.append(error)
-    telling = (one for one in errors if isinstance(one, ModelsDiffer | UnsupportedModel))
-    raise next(telling, errors[-1])
+            unread.append(error)
+            continue
+        try:
+            return prove(checkpoint, original, progress, context).sealed(original)
+        except FrontendError as error:
+            different.append(error)
+    if different:
+        raise different[0]
+    raise next((one for one in unread if isinstance(one, UnsupportedModel)), unread[-1])
 
 
 def _readings(module: nn.Module, original: Original) -> Iterator[Callable[[], Checkpoint]]:

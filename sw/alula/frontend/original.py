@@ -71,7 +71,7 @@ class Original(nn.Module):
         return result[0].float()
 
     def check_steady(self) -> None:
-        """Runs a short text again, after another and in evaluation mode.
+        """Runs a short text again: after another, in evaluation mode, and with the cache.
 
         Raises:
             FrontendError: The logits are not the same, or the module cannot be run.
@@ -80,6 +80,8 @@ class Original(nn.Module):
         first = self.logits(text)
         self.logits(text[1:])
         worst = difference(self.logits(text), first).max().item()
+        with self._as_called():
+            cached = difference(self.logits(text), first).max().item()
         if any(part.training for part in self.module.modules()):
             with self._evaluating():
                 worst = max(worst, difference(self.logits(text), first).max().item())
@@ -93,6 +95,21 @@ class Original(nn.Module):
                 f"the {self.label} must give the same logits every time, not differ by "
                 f"{worst:.2g} of their range in a second run ({self.source})"
             )
+        if cached > _SAME:
+            raise FrontendError(
+                f"the {self.label} must give the same logits with use_cache=False, not differ by "
+                f"{cached:.2g} of their range ({self.source})"
+            )
+
+    @contextmanager
+    def _as_called(self) -> Iterator[None]:
+        """Runs the module as one does who gives it nothing but ids."""
+        keywords = self._keywords
+        try:
+            self._keywords = {}
+            yield
+        finally:
+            self._keywords = keywords
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

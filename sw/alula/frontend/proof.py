@@ -53,7 +53,8 @@ def prove(
         try:
             comparison.compare(text)
         except FrontendError as error:
-            _advise(error, equal, len(text))
+            if _LONG <= equal < len(text) and _equal(comparison, text[:equal]):
+                error.args = (f"{error}; up to a context of {equal} it does",)
             raise
         done, equal = done + len(text), max(equal, len(text))
         progress("comparing with the module", done, total)
@@ -66,10 +67,12 @@ def prove(
     return checkpoint.narrowed(longest, () if context else (note,))
 
 
-def _advise(error: FrontendError, equal: int, length: int) -> None:
-    """Adds the context up to which the reading is right, if length is what it fails by."""
-    if length > equal >= _LONG:
-        error.args = (f"{error}; with a context of {equal} it does",)
+def _equal(comparison: Comparison, text: list[int]) -> bool:
+    try:
+        comparison.compare(text)
+    except FrontendError:
+        return False
+    return True
 
 
 def _special_ids(original: Original, vocabulary: int) -> set[int]:

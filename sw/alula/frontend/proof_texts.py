@@ -67,6 +67,17 @@ def proof_texts(shape: Architecture, longest: int, special: Collection[int]) -> 
     if every_id_is_affordable(shape):
         order = torch.randperm(shape.vocab_size, generator=generator)
         yield from (piece.tolist() for piece in order.split(min(_PIECE, longest)))
-    # Odd and even lengths in turn; each at most a third of the next, so that the last costs most.
-    lengths = [length for length in (64, 255, 512, 2047, 8192, 32767) if 3 * length <= 2 * longest]
-    yield from (some(length) for length in (*lengths, longest))
+    yield from (some(length) for length in _longer(shape, longest))
+
+
+def _longer(shape: Architecture, longest: int) -> list[int]:
+    """Lengths beyond the short ones up to the longest, odd and even.
+
+    Each is a sixth longer than the one before, or where that is not affordable three times as long.
+    """
+    dense, sparse = ([longest], [longest])
+    for lengths, factor in ((dense, 7 / 6), (sparse, 3.0)):
+        while (shorter := int(lengths[-1] / factor)) > _SHORT[-1]:
+            lengths.append(shorter)
+    cost = sum(length * _products(shape) for length in dense)
+    return sorted(dense if cost <= _PRODUCTS / 3 else sparse)

@@ -6,9 +6,12 @@ they are derived from parameters, rope tables and masks. What is left is the pat
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, cast
 
 import torch
@@ -70,7 +73,7 @@ class RecordedGraph:
     def __init__(self, module: nn.Module, tokens: int) -> None:
         self.tokens = tokens
         example = torch.zeros((1, tokens), dtype=torch.int64)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             # torch's own copy of an exported program trips over torch's deprecation.
             warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
             program = torch.export.export(module, (example,), strict=False)
@@ -210,6 +213,18 @@ class RecordedGraph:
             if constants and self.value(constants[0]).shape == weight.shape[:1]:
                 return LinearNode(source, readers[0], weight, self.value(constants[0]))
         return LinearNode(source, node, weight, bias)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps torch from telling the graph of a module that cannot be exported."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _Recorder(Interpreter):
