@@ -146,6 +146,7 @@ HUGE = 10**400
         ("phi4-mini", {"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0],
          "long_factor": [1.0]}}, r"."),
         ("llama2", {"model_type": "a\n\x1b[31mb"}, r"a\\n\\x1b\[31mb"),
+        ("llama2", {"experts_implementation": "\x00"}, r"^transformers must build .*\\x00"),
         ("llama2", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0, "factor": 4.0}},
          r"rope_parameters must give frequencies, not float division by zero"),
     ],
@@ -164,6 +165,11 @@ def test_a_ramp_of_no_width_ends_in_one_line(folder) -> None:
             "high_freq_factor": turns, "original_max_position_embeddings": 64}  # fmt: skip
     with pytest.raises(FrontendError, match=r"rope_parameters must give frequencies, not float"):
         load(edit(folder("llama2"), rope_parameters=rope))
+
+
+def test_a_context_without_end_costs_no_memory(folder) -> None:
+    checkpoint = load(edit(folder("llama2"), max_position_embeddings=2**53))
+    assert checkpoint.architecture.max_context == 2**53
 
 
 def test_loading_leaves_log_level_and_random_numbers_alone(folder) -> None:

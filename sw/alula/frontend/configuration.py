@@ -11,6 +11,7 @@ from typing import Any
 
 from alula.frontend.refusal import FrontendError
 from alula.frontend.safetensors_files import read_json
+from alula.printable import printable
 
 LARGEST = 2**53
 """No number of a configuration may be larger: integers up to here are exact as floats."""
@@ -112,18 +113,18 @@ def _complaint(error: Exception, path: Path) -> str:
 
 
 def one_line(told: object) -> str:
-    """What an exception or a value says, in one line of reasonable length."""
-    text = " ".join(str(told).split()) or type(told).__name__
+    """What an exception or a value says, in one printable line of reasonable length."""
+    text = printable(" ".join(str(told).split())) or type(told).__name__
     return text if len(text) <= 300 else text[:297] + "..."
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Transformers tells only errors; what it warns of is checked by Alula itself."""
+    """Transformers logs nothing: Alula checks itself what it warns of, and tells what it raises."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
