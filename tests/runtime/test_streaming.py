@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
 
 from alula.runtime import RunError
 from alula.runtime.streaming import Detokenizer, StopText
@@ -17,6 +18,43 @@ def decode(ids: Sequence[int]) -> str:
 def streamed(ids: Sequence[int]) -> tuple[list[str], str]:
     detokenizer = Detokenizer(decode)
     return [detokenizer.push(token) for token in ids], detokenizer.flush()
+
+
+TOKENS = [
+    *("hello", "a", "##b", "▁x", "▁", ".", "'", "n't", "##.", "é", " ", "日", "</w>", "ab</w>"),
+    *("<0xE2>", "<0x82>", "<0xAC>", "<0xF0>", "Ġw", "Ċ", "â", "Ĥ", "¬"),
+]
+DECODERS = {
+    "bytes": decoders.ByteLevel(),
+    "sentence pieces": decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    ),
+    "metaspace": decoders.Metaspace(),
+    "word pieces": decoders.WordPiece(),
+    "suffixes": decoders.BPEDecoder("</w>"),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(ids=st.lists(st.integers(0, len(TOKENS) + 2)))
+def test_pieces_are_the_text_of_every_decoder(name: str, ids: list[int]) -> None:
+    """Ids beyond the tokens have no text."""
+    vocabulary = {token: index for index, token in enumerate(TOKENS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
+    tokenizer.decoder = DECODERS[name]
+
+    def decode(some: Sequence[int]) -> str:
+        assert some, "some decoders fail on nothing"
+        return tokenizer.decode(list(some))
+
+    detokenizer = Detokenizer(decode)
+    pieces = [detokenizer.push(token) for token in ids]
+    assert "".join(pieces) + detokenizer.flush() == tokenizer.decode(ids)
 
 
 @given(st.text())

@@ -32,12 +32,16 @@ class Detokenizer:
     def _next(self, final: bool) -> str:
         # Decoding starts a little before what is new, because a decoder may treat its first token
         # differently (some drop a leading space).
-        told = self._decode(self._ids[self._start : self._read]) if self._read else ""
-        text = self._decode(self._ids[self._start :])
+        told = self._text(self._ids[self._start : self._read])
+        text = self._text(self._ids[self._start :])
         if len(text) <= len(told) or (text.endswith(_REPLACEMENT) and not final):
             return ""
         self._start, self._read = self._read, len(self._ids)
         return text[len(told) :]
+
+    def _text(self, ids: list[int]) -> str:
+        """Return the text of some ids; there are decoders that fail on none."""
+        return self._decode(ids) if ids else ""
 
 
 class StopText:
