@@ -79,6 +79,7 @@ DOUBLED = """{% set n = namespace(x='aa') %}
         ("{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}", DEPTH),
         ("{{ " + "[" * 9999 + "]" * 9999 + " }}", DEPTH),
         (nested("", 30), DEPTH),
+        ("{{ raise_exception('a\nb') }}", "must take this, not fail: a b$"),
         (r"{{ '\ud800' }}", r"not hold a lone surrogate \(character 0\)"),
     ],
 )

@@ -17,11 +17,11 @@ class NotLoadedError(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of what an error says, or its name if it says nothing."""
+    """Return what an error says, on one line; its name if it says nothing."""
     if isinstance(error, MemoryError):
         return TOO_MUCH_MEMORY
-    lines = str(error).strip().splitlines()
-    return lines[0][:_LONGEST] if lines else type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
 
 
 @contextmanager
