@@ -17,7 +17,7 @@ from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
 from alula.codegen import Build, compile_model
 from alula.design import load_design
-from alula.isa import Program
+from alula.isa import Program, RunInputs
 from alula.model import Machine
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
@@ -52,21 +52,25 @@ class Bench:
             self.machine.write(
                 place, np.array(ids[first : first + chunk], np.uint32).view(np.uint8)
             )
-        defaults = {"embed": 1, "first_layer": 0, "layers": self.build.architecture.layers}
-        counts = {"position": position, "tokens": len(ids), "head_rows": 1, "logits": 1}
-        values = {**defaults, **counts, "hidden_out": 1, **inputs}
-        self.machine.run(program, values, shuffle=self.shuffle)
+        whole = RunInputs(
+            position=position,
+            tokens=len(ids),
+            layers=self.build.architecture.layers,
+            logits=True,
+            hidden_out=True,
+        )
+        self.machine.run(program, whole.registers() | inputs, shuffle=self.shuffle)
 
     def rows(self, region: str, count: int, width: int) -> np.ndarray:
         """Bits of the first rows of a region, uint32 [count, width]."""
-        size = self.build.row_beats[region] * self.beat
-        raw = self.machine.read(self.build.image.regions[region].start, count * size)
-        return np.asarray(raw).view(np.uint32).reshape(count, -1)[:, :width]
+        start = self.build.image.regions[region].start
+        beats = self.machine.read(start, count * self.build.row_beats[region])
+        return beats.reshape(count, -1).view(np.uint32)[:, :width]
 
     def token(self) -> int:
         """The argmax that the machine found."""
-        raw = self.machine.read(self.build.image.regions["result"].start, 4)
-        return int(np.asarray(raw).view(np.uint32)[0])
+        beats = self.machine.read(self.build.image.regions["result"].start, 1)
+        return int(beats.view(np.uint32)[0, 0])
 
 
 def _bits(values: torch.Tensor) -> np.ndarray:

@@ -8,6 +8,7 @@ from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, RandomCheckpoint
 from alula.codegen import compile_model
 from alula.design import load_design
 from alula.ir import Architecture, Precision, build_graph
+from alula.isa import RunInputs
 from alula.mapper import map_memory, traffic
 from alula.model import Machine
 from alula.quant import QuantizedModel
@@ -48,14 +49,19 @@ def test_the_machine_writes_what_it_must_and_nothing_else(family: str) -> None:
     machine = Machine(build.design)
     machine.load(build.image)
     layers = build.architecture.layers
-    whole = {"embed": 1, "first_layer": 0, "layers": layers, "logits": 0}
     for program, position, tokens, head in (
         (build.prefill, 0, 21, True),
         (build.decode, 21, 1, True),
         (build.decode, 22, 1, False),
     ):
-        values = {"position": position, "tokens": tokens, "head_rows": int(head)}
-        counters = machine.run(program, whole | values | {"hidden_out": int(not head)})
+        inputs = RunInputs(
+            position=position,
+            tokens=tokens,
+            layers=layers,
+            head_rows=int(head),
+            hidden_out=not head,
+        )
+        counters = machine.run(program, inputs.registers())
         expected = build.traffic.written(tokens=tokens, layers=layers, head=head)
         assert counters.bytes_written == expected
         must = build.traffic.read(position=position, tokens=tokens, layers=layers, head=head)

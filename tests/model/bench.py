@@ -34,6 +34,12 @@ DESIGNS = [KV260, load_design("tiny"), load_design("u280"), ODD, NARROW]
 NAMES = ["kv260", "tiny", "u280", "odd", "narrow"]
 
 
+def read_bytes(machine: Machine, beat: int, count: int) -> np.ndarray:
+    """`count` bytes of memory from the start of a beat."""
+    beats = -(-count // machine.design.bytes_per_cycle)
+    return machine.read(beat, beats).reshape(-1)[:count]
+
+
 def program(
     design: Design,
     text: str,

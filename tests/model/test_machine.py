@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.model.bench import KV260, ODD, Bench, program
+from tests.model.bench import KV260, ODD, Bench, program, read_bytes
 
 from alula.isa import Image, Region
 from alula.model import Machine, MachineError, OutOfRange
@@ -21,8 +21,8 @@ def test_load_writes_the_image_and_zeroes_the_rest() -> None:
     bench.machine.write(5, b"\xff" * 64)
     bench.put(0, np.ones(16))
     bench.machine.load(image())
-    assert (bench.machine.read(0, 192) == np.arange(192)).all()
-    assert not bench.machine.read(3, 5 * 64).any()
+    assert (read_bytes(bench.machine, 0, 192) == np.arange(192)).all()
+    assert not read_bytes(bench.machine, 3, 5 * 64).any()
     assert not bench.get(0, 16).any()
 
 
@@ -67,11 +67,11 @@ def test_bytes_of_any_length_start_at_a_beat() -> None:
     machine.write(2, np.full(64, 9, np.uint8))
     machine.write(2, b"abc")
     machine.write(4, np.array([[1, 2], [3, 4]], np.uint32))
-    assert bytes(machine.read(2, 5)) == b"abc\x09\x09"
-    assert machine.read(4, 16).view(np.uint32).tolist() == [1, 2, 3, 4]
-    copy = machine.read(2, 3)
+    assert bytes(read_bytes(machine, 2, 5)) == b"abc\x09\x09"
+    assert read_bytes(machine, 4, 16).view(np.uint32).tolist() == [1, 2, 3, 4]
+    copy = read_bytes(machine, 2, 3)
     copy[:] = 0
-    assert bytes(machine.read(2, 3)) == b"abc"
+    assert bytes(read_bytes(machine, 2, 3)) == b"abc"
 
 
 @pytest.mark.parametrize("beat", [-1, 65535])
@@ -81,14 +81,14 @@ def test_the_host_stays_within_memory(beat: int) -> None:
     with pytest.raises(OutOfRange, match=f"write {limit} {beat}..{beat + 1}"):
         machine.write(beat, bytes(49))
     with pytest.raises(OutOfRange, match=f"read {limit} {beat}..{beat + 1}"):
-        machine.read(beat, 49)
+        read_bytes(machine, beat, 49)
 
 
 def test_inputs_override_constants_and_must_be_the_programs() -> None:
     machine = Machine(KV260)
     code = program(KV260, "ST.W value=r3 addr=0", inputs={"n": 3}, constants={3: 5})
     machine.run(code, {"n": 8})
-    assert machine.read(0, 1)[0] == 8
+    assert read_bytes(machine, 0, 1)[0] == 8
     for inputs, actual in (({}, "none"), ({"n": 1, "m": 2}, "m, n"), ({"m": 2}, "m")):
         with pytest.raises(MachineError) as caught:
             machine.run(code, inputs)
@@ -102,4 +102,4 @@ def test_buffers_and_memory_last_from_run_to_run() -> None:
     bench.machine.write(0, np.full(16, 2.5, np.float32))
     bench.run("LD.V type=fp32 addr=0 dst=3 count=16")
     bench.run("ST.V src=3 addr=9 count=16")
-    assert (bench.machine.read(9, 64).view(np.float32) == 2.5).all()
+    assert (read_bytes(bench.machine, 9, 64).view(np.float32) == 2.5).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.model.bench import DESIGNS, NAMES, Bench
+from tests.model.bench import DESIGNS, NAMES, Bench, read_bytes
 from tests.model.layout import dense, pack
 
 from alula.design import Design
@@ -40,7 +40,7 @@ def test_vectors_of_fp32(design: Design, count: int) -> None:
 
     bench.machine.write(9, np.full(2000, 0xAA, np.uint8))
     counters = bench.run(f"ST.V src=1 addr=9 count={count}")
-    stored = bench.machine.read(9, 2000)
+    stored = read_bytes(bench.machine, 9, 2000)
     np.testing.assert_array_equal(stored[: 4 * count].view(np.uint32), clean[:count])
     assert (stored[4 * count :] == 0xAA).all()
     assert counters.bytes_written == 4 * count
@@ -83,7 +83,7 @@ def test_words(design: Design) -> None:
     bench = Bench(design)
     last = design.bytes_per_cycle // 4 - 1
     bench.run("ST.W value=r1+1 addr=4 skip=r2\nST.W value=7 addr=4", r1=0xFFFFFFFE, r2=last)
-    words = bench.machine.read(4, design.bytes_per_cycle).view(np.uint32)
+    words = read_bytes(bench.machine, 4, design.bytes_per_cycle).view(np.uint32)
     assert words[last] == 0xFFFFFFFF
     assert words[0] == 7 or last == 0
     assert not words[1:last].any()
@@ -118,7 +118,7 @@ def test_rows_of_k_and_v_land_where_the_formats_say(
         q[position : position + tokens] = values[:, head]
         c[position : position + tokens] = scales[:, head]
         expected = pack(dense("W8", q, nothing, nothing, c), design)
-        actual = bench.machine.read(50 + head * stride, expected.size)
+        actual = read_bytes(bench.machine, 50 + head * stride, expected.size)
         np.testing.assert_array_equal(actual, expected.reshape(-1))
 
     blocks, pitch = -(-dim // design.rows), FORMATS["V8"].beats(1, context // 32) + 3
@@ -139,9 +139,11 @@ def test_rows_of_k_and_v_land_where_the_formats_say(
         q[:dim, position : position + tokens] = values[:, head].T
         weights = dense("V8", q, nothing, nothing, np.zeros(len(q), np.uint16))
         expected = pack(weights, design, stride=pitch)
-        actual = bench.machine.read(5000 + head * stride, expected.size)
+        actual = read_bytes(bench.machine, 5000 + head * stride, expected.size)
         np.testing.assert_array_equal(actual, expected.reshape(-1))
-        column = bench.machine.read(5000 + head * stride + after, 2 * context).view(np.uint16)
+        column = read_bytes(bench.machine, 5000 + head * stride + after, 2 * context).view(
+            np.uint16
+        )
         np.testing.assert_array_equal(column[position : position + tokens], scales[:, head])
         assert np.count_nonzero(column) == tokens
 

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from tests.model.bench import KV260, ODD, Bench, program
+from tests.model.bench import KV260, ODD, Bench, program, read_bytes
 from tests.model.layout import pack, random_weights
 
 from alula.model import Counters, Deadlock, Machine, OutOfRange, Retired, UndefinedBehaviour
@@ -29,7 +29,7 @@ def order(text: str) -> list[str]:
 def value_of(text: str, **constants: int) -> int:
     bench = Bench()
     bench.run(f"{text}\nST.W value=r1 addr=0", **constants)
-    return int(bench.machine.read(0, 4).view(np.uint32)[0])
+    return int(read_bytes(bench.machine, 0, 4).view(np.uint32)[0])
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_shuffled_run_gives_the_same_where_everything_is_synchronised() -> Non
         bench.machine.write(0, np.ones(64, np.float32))
         code = program(KV260, credit + text)
         counters = bench.machine.run(code, {}, shuffle=Random(seed))
-        results.add((bench.machine.read(0, 4).view(np.float32)[0], counters))
+        results.add((read_bytes(bench.machine, 0, 4).view(np.float32)[0], counters))
     assert len(results) == 1
     assert next(iter(results))[0] == 64
 
@@ -252,7 +252,7 @@ def test_a_shuffled_run_shows_what_is_not() -> None:
         bench = Bench()
         bench.machine.write(0, np.ones(64, np.float32))
         bench.machine.run(program(KV260, text), {}, shuffle=Random(seed))
-        results.add(float(bench.machine.read(0, 4).view(np.float32)[0]))
+        results.add(float(read_bytes(bench.machine, 0, 4).view(np.float32)[0]))
     assert len(results) > 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.model import reference
-from tests.model.bench import KV260, NARROW, Bench
+from tests.model.bench import KV260, NARROW, Bench, read_bytes
 from tests.model.reference import fl, floats, fractions
 
 from alula.design import Design
@@ -178,4 +178,4 @@ def test_argmax_runs_from_call_to_call() -> None:
         ("ARGMAX src=0 count=0 base=0 first=1 signal=SYS\n", 0),
     ):
         bench.run(text + read)
-        assert bench.machine.read(0, 4).view(np.uint32)[0] == expected
+        assert read_bytes(bench.machine, 0, 4).view(np.uint32)[0] == expected

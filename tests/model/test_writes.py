@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from tests.model.bench import KV260, ODD, Bench, program
+from tests.model.bench import KV260, ODD, Bench, program, read_bytes
 from tests.model.layout import pack, random_weights
 
 from alula.design import Design, load_design
@@ -188,7 +188,7 @@ def test_products_and_their_beats(fmt: str, stride: int) -> None:
     data = np.ascontiguousarray(seen["LD.W"].data).view(np.uint8)
     if stride:
         part = beats // blocks * width
-        expected = [machine.read(2000 + block * stride, part) for block in range(blocks)]
+        expected = [read_bytes(machine, 2000 + block * stride, part) for block in range(blocks)]
         assert np.array_equal(data, np.concatenate(expected))
     else:
         assert np.array_equal(data, packed.reshape(-1))

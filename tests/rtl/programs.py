@@ -7,6 +7,7 @@ from tests.model.bench import program
 
 from alula.codegen import Build
 from alula.design import Design, load_design
+from alula.isa import RunInputs
 from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, Timing
 from alula.rtl.lockstep_device import LockstepDevice
@@ -34,7 +35,7 @@ class Runs(CheckedDevice):
         for _ in range(2):
             self._model(build, ids, position)
             position += len(ids)
-            ids = [int(self.read(result, 4).view(np.uint32)[0])]
+            ids = [int(self.read(result, 1).view(np.uint32)[0, 0])]
 
     def _model(self, build: Build, ids: list[int], position: int) -> None:
         """Run prefill, for one token decode."""
@@ -42,10 +43,15 @@ class Runs(CheckedDevice):
         for index, first in enumerate(range(0, len(ids), chunk)):
             place = start + index * build.row_beats["ids"]
             self.write(place, np.array(ids[first : first + chunk], np.uint32))
-        values = {"position": position, "tokens": len(ids), "head_rows": 1, "logits": 1}
-        values |= {"embed": 1, "first_layer": 0, "hidden_out": 1}
-        values |= {"layers": build.architecture.layers}
-        self.run(build.decode if len(ids) == 1 else build.prefill, values)
+        inputs = RunInputs(
+            position=position,
+            tokens=len(ids),
+            layers=build.architecture.layers,
+            logits=True,
+            hidden_out=True,
+        )
+        program = build.decode if len(ids) == 1 else build.prefill
+        self.run(program, inputs.registers())
 
 
 class Pair(Runs, LockstepDevice):

@@ -19,6 +19,7 @@ from alula.gateware.arithmetic import float_multiply
 from alula.gateware.hdl.repeat import emit, ports
 from alula.gateware.memory.store import Store
 from alula.gateware.top.top import Top
+from alula.isa import RunInputs
 from alula.quant import QuantizedModel
 from alula.rtl import device
 from alula.rtl.device import Timing
@@ -106,12 +107,12 @@ def test_a_product_rounded_the_other_way(pair: LockstepDevice) -> None:
     build = compile_model(QuantizedModel(RandomCheckpoint(FAMILIES["llama"])), NANO, 96)
     pair.load(build.image)
     pair.write(build.image.regions["ids"].start, np.array([7], np.uint32))
-    values = {"position": 0, "tokens": 1, "head_rows": 1, "logits": 1}
-    values |= {"embed": 1, "first_layer": 0, "layers": build.architecture.layers, "hidden_out": 1}
+    layers = build.architecture.layers
+    inputs = RunInputs(position=0, tokens=1, layers=layers, logits=True, hidden_out=True)
     before = pair.device.memory.copy()
     for _ in range(2):
         with pytest.raises(OutOfStep) as caught:
-            pair.run(build.decode, values)
+            pair.run(build.decode, inputs.registers())
         error = caught.value
         assert error.expected is not None
         assert error.difference is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from tests.model.bench import read_bytes
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import SPARSE, Pair
 
@@ -114,7 +115,7 @@ def test_scores_of_chosen_blocks_only(pair: Pair) -> None:
         store = f"MV.SYNC signal=ST\nST.V src=200 addr=1400 count={positions} wait=MV"
         clear = f"LD.V type=fp32 addr=1400 dst=200 count={positions} signal=MV\nMV.SYNC wait=LD\n"
         outcome = pair.listing(clear + query + scores(chosen) + store)
-        return outcome, pair.machine.read(1400, 4 * positions).view(np.float32)
+        return outcome, read_bytes(pair.machine, 1400, 4 * positions).view(np.float32)
 
     nothing, _ = run([])
     whole, every = run([0, 1, 2, 3])

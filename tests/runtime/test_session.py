@@ -84,7 +84,10 @@ def test_a_long_prompt_runs_in_pieces(executor: Counting) -> None:
         (256, 256),
         (88, 512),
     ]
-    assert steps == [("reading the prompt", done, 600) for done in (0, 256, 512)]
+    assert steps == [
+        *(("reading the prompt", done, 600) for done in (0, 256, 512)),
+        ("answering", 1, 1),
+    ]
 
 
 def test_one_token_has_no_decode_speed(session: Session) -> None:

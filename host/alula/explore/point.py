@@ -7,7 +7,7 @@ from alula.design import Design
 from alula.explore.row import Row
 from alula.explore.shapes import RandomCheckpoint
 from alula.explore.space import Point
-from alula.isa import Program
+from alula.isa import Program, RunInputs
 from alula.model import Machine
 from alula.quant import QuantizedModel
 from alula.rtl.checked import CheckedDevice, Mismatch
@@ -80,16 +80,10 @@ def _inputs(machine: Machine, build: Build, position: int, tokens: int) -> dict[
     for token in range(tokens):
         values = random.standard_normal(build.architecture.hidden_size).astype(np.float32)
         machine.write(start + token * step, values)
-    return {
-        "position": position,
-        "tokens": tokens,
-        "embed": 0,
-        "first_layer": 0,
-        "layers": 1,
-        "head_rows": 0,
-        "logits": 0,
-        "hidden_out": 1,
-    }
+    inputs = RunInputs(
+        position=position, tokens=tokens, embed=False, layers=1, head_rows=0, hidden_out=True
+    )
+    return inputs.registers()
 
 
 def _synthesise(design: Design, row: Row) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from alula.codegen import Build
+from alula.isa import RunInputs
 from alula.runtime.device import Bytes, Device
 from alula.runtime.kv_memory import KvMemory
 from alula.runtime.runs import Run
@@ -87,16 +88,16 @@ class Accelerator:
         layers = len(segment.layers)
         self._device.run(
             self._programs[phase],
-            {
-                "position": position,
-                "tokens": tokens,
-                "embed": int(segment.embed),
-                "first_layer": segment.layers.start,
-                "layers": layers,
-                "head_rows": rows if segment.head else 0,
-                "logits": int(logits and segment.head),
-                "hidden_out": int(not segment.head),
-            },
+            RunInputs(
+                position=position,
+                tokens=tokens,
+                embed=segment.embed,
+                first_layer=segment.layers.start,
+                layers=layers,
+                head_rows=rows if segment.head else 0,
+                logits=logits and segment.head,
+                hidden_out=not segment.head,
+            ).registers(),
         )
         head, embed = segment.head and rows > 0, segment.embed
         self.runs.append(

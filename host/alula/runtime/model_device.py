@@ -43,8 +43,7 @@ class ModelDevice:
 
     def read(self, beat: int, count: int) -> Bytes:
         """Return beats, uint8 [count, bytes of a beat]."""
-        width = self._machine.design.bytes_per_cycle
-        return self._machine.read(beat, count * width).reshape(count, width)
+        return self._machine.read(beat, count)
 
     def run(self, program: Program, inputs: Mapping[str, int]) -> None:
         """Run a program to its end. MachineError names the instruction that cannot be."""

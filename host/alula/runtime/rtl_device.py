@@ -85,8 +85,7 @@ class RtlDevice:
 
     def read(self, beat: int, count: int) -> Bytes:
         """Return beats, uint8 [count, bytes of a beat]."""
-        width = self._design.bytes_per_cycle
-        return self._pair.read(beat, count * width).reshape(count, width)
+        return self._pair.read(beat, count)
 
     def run(self, program: Program, inputs: Mapping[str, int]) -> None:
         """Run a program to its end.

@@ -13,6 +13,7 @@ from alula.isa.formats import FORMATS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.image import Image, Region
 from alula.isa.instructions import INSTRUCTIONS, Engine, Instruction
 from alula.isa.program import Program
+from alula.isa.run_inputs import RunInputs
 from alula.isa.structure import MalformedProgram, check_structure
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Program",
     "Ref",
     "Region",
+    "RunInputs",
     "WeightFormat",
     "assemble",
     "assemble_program",

@@ -66,15 +66,15 @@ class Machine:
         memory.fill(beat, raw)
 
     def read(self, beat: int, count: int) -> np.ndarray:
-        """`count` bytes of memory from the start of a beat, a copy.
+        """`count` beats of memory, a copy: uint8 [count, bytes of a beat].
 
         Raises:
             OutOfRange: there are not so many.
         """
         memory = self.state.memory
-        memory.check("read", beat, -(-count // memory.width))
-        start = beat * memory.width
-        return memory.bytes[start : start + count].copy()
+        memory.check("read", beat, count)
+        start, end = (place * memory.width for place in (beat, beat + count))
+        return memory.bytes[start:end].reshape(count, -1).copy()
 
     def run(
         self,

@@ -45,8 +45,7 @@ class Beginning:
 
     def keep(self, beats: Iterable[int]) -> None:
         """Remember beats that the machine has changed and the device has not."""
-        width = self._device.design.bytes_per_cycle
-        self._memory = {beat: self._device.read(beat, width) for beat in beats}
+        self._memory = {beat: self._device.read(beat, 1) for beat in beats}
 
     def restore(self) -> None:
         """Go back."""

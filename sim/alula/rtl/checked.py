@@ -109,7 +109,7 @@ class CheckedDevice:
         self.device.write(beat, data)
 
     def read(self, beat: int, count: int) -> np.ndarray:
-        """`count` bytes of the gateware's memory from the start of a beat, a copy."""
+        """`count` beats of the gateware's memory, a copy: uint8 [count, bytes of a beat]."""
         return self.device.read(beat, count)
 
     def run(

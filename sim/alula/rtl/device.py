@@ -299,9 +299,10 @@ class RtlDevice:
         self.memory[start : start + raw.size] = raw
 
     def read(self, beat: int, count: int) -> np.ndarray:
-        """`count` bytes of memory from the start of a beat, a copy."""
-        start = self._start("read", beat, count)
-        return self.memory[start : start + count].copy()
+        """`count` beats of memory, a copy: uint8 [count, bytes of a beat]."""
+        size = count * self.design.bytes_per_cycle
+        start = self._start("read", beat, size)
+        return self.memory[start : start + size].reshape(count, -1).copy()
 
     def run(
         self,

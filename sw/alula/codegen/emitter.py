@@ -10,18 +10,7 @@ from alula.isa import Engine, Op, Program, Ref, encode_all
 from alula.isa.encoding import Value
 from alula.isa.fields import REGISTERS, Operand
 from alula.isa.instructions import BY_NAME
-
-INPUTS = (
-    "position",
-    "tokens",
-    "embed",
-    "first_layer",
-    "layers",
-    "head_rows",
-    "logits",
-    "hidden_out",
-)
-"""Registers that the host sets, r1 onwards; see docs/architecture.md, section 5."""
+from alula.isa.run_inputs import INPUTS
 
 
 class OutOfRegisters(ValueError):
