@@ -109,6 +109,25 @@ def test_what_would_change_a_result_is_refused(name: str, family: str, tmp_path:
         load(path)
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        number("rope.scaling.factor", -2.0),
+        number("rope.scaling.factor", 1e-45),
+        number("rope.scaling.factor", 0.005),
+        number("rope.freq_base", 1e-40),
+        lambda writer: writer.add_float64("llama.rope.freq_base", 5e-324),
+    ],
+)
+def test_rope_that_turns_backwards_or_too_far_is_refused(extra: Writer, tmp_path: Path) -> None:
+    with pytest.raises(FrontendError, match="must turn by 0 to 100 radians a position"):
+        load(random_gguf(tmp_path / "model.gguf", "llama", extra))
+
+
+def test_rope_that_turns_far_is_right(tmp_path: Path) -> None:
+    assert_same(random_gguf(tmp_path / "model.gguf", "llama", number("rope.scaling.factor", 0.02)))
+
+
 @pytest.mark.parametrize("family", ROPE)
 def test_sizes_by_layer_are_read_like_one_size(family: str, tmp_path: Path) -> None:
     def by_layer(writer: gguf.GGUFWriter) -> None:

@@ -87,6 +87,9 @@ _NEUTRAL = {
 
 _ROPE_FACTORS = "rope_freqs.weight"
 
+_MAX_FREQUENCY = 100.0
+"""Radians a position. Beyond, float32 does not tell one position from the next well enough."""
+
 
 def load_gguf(path: Path, progress: Progress = silent, *, digest: str | None = None) -> Checkpoint:
     """A GGUF file as a Checkpoint. Weights are hashed, and stay on disk until asked for.
@@ -259,7 +262,20 @@ def _architecture(
 
 
 def _frequencies(config: Fields, file: GgufFile, head_dim: int) -> tuple[float, ...]:
-    frequencies = rope.inverse_frequencies(head_dim, config.positive("rope.freq_base", 10000.0))
+    frequencies = _turns(config, file, head_dim)
+    if not all(0 < frequency <= _MAX_FREQUENCY for frequency in frequencies):
+        raise FrontendError(
+            f"{config.prefix}rope.freq_base, rope.scaling.factor and {_ROPE_FACTORS} must turn by "
+            f"0 to {_MAX_FREQUENCY:g} radians a position, not {max(frequencies):.3g} ({file.path})"
+        )
+    return frequencies
+
+
+def _turns(config: Fields, file: GgufFile, head_dim: int) -> tuple[float, ...]:
+    base = config.positive("rope.freq_base", 10000.0)
+    if 1 / base > _MAX_FREQUENCY**2:
+        return (1 / base,)  # too far whatever follows, and a power of it may be no number
+    frequencies = rope.inverse_frequencies(head_dim, base)
     if config.text("rope.scaling.type", "linear") == "linear":
         factor = config.real("rope.scaling.factor", config.real("rope.scale_linear", 0.0))
         frequencies = rope.linear(frequencies, factor or 1.0)
