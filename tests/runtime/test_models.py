@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -278,9 +279,14 @@ def test_the_bytes_of_a_known_model_are_hashed_once(
     monkeypatch.setattr(loading, "KNOWN_MODELS", models.KNOWN_MODELS)
     monkeypatch.setattr(gguf_source, "file_digests", None)
     given: list[object] = []
-    monkeypatch.setattr(loading, "load_checkpoint", lambda *_, digest: given.append(digest))
+
+    def opened(*_: object, digest: str | None, **more: object) -> SimpleNamespace:
+        given.append(digest)
+        return SimpleNamespace(notes=())
+
+    monkeypatch.setattr(loading, "load_checkpoint", opened)
     loading.open_model("pocket")
-    loading.open_model("other.gguf")
+    loading.open_model(str(pocket))
     assert given == [sha(CONTENT), None]
 
 
@@ -288,4 +294,5 @@ def test_unknown_name(cache: Path) -> None:
     for function in (models.get, models.find):
         with pytest.raises(ModelError, match=r"^the model must be one of smollm2-135m, not 'n"):
             function("nope")
-    assert models.resolve("nope") == "nope"
+    with pytest.raises(ModelError, match=r"not a missing one .no such file: nope"):
+        models.resolve("nope")
