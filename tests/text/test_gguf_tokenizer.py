@@ -14,7 +14,6 @@ from tests.text.corpus import TEXTS, text_pairs
 
 from alula.frontend.gguf_file import GgufFile
 from alula.runtime import TokenizerError
-from alula.runtime.gguf_known_tokens import ENDS
 from alula.runtime.gguf_vocabulary import describe
 from alula.runtime.tokenizer_sources import open_tokenizer
 from alula.text.gguf.byte_pairs import ALPHABET
@@ -154,6 +153,31 @@ def answers(path: Path, special: dict[str, TokenType], extra: Writer) -> list[st
     return names
 
 
+ENDS = (
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
+    "<|ifm|im_end|>",
+)
 FILES = {"<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|fim_prefix|>", "<fim_suffix>", "<MID>"}
 ENDINGS = {
     "all-control": dict.fromkeys((*ENDS, *FILES, "plain"), TokenType.CONTROL),
