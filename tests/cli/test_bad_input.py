@@ -173,11 +173,11 @@ def test_bad_arguments(alula, small_model: Path, words: list[str], line: str) ->
 
 def test_a_design_too_small(alula, small_model: Path, empty_cache: Path, tmp_path: Path) -> None:
     words = ("--design", "tiny", "--context", 4096)
-    line = "context (both) must be at most 256 positions on tiny, not 4,096; choose a shorter"
+    line = "context (both) must be at most 256 positions on tiny, not 4,096; the model fits with"
     assert refused(alula("run", small_model, "hi", *words)).startswith(line)
     result = alula("compile", small_model, *words, "--out", tmp_path / "out")
     assert result.code == 2
-    assert "choose a shorter --context" in result.out
+    assert "The model fits with --context" in result.out
     assert result.errors[0].startswith(f"alula: {line}")
     found = alula("compile", small_model, *words, "--json").json
     assert found["fits"] is False
