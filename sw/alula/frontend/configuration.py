@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -121,14 +122,14 @@ def one_line(told: object) -> str:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Transformers logs nothing: Alula checks itself what it warns of, and tells what it raises."""
-    from transformers.utils import logging
+    from transformers.utils import logging as verbosity
 
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    before = verbosity.get_verbosity()
+    verbosity.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        verbosity.set_verbosity(before)
 
 
 def _check_numbers(value: Any, place: str, key: str = "") -> None:
