@@ -57,7 +57,7 @@ sweep: $(SYNTH) ## a small grid of designs, each simulated in RTL and synthesise
 	@rm -rf build/sweep
 	$(BIN)/alula sweep $(SWEEP) --out build/sweep
 
-SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+SITE := $(PYTHON) tools/build_docs.py
 
 check: $(READY) ## lint, format, types, import directions, generated text, public names, docs
 	$(BIN)/ruff check
