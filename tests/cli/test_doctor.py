@@ -92,7 +92,13 @@ def test_alula_not_installed() -> None:
 
 
 def test_package_missing_and_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    requires = ["no-such-package>=1", "numpy>=999", "numpy>=1; extra == 'dev'", "x; extra == 'y'"]
+    requires = [
+        "no-such-package>=1",
+        "numpy>=999",
+        "torch>=1; extra == 'dev'",
+        "numpy; extra == 'dev'",
+        "x; extra == 'y'",
+    ]
     monkeypatch.setattr(doctor.metadata, "requires", lambda _: requires)
     missing, old, developer = doctor.check_packages()
     assert (missing.found, missing.needed, missing.ok) == ("", ">=1", False)

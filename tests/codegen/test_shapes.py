@@ -29,7 +29,7 @@ def design(pick: random.Random) -> Design:
     if pick.random() < 0.5:
         changes["prefill_chunk"] = found.mpe.tokens * pick.randint(1, 12)
     for key in ("vector", "activation", "staging", "stream", "program"):
-        if pick.random() < 0.25:
+        if pick.random() < 0.08:
             name = f"buffers.{key}_kib"
             changes[name] = max(1, getattr(found.buffers, f"{key}_kib") // pick.randint(2, 16))
     try:

@@ -238,7 +238,7 @@ class TestCache:
 
         with pytest.raises((KeyboardInterrupt, OSError)):
             build(progress=progress)
-        assert files_under(cache) == ["builds"]
+        assert files_under(cache / "builds") == []
 
     def test_full_disk(self, build, cache: Path, files_under, monkeypatch) -> None:
         def full(self, folder: Path) -> None:
@@ -249,7 +249,7 @@ class TestCache:
             patch.setattr(Build, "write", full)
             with pytest.raises(OSError, match="No space left"):
                 build()
-        assert files_under(cache) == ["builds"]
+        assert files_under(cache / "builds") == []
         assert build().decode.code
 
     def test_does_not_fit(self, small_model: Path, cache: Path, files_under) -> None:
@@ -257,7 +257,7 @@ class TestCache:
 
         with pytest.raises(DoesNotFit, match=r"context \(both\) must be at most 256"):
             built(load_checkpoint(small_model), load_design("tiny"), 512)
-        assert files_under(cache) == ["builds"]
+        assert files_under(cache / "builds") == []
 
     def test_a_model_is_what_it_holds(self, small_model: Path, tmp_path: Path) -> None:
         from alula.runtime.cache import build_key

@@ -4,10 +4,16 @@ This file lies in no source root: there `alula` is a namespace of four, and tool
 see it as one. Only installed packages have it; see docs/architecture.md.
 """
 
-from pkgutil import extend_path
+import os
+import sys
 
-# In place, so that the package's spec tells the same folders as the package.
-__path__[:] = extend_path(__path__, __name__)
+# In place, so that the package's spec tells the same folders as the package. Not by pkgutil, which
+# is slow to import and fails where the working directory is gone.
+__path__ += [
+    folder
+    for folder in (os.path.join(entry, "alula") for entry in sys.path if entry)
+    if folder not in __path__ and os.path.isdir(folder)
+]
 
 
 def __getattr__(name: str) -> str:

@@ -151,10 +151,12 @@ def check_packages(distribution: str = "alula") -> Iterator[Check]:
         yield Check(distribution, "everything", True, "any", "", False, fix)
         return
     requirements = [Requirement(line) for line in lines]
+    told = {distribution}
     for extra, needed_for in _uses().items():
         for requirement in requirements:
-            if requirement.name == distribution or _extra(requirement) != extra:
+            if requirement.name in told or _extra(requirement) != extra:
                 continue
+            told.add(requirement.name)
             try:
                 found = metadata.version(requirement.name)
             except metadata.PackageNotFoundError:

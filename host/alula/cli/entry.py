@@ -3,7 +3,6 @@
 Imports nothing that takes time: a person may change their mind in the first second.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -39,6 +38,8 @@ def _hear_interrupts() -> None:
 
 
 def _run() -> int:
+    import logging
+
     from typer.exceptions import Abort, TyperException
 
     from alula.cli.app import app
