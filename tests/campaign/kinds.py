@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from alula.isa import Op, Program, Ref, encode_all
 from alula.isa.fields import Choice, Immediate, Operand
 from alula.isa.instructions import INSTRUCTIONS
 
+_DEEPEST = 20_000
 SMALL = ("--design", "nano", "--context", "32", "--json")
 
 
@@ -395,4 +397,9 @@ def make(
     """Write the files of an input; return its kind and what reads them."""
     random = Random(f"{seed}/{number}")
     (kind,) = random.choices(kinds, [KINDS[name][0] for name in kinds])
-    return kind, KINDS[kind][1](random, place)
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEPEST)  # What is written may be nested deeper than Python itself goes.
+    try:
+        return kind, KINDS[kind][1](random, place)
+    finally:
+        sys.setrecursionlimit(usual)
