@@ -13,7 +13,7 @@ from alula.processes import run
 
 __all__ = ["SynthError", "Tool", "nextpnr", "yosys"]
 
-_VERSION_LIMIT_S = 120
+_VERSION_LIMIT_S = 300
 
 
 class SynthError(RuntimeError):
