@@ -16,7 +16,6 @@ WHEEL = str(Path(__file__).resolve().parent.parent / "wheel")
 def main() -> None:
     """Run mkdocs."""
     sys.path = [path for path in sys.path if path != WHEEL]
-    sys.modules.pop("alula", None)
     cli(["build", "--quiet", "--strict"])
 
 

@@ -5,6 +5,7 @@ beside the source roots look for everything in it. So it gets a line of Python i
 this folder on the path, and which they do not read.
 """
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ class EditableVersion(BuildHookInterface):
         if version != "editable":
             return
         line = f"import sys; sys.path.append({str(Path(self.root, 'wheel'))!r})\n"
-        file = Path(tempfile.mkdtemp()) / "path"
+        self._scratch = tempfile.mkdtemp()
+        file = Path(self._scratch, "path")
         file.write_text(line, encoding="utf-8")
         build_data["force_include_editable"] = {str(file): "alula_package.pth"}
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what `initialize` made; hatchling calls it."""
+        if version == "editable":
+            shutil.rmtree(self._scratch)

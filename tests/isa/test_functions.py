@@ -198,6 +198,12 @@ def test_argument_bits_are_those_of_the_table():
     assert bits == {"EXP2": 17, "SIGMOID": 15, "PHI": 16, "PHI_TANH": 16, "RECIP": 23, "RSQRT": 23}
 
 
+def test_a_segment_must_be_a_power_of_two_wide():
+    table = Table("ODD", lambda x: x, 0.0, 8.0, 500, 10, 24)
+    with pytest.raises(ValueError, match=r"^ODD must have segments of a power of two"):
+        _ = table.argument_bits
+
+
 def test_a_table_of_act_begins_at_zero_and_ends_at_one():
     for table in LOOKED_UP:
         assert table.low == 0

@@ -47,8 +47,17 @@ class Table:
 
     @property
     def argument_bits(self) -> int:
-        """Fraction bits of a fixed-point argument that counts from `low`."""
-        return self.step_bits + int(math.log2(self.segments / (self.high - self.low)))
+        """Fraction bits of a fixed-point argument that counts from `low`.
+
+        ValueError if no number of bits fits: a segment must be a power of two wide.
+        """
+        mantissa, exponent = math.frexp(self.segments / (self.high - self.low))
+        if mantissa != 0.5:
+            raise ValueError(
+                f"{self.name} must have segments of a power of two, "
+                f"not {self.segments} from {self.low:g} to {self.high:g}"
+            )
+        return self.step_bits + exponent - 1
 
     @cached_property
     def coefficients(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
