@@ -121,20 +121,26 @@ def test_ctrl_c_in_the_first_second(phase: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", INTERRUPTED)
 
 
-def test_ctrl_c_ends_what_does_not_listen_and_its_children() -> None:
-    script = (
-        "import subprocess, sys, time\n"
-        "from alula.cli.interrupt import ends_in_time\n"
-        "with ends_in_time('alula: interrupted', 2):\n"
-        "    child = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
-        "    print(child.pid, flush=True)\n"
-        "    while True:\n"
-        "        try:\n"
-        "            time.sleep(1000)\n"
-        "        except KeyboardInterrupt:\n"
-        "            pass\n"
-    )
-    words = [sys.executable, "-c", script]
+WAITS = """
+import subprocess, sys, time
+from alula.cli.interrupt import ends_in_time
+with ends_in_time("alula: interrupted", 2):
+    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    while True:
+        try:
+            print(child.pid, flush=True)
+            time.sleep(1000)
+        except KeyboardInterrupt:
+            {then}
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize(
+    "then", ["continue", "print('alula: interrupted', file=sys.stderr); break"]
+)
+def test_ctrl_c_ends_a_process_that_does_not_listen_and_its_children(then: str) -> None:
+    words = [sys.executable, "-c", WAITS.format(then=then)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as one:
         assert one.stdout is not None
         child = int(one.stdout.readline())

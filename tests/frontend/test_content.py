@@ -249,6 +249,12 @@ class TestKind:
             load(path)
         assert not sprung.exists()
 
+    @pytest.mark.parametrize("text", [b"S'\\#'\n.", b"c\\#\n\\#\n)R."])
+    def test_a_pickle_of_which_python_warns(self, tmp_path: Path, text: bytes) -> None:
+        (tmp_path / "m.bin").write_bytes(text)
+        with pytest.raises(FrontendError, match="not a pickle: nothing is executed"):
+            load(tmp_path / "m.bin")
+
     def test_a_shard_of_any_name(self, models) -> None:
         path = models["shards"]
         expected = load(path).tensor("embed.weight")

@@ -21,11 +21,15 @@ GRACE_S = 0.5
 """After this, seconds, programs that were started are asked to end."""
 LIMIT_S = 4.0
 """After this, seconds, they and the process itself are ended."""
+_LOOKS = 25
+"""How often one looks, in the grace that they have when the process itself ends."""
 
 
 @contextmanager
 def ends_in_time(message: str, exit_code: int) -> Iterator[None]:
     """Watch for Ctrl-C while the block runs; only in a process's main thread.
+
+    Where it came, what the block has started ends no later than the block.
 
     Args:
         message: told where the block does not end of itself.
@@ -36,8 +40,9 @@ def ends_in_time(message: str, exit_code: int) -> Iterator[None]:
         return
     there, here = socket.socketpair()
     there.setblocking(False)
-    over = threading.Event()
-    threading.Thread(target=_watch, args=(here, over, message, exit_code), daemon=True).start()
+    over, alone = threading.Event(), threading.Event()
+    words = (here, over, alone, message, exit_code)
+    threading.Thread(target=_watch, args=words, daemon=True).start()
     before = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
     try:
         yield
@@ -45,23 +50,38 @@ def ends_in_time(message: str, exit_code: int) -> Iterator[None]:
         over.set()
         signal.set_wakeup_fd(before)
         there.close()
+        alone.wait()
 
 
-def _watch(signals: socket.socket, over: threading.Event, message: str, exit_code: int) -> None:
+def _watch(
+    signals: socket.socket,
+    over: threading.Event,
+    alone: threading.Event,
+    message: str,
+    exit_code: int,
+) -> None:
     """Wait for the signal. From then on the process ends, in the block or behind it."""
     with signals:
         while received := signals.recv(16):
             if signal.SIGINT in received:
                 break
         else:
+            alone.set()
             return
-    started = time.monotonic()
-    time.sleep(GRACE_S)
+    limit = time.monotonic() + LIMIT_S
+    over.wait(GRACE_S)
     _end_children(signal.SIGTERM)
-    time.sleep(max(0, LIMIT_S - (time.monotonic() - started)))
-    _end_children(signal.SIGKILL)
-    if not over.is_set():
+    if not over.wait(max(0, limit - GRACE_S - time.monotonic())):
+        _end_children(signal.SIGKILL)
         print(message, file=sys.stderr, flush=True)
+        os._exit(exit_code)
+    for _ in range(_LOOKS):
+        if not _descendants():
+            break
+        time.sleep(GRACE_S / _LOOKS)
+    _end_children(signal.SIGKILL)
+    alone.set()
+    time.sleep(max(0, limit - time.monotonic()))
     os._exit(exit_code)
 
 
@@ -74,15 +94,16 @@ def _end_children(number: signal.Signals) -> None:
 
 
 def _descendants() -> list[int]:
-    """Processes that this one has started, and that those have; none where there is no /proc."""
+    """Running processes that this one has started, and that those have; none without a /proc."""
     children: dict[int, list[int]] = {}
     for place in Path("/proc").glob("[0-9]*/stat"):
         try:
             # "pid (name) state parent ...": the name may hold anything.
-            parent = int(place.read_text(errors="replace").rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
+            state, parent = place.read_text(errors="replace").rpartition(")")[2].split()[:2]
+        except (OSError, ValueError):
             continue
-        children.setdefault(parent, []).append(int(place.parent.name))
+        if state != "Z":
+            children.setdefault(int(parent), []).append(int(place.parent.name))
     found, left = [], [os.getpid()]
     while left:
         mine = children.get(left.pop(), [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import tarfile
+import warnings
 from pathlib import Path
 
 from alula.files import open_regular
@@ -69,10 +70,11 @@ def _is_early_pickle(start: bytes) -> bool:
     """Whether these are operations of protocol 0 or 1, which have no mark; none is executed."""
     count = 0
     try:
-        for operation, _, _ in pickletools.genops(start):
-            count += 1
-            if operation.name == "STOP":
-                return count > 1
+        with warnings.catch_warnings(action="ignore"):
+            for operation, _, _ in pickletools.genops(start):
+                count += 1
+                if operation.name == "STOP":
+                    return count > 1
     except (ValueError, OverflowError):
         # Of a long pickle this is where the beginning ends.
         return count >= _FEW_OPERATIONS and len(start) == _BEGINNING
