@@ -16,12 +16,12 @@ sys.path.insert(0, str(ROOT))
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
     "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
-    "docs/isa.md": "alula.isa.reference:reference_text",
-    "docs/gguf.md": "alula.runtime.gguf_reference:reference_text",
-    "docs/models.md": "alula.frontend.families.table:table_text",
+    "docs/reference/isa.md": "alula.isa.reference:reference_text",
+    "docs/reference/gguf.md": "alula.runtime.gguf_reference:reference_text",
+    "docs/reference/models.md": "alula.frontend.families.table:table_text",
 }
 SECTIONS = {
-    ("docs/gateware.md", "latencies"): "alula.gateware.top.latencies:table_text",
+    ("docs/explanation/gateware.md", "latencies"): "alula.gateware.top.latencies:table_text",
     ("README.md", "designs"): "alula.design.table:table_text",
     ("README.md", "measured"): "benchmarks.table:table_text",
     ("README.md", "synthesised"): "benchmarks.table:synthesis_text",

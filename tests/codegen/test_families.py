@@ -27,7 +27,7 @@ PROMPT = [int(token) for token in np.random.default_rng(7).integers(0, 160, 37)]
 
 
 class Bench:
-    """A build on a machine, driven as docs/architecture.md section 5 says."""
+    """A build on a machine, driven as docs/reference/programs.md says."""
 
     def __init__(self, build: Build, shuffle: random.Random | None = None) -> None:
         self.build, self.machine = build, Machine(build.design)

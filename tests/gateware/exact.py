@@ -84,7 +84,7 @@ def exponential_of_product(t: int) -> int:
 
 
 ARGUMENTS = {"SIGMOID": (15, 16), "PHI": (16, 8), "PHI_TANH": (16, 8)}
-"""Fraction bits of a table's argument, and where the table ends, as section 4 has them."""
+"""Fraction bits of a table's argument, and where the table ends (docs/reference/numerics.md)."""
 
 
 def distribution(x: int, table: Table) -> int:

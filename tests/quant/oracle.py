@@ -1,4 +1,4 @@
-"""Section 4 of the contract in exact fractions, one number at a time."""
+"""docs/reference/numerics.md in exact fractions, one number at a time."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_round_trip_and_size(matrix, channels, share):
 @settings(deadline=None, max_examples=100)
 @given(matrices(WITHOUT_PATTERN), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_one_value_lies_where_the_contract_says(matrix, channels, share, data):
-    """Flip one q and find its bit by the words of section 3, without the packing's arithmetic."""
+    """Flip one q and find its bit as docs/reference/formats.md says, without the packing."""
     rows, fmt = channels * share, FORMATS[matrix.format]
     n = data.draw(st.integers(0, matrix.shape[0] - 1))
     k = data.draw(st.integers(0, 32 * matrix.groups - 1))

@@ -1,7 +1,7 @@
 """Alula, as installed: its version, and one package where its source roots are several folders.
 
 This file lies in no source root: there `alula` is a namespace of four, and tools that read sources
-see it as one. Only installed packages have it; see docs/architecture.md.
+see it as one. Only installed packages have it; see docs/explanation/packages.md.
 """
 
 import os

@@ -19,7 +19,7 @@ not read so is refused.
 
 
 def reference_text() -> str:
-    """Return the text of docs/gguf.md."""
+    """Return the text of docs/reference/gguf.md."""
     return "\n".join([_HEAD, *_models(), *_tokenizers(), *_ends()]) + "\n"
 
 

@@ -1,6 +1,7 @@
 """Number formats in memory: constants, and how many beats a matrix takes and where each part lies.
 
-Symbols as in docs/architecture.md: `R` rows of a row block, `G` groups of 32 inputs in a row.
+Symbols as in docs/explanation/machine.md: `R` rows of a row block, `G` groups of 32 inputs in a
+row.
 """
 
 from __future__ import annotations

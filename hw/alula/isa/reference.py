@@ -1,4 +1,4 @@
-"""The ISA reference, docs/isa.md, rendered from the declarations.
+"""The ISA reference, docs/reference/isa.md, rendered from the declarations.
 
 python -m alula.isa.reference [--check] [FILE]
 """
@@ -256,8 +256,8 @@ def _cycles() -> Iterator[str]:
     yield from _table(
         ("latency", "cycles of"), ((f"`{key}`", doc) for key, doc in LATENCIES.items())
     )
-    yield "[gateware.md](gateware.md#latencies) has their numbers, and a test compares them with"
-    yield "what the gateware counts."
+    yield "[gateware.md](../explanation/gateware.md#latencies) has their numbers, and a test"
+    yield "compares them with what the gateware counts."
     yield ""
 
 
@@ -285,8 +285,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(
         "What the symbols mean, what the numbers are and how the engines meet is in"
-        " [architecture.md](architecture.md); this page lists the instructions, their encoding and"
-        " the tables.",
+        " [machine.md](../explanation/machine.md) and [numerics.md](numerics.md); this page lists"
+        " the instructions, their encoding and the tables.",
         100,
     )
     yield ""
@@ -351,7 +351,7 @@ def _lines() -> Iterator[str]:
 
 
 def reference_text() -> str:
-    """The text of docs/isa.md."""
+    """The text of docs/reference/isa.md."""
     return "".join(line + "\n" for line in _lines())
 
 

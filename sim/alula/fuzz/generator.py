@@ -1,9 +1,10 @@
 """Random legal programs.
 
 Each instruction of the ISA has a maker, which draws its fields so that no rule of
-docs/architecture.md is broken: ranges exist, destinations are sources or apart from them, streams
-are taken as they were pushed, KV rows lie in their cache. Which engine must wait for which follows
-from what the parts touch. What makes a program legal is kept when any group of it is left out.
+docs/reference/numerics.md is broken: ranges exist, destinations are sources or apart from them,
+streams are taken as they were pushed, KV rows lie in their cache. Which engine must
+wait for which follows from what the parts touch. What makes a program legal
+is kept when any group of it is left out.
 """
 
 from __future__ import annotations

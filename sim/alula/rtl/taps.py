@@ -1,7 +1,7 @@
 """Where the gateware's writes and retirements are seen, for lock step.
 
-Taps are members of components as docs/gateware.md declares them. The signals themselves are read,
-in the gateware as it is; all that a build must do is to keep them visible.
+Taps are members of components as docs/explanation/gateware.md declares them. The signals themselves
+are read, in the gateware as it is; all that a build must do is to keep them visible.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each instruction needs: the rules of docs/architecture.md that sizes can break.
+"""What each instruction needs: the rules of docs/reference/numerics.md that sizes can break.
 
 Values are whole arrays, an entry for each way a program is run.
 """

@@ -1,4 +1,4 @@
-"""The SFU's instructions on torch tensors, as section 4 of the contract states them."""
+"""The SFU's instructions on torch tensors, as docs/reference/numerics.md states them."""
 
 from __future__ import annotations
 

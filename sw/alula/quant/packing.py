@@ -1,4 +1,4 @@
-"""Matrices to beats of the weight stream and back, as section 3 of the contract lays them out."""
+"""Matrices to beats of the weight stream and back, as docs/reference/formats.md lays them out."""
 
 from __future__ import annotations
 

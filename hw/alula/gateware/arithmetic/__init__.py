@@ -1,4 +1,4 @@
-"""Numbers: fp32 units as section 4 of docs/architecture.md defines them, and what they are made of.
+"""Numbers: fp32 units as docs/reference/numerics.md defines them, and what they are made of.
 
 Each is a pipeline without handshake, one result a cycle; `LATENCY` of its module says how late.
 """

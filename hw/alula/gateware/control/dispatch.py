@@ -41,7 +41,7 @@ class Dispatch(Component):
         address: Of the sequencer's instruction.
         overflow, giver, taker: A token counter was full; of which pair. overfilled: Address of the
             instruction that gave the token.
-        command_ld, done_ld, ...: To each engine, as docs/gateware.md says.
+        command_ld, done_ld, ...: To each engine, as docs/explanation/gateware.md says.
         starved, blocked: What each engine says of itself, as of `Use`, while it holds instructions.
         use: What each engine does.
         busy: For each engine (SYS the sequencer), an instruction waits or is in flight.

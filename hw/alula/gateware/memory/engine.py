@@ -28,7 +28,7 @@ class MemoryEngine(Component):
         cores: Cores that each have a part of every beat, this one among them.
 
     Members:
-        command, done, busy, error: As docs/gateware.md says for every engine.
+        command, done, busy, error: As docs/explanation/gateware.md says for every engine.
         axi: A port for each channel.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.

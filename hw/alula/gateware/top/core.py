@@ -37,7 +37,7 @@ class Core(Component):
         target: What the chains' multipliers are made of, as of `PackedMultiplier`.
 
     Members:
-        command_ld, done_ld, ...: Each engine's instructions, as docs/gateware.md says.
+        command_ld, done_ld, ...: Each engine's instructions, as docs/explanation/gateware.md says.
         starved, blocked: What each engine says of itself, as of `Use`.
         fault, blame: Why an engine stopped, and which of its instructions it means.
         number: Of this core; constant.

@@ -46,7 +46,7 @@ its shape is told from what it computes.
 
 
 def table_text() -> str:
-    """The page that docs/models.md is."""
+    """The page that docs/reference/models.md is."""
     rows = (_row(name, family) for name, family in FAMILIES.items())
     footer = _FOOTER.format(
         kinds=_code(KINDS),
