@@ -193,6 +193,24 @@ async def passes_but_the_process_dies(unit: Unit) -> None:
     atexit.register(os.abort)
 
 
+async def waits_while_all_moves(unit: Unit) -> None:
+    """What it waits for never comes, though something passes in every cycle."""
+    unit.drive("i", [dict.fromkeys(("tag",), 1) | {"values": [0, 0]}] * 10_000)
+    unit.watch("o", lambda item: None)
+    await unit.until(lambda: False, "nothing")
+
+
+async def waits_for_an_edge(unit: Unit) -> None:
+    from cocotb.triggers import RisingEdge
+
+    await RisingEdge(unit.dut.o__valid)
+
+
+ENDLESS = Bench(
+    "queue_endless",
+    lambda: Queue(depth=4),
+    [Case(body.__name__, body, limit=300) for body in (waits_while_all_moves, waits_for_an_edge)],
+)
 DIES = Bench("adder_dies", Adder, [passes_but_the_process_dies])
 LATE = Bench("adder_late", lambda: Adder(late=True), adder_cases(settings={"enable": 1}))
 LATE_GIVEN = Bench("adder_late_given", lambda: Adder(late=True), adder_cases(**VALID))
@@ -251,6 +269,12 @@ def test_a_failure_names_bench_case_cycle_and_seed(monkeypatch: pytest.MonkeyPat
         bound.check()
     path = Path.cwd() / "waves" / "queue_value.fst"
     assert str(raised.value).endswith(f"\n  ALULA_SEED=1, waves: {path}")
+
+
+def test_a_case_that_would_not_end() -> None:
+    for name, result in ENDLESS.results().items():
+        assert (result.error or "").startswith(f"{name} must end within 300 cycles\n"), result
+        assert result.cycles <= 300
 
 
 def test_a_simulator_that_crashes_at_its_end() -> None:

@@ -16,21 +16,24 @@ from alula.bench.roles import PipelineDriver
 from alula.bench.scoreboard import Mismatch, Scoreboard
 from alula.bench.unit import Unit
 
-__all__ = ["Case", "Table", "case", "crossed", "each", "pipeline_cases", "stream_cases"]
+__all__ = ["LIMIT", "Case", "Table", "case", "crossed", "each", "pipeline_cases", "stream_cases"]
 
 Items = Sequence[Any] | Mapping[str, Sequence[Any]]
 Table = Items | Callable[[Random], Items]
 """Items for the only input, or by input stream; or a function that makes them from a seed."""
 
+LIMIT = 100_000
+"""Cycles after which a case that has not ended fails, whatever it waits for."""
 _START_UP = 64
 
 
 @dataclass(frozen=True)
 class Case:
-    """A name that is unique in its bench, and what to do in the simulator."""
+    """A name that is unique in its bench, what to do in the simulator, and for how many cycles."""
 
     name: str
     run: Callable[[Unit], Awaitable[None]]
+    limit: int = LIMIT
 
     def __str__(self) -> str:
         return self.name

@@ -16,11 +16,12 @@ from typing import Any
 
 import cocotb
 import cocotb.utils
+from cocotb.triggers import SimTimeoutError, with_timeout
 
 from alula.bench.bench import Bench
 from alula.bench.cases import Case
 from alula.bench.scoreboard import Mismatch
-from alula.bench.unit import Unit
+from alula.bench.unit import PERIOD, Unit
 
 __all__: list[str] = []
 
@@ -36,6 +37,10 @@ def _load(file: str, name: str) -> Bench:
     return Bench.made_in(spec.name, name)
 
 
+async def _body(case: Case, unit: Unit) -> None:
+    await case.run(unit)
+
+
 def _test(
     bench: Bench, case: Case, seed: str, results: Path
 ) -> Callable[[Any], Coroutine[Any, None, None]]:
@@ -46,9 +51,11 @@ def _test(
         try:
             unit = Unit(dut, bench.make(), Random(f"{seed}/{bench.name}/{case.name}"))
             await unit.start()
-            await case.run(unit)
+            await with_timeout(_body(case, unit), case.limit * PERIOD, "step")
         except Mismatch as mismatch:
             error = str(mismatch)
+        except SimTimeoutError:
+            error = f"{case.name} must end within {case.limit} cycles"
         except Exception:
             error = traceback.format_exc()
         count = unit.count if unit else 0

@@ -14,10 +14,13 @@ from alula.bench.roles import Driver, Monitor, Responder, Role
 from alula.bench.scoreboard import Mismatch, Scoreboard, matches, shown
 from alula.bench.wires import StreamWires, Wire
 
-__all__ = ["PATIENCE", "Unit"]
+__all__ = ["PATIENCE", "PERIOD", "Unit"]
 
 PATIENCE = 4000
 """Cycles without any transfer after which a unit counts as hung."""
+
+PERIOD = 2
+"""Steps of the simulator that a cycle takes."""
 
 _RESET_CYCLES = 3
 
@@ -61,7 +64,7 @@ class Unit:
             if wire.inward:
                 wire.set_bits(0)
         self.dut.rst.value = 1
-        Clock(self.clock, 2, unit="step").start(start_high=False)
+        Clock(self.clock, PERIOD, unit="step").start(start_high=False)
         for _ in range(_RESET_CYCLES):
             await RisingEdge(self.clock)
         self.dut.rst.value = 0
