@@ -6,14 +6,16 @@ Whatever the program and the interleaving, an instruction that touches what an e
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter, deque
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from alula.codegen.schedule import Item, Loop, Step, schedule
 from alula.isa import Engine, Op
+from alula.model.scheduler import QUEUE_DEPTH, TOKEN_LIMIT
 
 ENGINES = {
     Engine.LD: "LD.V",
@@ -64,10 +66,11 @@ def _unroll(flat: list[Step], counts: random.Random) -> list[Step]:
     return result
 
 
-def _run(trace: list[Step], order: random.Random) -> list[int]:
+def _run(trace: list[Step], order: random.Random, depth: int) -> list[int]:
     """Positions of a trace's steps in the order in which a machine runs them.
 
-    SYS steps run in the sequencer: nothing behind one is dispatched before it.
+    SYS steps run in the sequencer: nothing behind one is dispatched before it, nor behind one whose
+    engine's queue holds `depth` already.
     """
     queues: dict[Engine, deque[int]] = {engine: deque() for engine in Engine}
     tokens: Counter[tuple[Engine, Engine]] = Counter()
@@ -75,7 +78,10 @@ def _run(trace: list[Step], order: random.Random) -> list[int]:
     dispatched = 0
     while len(done) < len(trace):
         while dispatched < len(trace) and not queues[Engine.SYS]:
-            queues[trace[dispatched].engine].append(dispatched)
+            queue = queues[trace[dispatched].engine]
+            if len(queue) == depth:
+                break
+            queue.append(dispatched)
             dispatched += 1
         ready = [
             engine
@@ -87,6 +93,7 @@ def _run(trace: list[Step], order: random.Random) -> list[int]:
         place = queues[engine].popleft()
         tokens.subtract((source, engine) for source in trace[place].wait)
         tokens.update((engine, target) for target in trace[place].signal)
+        assert max(tokens.values(), default=0) <= TOKEN_LIMIT, "more tokens than a counter holds"
         done.append(place)
     assert not +tokens, f"tokens left over: {+tokens}"
     return done
@@ -101,15 +108,30 @@ def _conflict(first: Step, second: Step) -> bool:
 def test_dependencies_hold_in_every_interleaving(program: list[Item], seed: int) -> None:
     flat = schedule(program)
     chance = random.Random(seed)
-    trace = _unroll(flat, chance)[:400]
-    if len(trace) == 400:
-        return
-    for _ in range(3):
-        place = {step: when for when, step in enumerate(_run(trace, chance))}
+    trace = _unroll(flat, chance)
+    assume(len(trace) <= 400)
+    for depth in (1, 2, QUEUE_DEPTH):
+        place = {step: when for when, step in enumerate(_run(trace, chance, depth))}
         for later in range(len(trace)):
             for earlier in range(later):
                 if _conflict(trace[earlier], trace[later]):
                     assert place[earlier] < place[later], (seed, earlier, later)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, min_size=2, max_size=30))
+def test_every_token_is_needed(program: list[Item]) -> None:
+    """Who waits would otherwise run too early, and no earlier token of the two engines tells."""
+    flat = schedule(program)
+    assert flat == program
+    for giver, taker in itertools.permutations(ENGINES, 2):
+        given_by = [
+            i for i, step in enumerate(flat) if step.engine is giver and taker in step.signal
+        ]
+        taken_by = [i for i, step in enumerate(flat) if step.engine is taker and giver in step.wait]
+        for source, target in zip(given_by, taken_by, strict=True):
+            assert source < target
+            assert _conflict(flat[source], flat[target])
 
 
 def test_independent_steps_need_no_tokens() -> None:

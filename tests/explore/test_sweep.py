@@ -1,6 +1,10 @@
 """Sweeps that run."""
 
+import csv
+import io
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +13,8 @@ import yaml
 from alula.explore.point import evaluate
 from alula.explore.space import Sweep
 from alula.explore.sweep import run_sweep
+from alula.explore.table import csv_text, summary
+from alula.synth.cells import Use
 
 QUICK = Path(__file__).parents[2] / "designs" / "sweeps" / "quick.yaml"
 VALUES: dict[str, Any] = yaml.safe_load(QUICK.read_text())
@@ -37,6 +43,24 @@ def test_a_model_that_does_not_fit_is_a_reason() -> None:
     assert row.design_hash
     assert row.reason
     assert row.decode_cycles is None
+
+
+def test_what_a_point_takes_is_what_the_synthesis_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = Use(lut=11, ff=12, dsp=13, bram36=14, uram=15)
+    found = SimpleNamespace(total=total, shares={"lut": 0.25, "dsp": 0.5}, fits=True)
+    monkeypatch.setattr("alula.explore.point.synthesise", lambda *_, **__: found)
+    monkeypatch.setattr("alula.explore.point._simulate", lambda *_: None)
+    (point,) = Sweep.from_mapping(VALUES | {"axes": {"mpe.tokens": [2]}}, "s.yaml").points
+    row = evaluate(point)
+    assert row.reason is None
+    assert (row.lut, row.ff, row.dsp, row.bram36, row.uram, row.share) == (11, 12, 13, 14, 15, 0.5)
+    (line,) = csv.DictReader(io.StringIO(csv_text([row])))
+    assert {name: line[name] for name in ("lut", "ff", "dsp", "bram36", "uram")} == {
+        name: str(count) for name, count in asdict(total).items()
+    }
+    head, (cells,) = summary([row])
+    named = {"LUT": "11", "DSP": "13", "BRAM36": "14", "URAM": "15", "share": "50%"}
+    assert named.items() <= dict(zip(head, cells, strict=True)).items()
 
 
 @pytest.mark.rtl

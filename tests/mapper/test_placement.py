@@ -25,6 +25,26 @@ def test_regions_follow_each_other(shape: Architecture, design: str, context: in
         assert first.end == second.start
 
 
+def test_sizes_of_regions() -> None:
+    """SmolLM2-135M in beats of 64 bytes, counted by hand: 576 wide, 49,152 words, 30 layers."""
+    design = KV260.replace({"prefill_chunk": 64})
+    memory = map_memory(build_graph(SMOLLM2), design, 500)
+    scaled = 0.5 + 2 / 32  # bytes of a 4-bit weight with its share of scale and offset
+    weights = 576 * (576 + 2 * 192 + 3 * 1536) + 576 * 576
+    rows = 2 * 576 + 2 * 192 + 2 * 1536 + 576  # each with a scale of 2 bytes
+    assert {name: region.beats for name, region in memory.regions.items()} == {
+        "result": 1,
+        "logits": 64 * 49152 * 4 // 64,
+        "embed": 49152 * 2 * 576 // 64,
+        "head": 4 * 576 // 64 + 49152 * (576 + 2) // 64,
+        "layers": 30 * (2 * 4 * 576 + weights * scaled + 2 * rows) / 64,
+        "position": 500 * 4 * 64 // 64,
+        "ids": 8 * 64 * 4 // 64,
+        "hidden": 500 * 576 * 4 // 64,
+        "kv": 30 * 3 * (512 * (64 + 2) + 512 * (64 + 2)) // 64,
+    }
+
+
 @pytest.mark.parametrize(("shape", "design", "context"), CASES)
 def test_tensors_of_a_section_follow_each_other(
     shape: Architecture, design: str, context: int

@@ -23,6 +23,8 @@ class Counting(Executor):
 
     def __init__(self, fail_at: int = -1) -> None:
         self.calls: list[tuple[str, list[int], int]] = []
+        self.asked: list[bool] = []
+        """Whether each call wanted logits."""
         self.fail_at = fail_at
 
     def forward(
@@ -34,6 +36,7 @@ class Counting(Executor):
         logits: bool = False,
     ) -> Output:
         self.calls.append((phase, list(ids), position))
+        self.asked.append(logits)
         if position == self.fail_at:
             self.fail_at = -1
             raise RuntimeError("the device is gone")
@@ -94,8 +97,15 @@ def test_one_token_has_no_decode_speed(session: Session) -> None:
     assert session.generate([5], max_new_tokens=1).decode_tokens_per_s is None
 
 
-def test_drawing_uses_logits(session: Session) -> None:
-    assert session.generate([5], max_new_tokens=3, temperature=1, seed=0).token_ids == [6, 7, 8]
+def test_drawing_uses_logits(executor: Counting) -> None:
+    """They are asked for where a token is drawn, and only there."""
+    session = Session(executor, replace(INFO, context=1000), None)
+    drawn = session.generate([5] * 300, max_new_tokens=3, temperature=1, seed=0)
+    assert drawn.token_ids == [6, 7, 8]
+    assert executor.asked == [False, True, True, True]
+    executor.asked.clear()
+    session.generate([9] * 300, max_new_tokens=3)
+    assert executor.asked == [False] * 4
 
 
 def test_what_was_said_is_not_run_again(session: Session, executor: Counting) -> None:
