@@ -36,7 +36,7 @@ demo: $(READY) ## a 135M-parameter model answers, checked against torch; then a 
 	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device rtl --max-new-tokens 2 \
 		--map 'prefill:*=torch,*=accel'
 
-test: $(READY) ## the whole test suite but for the gateware's simulations
+test: $(READY) ## the test suite; of the gateware a unit of each room, a small model, programs
 	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
 
 campaign: $(READY) ## bad files against the command line, from a seed; half an hour

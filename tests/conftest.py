@@ -15,12 +15,29 @@ os.environ.setdefault("ALULA_PROGRESS", "off")
 
 RTL = [Path(__file__).parent / name for name in ("gateware", "bench", "rtl")]
 
+SMOKE = {
+    "hdl": "tests/gateware/test_clock_gate.py::test_clock_gate[clock_gate-",
+    "arithmetic": "tests/gateware/test_float_units.py::test_float_units[float-add-",
+    "control": "tests/gateware/test_dispatch.py::test_dispatch[dispatch-",
+    "stream": "tests/gateware/test_ring.py::test_random_walks_against_a_list[ring_7_0-",
+    "buffers": "tests/gateware/test_buffers.py::test_buffers[staging_buffer-",
+    "matrix": "tests/gateware/test_chain.py::test_chain[chain_0_1-",
+    "sfu": "tests/gateware/test_sfu.py::test_sfu[sfu-2-",
+    "memory": "tests/gateware/test_load.py::test_load[load_narrow-",
+    "top": "tests/gateware/test_cores.py::test_cores[join-",
+    "a core with layers": "tests/rtl/test_family.py::test_prefill_and_decode[llama]",
+    "random programs": "tests/rtl/test_fuzz.py::test_random_programs_agree[nano-20]",
+}
+"""What `make test` simulates: a unit of each room of the gateware, a small model, programs."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what simulates gateware, but for the smoke tests."""
+    """Mark what simulates gateware: smoke, or rtl."""
     for item in items:
-        if any(folder in item.path.parents for folder in RTL) and not item.get_closest_marker(
+        if item.nodeid.startswith(tuple(SMOKE.values())):
+            item.add_marker("smoke")
+        elif any(folder in item.path.parents for folder in RTL) and not item.get_closest_marker(
             "smoke"
         ):
             item.add_marker("rtl")

@@ -12,16 +12,19 @@ from alula.isa import INSTRUCTIONS, Program
 from alula.rtl.device import Outcome, RtlDevice
 
 
-@pytest.mark.parametrize("design", ["nano", "nano-sparse"])
-def test_random_programs_agree(alula: Callable[..., Any], tmp_path: Path, design: str) -> None:
-    words = ("--programs", 40, "--seed", 5, "--out", tmp_path / "found", "--json")
+@pytest.mark.parametrize(("design", "programs"), [("nano", 20), ("nano", 40), ("nano-sparse", 40)])
+def test_random_programs_agree(
+    alula: Callable[..., Any], tmp_path: Path, design: str, programs: int
+) -> None:
+    words = ("--programs", programs, "--seed", 5, "--out", tmp_path / "found", "--json")
     words += ("--design", design)
     result = alula("fuzz", *words)
     assert (result.code, result.errors) == (0, [])
     found = result.json
-    assert (found["programs"], found["agree"], found["failures"]) == (40, 40, [])
-    assert found["instructions"].keys() == {one.name for one in INSTRUCTIONS}
-    assert found["cycles"] > 40 * 2_000
+    assert (found["programs"], found["agree"], found["failures"]) == (programs, programs, [])
+    assert found["instructions"].keys() <= {one.name for one in INSTRUCTIONS}
+    assert len(found["instructions"]) == len(INSTRUCTIONS) or programs < 40
+    assert found["cycles"] > programs * 2_000
     assert not (tmp_path / "found").exists()
 
 
