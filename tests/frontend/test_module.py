@@ -29,6 +29,13 @@ class HandwrittenRms(nn.Module):
         return self.g * (x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-6))
 
 
+class UnitRms(HandwrittenRms):
+    """Without an epsilon, but for zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * self.g
+
+
 class OffsetRms(nn.Module):
     """Weights stored less one, and the root divided by."""
 
@@ -106,6 +113,15 @@ def windowed_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def whole_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+
+def sink_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One column more than there are tokens takes a share of the weights."""
+    k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    scores = scores + torch.full(scores.shape[-2:], -1e9).triu(1)
+    sinks = torch.full((*scores.shape[:-1], 1), 0.5)
+    return torch.cat((scores, sinks), -1).softmax(-1)[..., :-1] @ v
 
 
 @dataclass
@@ -261,6 +277,7 @@ STYLES = {
     "relu, LayerNorm without bias": Style(
         norm=partial(nn.LayerNorm, bias=False), activation=F.relu, gated=False
     ),
+    "norms of length one": Style(norm=UnitRms, layers=2),
     "gated gelu by tanh": Style(activation=partial(F.gelu, approximate="tanh")),
 }
 
@@ -323,6 +340,7 @@ REFUSED = {
     "norm after": (Style(residual="post"), "residual branches"),
     "a window": (Style(attention=windowed_attention), "attention"),
     "no mask": (Style(attention=whole_attention), "attention"),
+    "a sink": (Style(attention=sink_attention), "attention"),
     "no positions": (Style(rope=None), "positions"),
     "both positions": (Style(learned=True), "positions"),
     "another activation": (Style(activation=F.mish), "activation"),
@@ -337,6 +355,75 @@ def test_what_is_not_supported_comes_as_a_table(name: str) -> None:
     with pytest.raises(UnsupportedModel) as caught:
         load(build(style))
     assert [refusal.reason for refusal in caught.value.refusals] == [reason]
+
+
+class WithoutGradients(UserModel):
+    @torch.no_grad()
+    def forward(self, ids: Tensor) -> Any:
+        return super().forward(ids)
+
+
+class Hidden(nn.Module):
+    """A model that is no submodule: its weights are constants of the graph, as tables are."""
+
+    max_seq_len = 70
+
+    def __init__(self, style: Style) -> None:
+        super().__init__()
+        self.run = UserModel(style).eval().forward
+
+    def forward(self, ids: Tensor) -> Any:
+        return self.run(ids)
+
+
+class Noisy(UserModel):
+    """The same noise every time, out of a generator that torch.export makes a constant of."""
+
+    generator = torch.Generator()
+
+    def __init__(self, style: Style) -> None:
+        super().__init__(style)
+        self.words.register_forward_hook(self._noise)
+
+    def _noise(self, module: nn.Module, given: tuple, result: Tensor) -> Tensor:
+        noise = torch.randn(result.shape, generator=self.generator.manual_seed(1))
+        return result + 0.01 * noise
+
+
+def masked_ids(module: nn.Module, given: tuple, result: Tensor) -> Tensor:
+    """Logits of ids that are never to come."""
+    return result.index_fill(-1, torch.tensor([3, 4]), -torch.inf)
+
+
+def test_a_forward_pass_under_no_grad_is_read() -> None:
+    torch.manual_seed(1)
+    assert load(WithoutGradients(Style()).eval()).architecture.max_context == CONTEXT
+
+
+def test_weights_say_nothing_of_the_context() -> None:
+    assert load(Hidden(Style(rope=ComplexRope))).architecture.max_context == 70
+    assert load(build(Style(rope=ComplexRope, extra={"max_seq_len": True}))).notes
+
+
+def test_noise_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match="added to the embedding"):
+        load(Noisy(Style()).eval())
+
+
+def test_masked_logits_are_refused_for_what_they_are() -> None:
+    model = build(Style())
+    model.out.register_forward_hook(masked_ids)
+    with pytest.raises(UnsupportedModel, match="by index_fill"):
+        load(model)
+
+
+def test_what_cannot_be_asked_of_a_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("shape [1, 2]\nis invalid")
+
+    monkeypatch.setattr("alula.frontend.exported.model.match_mlp", fails)
+    with pytest.raises(UnsupportedModel, match=r"RuntimeError: shape \[1, 2\] is invalid"):
+        load(build(Style()))
 
 
 def test_no_language_model() -> None:

@@ -10,8 +10,28 @@ from alula.frontend import FrontendError, load
 from alula.frontend.comparison import compare
 from alula.frontend.float_reference import FloatReference
 from alula.frontend.original import Original
+from alula.frontend.rounding import difference
 
 TEXT = list(range(3, 63))
+INFINITY, NAN = torch.inf, torch.nan
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "found"),
+    [
+        ((1.0, -3.0), (1.0, -1.0), 1.0),
+        ((4.001, 4.0), (4.0, 4.0), 0.001 / 4),
+        ((0.0, 0.0), (0.0, 0.0), 0.0),
+        ((1.0, -INFINITY), (2.0, -INFINITY), 0.5),
+        ((1.0, 5.0), (1.0, -INFINITY), INFINITY),
+        ((1.0, INFINITY), (1.0, -INFINITY), INFINITY),
+        ((1.0, NAN), (1.0, 2.0), INFINITY),
+        ((1.0, 2.0), (1.0, NAN), INFINITY),
+    ],
+)
+def test_the_difference_of_values(actual: tuple, expected: tuple, found: float) -> None:
+    (worst,) = difference(torch.tensor([actual]), torch.tensor([expected]))
+    assert worst.item() == pytest.approx(found, rel=1e-3)
 
 
 @pytest.fixture

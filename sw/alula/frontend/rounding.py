@@ -34,13 +34,15 @@ class _Rounded(FloatReference):
 
 
 def difference(actual: Tensor, expected: Tensor) -> Tensor:
-    """The largest difference at each position, by the range of the values expected there.
+    """The largest difference at each position, by the range of zero and the values expected there.
 
-    Both are ``[tokens, values]``. Infinite where NaN or infinity is involved.
+    Both are ``[tokens, values]``. Equal infinities are no difference; infinite where NaN, or only
+    one infinity, is involved.
     """
-    worst = (actual - expected).abs().amax(-1)
-    relative = worst / (expected.amax(-1) - expected.amin(-1))
-    return torch.where(worst == 0, 0.0, relative).nan_to_num(nan=torch.inf)
+    worst = torch.where(actual == expected, 0.0, (actual - expected).abs()).amax(-1)
+    finite = torch.where(expected.isfinite(), expected, 0.0)
+    scale = finite.amax(-1).clamp(min=0) - finite.amin(-1).clamp(max=0)
+    return torch.where(worst == 0, 0.0, worst / scale).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 def rounding(checkpoint: Source, ids: Sequence[int]) -> float:

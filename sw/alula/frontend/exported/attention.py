@@ -57,7 +57,7 @@ def match_attention(
         rotation.apply(role.values if norm is None else norm(role.values))
         for role, norm in zip(roles[:2], norms, strict=True)
     )
-    scale = _scale(graph, kernel, given, queries, keys, rotations)
+    scale = _scale(graph, unit, kernel, given, queries, keys, rotations)
     for size in (1.0, 1e-2):
         faint = {node: values * size for node, values in given.items()}
         q, k = (
@@ -226,6 +226,7 @@ def _by_head(graph: RecordedGraph, values: Tensor) -> Tensor:
 
 def _scale(
     graph: RecordedGraph,
+    unit: str,
     kernel: _Kernel,
     given: dict[Node, Tensor],
     queries: Tensor,
@@ -237,6 +238,10 @@ def _scale(
         scale = float(kernel.scale or 0) * rotations[0].factor * rotations[1].factor
     else:
         scores = graph.evaluate(kernel.scores, given)
+        if scores.numel() != kernel.heads * graph.tokens**2:
+            raise Mismatch(
+                unit, "attention", "a score for each pair of tokens", tuple(scores.shape), "plain"
+            )
         scores = scores.reshape(kernel.heads, graph.tokens, graph.tokens).double().tril()
         products = _products(queries, keys).tril()
         scale = ((scores * products).sum() / products.square().sum()).item()

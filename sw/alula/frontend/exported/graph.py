@@ -54,6 +54,11 @@ def _mutates(node: Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
+def _wraps(node: Node) -> bool:
+    """Whether a node calls a graph of its own, as a part under ``torch.no_grad`` does."""
+    return isinstance(node.target, torch._ops.HigherOrderOperator)
+
+
 class RecordedGraph:
     """The graph of ``module(ids)`` for ids ``[1, tokens]``, run once.
 
@@ -73,11 +78,9 @@ class RecordedGraph:
     def __init__(self, module: nn.Module, tokens: int) -> None:
         self.tokens = tokens
         example = torch.zeros((1, tokens), dtype=torch.int64)
-        with warnings.catch_warnings(), _quiet():
-            # torch's own copy of an exported program trips over torch's deprecation.
-            warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
+        with warnings.catch_warnings(action="ignore"), _quiet():
             program = torch.export.export(module, (example,), strict=False)
-            if any(map(_mutates, program.graph.nodes)):
+            if any(_mutates(node) or _wraps(node) for node in program.graph.nodes):
                 program = program.run_decompositions({})
         stored = {**program.state_dict, **program.constants}
         inputs: list[Any] = []
@@ -90,9 +93,10 @@ class RecordedGraph:
                 inputs.append(example)
             else:
                 inputs.append(stored[str(spec.target)])
-                self._stored[node] = inputs[-1]
-                if spec.kind is not InputKind.PARAMETER:
-                    self._buffers.add(node)
+                if isinstance(inputs[-1], Tensor):
+                    self._stored[node] = inputs[-1]
+                    if spec.kind is not InputKind.PARAMETER:
+                        self._buffers.add(node)
         self.nodes: list[Node] = list(program.graph.nodes)
         results = program.graph_signature.user_outputs
         self.output = next(node for node in self.nodes if node.name in results)

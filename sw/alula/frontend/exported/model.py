@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from alula.frontend.checkpoint import Checkpoint, FloatArray
+from alula.frontend.configuration import one_line
 from alula.frontend.exported.attention import match_attention
 from alula.frontend.exported.branch import linear_at, match_branch
 from alula.frontend.exported.graph import RecordedGraph, operation
@@ -18,7 +19,7 @@ from alula.frontend.exported.mlp import match_mlp
 from alula.frontend.exported.norm import Norm, match_norm
 from alula.frontend.exported.probe import Mismatch
 from alula.frontend.original import Original
-from alula.frontend.refusal import FrontendError, UnsupportedModel
+from alula.frontend.refusal import FrontendError, Refusal, UnsupportedModel
 from alula.ir.architecture import Architecture
 
 TOKENS = (29, 7)
@@ -27,6 +28,9 @@ other size of a model equals them."""
 
 DEFAULT_CONTEXT = 2048
 """Tokens of context where the module says nothing about it."""
+
+_WEIGHTED = ("linear", "matmul", "mm", "addmm", "embedding")
+"""Operations whose tables are weights, which say nothing of positions."""
 
 _CONTEXT_NAMES = (
     "max_position_embeddings",
@@ -55,6 +59,11 @@ def load_module(original: Original) -> Checkpoint:
         architecture, weights, notes = _Model(graph).checkpoint(module)
     except Mismatch as mismatch:
         raise UnsupportedModel(source, [mismatch.refusal]) from None
+    except Exception as error:
+        # Parts of a graph are run on inputs, and taken for shapes, that they are not made for.
+        told = f"{type(error).__name__}: {one_line(error)}"
+        refusal = Refusal("model", "operations", "those of a plain model", told, "a plain model")
+        raise UnsupportedModel(source, [refusal]) from error
     arrays: dict[str, FloatArray] = {
         name: weights[name].detach().float().contiguous().numpy() for name in architecture.tensors()
     }
@@ -216,7 +225,8 @@ class _Model:
             "norm_eps": attention.norm.eps,
             "biases": frozenset(name.removesuffix(".bias") for name in biased),
         }
-        if (mlp.norm.kind, mlp.norm.eps) != (attention.norm.kind, attention.norm.eps):
+        same_kind = mlp.norm.kind == attention.norm.kind
+        if not same_kind or not _agree(mlp.norm.eps, attention.norm.eps):
             raise Mismatch(
                 unit, "norms that differ", "one kind and eps", mlp.norm.eps, "equal norms"
             )
@@ -225,7 +235,8 @@ class _Model:
 
     def _context(self, module: nn.Module) -> tuple[int, tuple[str, ...]]:
         graph = self.graph
-        tables = graph.buffers_behind(graph.constants_into(graph.nodes))
+        places = [node for node in graph.nodes if operation(node) not in _WEIGHTED]
+        tables = graph.buffers_behind(graph.constants_into(places))
         lengths = [max(table.shape[:-1]) for table in tables if table.ndim > 1]
         lengths = [length for length in lengths if length >= graph.tokens]
         if lengths:
@@ -233,7 +244,7 @@ class _Model:
         for place in (module, getattr(module, "config", None)):
             for name in _CONTEXT_NAMES:
                 value = getattr(place, name, None)
-                if isinstance(value, int) and value > 0:
+                if type(value) is int and value > 0:
                     return value, ()
         return DEFAULT_CONTEXT, (f"context taken as {DEFAULT_CONTEXT}: the module names none",)
 
@@ -254,6 +265,9 @@ def _common(shapes: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _agree(first: Any, second: Any) -> bool:
+    """Whether two fields are the same, as far as they can be measured."""
+    if isinstance(first, float) and isinstance(second, float):
+        return abs(first - second) <= 1e-14
     if isinstance(first, tuple) and isinstance(second, tuple):
         return len(first) == len(second) and all(
             abs(a - b) <= 1e-7 for a, b in zip(first, second, strict=True)
