@@ -16,6 +16,11 @@ sys.path.insert(0, str(ROOT))
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
     "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
+    "docs/pictures/machine.svg": "tools.pictures:machine",
+    "docs/pictures/weight.svg": "tools.pictures:weight",
+    "docs/reference/cli.md": "tools.reference:cli_text",
+    "docs/reference/design.md": "tools.reference:design_text",
+    "docs/reference/registers.md": "tools.reference:registers_text",
     "docs/reference/isa.md": "alula.isa.reference:reference_text",
     "docs/reference/gguf.md": "alula.runtime.gguf_reference:reference_text",
     "docs/reference/models.md": "alula.frontend.families.table:table_text",

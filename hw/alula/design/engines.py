@@ -82,7 +82,7 @@ class Buffers(Record):
     """Quantised activations; a word is mpe.tokens x 16 bytes."""
 
     staging_kib: Annotated[KiB, Field(le=MOST_STAGING_KIB)]
-    """New keys and values on their way to memory; a word is memory.beat_bytes."""
+    """New keys and values on their way to memory; a word is 16 bytes."""
 
     program_kib: Annotated[KiB, Field(le=MOST_PROGRAM_KIB)]
     """Instructions, once for all cores; a word is 16 bytes."""

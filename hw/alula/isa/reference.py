@@ -113,7 +113,7 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
     yield ""
     yield instruction.doc
     yield ""
-    yield "```"
+    yield "```text"
     yield syntax(instruction)
     yield "```"
     yield ""
@@ -262,13 +262,13 @@ def _cycles() -> Iterator[str]:
 
 
 def _example() -> Iterator[str]:
-    yield "```"
+    yield "```text"
     yield from EXAMPLE.splitlines()
     yield "```"
     yield ""
     yield "The same as the assembler encodes it, highest bit first, all fields written out:"
     yield ""
-    yield "```"
+    yield "```text"
     for address, op in enumerate(assemble(EXAMPLE, "example")):
         word = int.from_bytes(encode(op), "little")
         yield f"{address:2}  {word:032x}"

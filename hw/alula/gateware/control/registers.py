@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, enum
+from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.control.counters import CYCLES, READ, WRITTEN, Counters
@@ -23,33 +25,42 @@ ENGINE_STATE = data.StructLayout(
 does, whose tokens its next one waits for, whether the oldest is in flight."""
 
 
-class Register(enum.IntEnum):
-    """Byte addresses; all registers have 32 bits."""
+class Register(IntEnum):
+    """Byte addresses; all registers have 32 bits. `doc` says what reads and writes do."""
 
-    IDENTITY = 0x000  # read: "ALUL"
-    HASH_LOW = 0x004  # read: the design's hash
-    HASH_HIGH = 0x008
-    CONTROL = 0x00C  # write: bit 0 starts, 1 resets, 2 clears the interrupt, 3 resets at once
-    STATUS = 0x010  # read: bit 0 running, 1 ended, 2 fault, 3 resetting, 4 interrupt
-    INTERRUPT = 0x014  # bit 0 lets `irq` through
-    LENGTH = 0x018  # instructions of the program
-    ADDRESS = 0x01C  # read: the sequencer's instruction
-    REASON = 0x020  # read: why the sequencer stopped
-    FAULT_ENGINE = 0x024  # read: which engine has a fault, a bit each, bit 5 tokens
-    FAULT_CODE = 0x028  # read: code of the lowest such engine
-    FAULT_DETAIL = 0x02C
-    FAULT_ADDRESS = 0x030  # read: address of the instruction to blame
-    PROGRAM_ADDRESS = 0x040  # which word PROGRAM writes; advances after the fourth
-    PROGRAM = 0x044  # write: 32 bits of an instruction, the lowest first
-    CYCLES_LOW = 0x050  # read: cycles since the start; reading LOW holds HIGH
-    CYCLES_HIGH = 0x054
-    READ_LOW = 0x058  # read: bytes that memory has sent since the start
-    READ_HIGH = 0x05C
-    WRITTEN_LOW = 0x060  # read: bytes that it was sent, strobed ones alone
-    WRITTEN_HIGH = 0x064
-    ENGINES = 0x068  # read: `ENGINE_STATE` of each engine, 4 bytes each
-    REGISTERS = 0x080  # write: register 0 onwards, 4 bytes each
-    COUNTERS = 0x100  # read: for each engine busy, starved, blocked, idle, 8 bytes each
+    doc: str
+
+    def __new__(cls, address: int, doc: str) -> Register:
+        """A register at an address."""
+        register = int.__new__(cls, address)
+        register._value_ = address
+        register.doc = doc
+        return register
+
+    IDENTITY = 0x000, 'read: "ALUL"'
+    HASH_LOW = 0x004, "read: the design's hash"
+    HASH_HIGH = 0x008, "read: its upper half"
+    CONTROL = 0x00C, "write: bit 0 starts, 1 resets, 2 clears the interrupt, 3 resets at once"
+    STATUS = 0x010, "read: bit 0 running, 1 ended, 2 fault, 3 resetting, 4 interrupt"
+    INTERRUPT = 0x014, "bit 0 lets `irq` through"
+    LENGTH = 0x018, "instructions of the program"
+    ADDRESS = 0x01C, "read: the sequencer's instruction"
+    REASON = 0x020, "read: why the sequencer stopped"
+    FAULT_ENGINE = 0x024, "read: which engine has a fault, a bit each, bit 5 tokens"
+    FAULT_CODE = 0x028, "read: code of the lowest such engine"
+    FAULT_DETAIL = 0x02C, "read: address or size to blame"
+    FAULT_ADDRESS = 0x030, "read: address of the instruction to blame"
+    PROGRAM_ADDRESS = 0x040, "which word PROGRAM writes; advances after the fourth"
+    PROGRAM = 0x044, "write: 32 bits of an instruction, the lowest first"
+    CYCLES_LOW = 0x050, "read: cycles since the start; reading LOW holds HIGH"
+    CYCLES_HIGH = 0x054, "read: their upper half"
+    READ_LOW = 0x058, "read: bytes that memory has sent since the start"
+    READ_HIGH = 0x05C, "read: their upper half"
+    WRITTEN_LOW = 0x060, "read: bytes that it was sent, strobed ones alone"
+    WRITTEN_HIGH = 0x064, "read: their upper half"
+    ENGINES = 0x068, "read: `ENGINE_STATE` of each engine, 4 bytes each"
+    REGISTERS = 0x080, "write: register 0 onwards, 4 bytes each"
+    COUNTERS = 0x100, "read: for each engine busy, starved, blocked, idle, 8 bytes each"
 
 
 class Control(Component):
