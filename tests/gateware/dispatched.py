@@ -6,17 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from alula.bench import Unit
+from alula.design import load_design
 from alula.isa import Engine, Op, Program, Ref, encode
 from alula.isa.fields import Choice, Field, Immediate, Operand
 from alula.isa.instructions import INSTRUCTIONS
+from alula.model.checks import Checks
 from alula.model.errors import MachineError
-from alula.model.handlers import HANDLERS
 from alula.model.sequencer import Sequencer as ModelSequencer
 from alula.model.steps import prepare
 
 PROGRAMS = 5
 """Of a case."""
 WORDS = 256
+CHECKS = Checks(load_design("nano"))
 ARGMAX = 49_151
 ALU = ("ADDR", "SUBR", "MULR", "MINR", "DIVR")
 DISPATCHED = [item for item in INSTRUCTIONS if item.engine is not Engine.SYS]
@@ -96,7 +98,7 @@ def mask(engines: Iterable[Engine]) -> int:
 
 def expected(program: Program, registers: list[int]) -> dict[Engine, list[dict]]:
     """What reaches each engine's queue, in order, and what the sequencer executes itself."""
-    steps = prepare(program)
+    steps = prepare(program, CHECKS)
     model: Any = ModelSequencer(SimpleNamespace(best_index=ARGMAX))
     model.registers[:] = registers
     dispatched: dict[Engine, list[dict]] = {engine: [] for engine in Engine}
@@ -111,7 +113,7 @@ def expected(program: Program, registers: list[int]) -> dict[Engine, list[dict]]
         entry: dict[str, Any] = {"address": step.address}
         entry |= {"wait": mask(step.op.wait), "signal": mask(step.op.signal)}
         if step.engine == Engine.SYS:
-            HANDLERS[step.op.name](model, *values)
+            step.handler(model, *values)
         else:
             command = {"opcode": step.op.instruction.opcode}
             for field, value in zip(step.op.instruction.fields, values, strict=True):

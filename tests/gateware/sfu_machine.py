@@ -8,9 +8,10 @@ import numpy as np
 from tests.gateware import exact
 
 from alula.bench import Case, Mismatch, Pattern, Unit
+from alula.isa.effects import STAGING_VALUES
 from alula.isa.instructions import BY_NAME
 from alula.model.handlers import HANDLERS
-from alula.model.state import STAGING_VALUES, State
+from alula.model.state import State
 
 WORDS = 1 << 10
 GROUPS = 1 << 14

@@ -22,7 +22,7 @@ def section(name: str) -> str:
 
 def test_what_is_committed_is_what_would_be_written():
     root = Path(__file__).resolve().parents[2]
-    assert root / "docs" / "isa.md" == PATH
+    assert root / "docs" / "reference" / "isa.md" == PATH
     assert PATH.read_text(encoding="utf-8") == TEXT, "to mend it: make docs"
 
 

@@ -27,12 +27,12 @@ FAULTS = [
     (
         "LD.W to=MV fmt=W4 addr=0 blocks=0 groups=1",
         UndefinedBehaviour,
-        "LD.W blocks and groups must be at least 1, not 0 and 1",
+        "LD.W blocks must be at least 1, not 0",
     ),
     (
         "LD.W to=MV fmt=W8 addr=0 blocks=1 groups=1 stride=r2",
         UndefinedBehaviour,
-        f"LD.W stride must be 0 for W8, not {BIG}",
+        f"LD.W stride must be 0 with row scales, not {BIG}",
     ),
     (
         LOADED + "MV fmt=W8 blocks=1 groups=2 rows=1 stride=1",
@@ -98,7 +98,7 @@ FAULTS = [
     (
         "LD.W to=MV fmt=V8 addr=0 blocks=r2 groups=250 stride=r4",
         UndefinedBehaviour,
-        "LD.W stride must be at least the 1000 beats of a row block, not 16",
+        "LD.W stride must be at least 1000, not 16",
     ),
     # unsupported
     (
@@ -141,7 +141,7 @@ FAULTS = [
     (
         "LD.G type=fp32 table=r2 ids=0 count=1 len=16 dst=0",
         OutOfRange,
-        f"LD.G row must be within 67108864 beats of memory, not {BIG}..{BIG}",
+        f"LD.G table must be within 67108864 beats of memory, not {BIG}..{BIG}",
     ),
     (
         "LD.G type=fp32 table=0 ids=r2 count=1 len=16 dst=0",
@@ -181,12 +181,12 @@ FAULTS = [
     (
         "ST.T src=0 addr=0 heads=1 rows=1 groups=1 scales=r2",
         OutOfRange,
-        f"ST.T addr + scales must be within 67108864 beats of memory, not 0..{BIG}",
+        f"ST.T addr + scales must be within 67108864 beats of memory, not {BIG}..{BIG}",
     ),
     (
         "ST.K src=0 addr=0 heads=1 rows=1 groups=r4",
         OutOfRange,
-        "ST.K src must be a row of at most 480 values, not 512",
+        "ST.K values of a row must be at most 480, not 512",
     ),
     (
         LOADED + f"MV {V8} src=2048 rows=1 stride=1",

@@ -177,7 +177,7 @@ def test_indices_of_a_row_block_must_fit_half_of_the_stream() -> None:
     text = f"LD.W to=MM addr=0 {shape} blocks=1\nMM {shape} outputs=16 src=0 rows=5 dst=0 stride=1"
     bench.machine.write(0, pack(random_weights("W2", design, 1, 17, nm="8:16"), design))
     bench.run(text, r1=16)
-    expected = "MM indices of a row block must fit half of the stream's 64 beats, not take 34"
+    expected = "MM index beats of a row block must be at most 32, not 34"
     with pytest.raises(OutOfRange, match=expected):
         bench.run(text, r1=17)
 

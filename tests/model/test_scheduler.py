@@ -213,9 +213,7 @@ def test_mm_replays_only_what_the_stream_holds() -> None:
     bench.run(text.format(2))
     with pytest.raises(OutOfRange) as caught:
         bench.run(text.format(3))
-    assert str(caught.value).startswith(
-        "MM row block must fit the stream's 42 beats, not take 44 ("
-    )
+    assert str(caught.value).startswith("MM beats of a row block must be at most 42, not 44 (")
 
 
 # Any order

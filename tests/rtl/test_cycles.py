@@ -17,10 +17,11 @@ from alula.gateware.control.command import sources
 from alula.gateware.control.use import Use
 from alula.gateware.top.latencies import latencies, sizes
 from alula.isa import INSTRUCTIONS, Engine, Op, Program, encode_all
-from alula.isa.cycles import DISPATCH, LATENCIES, SIZES, numbers
+from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
 from alula.isa.encoding import Value
 from alula.isa.fields import Choice
 from alula.isa.formats import GROUP, WEIGHT_FORMATS
+from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME, Instruction
 from alula.rtl.device import RtlDevice, Timing
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alula.isa.formats import PATTERNS
 from alula.isa.formula import Formula
-from alula.isa.functions import FUNCTIONS
 
-__all__ = ["DISPATCH", "EXACT", "LATENCIES", "SIZES", "Cycles", "numbers"]
+__all__ = ["DISPATCH", "EXACT", "LATENCIES", "SIZES", "Cycles"]
 
 SIZES = {
     "L": "fp32 lanes of the SFU",
@@ -109,17 +107,3 @@ class Cycles:
 
 DISPATCH = Cycles(Formula("EXECUTE + max(0, ceil(OPERANDS, PORTS) - 1)"))
 """What the sequencer takes to hand an instruction to an engine with room in its queue."""
-
-
-def numbers(values: Mapping[str, int | str]) -> dict[str, int]:
-    """An instruction's fields as formulas take them: choices become what matters of them."""
-    found = {field: value for field, value in values.items() if isinstance(value, int)}
-    found |= {flag: int(str(values[flag])) for flag in ("gated", "step") if flag in values}
-    if "nm" in values:
-        pattern = PATTERNS[str(values["nm"])]
-        found |= {"P": pattern.parts, "HALVES": 4 if pattern.name == "2:16" else 2}
-    if "type" in values:
-        found["BYTES"] = {"fp32": 4, "bf16": 2}[str(values["type"])]
-    if "func" in values:
-        found["TABLE"] = int(FUNCTIONS[str(values["func"])].table is not None)
-    return found

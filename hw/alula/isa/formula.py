@@ -4,24 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import CodeType
+from typing import Any
 
-__all__ = ["Formula"]
+import numpy as np
+
+from alula.isa.formats import FORMATS, PATTERNS, WEIGHT_FORMATS, BeatKind
+from alula.isa.functions import FUNCTIONS as SFU_FUNCTIONS
+
+__all__ = ["ARRAYS", "FUNCTIONS", "Formula", "numbers"]
 
 
 def _ceil(above: int, below: int) -> int:
     return -(-above // below)
 
 
-_FUNCTIONS = {"__builtins__": {}, "ceil": _ceil, "max": max}
+def _where(condition: int, this: int, other: int) -> int:
+    return this if condition else other
+
+
+FUNCTIONS = {
+    "__builtins__": {},
+    "ceil": _ceil,
+    "max": max,
+    "where": _where,
+    "W8": FORMATS["W8"].beats,
+}
+"""What every formula may call."""
+ARRAYS = {"max": np.maximum, "where": np.where}
+"""The same of arrays of numbers, to be given beside the values."""
 
 
 @dataclass(frozen=True)
 class Formula:
     """Integer arithmetic over names, in Python's notation.
 
-    ``ceil(a, b)`` is a / b rounded up; ``max`` is the largest of its arguments.
+    ``ceil(a, b)`` is a / b rounded up; ``max`` is the largest of its arguments; ``where(c, a, b)``
+    is a where c is not zero, else b; ``W8(b, G)`` is the beats of b row blocks of G groups in W8,
+    ``beats(b, G)`` those in the instruction's format, ``index_beats(b, G)`` those of its indices.
 
     Raises:
         SyntaxError: The text is no expression; when it is first looked at.
@@ -36,11 +57,35 @@ class Formula:
     @cached_property
     def names(self) -> frozenset[str]:
         """What must have a value."""
-        return frozenset(self._code.co_names) - _FUNCTIONS.keys()
+        return frozenset(self._code.co_names) - FUNCTIONS.keys()
 
-    def __call__(self, values: Mapping[str, int]) -> int:
+    def __call__(self, values: Mapping[str, Any]) -> Any:
         """The value. NameError if a name has none."""
-        return eval(self._code, _FUNCTIONS, values)
+        return eval(self._code, FUNCTIONS, values)
 
     def __str__(self) -> str:
         return self.text
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An instruction's fields as formulas take them: choices become what matters of them.
+
+    Values may be arrays. KeyError if the contract has no such weight format.
+    """
+    found = {field: value for field, value in values.items() if not isinstance(value, str)}
+    found |= {
+        field: int(value)
+        for field, value in values.items()
+        if isinstance(value, str) and value in ("0", "1")
+    }
+    if "nm" in values:
+        pattern = PATTERNS[values["nm"]]
+        item = WEIGHT_FORMATS[values["fmt"], pattern.name]
+        found |= {"P": pattern.parts, "HALVES": 4 if pattern.name == "2:16" else 2}
+        found |= {"SCALES": int(item.scales), "beats": item.beats}
+        found["index_beats"] = partial(item.count, BeatKind.INDEX)
+    if "type" in values:
+        found["BYTES"] = {"fp32": 4, "bf16": 2}[values["type"]]
+    if "func" in values:
+        found["TABLE"] = int(SFU_FUNCTIONS[values["func"]].table is not None)
+    return found

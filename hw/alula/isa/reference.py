@@ -14,6 +14,7 @@ from pathlib import Path
 
 from alula.isa.assembler import assemble, format_op
 from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
+from alula.isa.effects import BOUNDS, CAPACITIES, Error, Limit, Range, Space
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, encode, layout
 from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate, Operand, Register
 from alula.isa.formats import (
@@ -30,7 +31,7 @@ from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH, Engine, Instruction
 
 __all__ = ["EXAMPLE", "main", "reference_text", "syntax"]
 
-PATH = Path(__file__).resolve().parents[3] / "docs" / "isa.md"
+PATH = Path(__file__).resolve().parents[3] / "docs" / "reference" / "isa.md"
 
 EXAMPLE = """\
 ; y[i] = W[i] x for three W4 matrices of 64 x 64 that lie one after the other in memory.
@@ -127,6 +128,66 @@ def _instruction(instruction: Instruction) -> Iterator[str]:
                 for item, low in layout(instruction)
             ),
         )
+    yield from _effects(instruction)
+
+
+_UNITS = {Space.VECTOR: "words", Space.MEMORY: "bytes", Space.STREAM: "bytes"}
+_SPACES = {
+    Space.VECTOR: "vector buffer",
+    Space.ACTIVATIONS: "activation buffer",
+    Space.STAGING: "staging",
+    Space.MEMORY: "memory",
+    Space.STREAM: "weight stream",
+    Space.REGISTER: "register",
+    Space.BEST: "ARGMAX's index",
+}
+
+
+def _effects(instruction: Instruction) -> Iterator[str]:
+    """What is read and written, and what can go wrong."""
+    effects = instruction.effects
+    ranges = [("reads", one) for one in effects.reads]
+    ranges += [("writes", one) for one in effects.writes]
+    if ranges:
+        yield from _table(
+            ("", "where", "from", "rows", "of each row", "rows apart"),
+            ((access, *_range(one)) for access, one in ranges),
+        )
+    errors = [*map(_limit, effects.limits)]
+    if any(one.space in BOUNDS for _, one in ranges):
+        errors.append((Error.OUT_OF_RANGE, "what is read and written must exist"))
+    for apart in effects.apart:
+        when = f" where `{apart.when}`" if apart.when else ""
+        text = f"the range at `{apart.first}` must be that at `{apart.source}` or apart from it"
+        errors.append((Error.UNDEFINED, text + when))
+    errors += [(fault.error, fault.text) for fault in effects.faults]
+    if errors:
+        yield from _table(("error", "unless"), ((error.value, text) for error, text in errors))
+
+
+def _range(one: Range) -> Iterator[str]:
+    """Cells of a range: where, from, rows, of each row, rows apart."""
+    yield _SPACES[one.space] + (", KV rows in it" if one.part else "")
+    if one.space is Space.BEST:
+        yield from ("", "", "", "")
+        return
+    skip = f", {'byte' if one.space is Space.MEMORY else 'row'} `{one.skip}`"
+    first = "" if one.space is Space.STREAM else f"`{one.first}`"
+    yield first + (skip if one.skip.text != "0" else "")
+    if one.space is Space.REGISTER:
+        yield from ("", "", "")
+        return
+    yield "as `ids` say" if one.gathered else f"`{one.rows}`"
+    yield f"`{one.count}` {_UNITS.get(one.space, 'groups')}"
+    unit = "beats" if one.space is Space.MEMORY else "words"
+    yield f"`{one.stride}` {unit}" if one.stride.text != "0" else ""
+
+
+def _limit(limit: Limit) -> tuple[Error, str]:
+    name = limit.name or f"`{limit.value}`"
+    detail = f" (`{limit.value}`)" if limit.name else ""
+    when = f" where `{limit.when}`" if limit.when else ""
+    return limit.error, f"{name}{detail} must be {limit.words('`{}`')}{when}"
 
 
 def _opcodes() -> Iterator[str]:
@@ -241,6 +302,24 @@ def _tables() -> Iterator[str]:
     )
 
 
+def _rules() -> Iterator[str]:
+    yield from textwrap.wrap(
+        "The tables of an instruction say what it reads and writes, and what must be so. The"
+        " vector buffer counts words, memory beats; of the activation buffer and of staging a row"
+        " has groups of 32, and `T` rows of activations share a group's address. Vectors are read"
+        " as whole words, but what is behind their last element has no effect. Formulas"
+        " are those of the cycles. A condition holds where it is not 0: `where(c, a, b)` is `a`"
+        " there, else `b`; `beats(b, G)` and `W8(b, G)` are the beats of `b` row blocks of `G`"
+        " groups in the instruction's format and in W8, `index_beats(b, G)` those of indices"
+        " alone. Where a field that counts is 0 nothing is read or written. A run that breaks a"
+        " rule ends, and the machine model names the rule.",
+        100,
+    )
+    yield ""
+    rows = ((f"`{key}`", doc) for key, doc in CAPACITIES.items())
+    yield from _table(("size", "what it is"), rows)
+
+
 def _cycles() -> Iterator[str]:
     yield from textwrap.wrap(
         "The cycles of an instruction are those in which its engine holds it, where the engine"
@@ -332,6 +411,9 @@ def _lines() -> Iterator[str]:
         for instruction in INSTRUCTIONS:
             if instruction.engine is engine:
                 yield from _instruction(instruction)
+    yield "## Reads, writes and rules"
+    yield ""
+    yield from _rules()
     yield "## Cycles"
     yield ""
     yield from _cycles()

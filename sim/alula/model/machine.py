@@ -10,6 +10,7 @@ import numpy as np
 
 from alula.design import Design
 from alula.isa import Image, MalformedProgram, Program, check_structure, format_op
+from alula.model.checks import Checks
 from alula.model.counters import Counters
 from alula.model.errors import MachineError, OutOfRange, UndefinedBehaviour
 from alula.model.kernels.compiled import start_threads
@@ -34,6 +35,7 @@ class Machine:
         self.design = design
         self.watchdog = watchdog
         self.state = State(design)
+        self._checks = Checks(design)
         self._steps: dict[bytes, tuple[Step, ...]] = {}
 
     def load(self, image: Image) -> None:
@@ -125,7 +127,7 @@ class Machine:
             text = format_op(program.ops[address]) if address < len(program) else "no instruction"
             fault.at(text, address, (), origin)
             raise fault from None
-        return prepare(program)
+        return prepare(program, self._checks)
 
     def _set_inputs(
         self, sequencer: Sequencer, program: Program, inputs: Mapping[str, Any]

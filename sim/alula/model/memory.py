@@ -122,7 +122,6 @@ class Memory:
             return found
         if key not in self._changing:
             first, last = self._extent(key)
-            self.check("LD.W addr", first, last - first)
             marks = self.marks[first:last]
             if (marks & _STORED).any():
                 self._changing.add(key)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from alula.design import Design
-from alula.model.errors import OutOfRange
+from alula.isa.effects import STAGING_VALUES, row_bytes
 from alula.model.memory import Memory
 from alula.model.stream import WeightStream
 
-__all__ = ["STAGING_VALUES", "State"]
-
-STAGING_VALUES = 480
-"""int8 values of the largest staging row; a row takes its head's groups and a bf16 scale."""
-
-
-def _row_bytes(groups: int) -> int:
-    return 32 * groups + 2
+__all__ = ["State"]
 
 
 class State:
@@ -56,7 +49,7 @@ class State:
             np.zeros((self.groups, self.tokens), np.uint8),
             np.zeros((self.groups, self.tokens), np.int16),
         )
-        rows = self.staging_bytes // _row_bytes(1)
+        rows = self.staging_bytes // row_bytes(1)
         self.staging = np.zeros((rows, STAGING_VALUES), np.int8)
         self.staging_scale = np.zeros(rows, np.uint16)
         self.best = 0.0
@@ -90,25 +83,3 @@ class State:
     def words(self, elements: int) -> int:
         """Vector buffer words that hold so many elements."""
         return -(-elements // self.lanes)
-
-    def check_vector(self, what: str, word: int, count: int) -> None:
-        """OutOfRange unless words `word`.. of the vector buffer exist."""
-        if word + count > self.vector_words:
-            limit = f"within {self.vector_words} words of the vector buffer"
-            raise OutOfRange(f"{what} must be {limit}, not {word}..{word + count - 1}")
-
-    def check_groups(self, what: str, group: int, count: int) -> None:
-        """OutOfRange unless groups `group`.. of the activation buffer exist."""
-        if group + count > self.groups:
-            limit = f"within {self.groups} groups of the activation buffer"
-            raise OutOfRange(f"{what} must be {limit}, not {group}..{group + count - 1}")
-
-    def check_staging(self, what: str, row: int, count: int, groups: int) -> None:
-        """OutOfRange unless rows `row`.. of `groups` groups each exist in staging."""
-        if 32 * groups > STAGING_VALUES:
-            limit = f"a row of at most {STAGING_VALUES} values"
-            raise OutOfRange(f"{what} must be {limit}, not {32 * groups}")
-        rows = self.staging_bytes // _row_bytes(groups)
-        if row + count > rows:
-            limit = f"within {rows} rows of staging"
-            raise OutOfRange(f"{what} must be {limit}, not {row}..{row + count - 1}")

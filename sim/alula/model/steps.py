@@ -6,7 +6,7 @@ from typing import Any
 
 from alula.isa import Engine, Op, Program, Ref
 from alula.isa.fields import Operand, Register
-from alula.model.handlers import HANDLERS
+from alula.model.checks import Checks
 
 __all__ = ["ENGINES", "Step", "prepare"]
 
@@ -38,11 +38,11 @@ class Step:
         "waits",
     )
 
-    def __init__(self, address: int, op: Op) -> None:
+    def __init__(self, address: int, op: Op, checks: Checks) -> None:
         instruction = op.instruction
         engine = int(instruction.engine)
         self.address, self.op, self.engine = address, op, engine
-        self.handler = HANDLERS[op.name]
+        self.handler = checks.handler(op)
         self.waits = tuple(other * ENGINES + engine for other in sorted(op.wait))
         self.signals = tuple(engine * ENGINES + other for other in sorted(op.signal))
         self.pushes = op.name == "LD.W"
@@ -65,6 +65,6 @@ class Step:
         self.refs = tuple(refs)
 
 
-def prepare(program: Program) -> tuple[Step, ...]:
+def prepare(program: Program, checks: Checks) -> tuple[Step, ...]:
     """The steps of a program. IsaError if it cannot be decoded."""
-    return tuple(Step(address, op) for address, op in enumerate(program.ops))
+    return tuple(Step(address, op, checks) for address, op in enumerate(program.ops))

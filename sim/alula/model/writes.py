@@ -8,17 +8,17 @@ on the order. Lock step compares these checksums with the gateware's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from alula.isa import WEIGHT_FORMATS, Op
+from alula.isa.effects import STAGING_VALUES, Space
 from alula.isa.formats import GROUP
 from alula.model.kernels.checksum import checksum
 from alula.model.kernels.weights import k_places, t_places
 from alula.model.scheduler import Retired
-from alula.model.state import STAGING_VALUES, State
+from alula.model.state import State
 
 __all__ = ["NUMBER", "STAGING_ROW", "WORD", "Space", "Writes", "spaces", "written"]
 
@@ -30,26 +30,6 @@ STAGING_ROW = STAGING_VALUES + GROUP
 """Bytes from one row of staging to the next in `Space.STAGING`: 32 parts of 16."""
 _SPACE_SHIFT = np.uint64(56)
 _ALL = np.uint64(0xFF)
-
-
-class Space(IntEnum):
-    """Where words lie; bytes count from 0 in each.
-
-    VECTOR: 4 bytes an element. ACTIVATIONS: 32 bytes a slot, `T` slots a group. SIDES: a word a
-    slot: scale in bits 0..7, sum of the values in 8..21, exponent of the row in 22..31. STAGING:
-    `STAGING_ROW` bytes a row, SCALES a word. MEMORY: as the host sees it. STREAM: the beats of one
-    LD.W. REGISTER: what SYS puts into its register. BEST: the index that ARGMAX has found.
-    """
-
-    VECTOR = 0
-    ACTIVATIONS = 1
-    SIDES = 2
-    STAGING = 3
-    SCALES = 4
-    MEMORY = 5
-    STREAM = 6
-    REGISTER = 7
-    BEST = 8
 
 
 class Writes(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from alula.isa import Engine
-from alula.model.errors import UndefinedBehaviour
 from alula.model.handlers.formats import weight_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.vectors import load_bf16, load_fp32
@@ -17,17 +16,6 @@ def _(
     state: State, to: str, fmt: str, nm: str, addr: int, blocks: int, groups: int, stride: int
 ) -> None:
     item = weight_format(state, "LD.W", fmt, nm)
-    if not blocks or not groups:
-        raise UndefinedBehaviour(
-            f"LD.W blocks and groups must be at least 1, not {blocks} and {groups}"
-        )
-    if stride and fmt != "V8":
-        raise UndefinedBehaviour(f"LD.W stride must be 0 for {fmt}, not {stride}")
-    least = item.beats(1, groups)
-    if stride and blocks > 1 and stride < least:
-        raise UndefinedBehaviour(
-            f"LD.W stride must be at least the {least} beats of a row block, not {stride}"
-        )
     matrix = state.memory.matrix(item, addr, blocks, groups, stride)
     state.stream.push(_ENGINES[to], matrix)
     state.bytes_read += matrix.beats * state.memory.width
@@ -52,8 +40,6 @@ def _beats(state: State, element: str, count: int) -> int:
 @executes("LD.V")
 def _(state: State, element: str, addr: int, dst: int, count: int) -> None:
     beats = _beats(state, element, count)
-    state.memory.check("LD.V addr", addr, beats)
-    state.check_vector("LD.V dst", dst, state.words(count))
     _load_row(state, element, addr * state.memory.width, dst, count)
     state.bytes_read += beats * state.memory.width
 
@@ -63,8 +49,6 @@ def _(state: State, element: str, table: int, ids: int, count: int, length: int,
     memory = state.memory
     beats, words = _beats(state, element, length), state.words(length)
     listed = -(-4 * count // memory.width)
-    memory.check("LD.G ids", ids, listed)
-    state.check_vector("LD.G dst", dst, count * words)
     first = ids * memory.width // 4
     for place in range(count):
         beat = table + int(memory.words[first + place]) * beats

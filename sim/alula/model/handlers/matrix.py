@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alula.isa import WeightFormat
-from alula.isa.formats import BeatKind
-from alula.model.errors import OutOfRange, UndefinedBehaviour
+from alula.model.errors import UndefinedBehaviour
 from alula.model.handlers.formats import weight_format
 from alula.model.handlers.registry import executes
 from alula.model.kernels.product import (
@@ -34,14 +33,8 @@ def _multiply(
         raise UndefinedBehaviour(
             f"{name} must take {found} as streamed, not {_described(fmt, blocks, groups)}"
         )
-    if not rows:
-        raise UndefinedBehaviour(f"{name} rows must be at least 1, not 0")
     lanes, vector, tokens = state.lanes, state.vector, state.tokens
     words = state.words(outputs)
-    if stride < words and rows > 1:
-        raise UndefinedBehaviour(f"{name} stride must be at least {words}, not {stride}")
-    state.check_groups(f"{name} src", src, -(-rows // tokens) * groups)
-    state.check_vector(f"{name} dst", dst, (rows - 1) * stride + words)
     macs = blocks * state.rows * groups * 32 * rows
     x, scales, sums, power, flat = state.scratch(rows, groups)
     overflow = np.empty(-(-outputs // TILE), np.uint8)
@@ -73,10 +66,9 @@ def _(
     state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
-    item = weight_format(state, "MV", fmt, nm)
-    if rows > state.tokens:
-        raise UndefinedBehaviour(f"MV rows must be at most {state.tokens}, not {rows}")
-    _multiply(state, "MV", item, src, groups, outputs, rows, dst, stride)
+    _multiply(
+        state, "MV", weight_format(state, "MV", fmt, nm), src, groups, outputs, rows, dst, stride
+    )
 
 
 @executes("MM")
@@ -84,15 +76,6 @@ def _(
     state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
     stride: int,
 ) -> None:  # fmt: skip
-    item = weight_format(state, "MM", fmt, nm)
-    if rows > state.tokens:
-        held, limit = item.beats(1, groups), state.stream.capacity
-        if held > limit:
-            raise OutOfRange(f"MM row block must fit the stream's {limit} beats, not take {held}")
-        held = item.count(BeatKind.INDEX, 1, groups)
-        if held > limit // 2:
-            raise OutOfRange(
-                f"MM indices of a row block must fit half of the stream's {limit} beats, "
-                f"not take {held}"
-            )
-    _multiply(state, "MM", item, src, groups, outputs, rows, dst, stride)
+    _multiply(
+        state, "MM", weight_format(state, "MM", fmt, nm), src, groups, outputs, rows, dst, stride
+    )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from alula.isa import FORMATS
-from alula.model.errors import OutOfRange
 from alula.model.handlers.registry import executes
 from alula.model.kernels.weights import k_places, store_rows, t_places
 from alula.model.state import State
@@ -15,8 +13,6 @@ from alula.model.state import State
 def _(state: State, src: int, addr: int, count: int) -> None:
     memory = state.memory
     beats = -(-4 * count // memory.width)
-    memory.check("ST.V addr", addr, beats)
-    state.check_vector("ST.V src", src, state.words(count))
     memory.touch(addr, beats)
     start, source = addr * memory.width // 4, src * state.lanes
     memory.words[start : start + count] = state.vector_bits[source : source + count]
@@ -26,9 +22,6 @@ def _(state: State, src: int, addr: int, count: int) -> None:
 @executes("ST.W")
 def _(state: State, value: int, addr: int, skip: int) -> None:
     memory = state.memory
-    memory.check("ST.W addr", addr, 1)
-    if 4 * skip >= memory.width:
-        raise OutOfRange(f"ST.W skip must be at most {memory.width // 4 - 1}, not {skip}")
     memory.touch(addr, 1)
     memory.words[addr * memory.width // 4 + skip] = value
     state.bytes_written += 4
@@ -45,13 +38,7 @@ def _(
     stride: int,
     position: int,
 ) -> None:
-    if not (heads and rows and groups):
-        return
     memory = state.memory
-    state.check_staging("ST.K src", src, heads * rows, groups)
-    last = position + rows - 1
-    end = FORMATS["W8"].beats(last // state.rows + 1, groups)
-    memory.check("ST.K addr", addr, (heads - 1) * stride + end)
     places = k_places(
         memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,
         heads, groups,
@@ -72,15 +59,7 @@ def _(
     pitch: int,
     scales: int,
 ) -> None:
-    if not (heads and rows and groups):
-        return
     memory = state.memory
-    state.check_staging("ST.T src", src, heads * rows, groups)
-    last = position + rows - 1
-    base = (heads - 1) * stride
-    block = (32 * groups - 1) // state.rows
-    memory.check("ST.T addr", addr, base + block * pitch + last // 16 * 2 + 2)
-    memory.check("ST.T addr + scales", addr, base + scales + 2 * last // memory.width + 1)
     places = t_places(
         memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,
         heads, groups, pitch * memory.width, scales * memory.width,

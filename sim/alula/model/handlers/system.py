@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from alula.model.errors import UndefinedBehaviour
 from alula.model.handlers.registry import executes
 from alula.model.sequencer import Sequencer
 
@@ -44,8 +43,6 @@ def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
 
 @executes("DIVR")
 def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
-    if b == 0:
-        raise UndefinedBehaviour("DIVR b must be at least 1, not 0")
     sequencer.set(rd, a // b)
 
 
