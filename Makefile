@@ -42,7 +42,7 @@ test: $(READY) ## the test suite; of the gateware a unit of each room, a small m
 campaign: $(READY) ## bad files against the command line, from a seed; half an hour
 	$(PYTHON) -m tests.campaign $(CAMPAIGN_ARGS)
 
-SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth tests/explore
+SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth tests/explore tests/docs
 # A file's benches share their builds, so a file stays in one process.
 PARALLEL := -n auto --dist loadfile
 
