@@ -24,6 +24,17 @@ TOGETHER = {
         "SparseAccumulatorControl",
     },
     "Lane": {"SfuLane"},
+    "Sfu": {
+        "SfuBest",
+        "SfuCheck",
+        "SfuFeed",
+        "SfuLanes",
+        "SfuMask",
+        "SfuMaxima",
+        "SfuQuantise",
+        "SfuReduce",
+        "SfuSequencer",
+    },
     "_Activation": {"FloatActivation"},
     "Matrix": {
         "Commands",

@@ -1,4 +1,5 @@
 """MISC: norms, softmax, rope, activation functions, quantisation, argmax.
 
-A plan says what each pass of an instruction reads, computes and writes; lanes compute it.
+`passes` is the table of what each pass of an instruction reads, computes and writes; `sequencer`
+runs it, the other modules are the units that a pass uses.
 """

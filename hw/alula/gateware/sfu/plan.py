@@ -1,49 +1,19 @@
-"""The passes of every SFU instruction: what each reads, computes and leaves where."""
+"""The pass that is to be run: numbers for the names of the table of passes."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import enum, wiring
-from amaranth.lib.data import StructLayout, View
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic.float_activation import EXP, NUMBERS
-from alula.gateware.control.command import layout, opcode
-from alula.gateware.sfu.lane import Entry, route
+from alula.gateware.control.command import carried, layout, opcode
+from alula.gateware.sfu.lane import route
+from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Factor, Pass, Path, Sink
 from alula.gateware.sfu.scalar import Scalar
-from alula.gateware.sfu.walk import path
+from alula.gateware.sfu.walk import LEVELS, path
 from alula.isa.formats import GROUP
-from alula.isa.functions import FUNCTIONS, Function
 from alula.isa.instructions import Engine
 
-__all__ = ["After", "SfuPlan", "Sink", "plan"]
-
-
-class Sink(enum.Enum, shape=3):
-    """Where the words of a pass go. MAX and STEPS take them as they are read."""
-
-    WRITE = 0
-    SUM = 1
-    WRITE_SUM = 2
-    MAX = 3
-    STEPS = 4
-    PACK = 5
-
-
-class Factor(enum.Enum, shape=2):
-    """What the lanes' factor becomes when a pass is set up."""
-
-    KEEP = 0
-    LOG2E = 1
-    ONE = 2
-
-
-class After(enum.Enum, shape=2):
-    """What becomes of a pass's sum or maximum."""
-
-    NOTHING = 0
-    SCALAR = 1
-    TOP = 2
-    BEST = 3
-
+__all__ = ["SfuPlan", "plan"]
 
 plan = StructLayout(
     {
@@ -67,16 +37,11 @@ plan = StructLayout(
         "last": 1,
     }
 )
-"""One pass. `limit`: elements that count; `a_counted`, `b_counted`: words of a row that hold them;
-`last`: the row's last pass."""
+"""One pass, as `alula.gateware.sfu.passes.Pass`. `words`: of `a`; `offset`: lane of the row's first
+element; `last`: the row's last pass."""
 
-
-def _activation(way: View, function: Function) -> list:
-    """How the lanes compute one of ACT's functions."""
-    if function.table is None:
-        return [way["entry"].eq(Entry.MULTIPLY), way["relu"].eq(1)]
-    number = NUMBERS[function.table.name]
-    return [way["entry"].eq(Entry.FUNCTION), way["function"].eq(number)]
+moves = StructLayout({"src": 16, "dst": 16, "elements": 1, "rows": 1, "heads": 1})
+"""What changes between rows, as `alula.gateware.sfu.passes.Routine`."""
 
 
 class SfuPlan(wiring.Component):
@@ -92,6 +57,7 @@ class SfuPlan(wiring.Component):
         count (In): valid elements of the row.
         offset (In): lane of the row's first element.
         plan (Out): the pass.
+        moves (Out): what changes after the row.
         row_words (Out): words of a row of `len` elements.
         groups (Out): groups of a row of QUANT or QUANTKV.
     """
@@ -109,209 +75,119 @@ class SfuPlan(wiring.Component):
                 "count": In(17),
                 "offset": In(4),
                 "plan": Out(plan),
+                "moves": Out(moves),
                 "row_words": Out(16),
                 "groups": Out(12),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """One case an instruction."""
+        """One case an instruction, one in it a pass."""
         m = Module()
-        command, out = self.command, self.plan
-        lane_bits = (self.lanes - 1).bit_length()
-        way = out["route"]
+        named = self.quantities(m)
+        with m.Switch(self.command["opcode"]):
+            for name, routine in ROUTINES.items():
+                with m.Case(opcode(name)):
+                    m.d.comb += [
+                        self.moves["src"].eq(named[routine.src]),
+                        self.moves["dst"].eq(named[routine.dst]),
+                        self.moves["elements"].eq(named[routine.elements]),
+                        self.moves["rows"].eq(routine.rows),
+                        self.moves["heads"].eq(routine.heads),
+                    ]
+                    with m.Switch(self.step):
+                        for number, one in enumerate(routine.passes):
+                            last = one is routine.passes[-1]
+                            with m.Default() if last else m.Case(number):
+                                self._set(m, one, named)
+                                m.d.comb += self.plan["last"].eq(last)
+        return m
+
+    def quantities(self, m: Module) -> dict[str | int, Value]:
+        """The numbers that the table of passes names, beside the instruction's fields."""
+        command, lane_bits = self.command, (self.lanes - 1).bit_length()
 
         def words(elements: Value) -> Value:
             return (elements + (self.lanes - 1)) >> lane_bits
 
-        def walk(name: str, base: Value, *loops: tuple[Value | int, Value | int]) -> None:
-            m.d.comb += out[name]["base"].eq(base)
-            for level in range(4):
-                count, stride = loops[level] if level < len(loops) else (1, 0)
-                m.d.comb += out[name]["counts"][level].eq(count)
-                m.d.comb += out[name]["strides"][level].eq(stride)
-
-        def row(name: str, base: Value, count: Value) -> None:
-            walk(name, base, (count, 1))
-            if name == "a":
-                m.d.comb += out["words"].eq(count)
-            if name == "b":
-                m.d.comb += [out["uses_b"].eq(1), way["gate"].eq(1)]
-
-        last_count = Signal(17)
+        fields = {name: command[name] for name in layout(Engine.MISC).fields}
+        more_rows = Mux(command["step"], command["rows"][:8] - Const(1, 8), 0)
+        derived = {
+            "src": self.src,
+            "dst": self.dst,
+            "elements": self.count,
+            "valid": words(self.count),
+            "last_count": command["len"] + more_rows,
+            "bias": command["gain"] + self.row_words,
+            "b_words": Mux(command["broadcast"], 0, command["words"]),
+            "whole": command["dim"] >> lane_bits,
+            "half": command["dim"] >> lane_bits + 1,
+            "dim_words": words(command["dim"]),
+            "head_end": command["dim"] + self.offset,
+            "group_words": Cat(Const(0, 5), self.groups) >> lane_bits,
+        }
+        for name, value in derived.items():
+            derived[name] = Signal(17, name=name)
+            m.d.comb += derived[name].eq(value)
+        grouped = Mux(
+            carried(command["opcode"], Engine.MISC, "len"), command["len"], command["dim"]
+        )
         m.d.comb += [
             self.row_words.eq(words(command["len"][:17])),
-            last_count.eq(
-                command["len"] + Mux(command["step"], command["rows"][:8] - Const(1, 8), 0)
-            ),
-            out["limit"].eq(self.count),
-            out["offset"].eq(self.offset),
-            out["a_counted"].eq(~0),
-            out["b_counted"].eq(~0),
+            self.groups.eq((grouped[:17] + (GROUP - 1)) >> 5),
         ]
-        group_words = Signal(16)
-        m.d.comb += group_words.eq(Cat(Const(0, 5), self.groups) >> lane_bits)
+        last_count = derived["last_count"]
+        return {
+            **{number: Const(number, 2) for number in range(3)},
+            **fields,
+            **derived,
+            "row": self.row_words,
+            "last_valid": words(last_count),
+            "all": (((last_count + (GROUP - 1)) >> 5) << 5) >> lane_bits,
+            "head_words": words(derived["head_end"]),
+            "": Const(-1, 16),
+        }
 
-        def case(name: str):
-            return m.Case(opcode(name))
+    def _set(self, m: Module, one: Pass, named: dict[str | int, Value]) -> None:
+        """Drive `plan` with a pass."""
+        out, way = self.plan, self.plan["route"]
+        self._walk(m, "a", one.a, named)
+        m.d.comb += [
+            out["words"].eq(named[one.a.loops[0][0]]),
+            out["sink"].eq(one.sink),
+            out["after"].eq(one.after),
+            out["scalar"].eq(one.scalar),
+            out["factor"].eq(one.factor),
+            out["clear_s"].eq(one.clear_s),
+            out["limited"].eq(one.limited),
+            out["limit"].eq(named[one.limit]),
+            out["absolute"].eq(one.absolute),
+            out["offset"].eq(self.offset),
+            out["a_counted"].eq(named[one.a_counted]),
+            out["b_counted"].eq(named[one.b_counted]),
+        ]
+        if one.write:
+            self._walk(m, "write", one.write, named)
+        if one.route is None:
+            with m.Switch(self.command["func"]):
+                for code, chosen in enumerate(ACTIVATIONS):
+                    with m.Case(code):
+                        m.d.comb += [way[field].eq(value) for field, value in chosen.items()]
+        else:
+            m.d.comb += [way[field].eq(value) for field, value in one.route.items()]
+        if one.b:
+            self._walk(m, "b", one.b, named)
+            m.d.comb += out["uses_b"].eq(1)
+        if one.b_if:
+            there = self.command[one.b_if]
+            m.d.comb += [out["uses_b"].eq(there), way["gate"].eq(there)]
 
-        multiply = [way["entry"].eq(Entry.MULTIPLY)]
-        from_s = [way["entry"].eq(Entry.ADD), way["multiply"].eq(1)]
-        with m.Switch(command["opcode"]):
-            with case("RMSNORM"):
-                m.d.comb += multiply
-                row("a", self.src, self.row_words)
-                with m.If(self.step == 0):
-                    m.d.comb += [
-                        way["square"].eq(1),
-                        out["sink"].eq(Sink.SUM),
-                        out["after"].eq(After.SCALAR),
-                        out["scalar"].eq(Scalar.NORM),
-                        out["limited"].eq(1),
-                    ]
-                with m.Else():
-                    row("b", command["gain"], self.row_words)
-                    row("write", self.dst, self.row_words)
-                    m.d.comb += [out["limited"].eq(1), out["last"].eq(1)]
-            with case("LAYERNORM"):
-                row("a", self.src, self.row_words)
-                m.d.comb += [out["limited"].eq(1), out["after"].eq(After.SCALAR)]
-                with m.Switch(self.step):
-                    with m.Case(0):
-                        m.d.comb += [
-                            way["entry"].eq(Entry.ADD),
-                            out["clear_s"].eq(1),
-                            out["sink"].eq(Sink.SUM),
-                            out["scalar"].eq(Scalar.MEAN),
-                        ]
-                    with m.Case(1):
-                        m.d.comb += from_s
-                        m.d.comb += [
-                            way["square"].eq(1),
-                            out["sink"].eq(Sink.SUM),
-                            out["scalar"].eq(Scalar.NORM),
-                        ]
-                    with m.Case(2):
-                        m.d.comb += from_s
-                        m.d.comb += out["after"].eq(After.NOTHING)
-                        row("b", command["gain"], self.row_words)
-                        row("write", self.dst, self.row_words)
-                    with m.Default():
-                        row("a", self.dst, self.row_words)
-                        row("b", command["gain"] + self.row_words, self.row_words)
-                        row("write", self.dst, self.row_words)
-                        m.d.comb += [
-                            way["gate"].eq(0),
-                            way["entry"].eq(Entry.ADD),
-                            way["operand"].eq(1),
-                            out["after"].eq(After.NOTHING),
-                            out["last"].eq(1),
-                        ]
-            with case("SOFTMAX"):
-                valid_words = Signal(16)
-                all_words = Signal(16)
-                m.d.comb += [
-                    valid_words.eq(words(self.count)),
-                    all_words.eq((((last_count + (GROUP - 1)) >> 5) << 5) >> lane_bits),
-                    out["limited"].eq(1),
-                ]
-                with m.Switch(self.step):
-                    with m.Case(0):
-                        row("a", self.src, valid_words)
-                        m.d.comb += [out["sink"].eq(Sink.MAX), out["after"].eq(After.TOP)]
-                    with m.Case(1):
-                        row("a", self.src, valid_words)
-                        row("write", self.src, valid_words)
-                        m.d.comb += from_s
-                        m.d.comb += [
-                            way["exp"].eq(1),
-                            way["function"].eq(EXP),
-                            out["sink"].eq(Sink.WRITE_SUM),
-                            out["after"].eq(After.SCALAR),
-                            out["scalar"].eq(Scalar.RECIP),
-                            out["factor"].eq(Factor.LOG2E),
-                        ]
-                    with m.Default():
-                        row("a", self.src, all_words)
-                        row("b", command["scale"], all_words)
-                        m.d.comb += out["b_counted"].eq(words(last_count))
-                        row("write", self.src, all_words)
-                        m.d.comb += multiply
-                        m.d.comb += out["last"].eq(1)
-            with case("ROPE"):
-                half, whole = Signal(10), Signal(10)
-                m.d.comb += [
-                    half.eq(command["dim"] >> lane_bits + 1),
-                    whole.eq(command["dim"] >> lane_bits),
-                    way["rotate"].eq(1),
-                    out["uses_b"].eq(1),
-                    out["last"].eq(1),
-                ]
-                heads, rows = command["heads"], command["rows"]
-                place = ((2, half), (half, 1), (heads, whole), (rows, command["stride"]))
-                walk("a", self.src, *place)
-                walk("write", self.src, *place)
-                walk("b", command["table"], (2, half), (half, 1), (heads, 0), (rows, whole))
-            with case("ACT"):
-                row("a", command["a"], command["count"])
-                with m.If(command["gated"]):
-                    row("b", command["b"], command["count"])
-                row("write", self.dst, command["count"])
-                m.d.comb += [
-                    out["last"].eq(1),
-                    out["factor"].eq(Factor.ONE),
-                ]
-                with m.Switch(command["func"]):
-                    for code, function in enumerate(FUNCTIONS.values()):
-                        with m.Case(code):
-                            m.d.comb += _activation(way, function)
-            with case("ADD"):
-                length, rows = command["words"], command["rows"]
-                walk("a", command["a"], (length, 1), (rows, length))
-                walk("b", command["b"], (length, 1), (rows, Mux(command["broadcast"], 0, length)))
-                walk("write", self.dst, (length, 1), (rows, length))
-                m.d.comb += [
-                    out["uses_b"].eq(1),
-                    out["last"].eq(1),
-                    way["entry"].eq(Entry.ADD),
-                    way["operand"].eq(1),
-                ]
-            with case("QUANT"):
-                m.d.comb += [self.groups.eq((command["len"][:17] + (GROUP - 1)) >> 5)]
-                row("a", self.src, group_words)
-                m.d.comb += out["a_counted"].eq(self.row_words)
-                m.d.comb += [out["limited"].eq(1), out["absolute"].eq(1)]
-                with m.If(self.step == 0):
-                    m.d.comb += [out["sink"].eq(Sink.STEPS), out["scalar"].eq(Scalar.STEP)]
-                    m.d.comb += out["after"].eq(After.SCALAR)
-                with m.Else():
-                    m.d.comb += from_s
-                    m.d.comb += [out["clear_s"].eq(1), out["sink"].eq(Sink.PACK), out["last"].eq(1)]
-            with case("QUANTKV"):
-                m.d.comb += [self.groups.eq((command["dim"] + (GROUP - 1)) >> 5)]
-                m.d.comb += [
-                    out["limited"].eq(1),
-                    out["absolute"].eq(1),
-                    out["limit"].eq(command["dim"] + self.offset),
-                    out["a_counted"].eq(words(out["limit"])),
-                ]
-                with m.If(self.step == 0):
-                    row("a", self.src, words(command["dim"]))
-                    m.d.comb += [
-                        out["sink"].eq(Sink.MAX),
-                        out["after"].eq(After.SCALAR),
-                        out["scalar"].eq(Scalar.KV),
-                    ]
-                with m.Else():
-                    row("a", self.src, group_words)
-                    m.d.comb += multiply
-                    m.d.comb += [out["sink"].eq(Sink.PACK), out["last"].eq(1)]
-            with case("ARGMAX"):
-                row("a", self.src, words(command["count"][:17]))
-                m.d.comb += [
-                    out["limited"].eq(1),
-                    out["sink"].eq(Sink.MAX),
-                    out["after"].eq(After.BEST),
-                    out["last"].eq(1),
-                ]
-        return m
+    def _walk(self, m: Module, name: str, way: Path, named: dict[str | int, Value]) -> None:
+        loops = (*way.loops, *[(1, 0)] * (LEVELS - len(way.loops)))
+        out = self.plan[name]
+        m.d.comb += out["base"].eq(named[way.base])
+        for level, (count, stride) in enumerate(loops):
+            m.d.comb += [
+                out["counts"][level].eq(named[count]),
+                out["strides"][level].eq(named[stride]),
+            ]

@@ -1,0 +1,90 @@
+"""Whether an instruction has anything to do, and whether the SFU can do it."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from alula.design.engines import MOST_ROW_GROUPS
+from alula.gateware.buffers.ports import VECTOR_ADDRESS
+from alula.gateware.control.command import carried, layout, opcode
+from alula.gateware.control.fault import Code, Fault
+from alula.gateware.sfu.passes import ROUTINES, Dim, Sink
+from alula.isa.instructions import BY_NAME, MISC_COUNTS, Engine
+
+__all__ = ["SfuCheck"]
+
+_COUNTS = {field: most.bit_length() for field, most in MISC_COUNTS.items()}
+_PLACES = dict.fromkeys(
+    ("src", "dst", "gain", "table", "scale", "a", "b", "stride"), VECTOR_ADDRESS
+)
+_FIELD_BITS = _COUNTS | _PLACES
+"""Bits of each field that the hardware looks at: more than any design has."""
+
+
+class SfuCheck(wiring.Component):
+    """Combinational: what can be said of an instruction before its first pass.
+
+    Args:
+        lanes: fp32 values of a word.
+
+    Members:
+        command (In): the instruction.
+        groups (In): groups of a row of it.
+        nothing (Out): one of its counts is zero, or it is refused for its `dim`.
+        refusal (Out): why it cannot be done.
+    """
+
+    def __init__(self, *, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(
+            {
+                "command": In(layout(Engine.MISC)),
+                "groups": In(12),
+                "nothing": Out(1),
+                "refusal": Out(Fault),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Counts; what `dim` may be; sizes. The last that applies is told."""
+        m = Module()
+        name, dim = self.command["opcode"], self.command["dim"]
+        zero, split = Signal(), Signal()
+        lane_bits = (self.lanes - 1).bit_length()
+        with m.Switch(name):
+            for instruction, routine in ROUTINES.items():
+                with m.Case(opcode(instruction)):
+                    counts = BY_NAME[instruction].cycles.counts
+                    m.d.comb += zero.eq(
+                        sum(
+                            (self.command[count][: _COUNTS.get(count)] == 0 for count in counts),
+                            start=0,
+                        )
+                        != 0
+                    )
+                    if routine.dim is Dim.PAIRS:
+                        m.d.comb += split.eq(dim[: lane_bits + 1].any() | (dim == 0))
+                    elif routine.dim is Dim.WORDS:
+                        parts = [1 << bit for bit in range(lane_bits)]
+                        m.d.comb += split.eq(dim[:lane_bits].any() & ~dim.matches(*parts))
+            with m.Default():
+                m.d.comb += zero.eq(1)
+        m.d.comb += self.nothing.eq(zero | split)
+        with m.If(split & ~zero):
+            self._refuse(m, Code.UNIMPLEMENTED, dim)
+        for field, bits in _FIELD_BITS.items():
+            there = carried(name, Engine.MISC, field)
+            matters = there if field in _COUNTS else there & ~self.nothing
+            with m.If((self.command[field] >> bits).any() & matters):
+                self._refuse(m, Code.OUT_OF_RANGE, self.command[field])
+        quantised = [
+            opcode(instruction)
+            for instruction, routine in ROUTINES.items()
+            if routine.passes[-1].sink is Sink.ACTIVATION
+        ]
+        with m.If(name.matches(*quantised) & (self.groups > MOST_ROW_GROUPS)):
+            self._refuse(m, Code.OUT_OF_RANGE, self.command["len"])
+        return m
+
+    def _refuse(self, m: Module, code: Code, detail) -> None:
+        m.d.comb += [self.refusal["code"].eq(code), self.refusal["detail"].eq(detail)]

@@ -1,0 +1,104 @@
+"""Words into the lanes and past them, as many as have a place behind."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from alula.gateware.buffers.ports import vector_read, word
+from alula.gateware.control.fault import Code, Fault
+from alula.gateware.sfu.passes import Sink
+from alula.gateware.sfu.plan import plan
+from alula.gateware.sfu.reader import SfuReader
+from alula.gateware.sfu.rotate import SfuRotate
+from alula.gateware.sfu.writer import DEPTH
+
+__all__ = ["SfuFeed"]
+
+
+class SfuFeed(wiring.Component):
+    """Reads the words of a pass and issues operations, or has the words scanned as they are read.
+
+    Args:
+        lanes: fp32 values of a word.
+        words: of the vector buffer.
+
+    Members:
+        start (In): a pass starts.
+        second (In): with `start`, it has a second operand.
+        now (In): the pass that runs.
+        go (In): words may go.
+        late (In): the lanes use their second factor in this cycle.
+        left (In): an operation's result has left the SFU.
+        port_a, port_b (Out): read ports of the vector buffer.
+        issue (Out): an operation with the words `a` to `d` begins.
+        scan (Out): `read` is only looked at.
+        read (Out): the word of the first operand as it is read.
+        a, b, c, d (Out): operands of the lanes.
+        idle (Out): nothing of the pass is under way.
+        fault (Out, 2): a word that is to be read does not exist.
+    """
+
+    def __init__(self, *, lanes: int, words: int) -> None:
+        self.lanes = lanes
+        self.words = words
+        super().__init__(
+            {
+                "start": In(1),
+                "second": In(1),
+                "now": In(plan),
+                "go": In(1),
+                "late": In(1),
+                "left": In(1),
+                "port_a": Out(vector_read(lanes)),
+                "port_b": Out(vector_read(lanes)),
+                "issue": Out(1),
+                "scan": Out(1),
+                "read": Out(word(lanes)),
+                **{name: Out(word(lanes)) for name in "abcd"},
+                "idle": Out(1),
+                "fault": Out(Fault).array(2),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Two readers, and the pairs of ROPE."""
+        m = Module()
+        now, go = self.now, self.go
+        m.submodules.reader_a = a = SfuReader(lanes=self.lanes, words=self.words)
+        m.submodules.reader_b = b = SfuReader(lanes=self.lanes, words=self.words)
+        m.submodules.rotate = rotate = SfuRotate(lanes=self.lanes)
+        connect(m, a.port, flipped(self.port_a))
+        connect(m, b.port, flipped(self.port_b))
+        for reader, name, fault in ((a, "a", self.fault[0]), (b, "b", self.fault[1])):
+            m.d.comb += [
+                reader.path.eq(now[name]),
+                reader.counted.eq(now[f"{name}_counted"]),
+                fault["code"].eq(Mux(reader.beyond, Code.OUT_OF_RANGE, Code.NONE)),
+                fault["detail"].eq(reader.address),
+            ]
+        in_flight = Signal(range(DEPTH + 1))
+        m.d.sync += in_flight.eq(in_flight + self.issue - self.left)
+        rotates = now["route"]["rotate"]
+        reads_only = (now["sink"] == Sink.MAX) | (now["sink"] == Sink.STEPS)
+        room, both = in_flight != DEPTH, a.valid & (b.valid | ~now["uses_b"])
+        m.d.comb += [
+            a.start.eq(self.start),
+            b.start.eq(self.start & self.second),
+            rotate.go.eq(go & room & rotates),
+            rotate.words_valid.eq(both),
+            rotate.a.eq(a.word),
+            rotate.b.eq(b.word),
+            self.scan.eq(go & reads_only & a.valid),
+            self.issue.eq(Mux(rotates, rotate.issue, go & ~reads_only & room & both)),
+            a.reserve.eq(Mux(rotates, rotate.take, self.issue | self.scan)),
+            a.take.eq(a.reserve),
+            b.reserve.eq(Mux(rotates, rotate.take, self.issue & now["uses_b"])),
+            b.take.eq(Mux(now["route"]["gate"], self.late, b.reserve)),
+            self.read.eq(a.word),
+            self.a.eq(Mux(rotates, rotate.p.as_value(), a.word.as_value())),
+            self.b.eq(Mux(rotates, rotate.cosine.as_value(), b.word.as_value())),
+            self.c.eq(Mux(rotates, rotate.sine.as_value(), b.word.as_value())),
+            self.d.eq(rotate.q),
+            self.idle.eq(a.idle & b.idle & rotate.idle & (in_flight == 0)),
+        ]
+        return m

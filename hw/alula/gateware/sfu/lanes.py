@@ -1,0 +1,67 @@
+"""All lanes, and the tables that two and two of them share."""
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import In, Out
+
+from alula.gateware.arithmetic.float_activation import TABLES
+from alula.gateware.arithmetic.float_table import TableRom
+from alula.gateware.buffers.ports import word
+from alula.gateware.hdl.repeat import placed
+from alula.gateware.sfu.lane import SfuLane, route
+
+__all__ = ["SfuLanes"]
+
+
+class SfuLanes(wiring.Component):
+    """A word an operation: `lanes` times `SfuLane`, whose members these are.
+
+    Args:
+        lanes: fp32 values of a word.
+
+    Members:
+        route, valid, a, b, c, d, s, t (In), late, result_valid, result (Out): as of `SfuLane`, for
+            all lanes.
+    """
+
+    def __init__(self, *, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(
+            {
+                "route": In(route),
+                "valid": In(1),
+                **{name: In(word(lanes)) for name in "abcd"},
+                "s": In(32),
+                "t": In(32),
+                "late": Out(1),
+                "result_valid": Out(1),
+                "result": Out(ArrayLayout(32, lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Lanes in pairs."""
+        m = Module()
+        units = [SfuLane() for _ in range(self.lanes)]
+        for pair in range(self.lanes // 2):
+            m.submodules[f"rom{pair}"] = placed(rom := TableRom(tables=TABLES, ports=2))
+            for port in range(2):
+                index = 2 * pair + port
+                m.submodules[f"lane{index}"] = placed(unit := units[index])
+                m.d.comb += [
+                    unit.route.eq(self.route),
+                    unit.valid.eq(self.valid),
+                    *(getattr(unit, name).eq(getattr(self, name)[index]) for name in "abcd"),
+                    unit.s.eq(self.s),
+                    unit.t.eq(self.t),
+                    rom.enable[port].eq(unit.rom_enable),
+                    rom.address[port].eq(unit.rom_address),
+                    unit.rom_row.eq(rom.row[port]),
+                    self.result[index].eq(unit.result),
+                ]
+        m.d.comb += [
+            self.late.eq(units[0].late),
+            self.result_valid.eq(units[0].result_valid),
+        ]
+        return m
