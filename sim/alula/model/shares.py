@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alula.isa import Engine
+from alula.isa.effects import Space
 from alula.model.scheduler import Retired
 from alula.model.state import State
 from alula.model.writes import WORD, Writes
@@ -32,16 +33,16 @@ def _owner(state: State, retired: Retired, writes: Writes) -> np.ndarray | None:
     """The core of each half of each word, [word, 2]; None where all cores write everything."""
     first = writes.byte.astype(np.int64)[:, None] + np.array([0, _HALF])
     values = retired.values
-    match retired.op.name:
-        case "LD.W" | "ST.V" | "ST.W" | "ST.K" | "ST.T":
-            width = state.memory.width
-            return first % width // (width // state.cores)
-        case "MM" | "MV":
-            element = first // _HALF - values["dst"] * state.lanes
-            if values["rows"] > 1:
-                element %= values["stride"] * state.lanes
-            output = np.minimum(element, values["outputs"] - 1)
-            return output % state.rows // (state.rows // state.cores)
+    instruction = retired.op.instruction
+    if {one.space for one in instruction.effects.writes} & {Space.MEMORY, Space.STREAM}:
+        width = state.memory.width
+        return first % width // (width // state.cores)
+    if instruction.engine in (Engine.MM, Engine.MV) and instruction.fields:
+        element = first // _HALF - values["dst"] * state.lanes
+        if values["rows"] > 1:
+            element %= values["stride"] * state.lanes
+        output = np.minimum(element, values["outputs"] - 1)
+        return output % state.rows // (state.rows // state.cores)
     return None
 
 

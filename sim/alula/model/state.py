@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alula.design import Design
-from alula.isa.effects import STAGING_VALUES, row_bytes
+from alula.isa.effects import STAGING_VALUES, row_bytes, sizes
 from alula.model.memory import Memory
 from alula.model.stream import WeightStream
 
@@ -19,11 +19,13 @@ class State:
         vector: float32, flat. `vector_bits` is the same as uint32.
         activations: q int8 [group, T, 32], scale uint8 and exponent int16 [group, T].
         staging, staging_scale: int8 [row, STAGING_VALUES] and bf16 bits [row].
+        sizes: What formulas of effects know of the design.
         best, best_index: What ARGMAX found; the index is -1 before the first.
     """
 
     def __init__(self, design: Design) -> None:
         channel = design.memory.beat_bytes
+        self.sizes = sizes(design)
         self.cores = design.cores
         self.rows = design.rows
         self.lanes = design.sfu.lanes

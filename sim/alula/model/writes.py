@@ -7,16 +7,17 @@ on the order. Lock step compares these checksums with the gateware's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from alula.isa import WEIGHT_FORMATS, Op
-from alula.isa.effects import STAGING_VALUES, Space
+from alula.isa import Op
+from alula.isa.effects import STAGING_VALUES, Range, Space
 from alula.isa.formats import GROUP
+from alula.isa.formula import numbers
 from alula.model.kernels.checksum import checksum
-from alula.model.kernels.weights import k_places, t_places
+from alula.model.kv import kv_places
 from alula.model.scheduler import Retired
 from alula.model.state import State
 
@@ -60,13 +61,12 @@ class Writes(NamedTuple):
 
 def written(state: State, retired: Retired) -> Writes:
     """What an instruction wrote that has just retired."""
-    name = retired.op.name
-    if name in _WRITES:
-        parts = list(_WRITES[name][1](state, retired.values))
-    elif "rd" in retired.values:
-        parts = [_number(Space.REGISTER, retired.result)] if retired.values["rd"] else []
-    else:
-        parts = []
+    instruction, values = retired.op.instruction, retired.values
+    parts: list[Writes] = []
+    if all(values[name] for name in instruction.counts):
+        known = state.sizes | numbers(values)
+        for one in instruction.effects.writes:
+            parts += _WRITERS[one.space](state, one, known, retired)
     if len(parts) == 1:
         return parts[0]
     columns = zip(*parts, strict=True) if parts else ([np.empty(0, np.uint64)],) * 3
@@ -75,23 +75,13 @@ def written(state: State, retired: Retired) -> Writes:
 
 def spaces(op: Op) -> frozenset[Space]:
     """The spaces that an instruction may write."""
-    if op.name in _WRITES:
-        return _WRITES[op.name][0]
-    return frozenset({Space.REGISTER} if op.values.get("rd") else ())
+    found = {one.space for one in op.instruction.effects.writes}
+    found |= {_BESIDE[space] for space in found & _BESIDE.keys()}
+    return frozenset(found - ({Space.REGISTER} if not op.values.get("rd") else set()))
 
 
-_Values = Mapping[str, Any]
-_Writer = Callable[[State, _Values], Iterator[Writes]]
-_WRITES: dict[str, tuple[frozenset[Space], _Writer]] = {}
-
-
-def _writes(names: str, *targets: Space) -> Callable[[_Writer], _Writer]:
-    def register(function: _Writer) -> _Writer:
-        for name in names.split():
-            _WRITES[name] = frozenset(targets), function
-        return function
-
-    return register
+_BESIDE = {Space.ACTIVATIONS: Space.SIDES, Space.STAGING: Space.SCALES}
+"""What is written with a space."""
 
 
 # From ranges of a space to words
@@ -126,122 +116,28 @@ def _number(space: Space, value: int) -> Writes:
     return _small(space, np.zeros(1), np.array([value], np.uint64), NUMBER)
 
 
-def _vector(state: State, word: int, stride: int, rows: int, words: int) -> Iterator[Writes]:
-    """Rows of whole words of the vector buffer."""
-    if not rows or not words:
-        return
-    size = 4 * state.lanes
-    flat = state.vector_bits.view(np.uint8).reshape(-1, size)
-    first = word + np.arange(rows) * stride
-    index = first[:, None] + np.arange(words)
-    yield _whole(Space.VECTOR, first * size, flat[index].reshape(rows, -1))
+# Ranges
 
 
-# Instructions
+_Known = Mapping[str, Any]
+"""The instruction's fields as numbers, and the machine's sizes."""
 
 
-@_writes("LD.W", Space.STREAM)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    memory, fmt = state.memory, WEIGHT_FORMATS[v["fmt"], v["nm"]]
-    if v["stride"]:
-        beats = fmt.beats(1, v["groups"])
-        index = v["addr"] + np.arange(v["blocks"])[:, None] * v["stride"] + np.arange(beats)
-        data = memory.bytes.reshape(-1, memory.width)[index.reshape(-1)]
-    else:
-        end = v["addr"] + fmt.beats(v["blocks"], v["groups"])
-        data = memory.bytes[v["addr"] * memory.width : end * memory.width]
-    yield _whole(Space.STREAM, np.zeros(1, np.int64), data.reshape(1, -1))
+def _vector(state: State, one: Range, known: _Known, _: Retired) -> Iterator[Writes]:
+    first = one.first(known) + np.arange(one.rows(known)) * one.stride(known)
+    index = first[:, None] + np.arange(one.count(known))
+    if index.size:
+        size = 4 * state.lanes
+        flat = state.vector_bits.view(np.uint8).reshape(-1, size)
+        yield _whole(Space.VECTOR, first * size, flat[index].reshape(len(first), -1))
 
 
-@_writes("LD.V", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["dst"], 0, 1, state.words(v["count"]))
-
-
-@_writes("LD.G", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["dst"], 0, 1, v["count"] * state.words(v["len"]))
-
-
-@_writes("ST.V", Space.MEMORY)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    memory = state.memory
-    places = v["addr"] * memory.width + np.arange(4 * v["count"])
-    yield _scattered(Space.MEMORY, places, memory.bytes[places])
-
-
-@_writes("ST.W", Space.MEMORY)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    memory = state.memory
-    places = v["addr"] * memory.width + 4 * v["skip"] + np.arange(4)
-    yield _scattered(Space.MEMORY, places, memory.bytes[places])
-
-
-@_writes("ST.K", Space.MEMORY)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    memory, width = state.memory, state.memory.width
-    places = k_places(
-        width, memory.lane, v["addr"] * width, v["stride"] * width, v["position"], v["rows"],
-        v["heads"], v["groups"],
-    ).reshape(-1)  # fmt: skip
-    if v["groups"]:
-        yield _scattered(Space.MEMORY, places, memory.bytes[places])
-
-
-@_writes("ST.T", Space.MEMORY)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    memory, width = state.memory, state.memory.width
-    places = t_places(
-        width, memory.lane, v["addr"] * width, v["stride"] * width, v["position"], v["rows"],
-        v["heads"], v["groups"], v["pitch"] * width, v["scales"] * width,
-    ).reshape(-1)  # fmt: skip
-    if v["groups"]:
-        yield _scattered(Space.MEMORY, places, memory.bytes[places])
-
-
-@_writes("MM MV", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["dst"], v["stride"], v["rows"], state.words(v["outputs"]))
-
-
-@_writes("RMSNORM LAYERNORM", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["dst"], 0, 1, v["rows"] * state.words(v["len"]))
-
-
-@_writes("SOFTMAX", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    rows = v["rows"]
-    if rows:
-        last = v["len"] + (rows - 1) * int(v["step"])
-        width = -(-last // GROUP) * GROUP
-        yield from _vector(state, v["src"], v["stride"], rows, state.words(width))
-
-
-@_writes("ROPE", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["src"], v["stride"], v["rows"], state.words(v["heads"] * v["dim"]))
-
-
-@_writes("ACT", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["dst"], 0, 1, v["count"])
-
-
-@_writes("ADD", Space.VECTOR)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    yield from _vector(state, v["dst"], 0, 1, v["rows"] * v["words"])
-
-
-@_writes("QUANT", Space.ACTIVATIONS, Space.SIDES)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    groups = -(-v["len"] // GROUP)
-    if not v["rows"] or not groups:
-        return
+def _activations(state: State, one: Range, known: _Known, _: Retired) -> Iterator[Writes]:
     values, scale, exponent = state.activations
-    row = (v["slot"] + np.arange(v["rows"]))[:, None]
+    groups = one.count(known)
+    row = (one.skip(known) + np.arange(one.rows(known)))[:, None]
     slot = row % state.tokens
-    first = v["dst"] + row // state.tokens * groups
+    first = one.first(known) + row // state.tokens * groups
     group = first + np.arange(groups)
     at = group * state.tokens + slot
     q = values[group, slot]
@@ -252,17 +148,54 @@ def _(state: State, v: _Values) -> Iterator[Writes]:
     yield _small(Space.SIDES, at, side, 4)
 
 
-@_writes("QUANTKV", Space.STAGING, Space.SCALES)
-def _(state: State, v: _Values) -> Iterator[Writes]:
-    rows, groups = v["rows"] * v["heads"], -(-v["dim"] // GROUP)
-    if not rows or not groups:
-        return
-    row = v["dst"] + np.arange(rows)
-    values = state.staging[v["dst"] : v["dst"] + rows, : GROUP * groups]
-    yield _whole(Space.STAGING, row * STAGING_ROW, np.ascontiguousarray(values).view(np.uint8))
+def _staging(state: State, one: Range, known: _Known, _: Retired) -> Iterator[Writes]:
+    row = one.first(known) + np.arange(one.rows(known))
+    values = np.ascontiguousarray(state.staging[row, : GROUP * one.count(known)])
+    yield _whole(Space.STAGING, row * STAGING_ROW, values.view(np.uint8))
     yield _small(Space.SCALES, row, state.staging_scale[row], 2)
 
 
-@_writes("ARGMAX", Space.BEST)
-def _(state: State, v: _Values) -> Iterator[Writes]:
+def _bytes(one: Range, known: _Known, width: int) -> np.ndarray:
+    """Where the bytes of a range of memory are, row by row."""
+    first = one.first(known) + np.arange(one.rows(known))[:, None] * one.stride(known)
+    return (first * width + one.skip(known) + np.arange(one.count(known))).reshape(-1)
+
+
+def _memory(state: State, one: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
+    memory = state.memory
+    if one.part:
+        others = (other for other in retired.op.instruction.effects.writes if not other.part)
+        places = kv_places(memory.width, memory.lane, retired.values)
+        for other in others:
+            places = np.setdiff1d(places, _bytes(other, known, memory.width))
+        places = places.reshape(-1)
+    else:
+        places = _bytes(one, known, memory.width)
+    yield _scattered(Space.MEMORY, places, memory.bytes[places])
+
+
+def _stream(state: State, _: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
+    """The bytes that were read, in order."""
+    (source,) = retired.op.instruction.effects.reads
+    data = state.memory.bytes[_bytes(source, known, state.memory.width)]
+    yield _whole(Space.STREAM, np.zeros(1, np.int64), data.reshape(1, -1))
+
+
+def _register(_state: State, _range: Range, _known: _Known, retired: Retired) -> Iterator[Writes]:
+    if retired.values["rd"]:
+        yield _number(Space.REGISTER, retired.result)
+
+
+def _best(state: State, _range: Range, _known: _Known, _: Retired) -> Iterator[Writes]:
     yield _number(Space.BEST, max(state.best_index, 0))
+
+
+_WRITERS = {
+    Space.VECTOR: _vector,
+    Space.ACTIVATIONS: _activations,
+    Space.STAGING: _staging,
+    Space.MEMORY: _memory,
+    Space.STREAM: _stream,
+    Space.REGISTER: _register,
+    Space.BEST: _best,
+}

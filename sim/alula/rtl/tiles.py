@@ -10,7 +10,7 @@ import numpy as np
 from alula.design import Design
 from alula.isa import WEIGHT_FORMATS
 from alula.isa.formats import GROUP, PATTERNS
-from alula.model.kernels.weights import k_places, t_places
+from alula.model.kv import kv_places
 from alula.model.writes import STAGING_ROW, WORD, Space
 
 __all__ = ["tile"]
@@ -100,26 +100,12 @@ def _stored(v: _Values, design: Design, space: Space, byte: int) -> str:
     return f"element {(byte - v['addr'] * design.bytes_per_cycle) // 4}"
 
 
-def _cached(places: np.ndarray, v: _Values, byte: int) -> str:
+def _cached(v: _Values, design: Design, space: Space, byte: int) -> str:
+    places = kv_places(design.bytes_per_cycle, design.memory.beat_bytes, v)
     row, value = (int(found[0]) for found in np.nonzero(places == byte))
     token, head = divmod(row, v["heads"])
     part = f"value {value}" if value < GROUP * v["groups"] else "scale"
     return f"token {token}, head {head}, {part}"
-
-
-def _key(v: _Values, design: Design, space: Space, byte: int) -> str:
-    width = design.bytes_per_cycle
-    sizes = (v["position"], v["rows"], v["heads"], v["groups"])
-    lane = design.memory.beat_bytes
-    return _cached(k_places(width, lane, v["addr"] * width, v["stride"] * width, *sizes), v, byte)
-
-
-def _value(v: _Values, design: Design, space: Space, byte: int) -> str:
-    width = design.bytes_per_cycle
-    sizes = (v["position"], v["rows"], v["heads"], v["groups"])
-    rest = (v["pitch"] * width, v["scales"] * width)
-    place = (width, design.memory.beat_bytes, v["addr"] * width, v["stride"] * width)
-    return _cached(t_places(*place, *sizes, *rest), v, byte)
 
 
 _NAMERS: dict[str, _Namer] = {
@@ -127,8 +113,8 @@ _NAMERS: dict[str, _Namer] = {
     "LD.V": _vector,
     "LD.G": _gathered,
     "ST.V": _stored,
-    "ST.K": _key,
-    "ST.T": _value,
+    "ST.K": _cached,
+    "ST.T": _cached,
     "MM": _product,
     "MV": _product,
     "RMSNORM": _gathered,

@@ -39,10 +39,8 @@ def _(
     position: int,
 ) -> None:
     memory = state.memory
-    places = k_places(
-        memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,
-        heads, groups,
-    )  # fmt: skip
+    start, step = (beat * memory.width for beat in (addr, stride))
+    places = k_places(memory.width, memory.lane, start, step, position, rows, heads, groups)
     _store_rows(state, places, src)
 
 
@@ -60,11 +58,9 @@ def _(
     scales: int,
 ) -> None:
     memory = state.memory
-    places = t_places(
-        memory.width, memory.lane, addr * memory.width, stride * memory.width, position, rows,
-        heads, groups, pitch * memory.width, scales * memory.width,
-    )  # fmt: skip
-    _store_rows(state, places, src)
+    start, step, pitch, scales = (beat * memory.width for beat in (addr, stride, pitch, scales))
+    sizes = (position, rows, heads, groups, pitch, scales)
+    _store_rows(state, t_places(memory.width, memory.lane, start, step, *sizes), src)
 
 
 def _store_rows(state: State, places: np.ndarray, src: int) -> None:
