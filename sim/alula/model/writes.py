@@ -174,10 +174,11 @@ def _memory(state: State, one: Range, known: _Known, retired: Retired) -> Iterat
     yield _scattered(Space.MEMORY, places, memory.bytes[places])
 
 
-def _stream(state: State, _: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
+def _stream(state: State, one: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
     """The bytes that were read, in order."""
     (source,) = retired.op.instruction.effects.reads
-    data = state.memory.bytes[_bytes(source, known, state.memory.width)]
+    places = _bytes(source, known, state.memory.width)[: one.count(known)]
+    data = state.memory.bytes[places]
     yield _whole(Space.STREAM, np.zeros(1, np.int64), data.reshape(1, -1))
 
 
