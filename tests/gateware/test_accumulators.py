@@ -52,20 +52,29 @@ class Rig(Component):
 
 
 def group(random: Random, parts: int, first: bool, last: bool) -> Group:
-    """Sums of blocks of 4-bit values; a scale for each part, without a pattern scale and min."""
+    """Sums of blocks; a scale for each part, without a pattern scale and min.
+
+    Of 4-bit values, or of 8-bit ones, which are four times as wide and have neither scale nor min.
+    """
     low, high = (-128, 127) if parts > 1 else (0, 255)
     scales = [random.choice((low, high, random.randint(low, high))) for _ in range(parts)]
+    minimum = random.choice((-128, 127, random.randint(-128, 127)))
     largest = 16 * 127 * 8 // parts
+    if random.random() < 0.3:
+        scales, minimum, largest = [1] * parts, 0, 16 * 127 * 127 // parts
     return {
         "parts": parts,
         "first": first,
         "last": last,
         "sums": [
-            [random.choice((-1, 1)) * random.randint(0, largest) for _ in range(parts)]
+            [
+                random.choice((-1, 1)) * random.choice((largest, random.randint(0, largest)))
+                for _ in range(parts)
+            ]
             for _ in range(2)
         ],
         "scales": scales,
-        "minimum": random.choice((-128, 127, random.randint(-128, 127))),
+        "minimum": minimum,
         "sum": random.randint(-4064, 4064),
         "factor": random.randint(1, 255),
     }
