@@ -1,4 +1,6 @@
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import product
 from random import Random
 
 from tests.gateware import exact
@@ -15,82 +17,94 @@ WORDS = 4096
 
 @dataclass
 class Set:
-    """The accumulators of a row block and pass, and what goes with them."""
+    """The accumulators of a row block (or a part of one) and pass, and what goes with them."""
 
     accumulators: list
     info: dict
+    results: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By word and lane."""
 
 
-def sets(random: Random, unit: Finisher, first: int) -> tuple[list[Set], dict]:
-    """Row blocks of a few products in order, and the results in memory."""
-    found, memory = [], {}
+def sets(random: Random, unit: Finisher, first: int) -> list[Set]:
+    """Row blocks of a few products in order."""
+    found: list[Set] = []
     dst = 0
     for _ in range(6):
         blocks, passes = random.randint(1, 4), random.randint(1, 3)
-        outputs = random.randint((blocks - 1) * unit.block_rows + 1, blocks * unit.block_rows)
+        parts = 1 << random.randrange(unit.parts.bit_length())
+        rows = parts * unit.block_rows
+        outputs = random.randint((blocks - 1) * rows + 1, blocks * rows)
         stride = -(-outputs // unit.lanes) + random.randrange(2)
         last_token, mm = random.randrange(unit.tokens), random.randrange(2)
-        for block in range(blocks):
-            for number in range(passes):
-                last_pass = number == passes - 1
-                item = Set(
-                    [
-                        [
-                            random.randint(-(1 << bits), (1 << bits) - 1)
-                            for bits in (random.randint(0, 47) for _ in range(unit.tokens))
-                        ]
-                        for _ in range(unit.rows)
-                    ],
-                    {
-                        "factor": [
-                            random.choice((0, 0x8000, 0x7F80, 0xFFFF))
-                            if random.random() < 0.05
-                            else exact.bf16(exact.number(random, 60, 190))
-                            for _ in range(unit.rows)
-                        ],
-                        "power": [
-                            random.choice((-512, 511, random.randint(-60, 60)))
-                            for _ in range(unit.tokens)
-                        ],
-                        "last_token": last_token if last_pass else unit.tokens - 1,
-                        "first_pass": int(number == 0),
-                        "first_block": int(block == 0),
-                        "ends": int(last_pass and block == blocks - 1),
-                        "mm": mm,
-                        "dst": dst,
-                        "stride": stride,
-                        "outputs": outputs,
-                    },
-                )
-                found.append(item)
-                for token in range(item.info["last_token"] + 1):
-                    row = dst + (number * unit.tokens + token) * stride
-                    for i in range(unit.rows):
-                        n = block * unit.block_rows + first + i
-                        if n < outputs:
-                            y = exact.multiply(
-                                exact.fl(item.accumulators[i][token]),
-                                exact.clean(item.info["factor"][i] << 16),
-                            )
-                            power = exact.Fraction(2) ** item.info["power"][token]
-                            place = row + n // unit.lanes, n % unit.lanes
-                            memory[place] = exact.fl(exact.value(y) * power)
-                        if n == outputs - 1:
-                            for lane in range(outputs % unit.lanes or unit.lanes, unit.lanes):
-                                memory[row + n // unit.lanes, lane] = 0
+        for block, number, part in product(range(blocks), range(passes), range(parts)):
+            last_pass = number == passes - 1
+            info = {
+                "factor": [factor(random) for _ in range(unit.rows)],
+                "power": [
+                    random.choice((-512, 511, random.randint(-60, 60))) for _ in range(unit.tokens)
+                ],
+                "last_token": last_token if last_pass else unit.tokens - 1,
+                "first_pass": int(number == 0),
+                "first_block": int(block == 0),
+                "ends": int(last_pass and block == blocks - 1),
+                "mm": mm,
+                "dst": dst,
+                "stride": stride,
+                "outputs": outputs,
+            }
+            if unit.parts > 1:
+                info |= {"first_part": int(part == 0), "last_part": int(part == parts - 1)}
+                info["parts"] = parts.bit_length() - 1
+            item = Set([accumulators(random, unit.tokens) for _ in range(unit.rows)], info)
+            found.append(item)
+            start = (block * parts + part) * unit.block_rows + first
+            for token in range(info["last_token"] + 1):
+                row = dst + (number * unit.tokens + token) * stride
+                for i in range(unit.rows):
+                    if (n := start + i) < outputs:
+                        place = row + n // unit.lanes, n % unit.lanes
+                        item.results[place] = result(item, i, token)
+                    if n == outputs - 1:
+                        for lane in range(outputs % unit.lanes or unit.lanes, unit.lanes):
+                            item.results[row + n // unit.lanes, lane] = 0
         dst += passes * unit.tokens * stride
-    return found, memory
+    return found
 
 
-def drained(idle: Pattern, pressure: Pattern, core: int = 0) -> Case:
-    """`idle` says when a row block's accumulators come, where there is room for them."""
+def accumulators(random: Random, tokens: int) -> list[int]:
+    """A row's, of any size."""
+    largest = [(1 << random.randint(0, 47)) - 1 for _ in range(tokens)]
+    return [random.randint(-most - 1, most) for most in largest]
+
+
+def factor(random: Random) -> int:
+    if random.random() < 0.05:
+        return random.choice((0, 0x8000, 0x7F80, 0xFFFF))
+    return exact.bf16(exact.number(random, 60, 190))
+
+
+def result(item: Set, row: int, token: int) -> int:
+    y = exact.multiply(
+        exact.fl(item.accumulators[row][token]), exact.clean(item.info["factor"][row] << 16)
+    )
+    return exact.fl(exact.value(y) * exact.Fraction(2) ** item.info["power"][token])
+
+
+def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = False) -> Case:
+    """`idle` says when a row block's accumulators come, where there is room for them.
+
+    A set is finished, and its instruction done, in the cycle in which its last word is taken and in
+    the one after. Where one overflows nothing is done any more.
+    """
 
     async def body(unit: Unit) -> None:
         top = unit.component
         assert isinstance(top, Finisher)
         first = core * top.rows
-        waiting, expected = sets(unit.random, top, first)
-        memory: dict = {}
+        items = sets(unit.random, top, first)
+        bad = items[unit.random.randrange(len(items) // 2)] if overflows else None
+        waiting, under_way = deque(items), deque(items)
+        memory: dict[tuple[int, int], int] = {}
 
         def write(item: dict) -> None:
             for lane in range(top.lanes):
@@ -100,49 +114,53 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0) -> Case:
                         raise Mismatch(f"a result must be written once, not again at {place}")
                     memory[place] = item["data"][lane]
 
+        def finish(item: Set) -> bool:
+            """Compare what stands in memory; return whether its instruction is over."""
+            found = {place: memory.get(place) for place in item.results}
+            if found != item.results:
+                wrong = [place for place in found if found[place] != item.results[place]]
+                raise Mismatch(f"{len(wrong)} of {len(found)} differ when finished: {wrong[:4]}")
+            return bool(item.info["ends"] and item.info.get("last_part", 1))
+
         unit.wires["first"].set(first)
         unit.watch("write", write, pressure)
-        instructions = [
-            sum(s.info["ends"] and s.info["mm"] == mm for s in waiting) for mm in (0, 1)
-        ]
-        done = [0, 0]
-        room, since, finished, count = top.sets, top.cycles, 0, len(waiting)
+        room, since, done, lost = top.sets, top.cycles, "", False
         go = idle.start(unit.random)
-        for _ in range(20000):
-            if waiting and room and since >= top.cycles and next(go):
-                item = waiting.pop(0)
-                unit.wires["accumulators"].set(item.accumulators)
-                unit.wires["info"].set(item.info)
-                unit.wires["start"].set(1)
-                room, since = room - 1, 0
+        while under_way or done:
+            starts = bool(waiting) and room > 0 and since >= top.cycles and next(go)
+            if starts:
+                item = waiting.popleft()
+                unit.set(accumulators=item.accumulators, info=item.info)
+                unit.set(overflow=int(item is bad))
+            unit.set(start=int(starts))
             await unit.cycles()
-            unit.wires["start"].set(0)
-            since += 1
-            room += unit.wires["finished"].get()
-            finished += unit.wires["finished"].get()
-            done[1] += unit.wires["mm_done"].get()
-            done[0] += unit.wires["mv_done"].get()
-            if finished == count and done == instructions:
-                break
+            room, since = room - starts, 1 if starts else since + 1
+            finished = unit.wires["finished"].get()
+            over = under_way.popleft() if finished else None
+            loses = over is not None and over is bad
+            engine = ("mv", "mm")[over.info["mm"]] if over else ""
+            unit.must(mm_done=int(done == "mm"), mv_done=int(done == "mv"))
+            unit.must(mm_lost=int(loses and engine == "mm"), mv_lost=int(loses and engine == "mv"))
+            lost |= loses
+            done = engine if over and finish(over) and not lost else ""
+            room += finished
         await unit.cycles(5)
-        if memory != expected:
-            wrong = [k for k in expected if memory.get(k) != expected[k]]
-            extra = memory.keys() - expected.keys()
-            raise Mismatch(f"{len(wrong)} of {len(expected)} differ: {wrong[:4]}, extra {extra}")
-        if (finished, done) != (count, instructions):
-            raise Mismatch(f"{count} sets and {instructions} must end, not {finished}, {done}")
+        extra = memory.keys() - {place for item in items for place in item.results}
+        if extra:
+            raise Mismatch(f"nothing else must be written, not {sorted(extra)}")
 
-    return Case(f"core_{core}-idle_{idle}-pressure_{pressure}", body)
+    what = "overflow-" if overflows else ""
+    return Case(f"{what}core_{core}-idle_{idle}-pressure_{pressure}", body)
 
 
-def make(rows: int, lanes: int, tokens: int, cores: int = 1) -> Bench:
+def make(rows: int, lanes: int, tokens: int, cores: int = 1, parts: int = 1) -> Bench:
     cases = [drained(idle, pressure) for idle in PATTERNS for pressure in (*PATTERNS, chance(0.2))]
     cases += [drained(ALWAYS, ALWAYS, core) for core in range(1, cores)]
+    cases += [drained(ALWAYS, pressure, 0, True) for pressure in (ALWAYS, chance(0.2))]
+    shape = {"rows": rows, "block_rows": cores * rows, "tokens": tokens, "lanes": lanes}
     return Bench(
-        f"finisher_{rows}_{lanes}_{tokens}_{cores}",
-        lambda: Finisher(
-            rows=rows, block_rows=cores * rows, tokens=tokens, lanes=lanes, words=WORDS, sets=6
-        ),
+        f"finisher_{rows}_{lanes}_{tokens}_{cores}_{parts}",
+        lambda: Finisher(**shape, words=WORDS, sets=6, parts=parts),
         cases,
     )
 
@@ -152,6 +170,7 @@ BENCHES = [
     make(8, 16, 4, cores=2),
     make(80, 16, 2, cores=3),
     make(12, 16, 2),
+    make(2, 4, 2, parts=8),
 ]
 
 
