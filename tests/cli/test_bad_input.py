@@ -171,6 +171,26 @@ def test_bad_arguments(alula, small_model: Path, words: list[str], line: str) ->
     assert refused(alula("run", small_model, "--design", "tiny", *words)).startswith(line)
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--max-new-tokens", "0"), "max_new_tokens must be at least 1, not 0"),
+        (("--temperature", "nan"), "temperature must be 0 or more, not nan"),
+        (("--top-k", "-1"), "top_k must be 0 or more, not -1"),
+        (("--top-p", "0"), "top_p must be above 0 and at most 1, not 0"),
+        (("--seed", "-3"), "seed must be 0 or more, not -3"),
+    ],
+)
+def test_what_is_wrong_without_a_model_is_told_first(alula, words: tuple, line: str) -> None:
+    assert refused(alula("run", "no-such-model", "hi", *words)) == line
+
+
+def test_a_wrong_value_is_shown_in_short(alula) -> None:
+    line = refused(alula("run", "no-such-model", "--prompt-ids", "9" * 5000))
+    assert line.endswith("999...'")
+    assert len(line) < 120
+
+
 def test_a_design_too_small(alula, small_model: Path, empty_cache: Path, tmp_path: Path) -> None:
     words = ("--design", "tiny", "--context", 4096)
     line = "context (both) must be at most 256 positions on tiny, not 4,096; the model fits with"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from alula.runtime.session import Generation, Session
     from alula.runtime.verification import Verification
 
+_SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
 
 @guarded
 def run(
@@ -92,9 +95,13 @@ def run(
     from alula.runtime.loading import load_model, load_tokenizer
     from alula.runtime.prediction import predicted_of
     from alula.runtime.runs import rtl_report
+    from alula.runtime.sampling import Sampler, check_length
     from alula.runtime.session import Prompt, Session
 
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
+    # A model may take minutes to compile: what is wrong without it is told before.
+    check_length(max_new_tokens)
+    Sampler(temperature, top_k, top_p, seed)
     if verify and temperature > 0:
         raise RunError(f"temperature must be 0 to verify an answer, not {temperature}")
     window = None if lockstep else _window(waves, begin, end, device)
@@ -236,7 +243,8 @@ def _prompt(text: str | None, ids: str | None, file: Path | None) -> str | list[
     try:
         return [int(word) for word in ids.split(",") if word.strip()]
     except ValueError:
-        raise PromptError(f"--prompt-ids must be numbers such as 1,2,3, not {ids!r}") from None
+        shown = ids if len(ids) <= _SHOWN else ids[: _SHOWN - 3] + "..."
+        raise PromptError(f"--prompt-ids must be numbers such as 1,2,3, not {shown!r}") from None
 
 
 def read_text(path: Path) -> str:

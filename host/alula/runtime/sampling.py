@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 from alula.runtime.errors import RunError
 
 
+def check_length(max_new_tokens: int) -> None:
+    """RunError unless an answer may have at least one token."""
+    if max_new_tokens < 1:
+        raise RunError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+
+
 class Sampler:
     """Draws tokens: greedy at temperature 0, else from the softmax of logits / temperature.
 

@@ -11,7 +11,7 @@ from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.progress import Progress, silent
 from alula.runtime.runs import Run
-from alula.runtime.sampling import Sampler
+from alula.runtime.sampling import Sampler, check_length
 from alula.runtime.split import Phase
 from alula.runtime.streaming import Detokenizer, StopText
 from alula.runtime.tokenizer import BoundedTokenizer, Message
@@ -131,8 +131,7 @@ class Session:
             PromptError: the prompt is empty, longer than the context, or holds unknown ids.
             RunError: another argument is out of range.
         """
-        if max_new_tokens < 1:
-            raise RunError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        check_length(max_new_tokens)
         if isinstance(stop, str):
             raise RunError(f"stop must be a list of texts, not the text {stop!r}")
         if stop and self.tokenizer is None:
