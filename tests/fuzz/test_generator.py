@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -11,7 +12,9 @@ from alula.design import Design, load_design
 from alula.fuzz.generator import random_case
 from alula.fuzz.memory import random_places
 from alula.fuzz.text import groups, without
-from alula.isa import INSTRUCTIONS, WEIGHT_FORMATS
+from alula.isa import INSTRUCTIONS, WEIGHT_FORMATS, Op, encode_all
+from alula.isa.effects import Space
+from alula.isa.instructions import BY_NAME
 from alula.model import Machine, Retired
 from alula.model.errors import MachineError
 
@@ -109,10 +112,6 @@ def test_what_is_left_of_a_program_is_legal(machine: Machine, number: int) -> No
 
 def test_a_program_that_forgot_its_tokens_would_be_noticed(machine: Machine) -> None:
     """So that the test of orders can fail."""
-    from dataclasses import replace
-
-    from alula.isa import Op, encode_all
-
     noticed = 0
     for number in PROGRAMS[:12]:
         case = random_case(machine.design, SEED, number)
@@ -128,3 +127,29 @@ def test_a_program_that_forgot_its_tokens_would_be_noticed(machine: Machine) -> 
             found.append(machine.read(0, case.image.beats))
         noticed += len(found) < 2 or not np.array_equal(*found)
     assert noticed >= 3
+
+
+@pytest.mark.parametrize("name", ["LD.V", "QUANT", "ADD"])
+def test_a_declaration_that_forgot_what_is_written_would_be_noticed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Dependencies follow from what instructions declare: without it the order matters."""
+    instruction = BY_NAME[name]
+    wrong = replace(instruction, effects=replace(instruction.effects, writes=(), apart=()))
+    ranges = {one.first.text for one in instruction.effects.writes if one.space is Space.VECTOR}
+    if ranges:  # they are still to be drawn
+        wrong = replace(wrong, effects=replace(wrong.effects, reads=instruction.effects.writes))
+    monkeypatch.setitem(BY_NAME, name, wrong)
+    noticed = 0
+    for number in range(16):
+        case, found = random_case(machine.design, SEED, number), []
+        program = case.program()
+        for shuffle in (None, Random(1), Random(2)):
+            machine.load(case.image)
+            try:
+                machine.run(program, {}, shuffle=shuffle)
+            except MachineError:
+                break
+            found.append(machine.read(0, case.image.beats))
+        noticed += any(not np.array_equal(found[0], other) for other in found[1:])
+    assert noticed

@@ -19,7 +19,9 @@ __all__ = [
     "BOUNDS",
     "CAPACITIES",
     "NOTHING",
+    "ONE",
     "STAGING_VALUES",
+    "ZERO",
     "Apart",
     "Effects",
     "Error",
@@ -115,7 +117,7 @@ class Error(Enum):
     OUT_OF_RANGE = "out of range"
 
 
-_ZERO, _ONE = Formula("0"), Formula("1")
+ZERO, ONE = Formula("0"), Formula("1")
 
 
 def _factor(formula: Formula) -> str:
@@ -140,11 +142,11 @@ class Range:
     """
 
     space: Space
-    first: Formula = _ZERO
-    count: Formula = _ONE
-    rows: Formula = _ONE
-    stride: Formula = _ZERO
-    skip: Formula = _ZERO
+    first: Formula = ZERO
+    count: Formula = ONE
+    rows: Formula = ONE
+    stride: Formula = ZERO
+    skip: Formula = ZERO
     part: bool = False
     gathered: bool = False
 
@@ -153,16 +155,16 @@ class Range:
         """Places from `first` to the last one's end, where there are any."""
         match self.space:
             case Space.ACTIVATIONS:
-                rows = self.rows if self.skip == _ZERO else f"{self.skip} + {self.rows}"
+                rows = self.rows if self.skip == ZERO else f"{self.skip} + {self.rows}"
                 return Formula(f"ceil({rows}, T) * {_factor(self.count)}")
             case Space.STAGING:
                 return self.rows
             case Space.MEMORY:
-                skip = "" if self.skip == _ZERO else f"{self.skip} + "
+                skip = "" if self.skip == ZERO else f"{self.skip} + "
                 last = f"ceil({skip}{self.count}, B)"
             case _:
                 last = self.count.text
-        if self.rows == _ONE:
+        if self.rows == ONE:
             return Formula(last)
         return Formula(f"({self.rows} - 1) * {_factor(self.stride)} + {last}")
 
@@ -220,7 +222,7 @@ class Limit:
 
     def words(self, number: str) -> str:
         """What the value must be; `number` formats the bound's formula."""
-        if self.most == _ZERO:
+        if self.most == ZERO:
             text = "0"
         elif self.least or self.most:
             bound = self.least or self.most

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from alula.design import Design
 from alula.fuzz.memory import Places
 from alula.fuzz.text import Part
-from alula.isa import Ref
+from alula.isa import Instruction, Ref
+from alula.isa.effects import ZERO, Range, Space, sizes
 from alula.isa.encoding import Value
 from alula.isa.fields import REGISTER_MASK, REGISTERS, Choice, Operand
 from alula.isa.formats import GROUP
+from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, LOOP_DEPTH
 
 _CHUNKS = 64
@@ -62,6 +64,10 @@ class Words(NamedTuple):
         return Words(moved, self.start + first, self.words - first)
 
 
+Fields = dict[str, Value | Words]
+"""An instruction's fields, as many as are known."""
+
+
 @dataclass(frozen=True)
 class Loop:
     """A loop around what is drawn: `register` grows by `step` in each of `count` iterations."""
@@ -88,6 +94,7 @@ class Draw:
         self.lanes = design.sfu.lanes
         longest = -(-max(area.groups for area in places.areas) * GROUP // self.lanes)
         self.space = min(design.vector_words, max(longest, random.choice((256, 1024, 1 << 16))))
+        self._sizes = sizes(design)
         self.group = 0
         self.loops: list[Loop] = []
         self.constants = {register: self.constant() for register in _CONSTANTS}
@@ -144,16 +151,81 @@ class Draw:
         """An instruction whose operands are as given."""
         return Part(self.group, name, values, frozenset(reads), frozenset(writes))
 
-    def parts(
-        self,
-        name: str,
-        values: Mapping[str, Value],
-        reads: Iterable[str] = (),
-        writes: Iterable[str] = (),
-    ) -> list[Part]:
-        """An instruction, and what brings the registers about that its operands are given."""
-        before, made = self.operands(name, values, self.group)
+    def instruction(self, name: str, values: Fields) -> list[Part]:
+        """An instruction, and what brings the registers about that its operands are given.
+
+        Ranges of the vector buffer that `values` do not name are drawn, as long as the instruction
+        declares them. What it declares is also what its dependencies follow from. NoRoom if no such
+        ranges were found.
+        """
+        instruction = BY_NAME[name]
+        known = self._sizes | numbers(values)
+        placed = self._placed(instruction, known)
+        reads, writes = (
+            [piece for one in ranges for piece in self._touched(one, instruction, known, placed)]
+            for ranges in (instruction.effects.reads, instruction.effects.writes)
+        )
+        plain = {field: one for field, one in values.items() if not isinstance(one, Words)}
+        plain |= {field: one.operand for field, one in placed.items()}
+        before, made = self.operands(name, plain, self.group)
         return [*before, self.part(name, reads, writes, **made)]
+
+    def width(self, name: str, values: Fields) -> int:
+        """Words of the longest row that an instruction with such counts reads or writes."""
+        known = self._sizes | numbers({"stride": 0, **values})
+        ranges = _vectors(BY_NAME[name].effects.reads), _vectors(BY_NAME[name].effects.writes)
+        return max(one.count(known) for several in ranges for one in several if one.stride != ZERO)
+
+    def _placed(self, instruction: Instruction, known: Mapping[str, Any]) -> dict[str, Words]:
+        """A range for each operand that is a word of the vector buffer.
+
+        What is written meets nothing else, or is a source that it may be.
+        """
+        effects = instruction.effects
+        needed: dict[str, int] = {}
+        for one in _vectors((*effects.reads, *effects.writes)):
+            places = self._places(one, instruction, known)
+            needed[one.first.text] = max(needed.get(one.first.text, 0), places)
+        written = {one.first.text for one in _vectors(effects.writes)}
+        replaced = written & {one.first.text for one in _vectors(effects.reads)}
+        placed: dict[str, Words] = {}
+        for field in sorted(needed, key=lambda field: (field in written) - 2 * (field in replaced)):
+            given = known.get(field)
+            if given is not None:
+                start = given if isinstance(given, int) else 0
+                words = Words(start, start, needed[field])
+                placed[field] = given if isinstance(given, Words) else words
+                continue
+            others = [one for name, one in placed.items() if {name, field} & written]
+            same = [
+                placed[apart.source]
+                for apart in effects.apart
+                if apart.first == field and (not apart.when or apart.when(known))
+            ]
+            placed[field] = self.words(needed[field], others, same)
+        return placed
+
+    def _places(self, one: Range, instruction: Instruction, known: Mapping[str, Any]) -> int:
+        """Places that a range takes; none where a count is zero."""
+        counted = all(known[field] for field in instruction.counts) and one.count(known) > 0
+        return one.places(known) if counted else 0
+
+    def _touched(
+        self, one: Range, instruction: Instruction, known: Mapping[str, Any],
+        placed: Mapping[str, Words],
+    ) -> list[str]:  # fmt: skip
+        """Names that dependencies know a range by."""
+        match one.space:
+            case Space.VECTOR:
+                return self.vector(placed[one.first.text])
+            case Space.ACTIVATIONS:
+                group = one.first(known)
+                return [area.name for area in self.places.areas if area.holds(group)]
+            case Space.MEMORY:
+                return self.stored(one.first(known), self._places(one, instruction, known))
+            case Space.STAGING | Space.BEST:
+                return [one.space.name.lower()]
+        return []
 
     def operands(
         self, name: str, values: Mapping[str, Value], group: int
@@ -193,11 +265,15 @@ class Draw:
 
     # Ranges, and the names that dependencies know them by
 
-    def words(self, words: int, *apart: Words) -> Words:
+    def words(self, words: int, others: Iterable[Words] = (), same: Sequence[Words] = ()) -> Words:
         """A range of the vector buffer that meets none of some others, maybe moved by a loop.
 
-        NoRoom if none was found.
+        It may also be one of `same` that meets none of the rest. NoRoom if none was found.
         """
+        if same and self.random.random() < 0.4:
+            found = self.random.choice(same)
+            if all(found.apart(other) for other in others if other is not found):
+                return found
         for _ in range(50):
             loop = self.random.choice(self.loops) if self.loops else Loop(0, 0, 1)
             if self.random.random() < 0.4:
@@ -208,27 +284,22 @@ class Draw:
             start = self.random.randint(0, self.space - span)
             operand = Ref(loop.register, start) if loop.register else start
             found = Words(operand, start, span)
-            if all(found.apart(other) for other in apart):
+            if all(found.apart(other) for other in others):
                 return found
         raise NoRoom
 
-    def same_or_apart(self, words: int, source: Words, *others: Words) -> Words:
-        """A destination as the contract wants it: its source, or apart from it."""
-        if self.random.random() < 0.4 and all(source.apart(other) for other in others):
-            return source
-        return self.words(words, source, *others)
-
-    def vector(self, *ranges: Words) -> list[str]:
-        """Names of the pieces of the vector buffer that ranges touch."""
+    def vector(self, one: Words) -> list[str]:
+        """Names of the pieces of the vector buffer that a range touches."""
         piece = -(-self.design.vector_words // _CHUNKS)
         return [
             f"v{index}"
-            for one in ranges
             for index in range(one.start // piece, -(-(one.start + max(one.words, 1)) // piece))
         ]
 
     def stored(self, addr: int, beats: int) -> list[str]:
-        """Names of the pieces of the store that beats touch; none if they are only read."""
+        """Names of the KV cache or of the pieces of the store that beats touch; none of others."""
+        if self.places.cache.holds(addr):
+            return ["cache"]
         store = self.places.store
         if not store.start <= addr < store.end:
             return []
@@ -239,6 +310,11 @@ class Draw:
     def piece(self) -> str:
         """The name of something that dependencies are told apart by."""
         return self.random.choice([f"v{self.random.randrange(_CHUNKS)}", "best", "staging"])
+
+
+def _vectors(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Those in the vector buffer."""
+    return (one for one in ranges if one.space is Space.VECTOR)
 
 
 Maker = Callable[[Draw], list[Part]]

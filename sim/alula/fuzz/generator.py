@@ -16,13 +16,13 @@ from random import Random
 
 from alula.design import Design
 from alula.fuzz import control, functions, moves
-from alula.fuzz.draw import FREE, LOOPS, Draw, Loop, Maker, NoRoom, Words
+from alula.fuzz.draw import FREE, LOOPS, Draw, Fields, Loop, Maker, NoRoom, Words
 from alula.fuzz.memory import random_places
 from alula.fuzz.products import products
 from alula.fuzz.text import Part, Repeat, Text, assembled
 from alula.isa import Image, Program, Ref
+from alula.isa.effects import row_bytes
 from alula.isa.fields import REGISTERS
-from alula.isa.formats import GROUP
 from alula.isa.instructions import LOOP_DEPTH
 from alula.rtl.device import Timing
 
@@ -109,17 +109,17 @@ def _closing(draw: Draw) -> list[Part]:
     draw.group += 1
     parts = [
         draw.part("ARG", reads=["best"], rd=FREE[0]),
-        *moves.store(draw, Words(0, 0, words), dump, count),
+        *moves.store(draw, dump, count, Words(0, 0, words)),
     ]
     place = dump + -(-4 * count // draw.design.bytes_per_cycle)
     for register in range(1, REGISTERS):
         values = {"value": Ref(register), "addr": place + register, "skip": 0}
         parts.append(draw.part("ST.W", **values))
     groups = draw.places.cache.groups
-    rows = draw.design.staging_bytes // (GROUP * groups + 2)
+    rows = draw.design.staging_bytes // row_bytes(groups)
     where = {"addr": place + REGISTERS, "rows": rows, "groups": groups}
-    everything = {"src": 0, "heads": 1, "stride": 0, "position": 0, **where}
-    return [*parts, *draw.parts("ST.K", everything, reads=["staging"])]
+    everything: Fields = {"src": 0, "heads": 1, "stride": 0, "position": 0, **where}
+    return [*parts, *draw.instruction("ST.K", everything)]
 
 
 def _text(draw: Draw, length: int) -> list[Part | Repeat]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from alula.design import Design
 from alula.isa import FORMATS, WEIGHT_FORMATS, Image, Region, WeightFormat
+from alula.isa.effects import row_bytes
 from alula.isa.formats import DENSE, GROUP, QUARTERS, BeatKind, Pattern
 
 
@@ -21,7 +22,6 @@ class Matrix:
     blocks: int
     groups: int
     stride: int = 0
-    resource: str = ""
 
     def beat(self, block: int) -> int:
         """Where a row block begins: with a stride any, otherwise each fourth."""
@@ -66,6 +66,10 @@ class Cache:
         """Groups of 32 of a row."""
         return -(-self.dim // GROUP)
 
+    def holds(self, beat: int) -> bool:
+        """Whether a beat is of the cache."""
+        return self.k <= beat < self.v + self.heads * self.v_stride
+
 
 @dataclass(frozen=True)
 class Area:
@@ -75,6 +79,10 @@ class Area:
     base: int
     groups: int
     tiles: int
+
+    def holds(self, group: int) -> bool:
+        """Whether a group of the buffer is of this part."""
+        return self.base <= group < self.base + self.tiles * self.groups
 
 
 @dataclass(frozen=True)
@@ -210,8 +218,8 @@ class _Filling:
 
     def _heads(self, cache: Cache) -> list[Matrix]:
         """Keys and values of every head, as products take them."""
-        k = -(-cache.positions // self.design.rows), cache.groups, 0, "cache"
-        v = -(-cache.dim // self.design.rows), cache.positions // GROUP, cache.pitch, "cache"
+        k = -(-cache.positions // self.design.rows), cache.groups
+        v = -(-cache.dim // self.design.rows), cache.positions // GROUP, cache.pitch
         return [
             matrix
             for head in range(cache.heads)
@@ -241,7 +249,7 @@ class _Filling:
         return Cache(dim, heads, positions, k, k_stride, v, v_stride, pitch, scales)
 
     def _staging_rows(self, groups: int) -> int:
-        return self.design.staging_bytes // (GROUP * groups + 2)
+        return self.design.staging_bytes // row_bytes(groups)
 
     def _areas(self, sizes: set[int]) -> tuple[Area, ...]:
         """Divide the activation buffer: each number of groups has a part of its own."""

@@ -5,33 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from alula.fuzz.draw import Draw, Maker, Words
+from alula.fuzz.draw import Draw, Fields, Maker, Words
 from alula.fuzz.text import Part
-from alula.isa.formats import GROUP
+from alula.isa.effects import row_bytes
 
 __all__ = ["MAKERS", "load", "store"]
 
 
-def load(draw: Draw, kind: str, addr: int, count: int, words: Words) -> list[Part]:
-    """LD.V of `count` values that stand at a beat, to a range."""
-    beats = -(-count * (4 if kind == "fp32" else 2) // draw.design.bytes_per_cycle)
-    return draw.parts(
-        "LD.V",
-        {"type": kind, "addr": addr, "dst": words.operand, "count": count},
-        draw.stored(addr, beats),
-        draw.vector(words),
-    )
+def load(draw: Draw, kind: str, addr: int, count: int, words: Words | None = None) -> list[Part]:
+    """LD.V of `count` values that stand at a beat, to a range, by default any."""
+    placed = {"dst": words} if words else {}
+    return draw.instruction("LD.V", {"type": kind, "addr": addr, "count": count, **placed})
 
 
-def store(draw: Draw, words: Words, addr: int, count: int) -> list[Part]:
+def store(draw: Draw, addr: int, count: int, words: Words | None = None) -> list[Part]:
     """ST.V of a range's first `count` values, to a beat."""
-    beats = -(-4 * count // draw.design.bytes_per_cycle)
-    return draw.parts(
-        "ST.V",
-        {"src": words.operand, "addr": addr, "count": count},
-        draw.vector(words),
-        draw.stored(addr, beats),
-    )
+    placed = {"src": words} if words else {}
+    return draw.instruction("ST.V", {"addr": addr, "count": count, **placed})
 
 
 def _ld_v(draw: Draw) -> list[Part]:
@@ -39,55 +29,49 @@ def _ld_v(draw: Draw) -> list[Part]:
     kind = draw.random.choice(("fp32", "bf16"))
     addr = draw.random.randrange(region.start, region.end)
     count = (region.end - addr) * draw.design.bytes_per_cycle // (4 if kind == "fp32" else 2)
-    count = draw.count(min(count, draw.space * draw.lanes))
-    return load(draw, kind, addr, count, draw.words(-(-count // draw.lanes)))
+    return load(draw, kind, addr, draw.count(min(count, draw.space * draw.lanes)))
 
 
 def _ld_g(draw: Draw) -> list[Part]:
     table = draw.random.choice(draw.places.tables)
-    count = draw.random.randint(0, table.listed)
-    words = draw.words(count * -(-table.length // draw.lanes))
-    values = {"type": table.type, "table": table.addr, "ids": table.ids, "count": count}
-    values |= {"len": table.length, "dst": words.operand}
-    return draw.parts("LD.G", values, (), draw.vector(words))
+    values: Fields = {"type": table.type, "table": table.addr, "ids": table.ids}
+    values |= {"len": table.length, "count": draw.random.randint(0, table.listed)}
+    return draw.instruction("LD.G", values)
 
 
 def _st_v(draw: Draw) -> list[Part]:
     region = draw.places.store
     addr = draw.random.randrange(region.start, region.end)
     count = (region.end - addr) * draw.design.bytes_per_cycle // 4
-    count = draw.count(min(count, draw.space * draw.lanes))
-    return store(draw, draw.words(-(-count // draw.lanes)), addr, count)
+    return store(draw, addr, draw.count(min(count, draw.space * draw.lanes)))
 
 
 def _st_w(draw: Draw) -> list[Part]:
     region = draw.places.store
     addr = draw.random.randrange(region.start, region.end)
     skip = draw.random.randrange(draw.design.bytes_per_cycle // 4)
-    values = {"value": draw.number(), "addr": addr, "skip": skip}
-    return draw.parts("ST.W", values, (), draw.stored(addr, 1))
+    return draw.instruction("ST.W", {"value": draw.number(), "addr": addr, "skip": skip})
 
 
 def _kv(name: str, draw: Draw) -> list[Part]:
     cache, random = draw.places.cache, draw.random
     heads = random.randint(1, cache.heads)
-    held = draw.design.staging_bytes // (GROUP * cache.groups + 2)
+    held = draw.design.staging_bytes // row_bytes(cache.groups)
     rows = min(random.randint(0, 5), held // heads)
     row = random.randint(0, held - rows * heads)
+    values: Fields = {"heads": heads, "rows": rows}
     if name == "QUANTKV":
-        stride, words = random.randint(0, 40), -(-heads * cache.dim // draw.lanes)
-        source = draw.words(max(0, rows - 1) * stride + words)
-        values = {"src": source.operand, "dst": row, "rows": rows, "heads": heads}
-        values |= {"dim": cache.dim, "stride": stride}
-        return draw.parts(name, values, draw.vector(source), ["staging"])
-    values = {"src": row, "heads": heads, "rows": rows, "groups": cache.groups}
+        return draw.instruction(
+            name, values | {"dst": row, "dim": cache.dim, "stride": random.randint(0, 40)}
+        )
+    values |= {"src": row, "groups": cache.groups}
     values |= {"position": random.randint(0, cache.positions - rows)}
     if name == "ST.K":
         values |= {"addr": cache.k, "stride": cache.k_stride}
     else:
         values |= {"addr": cache.v, "stride": cache.v_stride}
         values |= {"pitch": cache.pitch, "scales": cache.scales}
-    return draw.parts(name, values, ["staging"], ["cache"])
+    return draw.instruction(name, values)
 
 
 MAKERS: Mapping[str, Maker] = {

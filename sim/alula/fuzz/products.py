@@ -5,11 +5,10 @@ from __future__ import annotations
 from math import lcm
 from typing import NamedTuple
 
-from alula.fuzz.draw import Draw, Maker, Words
+from alula.fuzz.draw import Draw, Fields, Maker, Words
 from alula.fuzz.functions import quant
 from alula.fuzz.memory import Area, Matrix
 from alula.fuzz.text import Part
-from alula.isa.encoding import Value
 from alula.isa.formats import QUARTERS, BeatKind
 
 __all__ = ["products"]
@@ -61,8 +60,7 @@ def _whole(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
     words = -(-outputs // draw.lanes)
     rows = _rows(draw, matrix, area, words)
     stride = words + random.choice((0, 0, 1, 7))
-    target = draw.words((rows.rows - 1) * stride + words)
-    return [_pair(draw, matrix, area, rows, first, blocks, outputs, target, stride)]
+    return [_pair(draw, matrix, area, rows, first, blocks, outputs, None, stride)]
 
 
 def _chosen(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
@@ -112,19 +110,22 @@ def _pair(
     first: int,
     blocks: int,
     outputs: int,
-    target: Words,
+    target: Words | None,
     stride: int,
 ) -> _Pair:
-    """A product of `blocks` row blocks from `first` on."""
+    """A product of `blocks` row blocks from `first` on, its results at `target` or anywhere."""
     fmt = matrix.fmt
-    shape: dict[str, Value] = {"fmt": fmt.name, "nm": fmt.pattern.name, "groups": matrix.groups}
-    push = {"to": rows.engine, "addr": matrix.beat(first), "blocks": blocks}
-    take = {"src": area.base + rows.tile * matrix.groups, "outputs": outputs, "rows": rows.rows}
-    take |= {"dst": target.operand, "stride": stride}
-    read = [matrix.resource] if matrix.resource else []
+    shape: Fields = {"fmt": fmt.name, "nm": fmt.pattern.name, "groups": matrix.groups}
+    push: Fields = {"to": rows.engine, "addr": matrix.beat(first), "blocks": blocks}
+    take: Fields = {
+        "src": area.base + rows.tile * matrix.groups,
+        "outputs": outputs,
+        "rows": rows.rows,
+    }
+    take |= {"stride": stride} | ({"dst": target} if target else {})
     pair = _Pair(
-        draw.parts("LD.W", shape | push | {"stride": matrix.stride}, read),
-        draw.parts(rows.engine, shape | take, [area.name], draw.vector(target)),
+        draw.instruction("LD.W", shape | push | {"stride": matrix.stride}),
+        draw.instruction(rows.engine, shape | take),
     )
     draw.group += 1
     return pair
