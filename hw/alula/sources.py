@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def sources_id(*packages: str) -> str:
-    """Return a hash of every Python file of some packages, subpackages included.
+    """Return a hash of every Python file of some packages, subpackages included, or modules.
 
     ModuleNotFoundError if there is no such package.
     """
@@ -15,6 +15,8 @@ def sources_id(*packages: str) -> str:
         spec = find_spec(package)
         if spec is None:
             raise ModuleNotFoundError(package)
+        if spec.submodule_search_locations is None and spec.origin:
+            digest.update(f"{package}\n".encode() + Path(spec.origin).read_bytes())
         for folder in spec.submodule_search_locations or ():
             for path in sorted(Path(folder).rglob("*.py")):
                 name = f"{package}/{path.relative_to(folder)}\n"

@@ -191,7 +191,7 @@ def test_what_the_hardware_would_do(alula, small_model: Path) -> None:
     ("words", "line"),
     [
         (("--from", 3), "--waves must name a file for --from and --to, not be left out"),
-        (("--waves", "w.fst"), "--device must be rtl to write waves, not 'model'"),
+        (("--waves", "w.fst"), "device must be rtl to write waves, not 'model'"),
         (
             ("--waves", "w.fst", "--device", "rtl", "--from", -1),
             "--from must be at least 0, not -1",

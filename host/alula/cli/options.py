@@ -17,6 +17,12 @@ def _designs() -> list[str]:
     return list(shipped_designs())
 
 
+def _devices() -> list[str]:
+    from alula.runtime.device import device_names
+
+    return device_names()
+
+
 def _sweeps() -> list[str]:
     from alula.design.shipped import shipped_sweeps
 
@@ -60,7 +66,12 @@ Sweep = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option("--device", help="What runs the programs: model, or rtl, the gateware.")
+    str,
+    typer.Option(
+        "--device",
+        help="What runs the programs: model, or rtl, the gateware, or what a package brings.",
+        autocompletion=_devices,
+    ),
 ]
 Map = Annotated[
     str,

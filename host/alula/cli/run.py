@@ -3,6 +3,7 @@
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from alula.rtl.device import Waves
+    from alula.runtime.device import Opener
     from alula.runtime.session import Generation, Session
     from alula.runtime.verification import Verification
 
@@ -104,7 +106,8 @@ def run(
     Sampler(temperature, top_k, top_p, seed)
     if verify and temperature > 0:
         raise RunError(f"temperature must be 0 to verify an answer, not {temperature}")
-    window = None if lockstep else _window(waves, begin, end, device)
+    window = None if lockstep else _window(waves, begin, end)
+    opener = _opener(device, lockstep, waves, window)
     with ExitStack() as bars:
         progress = bars.enter_context(progress_bar())
 
@@ -115,12 +118,10 @@ def run(
         loaded = load_model(
             model,
             design,
-            device,
+            opener,
             map,
             context=context,
             torch_mode=torch_mode,
-            lockstep=(waves or Path("lockstep.fst")) if lockstep else None,
-            waves=window,
             progress=progress,
         )
         session = Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
@@ -208,7 +209,29 @@ def _print_rest(session: "Session", result: "Generation", verified: "Verificatio
         print(f"prefill {result.prefill_s:.2f} s{decode} (wall clock)", file=sys.stderr)
 
 
-def _window(waves: Path | None, begin: int | None, end: int | None, device: str) -> "Waves | None":
+def _opener(
+    device: str, lockstep: bool, waves: Path | None, window: "Waves | None"
+) -> "str | Opener":
+    """Return the device that was asked for: of the gateware also how it is watched.
+
+    DeviceError if it cannot be watched.
+    """
+    if not lockstep and window is None:
+        return device
+    from alula.runtime.device import find_device
+    from alula.runtime.errors import DeviceError
+    from alula.runtime.gateware_device import GatewareDevice
+
+    if device != GatewareDevice.name:
+        find_device(device)
+        asked = "go in lock step" if lockstep else "write waves"
+        raise DeviceError(f"device must be {GatewareDevice.name} to {asked}, not {device!r}")
+    if lockstep:
+        return partial(GatewareDevice, lockstep=waves or Path("lockstep.fst"))
+    return partial(GatewareDevice, waves=window)
+
+
+def _window(waves: Path | None, begin: int | None, end: int | None) -> "Waves | None":
     """Return which waves were asked for. RunError if that cannot be."""
     from alula.runtime.errors import RunError
 
@@ -216,8 +239,6 @@ def _window(waves: Path | None, begin: int | None, end: int | None, device: str)
         if begin is not None or end is not None:
             raise RunError("--waves must name a file for --from and --to, not be left out")
         return None
-    if device != "rtl":
-        raise RunError(f"--device must be rtl to write waves, not {device!r}")
     from alula.rtl.device import Waves
 
     start = 0 if begin is None else begin

@@ -7,7 +7,7 @@ from alula.design import Design
 from alula.explore.row import Row
 from alula.explore.shapes import RandomCheckpoint
 from alula.explore.space import Point
-from alula.isa import Program, RunInputs
+from alula.isa import Program, RegionName, RunInputs
 from alula.model import Machine
 from alula.quant import QuantizedModel
 from alula.rtl.checked import CheckedDevice, Mismatch
@@ -76,7 +76,7 @@ def _run(
 def _inputs(machine: Machine, build: Build, position: int, tokens: int) -> dict[str, int]:
     """Write random hidden states for some tokens, and return a program's inputs for them."""
     random = np.random.default_rng([position, tokens])
-    start, step = build.image.regions["hidden"].start, build.row_beats["hidden"]
+    start, step = build.image.regions[RegionName.HIDDEN].start, build.row_beats[RegionName.HIDDEN]
     for token in range(tokens):
         values = random.standard_normal(build.architecture.hidden_size).astype(np.float32)
         machine.write(start + token * step, values)

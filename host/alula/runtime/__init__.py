@@ -6,7 +6,7 @@ llm = load("smollm2-135m", design="kv260", map="layers.0-9=torch,*=accel")
 print(llm.generate("What is the capital of France?", max_new_tokens=12).text)
 """
 
-from alula.runtime.device import DEVICES, Device
+from alula.runtime.device import Device, Opener, device_names, open_device
 from alula.runtime.errors import (
     DeviceError,
     MismatchError,
@@ -23,12 +23,12 @@ from alula.runtime.session import Generation, Session
 from alula.runtime.split import Segment, Split, Target, parse_split
 
 __all__ = [
-    "DEVICES",
     "Device",
     "DeviceError",
     "Generation",
     "MismatchError",
     "ModelError",
+    "Opener",
     "PromptError",
     "Run",
     "RunError",
@@ -39,7 +39,9 @@ __all__ = [
     "SplitError",
     "Target",
     "TokenizerError",
+    "device_names",
     "load",
+    "open_device",
     "parse_split",
     "rtl_report",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from alula.codegen import Build
-from alula.isa import RunInputs
+from alula.isa import RegionName, RunInputs
 from alula.runtime.device import Bytes, Device
 from alula.runtime.kv_memory import KvMemory
 from alula.runtime.runs import Run
@@ -34,7 +34,7 @@ class Accelerator:
         self._chunk = build.chunk
         self._hidden_size = architecture.hidden_size
         self._vocab_size = architecture.vocab_size
-        self._kv = KvMemory(build.kv, design, device, self._regions["kv"].start)
+        self._kv = KvMemory(build.kv, design, device, self._regions[RegionName.KV].start)
         device.load(build.image)
 
     def run(
@@ -84,7 +84,7 @@ class Accelerator:
         if segment.embed:
             self._write_ids(source)
         else:
-            self._write_rows("hidden", source)
+            self._write_rows(RegionName.HIDDEN, source)
         layers = len(segment.layers)
         self._device.run(
             self._programs[phase],
@@ -114,36 +114,36 @@ class Accelerator:
             )
         )
         if not segment.head:
-            return Output(hidden=self._read_rows("hidden", tokens, self._hidden_size))
+            return Output(hidden=self._read_rows(RegionName.HIDDEN, tokens, self._hidden_size))
         return Output(
             token=self._read_token() if rows else None,
-            logits=self._read_rows("logits", rows, self._vocab_size) if logits else None,
+            logits=self._read_rows(RegionName.LOGITS, rows, self._vocab_size) if logits else None,
         )
 
     def _write_ids(self, ids: Ids | Floats) -> None:
         """Write token ids; each chunk starts at a beat."""
         chunks = -(-len(ids) // self._chunk)
-        padded = np.zeros((chunks, self._row_beats["ids"] * self._beat_bytes // 4), "<u4")
+        padded = np.zeros((chunks, self._row_beats[RegionName.IDS] * self._beat_bytes // 4), "<u4")
         for index in range(chunks):
             part = ids[index * self._chunk : (index + 1) * self._chunk]
             padded[index, : len(part)] = part
-        self._write("ids", padded.view(np.uint8))
+        self._write(RegionName.IDS, padded.view(np.uint8))
 
-    def _write_rows(self, region: str, rows: Ids | Floats) -> None:
+    def _write_rows(self, region: RegionName, rows: Ids | Floats) -> None:
         """Write fp32 rows, each of which starts at a beat."""
         padded = np.zeros((len(rows), self._row_beats[region] * self._beat_bytes // 4), "<f4")
         padded[:, : rows.shape[1]] = rows
         self._write(region, padded.view(np.uint8))
 
-    def _write(self, region: str, data: Bytes) -> None:
+    def _write(self, region: RegionName, data: Bytes) -> None:
         self._device.write(self._regions[region].start, data.reshape(-1, self._beat_bytes))
 
-    def _read_rows(self, region: str, count: int, width: int) -> Floats:
+    def _read_rows(self, region: RegionName, count: int, width: int) -> Floats:
         beats = self._row_beats[region]
         data = self._device.read(self._regions[region].start, count * beats)
         floats = np.ascontiguousarray(data).view("<f4").reshape(count, -1)
         return floats[:, :width].astype(np.float32)
 
     def _read_token(self) -> int:
-        data = self._device.read(self._regions["result"].start, 1)
+        data = self._device.read(self._regions[RegionName.RESULT].start, 1)
         return int(np.ascontiguousarray(data).view("<u4").flat[0])

@@ -1,20 +1,18 @@
 """What runs programs: the protocol that every device follows, and the devices by name."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alula.design import Design
-from alula.design.error import meant
+from alula.design.error import listed, meant
 from alula.isa import Image, Program
+from alula.plugins import Plugin, PluginError, find_plugin, plugin_names
 from alula.runtime.errors import DeviceError
 from alula.runtime.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from alula.rtl.device import Waves
 
 Bytes = NDArray[np.uint8]
 
@@ -61,67 +59,96 @@ class Device(Protocol):
         ...
 
 
-def _open_model(
-    design: Design, progress: Progress, lockstep: Path | None, waves: "Waves | None"
-) -> Device:
+Opener = Callable[[Design, Progress], Device]
+"""Opens a device for a design; `progress` is told how far long work is, as long as it lives."""
+
+GROUP = "alula.devices"
+"""Where other packages register an `Opener` under the name of their device."""
+
+
+def _open_model(design: Design, progress: Progress) -> Device:
     from alula.runtime.model_device import ModelDevice
 
     return ModelDevice(design)
 
 
-def _open_rtl(
-    design: Design, progress: Progress, lockstep: Path | None, waves: "Waves | None"
-) -> Device:
-    from alula.runtime.rtl_device import RtlDevice
+def _open_rtl(design: Design, progress: Progress) -> Device:
+    from alula.runtime.gateware_device import GatewareDevice
 
-    return RtlDevice(design, progress, lockstep, waves)
+    return GatewareDevice(design, progress)
 
 
-DEVICES: Mapping[str, Callable[[Design, Progress, Path | None, "Waves | None"], Device]] = {
-    "model": _open_model,
-    "rtl": _open_rtl,
-}
-"""The devices there are: name to what opens one for a design, telling how far it is.
-
-The last two are those of `open_device`.
-"""
+DEVICES: Mapping[str, Opener] = {"model": _open_model, "rtl": _open_rtl}
+"""Alula's own devices by name."""
 
 LATER: Mapping[str, str] = {"board": "boards are not in this release"}
-"""Names that are taken, and why they do not work."""
+"""Names that are kept free, and why they do not work."""
+
+_MEMBERS = {
+    name: not isinstance(member, property)
+    for name, member in vars(Device).items()
+    if not name.startswith("_")
+}
+"""What a device must have, and whether its class has it already."""
 
 
-def check_device(name: str, lockstep: Path | None = None, waves: "Waves | None" = None) -> None:
-    """Raise DeviceError, with the reason, unless a device has this name and can do this."""
-    if name not in DEVICES:
-        reason = f": {LATER[name]}" if name in LATER else meant(name, DEVICES)
-        raise DeviceError(f"device must be {' or '.join(DEVICES)}, not {name!r}{reason}")
-    if lockstep is not None and name != "rtl":
-        raise DeviceError(f"device must be rtl to go in lock step, not {name!r}")
-    if waves is not None and name != "rtl":
-        raise DeviceError(f"device must be rtl to write waves, not {name!r}")
-    if waves is not None and lockstep is not None:
-        raise DeviceError("waves must be of a window or of what lock step finds, not of both")
+def device_names() -> list[str]:
+    """Return the names of all devices, Alula's own first."""
+    return [*DEVICES, *(name for name in plugin_names(GROUP) if name not in DEVICES)]
 
 
-def open_device(
-    name: str,
-    design: Design,
-    progress: Progress = silent,
-    lockstep: Path | None = None,
-    waves: "Waves | None" = None,
-) -> Device:
-    """Return the device of this name for a design.
-
-    Args:
-        name: one of `DEVICES`.
-        design: the accelerator.
-        progress: told how far building the device and long runs are, as long as it lives.
-        lockstep: go in lock step with the machine model; waves of a divergence go into this file.
-        waves: write waves of these cycles.
+def find_device(name: str) -> Opener:
+    """Return what opens the device of a name.
 
     Raises:
-        DeviceError: there is no such device, or it cannot do this.
+        DeviceError: there is none.
+        PluginError: it is another package's, which has registered what cannot be one.
+    """
+    plugin = find_plugin(GROUP, name, DEVICES)
+    if plugin is None:
+        if name in DEVICES:
+            return DEVICES[name]
+        names = device_names()
+        reason = f": {LATER[name]}" if name in LATER else meant(name, names)
+        raise DeviceError(f"device must be {listed(names)}, not {name!r}{reason}")
+    if not callable(plugin.value):
+        raise PluginError(f"a device must be callable, not {plugin.value!r} ({plugin.place})")
+    if isinstance(plugin.value, type):
+        _check_members(plugin.value, [name for name, early in _MEMBERS.items() if early], plugin)
+    return partial(_open_plugin, plugin, plugin.value)
+
+
+def open_device(device: str | Opener, design: Design, progress: Progress = silent) -> Device:
+    """Return a device for a design.
+
+    Args:
+        device: the name of one, or what opens one.
+        design: the accelerator.
+        progress: told how far building the device and long runs are, as long as it lives.
+
+    Raises:
+        DeviceError: there is no such device, or it cannot be opened.
+        PluginError: another package's is not a device.
         ToolchainError: what it needs is not on this machine.
     """
-    check_device(name, lockstep, waves)
-    return DEVICES[name](design, progress, lockstep, waves)
+    return (find_device(device) if isinstance(device, str) else device)(design, progress)
+
+
+def _open_plugin(
+    plugin: Plugin, opener: Callable[..., Any], design: Design, progress: Progress
+) -> Device:
+    try:
+        device = opener(design, progress)
+    except Exception as error:
+        if type(error).__module__.startswith("alula."):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(f"opening the device failed: {reason} ({plugin.place})") from error
+    _check_members(device, _MEMBERS, plugin)
+    return device
+
+
+def _check_members(found: object, members: Iterable[str], plugin: Plugin) -> None:
+    missing = [member for member in members if not hasattr(found, member)]
+    if missing:
+        raise PluginError(f"a device must have {listed(missing, 'and')} ({plugin.place})")

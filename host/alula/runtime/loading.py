@@ -10,7 +10,7 @@ from alula.design import Design, load_design
 from alula.frontend import Checkpoint
 from alula.frontend import load as load_checkpoint
 from alula.runtime.cache import built
-from alula.runtime.device import Device, check_device, open_device
+from alula.runtime.device import Device, Opener, find_device
 from alula.runtime.errors import RunError, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.known import KNOWN_MODELS
@@ -24,8 +24,6 @@ from alula.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from alula.rtl.device import Waves
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,13 +57,11 @@ class Loaded:
 def load(
     model: "str | Path | nn.Module",
     design: str | Path | Design = DEFAULT_DESIGN,
-    device: str = "model",
+    device: str | Opener = "model",
     map: str = DEFAULT_MAP,
     *,
     context: int | None = None,
     torch_mode: TorchMode = "int",
-    lockstep: Path | None = None,
-    waves: "Waves | None" = None,
     progress: Progress = silent,
 ) -> Session:
     """Return a session with a model, compiled for a design or taken from the cache.
@@ -73,20 +69,18 @@ def load(
     Args:
         model: a known name, a GGUF file, a folder, `package.module:factory`, or a module.
         design: a design, its file, or the name of one that ships with Alula.
-        device: what runs the accelerator's programs.
+        device: what runs the accelerator's programs: a name, or what opens a device, such as
+            `partial(GatewareDevice, lockstep=Path("lockstep.fst"))`.
         map: which units run where; see `alula.runtime.split`.
         context: most tokens of a sequence; by default what the model and the design allow. A module
             is compared with what was read of it up to this length, by default as far as takes
             about half a minute, which then limits the context too.
         torch_mode: what the target `torch` means in the map.
-        lockstep: of device rtl: compare every instruction with the machine model's as it retires;
-            waves of the first that differs go into this file.
-        waves: of device rtl: write waves of some cycles (`alula.rtl.device.Waves`); the file is
-            complete when the session is gone.
         progress: told how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
         RunError: the map, the device or the context cannot be, or the model cannot be fetched.
+        PluginError: the device is another package's, and is none.
         DesignError: the design cannot be.
         FrontendError: the model cannot be read or is not supported.
         DoesNotFit: the design is too small for the model.
@@ -99,8 +93,6 @@ def load(
         map,
         context=context,
         torch_mode=torch_mode,
-        lockstep=lockstep,
-        waves=waves,
         progress=progress,
     )
     tokenizer = load_tokenizer(loaded.checkpoint)
@@ -110,17 +102,15 @@ def load(
 def load_model(
     model: "str | Path | nn.Module",
     design: str | Path | Design = DEFAULT_DESIGN,
-    device: str = "model",
+    device: str | Opener = "model",
     map: str = DEFAULT_MAP,
     *,
     context: int | None = None,
     torch_mode: TorchMode = "int",
-    lockstep: Path | None = None,
-    waves: "Waves | None" = None,
     progress: Progress = silent,
 ) -> Loaded:
     """Return a model ready to run, without a tokenizer; see `load`."""
-    check_device(device, lockstep, waves)
+    opener = find_device(device) if isinstance(device, str) else device
     chosen = design if isinstance(design, Design) else load_design(design)
     checkpoint = open_model(model, progress, context)
     architecture = checkpoint.architecture
@@ -134,13 +124,13 @@ def load_model(
         from alula.runtime.accelerator import Accelerator
 
         build = built(checkpoint, chosen, tokens, progress)
-        opened = open_device(device, chosen, progress, lockstep, waves)
+        opened = opener(chosen, progress)
         accelerator = Accelerator(build, opened)
         workers[ACCEL] = accelerator
         runs, program_bytes = accelerator.runs, len(build.decode.code)
     info = SessionInfo(
         model=model if isinstance(model, str) else str(checkpoint.source),
-        device=device,
+        device=device if isinstance(device, str) else opened.name if opened else "none",
         design_hash=chosen.hash,
         map=map,
         context=tokens,

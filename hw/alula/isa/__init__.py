@@ -13,6 +13,7 @@ from alula.isa.formats import FORMATS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.image import Image, Region
 from alula.isa.instructions import INSTRUCTIONS, Engine, Instruction
 from alula.isa.program import Program
+from alula.isa.regions import RegionName
 from alula.isa.run_inputs import RunInputs
 from alula.isa.structure import MalformedProgram, check_structure
 
@@ -31,6 +32,7 @@ __all__ = [
     "Program",
     "Ref",
     "Region",
+    "RegionName",
     "RunInputs",
     "WeightFormat",
     "assemble",

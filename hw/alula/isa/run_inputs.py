@@ -14,12 +14,13 @@ class RunInputs:
     Attributes:
         position: Tokens that are in the KV cache already.
         tokens: Tokens to process; decode: 1.
-        embed: Start from token ids in region ``ids``; otherwise from hidden states in ``hidden``.
+        embed: Start from token ids in region `IDS`, otherwise from hidden states in
+            `HIDDEN` (`RegionName`).
         first_layer, layers: The first layer to run, and how many.
         head_rows: How many of the last rows go through final norm and head; in prefill at most the
             last chunk's.
-        logits: Store the logits of these rows in region ``logits``.
-        hidden_out: Store the hidden states of all tokens in region ``hidden``.
+        logits: Store the logits of these rows in region `LOGITS`.
+        hidden_out: Store the hidden states of all tokens in region `HIDDEN`.
     """
 
     position: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alula.codegen.scope import Scope
+from alula.isa import RegionName
 
 
 def enter(scope: Scope) -> None:
@@ -15,7 +16,7 @@ def enter(scope: Scope) -> None:
             reads=["memory.ids"],
             writes=scope.touch("hidden"),
             type="bf16",
-            table=memory.regions["embed"].start,
+            table=memory.regions[RegionName.EMBED].start,
             ids=emit.reg("ids"),
             count=scope.rows,
             len=scope.graph.width("hidden"),
@@ -42,7 +43,7 @@ def enter(scope: Scope) -> None:
 def _position_rows(scope: Scope) -> None:
     """Rotary factors or learned positions, a row a token."""
     emit, width = scope.emit, scope.graph.architecture.position_width
-    row_beats = scope.memory.row_beats["position"]
+    row_beats = scope.memory.row_beats[RegionName.POSITION]
     emit.alu("MULR", "address", "position", row_beats)
     emit.add("word", None, scope.vector("position"))
 
@@ -50,7 +51,7 @@ def _position_rows(scope: Scope) -> None:
         emit.op(
             "LD.V",
             writes=scope.touch("position"),
-            addr=emit.reg("address", scope.memory.regions["position"].start),
+            addr=emit.reg("address", scope.memory.regions[RegionName.POSITION].start),
             dst=emit.reg("word"),
             count=width,
         )
@@ -64,7 +65,7 @@ def _position_rows(scope: Scope) -> None:
 def hidden_rows(scope: Scope, *, store: bool) -> None:
     """Move the hidden states of the rows at hand to or from memory."""
     emit = scope.emit
-    width, row_beats = scope.graph.width("hidden"), scope.memory.row_beats["hidden"]
+    width, row_beats = scope.graph.width("hidden"), scope.memory.row_beats[RegionName.HIDDEN]
     emit.add("address", "hidden", 0)
     emit.add("word", None, scope.vector("hidden"))
 

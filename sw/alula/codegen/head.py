@@ -5,7 +5,7 @@ from __future__ import annotations
 from alula.codegen.layer import emit_node, norm, product
 from alula.codegen.scope import Count, Scope
 from alula.ir import Node
-from alula.isa import Ref
+from alula.isa import Ref, RegionName
 
 
 def emit_head(scope: Scope) -> None:
@@ -34,9 +34,9 @@ def _tiles(scope: Scope, node: Node, rows: Ref) -> None:
     tile = matrix.tile
     tile_words = scope.words(tile)
     emit.op("ARGMAX", reads=["argmax"], writes=["argmax"], first="1")
-    emit.add("address", None, memory.regions["head"].start + matrix.offset)
+    emit.add("address", None, memory.regions[RegionName.HEAD].start + matrix.offset)
     emit.add("base", None, 0)
-    emit.add("store", None, memory.regions["logits"].start)
+    emit.add("store", None, memory.regions[RegionName.LOGITS].start)
     emit.alu("SUBR", "last", "head_rows", 1)
     emit.alu("MULR", "last", "last", tile_words)
     with emit.loop(matrix.tiles):
@@ -62,7 +62,7 @@ def _tiles(scope: Scope, node: Node, rows: Ref) -> None:
         "ST.W",
         writes=["memory.result"],
         value=emit.reg("count"),
-        addr=memory.regions["result"].start,
+        addr=memory.regions[RegionName.RESULT].start,
     )
 
 
@@ -80,4 +80,4 @@ def _store_logits(scope: Scope, tile: int, tile_words: int) -> None:
             count=tile,
         )
         emit.add("word", "word", tile_words)
-        emit.add("row_store", "row_store", scope.memory.row_beats["logits"])
+        emit.add("row_store", "row_store", scope.memory.row_beats[RegionName.LOGITS])

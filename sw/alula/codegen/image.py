@@ -9,6 +9,7 @@ import numpy as np
 
 from alula.design import Design
 from alula.ir import Graph
+from alula.isa import RegionName
 from alula.mapper import Matrix, MemoryMap, Section
 from alula.quant import QuantizedMatrix, QuantizedModel, pack
 from alula.quant.floats import bf16_bits
@@ -92,18 +93,22 @@ def build_image(
     regions, layers = memory.regions, graph.architecture.layers
     steps = layers + 2
     progress("embedding", 0, steps)
-    writer.rows(regions["embed"].start, memory.row_beats["embed"], bf16_bits(model.embedding()))
-    context = regions["position"].beats // memory.row_beats["position"]
+    writer.rows(
+        regions[RegionName.EMBED].start,
+        memory.row_beats[RegionName.EMBED],
+        bf16_bits(model.embedding()),
+    )
+    context = regions[RegionName.POSITION].beats // memory.row_beats[RegionName.POSITION]
     if graph.architecture.position == "rope":
         table = _present(model.rope_table(context), "rope")
     else:
         table = _present(model.positions(), "embed.position")[:context]
-    writer.rows(regions["position"].start, memory.row_beats["position"], table)
+    writer.rows(regions[RegionName.POSITION].start, memory.row_beats[RegionName.POSITION], table)
     for layer in range(layers):
         progress(f"layers.{layer}", layer + 1, steps)
-        start = regions["layers"].start + layer * memory.layer.beats
+        start = regions[RegionName.LAYERS].start + layer * memory.layer.beats
         _fill_section(writer, memory.layer, start, model, layer)
     progress("head", layers + 1, steps)
-    _fill_section(writer, memory.head, regions["head"].start, model, None)
+    _fill_section(writer, memory.head, regions[RegionName.HEAD].start, model, None)
     progress("done", steps, steps)
     return writer.data

@@ -10,7 +10,7 @@ from alula.codegen.emitter import engine_of
 from alula.codegen.scope import Count, Scope
 from alula.design.engines import MOST_ROWS
 from alula.ir import Node
-from alula.isa import Ref
+from alula.isa import Ref, RegionName
 from alula.mapper import Matrix, Vectors
 
 
@@ -37,7 +37,10 @@ def norm(scope: Scope, node: Node, rows: Count, source: Count | None = None) -> 
         load_vectors(scope, name, vectors, scope.layer(vectors.offset))
     else:
         load_vectors(
-            scope, name, vectors, Ref(0, scope.memory.regions["head"].start + vectors.offset)
+            scope,
+            name,
+            vectors,
+            Ref(0, scope.memory.regions[RegionName.HEAD].start + vectors.offset),
         )
     width = scope.graph.width(node.output)
     _normalise(

@@ -14,7 +14,7 @@ from alula.codegen.layer import emit_node
 from alula.codegen.scope import Scope
 from alula.design import Design
 from alula.ir import Graph
-from alula.isa import Program
+from alula.isa import Program, RegionName
 from alula.mapper import BufferMap, MemoryMap
 
 PREFILL, DECODE = "prefill", "decode"
@@ -29,9 +29,9 @@ def _constants(memory: MemoryMap, buffers: BufferMap, *, chunked: bool) -> list[
         ("v_pitch", kv.v_pitch),
         ("kv_layer", kv.layer_stride),
         ("score_stride", buffers.score_stride),
-        ("kv", memory.regions["kv"].start),
-        ("ids", memory.regions["ids"].start),
-        ("hidden", memory.regions["hidden"].start),
+        ("kv", memory.regions[RegionName.KV].start),
+        ("ids", memory.regions[RegionName.IDS].start),
+        ("hidden", memory.regions[RegionName.HIDDEN].start),
         *attention.constants(buffers, chunked=chunked),
     ]
 
@@ -73,8 +73,8 @@ def _chunks(scope: Scope) -> None:
         emit.origin = "embed"
         emit.add("position", "position", emit.reg("rows"))
         emit.alu("SUBR", "tokens", "tokens", emit.reg("rows"))
-        emit.add("ids", "ids", scope.memory.row_beats["ids"])
-        emit.add("hidden", "hidden", chunk * scope.memory.row_beats["hidden"])
+        emit.add("ids", "ids", scope.memory.row_beats[RegionName.IDS])
+        emit.add("hidden", "hidden", chunk * scope.memory.row_beats[RegionName.HIDDEN])
 
 
 def _tokens(scope: Scope) -> None:
@@ -97,7 +97,7 @@ def _layers(scope: Scope) -> None:
     if not scope.chunked:
         attention.measure(scope)
     emit.alu("MULR", "layer", "first_layer", memory.layer.beats)
-    emit.add("layer", "layer", memory.regions["layers"].start)
+    emit.add("layer", "layer", memory.regions[RegionName.LAYERS].start)
     emit.alu("MULR", "kv_base", "first_layer", emit.reg("kv_layer"))
     emit.add("kv_base", "kv_base", emit.reg("kv"))
     with emit.loop(emit.reg("layers"), layers=True):

@@ -16,6 +16,7 @@ from alula.codegen.emitter import engine_of, most_offset
 from alula.codegen.layer import emit_node, load_vectors
 from alula.codegen.scope import Scope, Stream
 from alula.ir import Node
+from alula.isa import RegionName
 from alula.isa.formats import SCALES_PER_BEAT
 
 _MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "groups")
@@ -33,7 +34,7 @@ def emit_layers(scope: Scope) -> None:
     emit.add("many1", "many1", 1)
     emit.add("start1", "position", emit.reg("rows0"))
     emit.alu("MULR", "layer", "first_layer", memory.layer.beats)
-    emit.add("layer", "layer", memory.regions["layers"].start)
+    emit.add("layer", "layer", memory.regions[RegionName.LAYERS].start)
     emit.add("layer_before", "layer", 0)
     emit.alu("MULR", "kv_base", "first_layer", emit.reg("kv_layer"))
     emit.add("kv_base", "kv_base", emit.reg("kv"))

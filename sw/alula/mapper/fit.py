@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from alula.design import Design
 from alula.ir import Graph
+from alula.isa import RegionName
 from alula.isa.formats import EXCESS, FORMATS, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
 from alula.mapper.buffers import BufferMap
 from alula.mapper.memory import MemoryMap
 from alula.mapper.report import FitItem
+
+_WEIGHTS = (RegionName.EMBED, RegionName.HEAD, RegionName.LAYERS, RegionName.POSITION)
 
 
 def memory_items(memory: MemoryMap, design: Design) -> list[FitItem]:
@@ -17,8 +20,8 @@ def memory_items(memory: MemoryMap, design: Design) -> list[FitItem]:
     beat = design.bytes_per_cycle
     capacity = design.channels * design.channel_bytes
     regions = memory.regions
-    weights = sum(regions[name].beats for name in ("embed", "head", "layers", "position"))
-    demands = {"weights": weights, "KV cache": regions["kv"].beats, "memory": memory.beats}
+    weights = sum(regions[name].beats for name in _WEIGHTS)
+    demands = {"weights": weights, "KV cache": regions[RegionName.KV].beats, "memory": memory.beats}
     return [
         FitItem(name, "both", beats * beat, capacity, "bytes", "memory.capacity_mib")
         for name, beats in demands.items()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alula.design import Design
 from alula.ir import Graph, Node, Precision
+from alula.isa import RegionName
 from alula.isa.formats import FORMATS, WeightFormat
 from alula.isa.image import Region
 from alula.mapper.kv import KvLayout
@@ -162,24 +163,24 @@ def map_memory(
     def beats(count: int) -> int:
         return -(-count // design.bytes_per_cycle)
 
-    rows = {
-        "embed": beats(2 * architecture.hidden_size),
-        "position": beats(4 * architecture.position_width),
-        "hidden": beats(4 * architecture.hidden_size),
-        "logits": beats(4 * tile) * -(-architecture.vocab_size // tile),
-        "ids": beats(4 * chunk),
+    rows: dict[str, int] = {
+        RegionName.EMBED: beats(2 * architecture.hidden_size),
+        RegionName.POSITION: beats(4 * architecture.position_width),
+        RegionName.HIDDEN: beats(4 * architecture.hidden_size),
+        RegionName.LOGITS: beats(4 * tile) * -(-architecture.vocab_size // tile),
+        RegionName.IDS: beats(4 * chunk),
     }
     chunks = -(-context // chunk)
     sizes = (
-        ("result", 1, False),
-        ("logits", rows["logits"] * chunk, False),
-        ("embed", rows["embed"] * architecture.vocab_size, True),
-        ("head", head.beats, True),
-        ("layers", layer.beats * architecture.layers, True),
-        ("position", rows["position"] * context, True),
-        ("ids", rows["ids"] * chunks, False),
-        ("hidden", rows["hidden"] * context, False),
-        ("kv", kv.beats, False),
+        (RegionName.RESULT, 1, False),
+        (RegionName.LOGITS, rows[RegionName.LOGITS] * chunk, False),
+        (RegionName.EMBED, rows[RegionName.EMBED] * architecture.vocab_size, True),
+        (RegionName.HEAD, head.beats, True),
+        (RegionName.LAYERS, layer.beats * architecture.layers, True),
+        (RegionName.POSITION, rows[RegionName.POSITION] * context, True),
+        (RegionName.IDS, rows[RegionName.IDS] * chunks, False),
+        (RegionName.HIDDEN, rows[RegionName.HIDDEN] * context, False),
+        (RegionName.KV, kv.beats, False),
     )
     regions, start = {}, 0
     for name, size, stored in sizes:

@@ -12,14 +12,14 @@ from alula.rtl.device import Waves
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
 from alula.runtime.device import Bytes
-from alula.runtime.errors import MismatchError, OutOfStepError
+from alula.runtime.errors import DeviceError, MismatchError, OutOfStepError
 from alula.runtime.progress import Progress, silent
 
 _STREAMED = 0.92
 """Beats a cycle, and share of the peak, that a run is expected to reach: for time left only."""
 
 
-class RtlDevice:
+class GatewareDevice:
     """Runs programs on the simulated gateware, cycle by cycle.
 
     The machine model runs each program too, and all of memory must be the same afterwards.
@@ -31,6 +31,7 @@ class RtlDevice:
         waves: of some cycles; complete once the device is closed, or gone.
 
     Raises:
+        DeviceError: waves are asked for in both ways.
         RtlError: the gateware cannot be of this design.
         ToolchainError: the gateware cannot be built on this machine.
     """
@@ -41,9 +42,12 @@ class RtlDevice:
         self,
         design: Design,
         progress: Progress = silent,
+        *,
         lockstep: Path | None = None,
         waves: Waves | None = None,
     ) -> None:
+        if waves is not None and lockstep is not None:
+            raise DeviceError("waves must be of a window or of what lock step finds, not of both")
         self._design = design
         self._progress = progress
 

@@ -1,0 +1,28 @@
+"""The regions of a model's memory, by name."""
+
+from enum import StrEnum
+
+__all__ = ["RegionName"]
+
+
+class RegionName(StrEnum):
+    """What an image's regions are called, in the order in which they lie in memory."""
+
+    RESULT = "result"
+    """u32: the argmax of the last row."""
+    LOGITS = "logits"
+    """fp32 rows, padded to whole row blocks."""
+    EMBED = "embed"
+    """bf16 rows, one a token id."""
+    HEAD = "head"
+    """Vectors and matrices of final norm and head."""
+    LAYERS = "layers"
+    """Vectors and matrices of each layer."""
+    POSITION = "position"
+    """fp32 rows, one a position: of rope's table or of learned positions."""
+    IDS = "ids"
+    """u32 token ids; each chunk starts at a beat."""
+    HIDDEN = "hidden"
+    """fp32 rows of hidden states."""
+    KV = "kv"
+    """Keys, values and the values' scales of every layer and head."""
