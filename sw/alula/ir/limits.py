@@ -8,9 +8,8 @@ from alula.design.engines import MOST_ROW_GROUPS
 from alula.ir.architecture import Architecture
 from alula.ir.graph import whole_groups
 from alula.ir.refusal import Refusal, refusal_table
-from alula.isa.fields import Operand
+from alula.isa.effects import STAGING_VALUES
 from alula.isa.formats import GROUP
-from alula.isa.instructions import BY_NAME
 
 
 class UnsupportedShape(ValueError):
@@ -29,18 +28,10 @@ MOST_ROW = MOST_ROW_GROUPS * GROUP
 """Elements of the longest row that is quantised, so of a matrix's inputs."""
 
 
-def most_head_dim() -> int:
-    """Elements of the longest head: of a row of staging."""
-    groups = BY_NAME["ST.K"].field("groups")
-    assert isinstance(groups, Operand)
-    return GROUP * ((1 << groups.bits) - 1)
-
-
 def refusals(architecture: Architecture) -> Iterator[Refusal]:
     """Every size that no design has room for."""
-    longest = most_head_dim()
-    if whole_groups(architecture.head_dim) > longest:
-        size, limit = str(architecture.head_dim), f"at most {longest}"
+    if whole_groups(architecture.head_dim) > STAGING_VALUES:
+        size, limit = str(architecture.head_dim), f"at most {STAGING_VALUES}"
         yield Refusal("layers.*.attn", "heads are too long", limit, size, "shorter heads")
     for name, (_, inputs) in architecture.projections.items():
         if inputs > MOST_ROW:
