@@ -417,6 +417,14 @@ def test_masked_logits_are_refused_for_what_they_are() -> None:
         load(model)
 
 
+def test_a_model_beyond_float32_is_refused() -> None:
+    model = build(Style())
+    with torch.no_grad():
+        model.words.weight *= 1e25
+    with pytest.raises(FrontendError, match="float32 must give the logits of exact numbers, not"):
+        load(model)
+
+
 def test_what_cannot_be_asked_of_a_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("shape [1, 2]\nis invalid")

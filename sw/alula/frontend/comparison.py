@@ -41,6 +41,9 @@ class Tolerance:
 
     Args:
         reference: Alula's reading of it.
+
+    Attributes:
+        rounding: The `rounding` of a text.
     """
 
     def __init__(self, reference: FloatReference) -> None:
@@ -48,13 +51,13 @@ class Tolerance:
         length = min(_MEASURED, shape.max_context)
         generator = torch.Generator().manual_seed(1)
         text = torch.randint(shape.vocab_size, (length,), generator=generator).tolist()
-        self._rounding = rounding(reference.checkpoint, text)
+        self.rounding = rounding(reference.checkpoint, text)
         self._grows = shape.position == "rope"
 
     def at(self, positions: Tensor) -> Tensor:
         """The tolerance at some positions, by the range of the values there."""
         growth = (positions / _MEASURED).clamp(min=1) if self._grows else torch.ones(len(positions))
-        return (_MARGIN * self._rounding * growth).clamp(max=_LARGEST)
+        return (_MARGIN * self.rounding * growth).clamp(max=_LARGEST)
 
 
 class Comparison:
@@ -63,12 +66,20 @@ class Comparison:
     Args:
         reference: Alula's reading.
         original: The model itself.
+
+    Raises:
+        FrontendError: float32 gives other logits than exact numbers, so that no difference tells.
     """
 
     def __init__(self, reference: FloatReference, original: Original) -> None:
         self.reference = reference
         self.original = original
         self._tolerance = Tolerance(reference)
+        if self._tolerance.rounding > _LARGEST:
+            raise FrontendError(
+                f"float32 must give the logits of exact numbers, not differ by "
+                f"{self._tolerance.rounding:.2g} of their range ({original.source})"
+            )
 
     @torch.inference_mode()
     def compare(self, ids: Sequence[int]) -> None:
