@@ -30,6 +30,21 @@ def test_a_process_that_ends_takes_only_its_item() -> None:
     assert list(in_processes(job, [], 0)) == []
 
 
+class Terminated:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_in_a_finalizer(number: int) -> None:
+    del [Terminated()][0]
+
+
+def test_a_worker_that_is_terminated_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert dict(in_processes(end_in_a_finalizer, [0], 1)) == {0: None}
+    assert capfd.readouterr() == ("", "")
+
+
 PROGRAM = f"""
 import signal, sys
 from alula import processes

@@ -112,14 +112,19 @@ def _end(workers: Sequence[_Worker[Any]]) -> None:
 
 def _serve(connection: Connection, function: Callable[[Any], object]) -> None:
     """Work through the items that come, as long as the parent lives and does not say stop."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
-            item = connection.recv()
-        except EOFError:
-            return
-        connection.send(function(item))
+    # A pipe that breaks is the parent's end.
+    with suppress(EOFError, ConnectionError):
+        while True:
+            connection.send(function(connection.recv()))
+
+
+def _terminated(*_: object) -> None:
+    """End without a word, also in the middle of a finalizer or of ending already."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.unraisablehook = lambda unraisable: None
+    sys.exit(1)
 
 
 def _end_with_parent() -> None:
