@@ -149,6 +149,7 @@ class Result:
 
 
 Alula = Callable[..., Result]
+Install = Callable[..., None]
 
 
 @pytest.fixture
@@ -179,3 +180,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def files_under() -> Callable[[Path], list[str]]:
     """List everything under a folder, hidden things included."""
     return lambda folder: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Write a package with entry points of a group, as pip would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(group: str, text: str, package: str = "plug", **names: str) -> None:
+        (tmp_path / f"{package}_module.py").write_text(text)
+        monkeypatch.delitem(sys.modules, f"{package}_module", raising=False)
+        info = tmp_path / f"{package}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
+        lines = [f"{name} = {package}_module:{value}\n" for name, value in names.items()]
+        (info / "entry_points.txt").write_text(f"[{group}]\n{''.join(lines)}")
+
+    return write

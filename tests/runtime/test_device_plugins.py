@@ -1,18 +1,15 @@
 """Devices of other packages: found by name, and each fault told in one line."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import Install
 
 from alula.design import load_design
 from alula.isa import assemble_program
 from alula.plugins import PluginError
 from alula.runtime import DeviceError, device_names, open_device
-
-Install = Callable[..., None]
 
 MODULE = """
 from alula.runtime.model_device import ModelDevice
@@ -38,25 +35,8 @@ number = 7
 """
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Write a package with entry points of a group, as pip would."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def write(group: str, text: str = MODULE, package: str = "plug", **names: str) -> None:
-        (tmp_path / f"{package}_module.py").write_text(text)
-        monkeypatch.delitem(sys.modules, f"{package}_module", raising=False)
-        info = tmp_path / f"{package}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
-        lines = [f"{name} = {package}_module:{value}\n" for name, value in names.items()]
-        (info / "entry_points.txt").write_text(f"[{group}]\n{''.join(lines)}")
-
-    return write
-
-
 def test_a_device_of_another_package(install: Install) -> None:
-    install("alula.devices", mine="Mine")
+    install("alula.devices", MODULE, mine="Mine")
     design = load_design("nano")
     assert device_names() == ["model", "rtl", "mine"]
     device = open_device("mine", design)
@@ -68,7 +48,7 @@ def test_a_device_of_another_package(install: Install) -> None:
 
 
 def test_a_command_runs_on_it(alula: Any, small_model: Path, install: Install) -> None:
-    install("alula.devices", mine="Mine")
+    install("alula.devices", MODULE, mine="Mine")
     words = ("run", small_model, "hi", "--design", "tiny", "--max-new-tokens", 2, "--json")
     ours, theirs = alula(*words).json, alula(*words, "--device", "mine").json
     assert (ours["device"], theirs["device"]) == ("model", "mine")
@@ -76,7 +56,7 @@ def test_a_command_runs_on_it(alula: Any, small_model: Path, install: Install) -
 
 
 def test_none_of_that_name(install: Install) -> None:
-    install("alula.devices", mine="Mine")
+    install("alula.devices", MODULE, mine="Mine")
     with pytest.raises(DeviceError, match=r"^device must be model, rtl or mine, not 'x'$"):
         open_device("x", load_design("nano"))
 
@@ -96,7 +76,7 @@ PLACE = r"\(alula.devices: {}, of plug 1\.5\)$"
 )
 def test_what_is_no_device(install: Install, name: str, words: str) -> None:
     value = {"half": "Half", "unnamed": "Unnamed"}.get(name, name)
-    install("alula.devices", **{name: value})
+    install("alula.devices", MODULE, **{name: value})
     with pytest.raises(PluginError, match=f"^{words}{PLACE.format(name)}"):
         open_device(name, load_design("nano"))
 
@@ -113,8 +93,8 @@ def test_a_module_that_cannot_be_imported(
 
 
 def test_a_name_that_is_taken(install: Install) -> None:
-    install("alula.devices", rtl="Mine", twice="Mine")
-    install("alula.devices", package="other", twice="Mine")
+    install("alula.devices", MODULE, rtl="Mine", twice="Mine")
+    install("alula.devices", MODULE, package="other", twice="Mine")
     design = load_design("nano")
     words = "^a name must be registered once, not by "
     with pytest.raises(PluginError, match=rf"{words}alula and plug 1\.5 \(alula.devices: rtl\)$"):

@@ -13,7 +13,7 @@ from alula.frontend.binding import Piece, Shape, bind, some, surplus
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.configuration import check_layers, read_config_file, read_configuration
 from alula.frontend.content import Progress, content_id, silent
-from alula.frontend.families import FAMILIES, Family
+from alula.frontend.families import Family, brought_by, family_names, find_family
 from alula.frontend.families.comparison import check_reading
 from alula.frontend.families.placing import Places
 from alula.frontend.families.reading import read
@@ -62,6 +62,8 @@ def load_huggingface(folder: Path, progress: Progress = silent) -> Checkpoint:
         (folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")
     )
     config = read_configuration(folder)
+    code = brought_by(config.model_type)
+    brought = {"family": code} if code else {}
     checkpoint = _checkpoint(
         config,
         files.shapes,
@@ -69,11 +71,11 @@ def load_huggingface(folder: Path, progress: Progress = silent) -> Checkpoint:
         files.equal,
         where,
         source=folder,
-        content_id=content_id({_CONFIG: configured, **files.digests(progress)}),
+        content_id=content_id({_CONFIG: configured, **brought, **files.digests(progress)}),
         tokenizer_source=folder if tokenizer else None,
         notes=files.notes,
     )
-    check_reading(values, config, family, load_pretrained, where)
+    check_reading(values, config, family, load_pretrained, where, code)
     return checkpoint
 
 
@@ -86,6 +88,7 @@ def load_pretrained(model: Any) -> Checkpoint:
     source = f"{type(model).__module__}.{type(model).__qualname__}"
     state = model.state_dict()
     digest = sha256(json.dumps(model.config.to_dict(), sort_keys=True, default=str).encode())
+    digest.update(brought_by(model.config.model_type).encode())
     for name, tensor in state.items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().data)
@@ -101,10 +104,11 @@ def load_pretrained(model: Any) -> Checkpoint:
 
 
 def _family(name: str, where: object) -> Family:
-    if name in FAMILIES:
-        return FAMILIES[name]
-    reason = REFUSED.get(name, "unknown architecture")
-    raise UnsupportedModel(where, [Refusal("model", reason, ", ".join(FAMILIES), name, "llama")])
+    family = find_family(name)
+    if family is not None:
+        return family
+    reason, known = REFUSED.get(name, "unknown architecture"), ", ".join(family_names())
+    raise UnsupportedModel(where, [Refusal("model", reason, known, name, "llama")])
 
 
 def _checkpoint(

@@ -10,6 +10,7 @@ from torch import nn
 from alula.frontend import exported, huggingface
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.content import Progress
+from alula.frontend.families import family_names
 from alula.frontend.original import Original
 from alula.frontend.proof import prove
 from alula.frontend.refusal import FrontendError, UnsupportedModel
@@ -50,6 +51,6 @@ def load_module(module: Any, source: str, progress: Progress, context: int | Non
 
 def _readings(module: nn.Module, original: Original) -> Iterator[Callable[[], Checkpoint]]:
     config = getattr(module, "config", None)
-    if getattr(config, "model_type", None) in huggingface.FAMILIES and hasattr(config, "to_dict"):
+    if getattr(config, "model_type", None) in family_names() and hasattr(config, "to_dict"):
         yield lambda: huggingface.load_pretrained(module)
     yield lambda: exported.load_module(original)

@@ -6,6 +6,7 @@ A family joins by one entry of `FAMILIES`: its data is all there is to it. What 
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 
 from alula.frontend.families.family import Family
 from alula.frontend.families.gemma import GEMMA
@@ -22,6 +23,8 @@ from alula.frontend.families.qwen import QWEN2, QWEN3
 from alula.frontend.families.smollm3 import SMOLLM3
 from alula.frontend.families.stablelm import STABLELM
 from alula.frontend.families.starcoder2 import STARCODER2
+from alula.plugins import PluginError, find_plugin, plugin_names
+from alula.sources import sources_id
 
 FAMILIES: Mapping[str, Family] = {
     "cwm": CWM,
@@ -47,6 +50,40 @@ FAMILIES: Mapping[str, Family] = {
     "stablelm": STABLELM,
     "starcoder2": STARCODER2,
 }
-"""The values of ``model_type`` that are read."""
+"""The values of ``model_type`` that Alula itself reads."""
 
-__all__ = ["FAMILIES", "Family"]
+GROUP = "alula.families"
+"""Where other packages register a `Family` under its ``model_type``."""
+
+__all__ = ["FAMILIES", "Family", "brought_by", "family_names", "find_family"]
+
+
+def family_names() -> list[str]:
+    """Every ``model_type`` that is read, Alula's own first."""
+    return [*FAMILIES, *(name for name in plugin_names(GROUP) if name not in FAMILIES)]
+
+
+def find_family(name: str) -> Family | None:
+    """The family of a ``model_type``, None if there is none.
+
+    Another package's module is imported for it, and may register its classes with transformers.
+
+    Raises:
+        PluginError: Another package has registered what cannot be one.
+    """
+    plugin = find_plugin(GROUP, name, FAMILIES)
+    if plugin is None:
+        return FAMILIES.get(name)
+    if not isinstance(plugin.value, Family):
+        kind = type(plugin.value).__name__
+        raise PluginError(f"a family must be a Family, not of type {kind} ({plugin.place})")
+    return plugin.value
+
+
+def brought_by(name: str) -> str:
+    """Identity of the code of another package that reads a family; empty for Alula's own."""
+    plugin = find_plugin(GROUP, name, FAMILIES)
+    if plugin is None:
+        return ""
+    code = sources_id(plugin.module.partition(".")[0])
+    return sha256(f"{plugin.place} {code}".encode()).hexdigest()

@@ -56,6 +56,7 @@ def check_reading(
     family: Family,
     read: Callable[[Any], Checkpoint],
     where: object,
+    code: str = "",
 ) -> None:
     """Compares, unless the same was compared before.
 
@@ -65,6 +66,7 @@ def check_reading(
         family: How it is read.
         read: Reads a transformers model in memory, as `load_pretrained`.
         where: The source, for messages.
+        code: Identity of the code of another package that brings the family.
 
     Raises:
         FrontendError: transformers cannot build or run the model, or the logits differ.
@@ -72,7 +74,7 @@ def check_reading(
     import torch
     import transformers
 
-    versions = [transformers.__version__, torch.__version__, sources_id("alula.frontend")]
+    versions = [transformers.__version__, torch.__version__, sources_id("alula.frontend"), code]
     key = sha256(json.dumps([values, versions], sort_keys=True).encode()).hexdigest()
 
     def make(folder: Path) -> None:
