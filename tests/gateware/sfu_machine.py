@@ -8,8 +8,8 @@ import numpy as np
 from tests.gateware import exact
 
 from alula.bench import Case, Mismatch, Pattern, Unit
-from alula.isa.effects import STAGING_VALUES
 from alula.isa.instructions import BY_NAME
+from alula.isa.kv import STAGING_VALUES
 from alula.model.handlers import HANDLERS
 from alula.model.state import State
 

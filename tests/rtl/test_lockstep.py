@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from tests.rtl.programs import CORES, NANO, Pair
 
 from alula.design import Design
 from alula.isa import Engine, Program
-from alula.isa.effects import Space
 from alula.isa.formula import Formula
 from alula.isa.instructions import BY_NAME
 from alula.model.retirement import Recorder, Seeker
@@ -100,21 +100,25 @@ def test_every_instruction_goes_in_step(pair: Pair) -> None:
     pair.run(listing, {})
 
 
-@pytest.mark.parametrize("change", ["count", "first"])
 @pytest.mark.parametrize(
-    "name", ["LD.W", "LD.V", "LD.G", "ST.V", "MM", "SOFTMAX", "ROPE", "QUANT", "QUANTKV"]
+    ("name", "change"),
+    [
+        ("LD.W", "first"),
+        *product(
+            ("LD.V", "LD.G", "ST.V", "MM", "SOFTMAX", "ROPE", "QUANT", "QUANTKV"),
+            ("count", "first"),
+        ),
+    ],
 )
 def test_a_wrong_declaration_is_out_of_step(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str, change: str
 ) -> None:
     """What is declared as written is a place too long, or a place further on."""
     instruction = BY_NAME[name]
-    (one,) = instruction.effects.writes
-    if one.space is Space.STREAM:
-        wrong = replace(one, count=Formula(f"{one.count} - B"))
-    else:
-        wrong = replace(one, **{change: Formula(f"{getattr(one, change)} + 1")})
-    effects = replace(instruction.effects, writes=(wrong,))
+    kind = "reads" if name == "LD.W" else "writes"  # the stream has what is read
+    (one,) = getattr(instruction.effects, kind)
+    wrong = replace(one, **{change: Formula(f"{getattr(one, change)} + 1")})
+    effects = replace(instruction.effects, **{kind: (wrong,)})
     monkeypatch.setitem(BY_NAME, name, replace(instruction, effects=effects))
     with pytest.raises(OutOfStep) as caught:
         pair.run(everything(pair.design), {})

@@ -20,7 +20,6 @@ __all__ = [
     "CAPACITIES",
     "NOTHING",
     "ONE",
-    "STAGING_VALUES",
     "ZERO",
     "Apart",
     "Effects",
@@ -36,20 +35,11 @@ __all__ = [
     "memory",
     "multiple",
     "register",
-    "row_bytes",
     "sizes",
     "staging",
     "stream",
     "words",
 ]
-
-STAGING_VALUES = 480
-"""int8 values of the largest staging row."""
-
-
-def row_bytes(groups: int) -> int:
-    """Bytes of a staging row: its values and a bf16 scale."""
-    return GROUP * groups + 2
 
 
 class Space(IntEnum):

@@ -21,9 +21,9 @@ from alula.fuzz.memory import random_places
 from alula.fuzz.products import products
 from alula.fuzz.text import Part, Repeat, Text, assembled
 from alula.isa import Image, Program, Ref
-from alula.isa.effects import row_bytes
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import LOOP_DEPTH
+from alula.isa.kv import row_bytes
 from alula.rtl.device import Timing
 
 _MAKERS: Mapping[str, Maker] = {**moves.MAKERS, **functions.MAKERS, **control.MAKERS}

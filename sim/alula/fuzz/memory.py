@@ -9,8 +9,8 @@ import numpy as np
 
 from alula.design import Design
 from alula.isa import FORMATS, WEIGHT_FORMATS, Image, Region, WeightFormat
-from alula.isa.effects import row_bytes
 from alula.isa.formats import DENSE, GROUP, QUARTERS, BeatKind, Pattern
+from alula.isa.kv import row_bytes
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 
 from alula.fuzz.draw import Draw, Fields, Maker, Words
 from alula.fuzz.text import Part
-from alula.isa.effects import row_bytes
+from alula.isa.kv import row_bytes
 
 __all__ = ["MAKERS", "load", "store"]
 

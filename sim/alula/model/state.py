@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from alula.design import Design
-from alula.isa.effects import STAGING_VALUES, row_bytes, sizes
+from alula.isa.effects import sizes
+from alula.isa.kv import STAGING_VALUES, row_bytes
 from alula.model.memory import Memory
 from alula.model.stream import WeightStream
 

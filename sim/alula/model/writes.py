@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alula.isa import Op
-from alula.isa.effects import STAGING_VALUES, Range, Space
+from alula.isa.effects import Range, Space
 from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
+from alula.isa.kv import STAGING_VALUES
 from alula.model.kernels.checksum import checksum
 from alula.model.kv import kv_places
 from alula.model.scheduler import Retired
@@ -165,7 +166,7 @@ def _memory(state: State, one: Range, known: _Known, retired: Retired) -> Iterat
     memory = state.memory
     if one.part:
         others = (other for other in retired.op.instruction.effects.writes if not other.part)
-        places = kv_places(memory.width, memory.lane, retired.values)
+        places = kv_places(memory.width, memory.lane, **retired.values)
         for other in others:
             places = np.setdiff1d(places, _bytes(other, known, memory.width))
         places = places.reshape(-1)
@@ -177,9 +178,8 @@ def _memory(state: State, one: Range, known: _Known, retired: Retired) -> Iterat
 def _stream(state: State, one: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
     """The bytes that were read, in order."""
     (source,) = retired.op.instruction.effects.reads
-    places = _bytes(source, known, state.memory.width)[: one.count(known)]
-    data = state.memory.bytes[places]
-    yield _whole(Space.STREAM, np.zeros(1, np.int64), data.reshape(1, -1))
+    data = state.memory.bytes[_bytes(source, known, state.memory.width)]
+    yield _whole(Space.STREAM, np.zeros(1, np.int64), data.reshape(1, one.count(known)))
 
 
 def _register(_state: State, _range: Range, _known: _Known, retired: Retired) -> Iterator[Writes]:

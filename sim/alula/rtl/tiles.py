@@ -101,7 +101,7 @@ def _stored(v: _Values, design: Design, space: Space, byte: int) -> str:
 
 
 def _cached(v: _Values, design: Design, space: Space, byte: int) -> str:
-    places = kv_places(design.bytes_per_cycle, design.memory.beat_bytes, v)
+    places = kv_places(design.bytes_per_cycle, design.memory.beat_bytes, **v)
     row, value = (int(found[0]) for found in np.nonzero(places == byte))
     token, head = divmod(row, v["heads"])
     part = f"value {value}" if value < GROUP * v["groups"] else "scale"

@@ -10,17 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from alula.isa.formats import BLOCK, FORMATS, GROUP, SCALES_PER_BEAT
+from alula.isa.formats import GROUP
+from alula.isa.kv import Places, key_places, value_places
 from alula.quant.floats import FloatArray, bf16_bits, from_bf16_bits
 from alula.quant.packing import Bytes, channel_rows
 
 Int8 = NDArray[np.int8]
-Index = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _WORD = 8
-_BEATS_PER_GROUP = FORMATS["V8"].beats(1, 1)
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,9 @@ def pack_k(
         ValueError: A shape differs, the region is too small or is not an array of beats.
     """
     tokens = _check(region, layout, position, keys, scales)
-    padded = np.zeros((tokens, layout.heads, layout.groups * GROUP), np.int8)
-    padded[..., : layout.head_dim] = keys
-    positions = position + np.arange(tokens)
-    _put(region, _key_words(region, layout, positions), padded.view(np.uint64))
-    _put(region, _key_scales(region, layout, positions), bf16_bits(scales))
+    rows = np.zeros((tokens, layout.heads, layout.groups * GROUP), np.int8)
+    rows[..., : layout.head_dim] = keys
+    _put(region, _key_bytes(region, layout, position, tokens), rows, scales)
 
 
 def unpack_k(
@@ -83,10 +80,8 @@ def unpack_k(
 ) -> tuple[Int8, FloatArray]:
     """The K of `tokens` tokens from `position` on; the inverse of `pack_k`."""
     _check_region(region, layout)
-    positions = position + np.arange(tokens)
-    padded = _get(region, _key_words(region, layout, positions), np.uint64).view(np.int8)
-    scales = _get(region, _key_scales(region, layout, positions), "<u2")
-    return np.ascontiguousarray(padded[..., : layout.head_dim]), from_bf16_bits(scales)
+    rows, scales = _get(region, _key_bytes(region, layout, position, tokens))
+    return np.ascontiguousarray(rows[..., : layout.head_dim]), scales
 
 
 def pack_v(
@@ -94,9 +89,7 @@ def pack_v(
 ) -> None:
     """Write the V of tokens at `position` and after; arguments and errors as in `pack_k`."""
     tokens = _check(region, layout, position, values, scales)
-    positions = position + np.arange(tokens)
-    _put(region, _value_bytes(region, layout, positions), values.view(np.uint8))
-    _put(region, _value_scales(region, layout, positions), bf16_bits(scales))
+    _put(region, _value_bytes(region, layout, position, tokens), values, scales)
 
 
 def unpack_v(
@@ -104,10 +97,7 @@ def unpack_v(
 ) -> tuple[Int8, FloatArray]:
     """The V of `tokens` tokens from `position` on; the inverse of `pack_v`."""
     _check_region(region, layout)
-    positions = position + np.arange(tokens)
-    values = _get(region, _value_bytes(region, layout, positions), np.uint8).view(np.int8)
-    scales = _get(region, _value_scales(region, layout, positions), "<u2")
-    return values, from_bf16_bits(scales)
+    return _get(region, _value_bytes(region, layout, position, tokens))
 
 
 def _check_region(region: Bytes, layout: KvLayerLayout) -> None:
@@ -136,69 +126,45 @@ def _check(
     return tokens
 
 
-def _put(region: Bytes, index: Index, numbers: NDArray) -> None:
-    """Write numbers of any width; the index counts in their width."""
-    region.view(numbers.dtype)[_within(region, index)] = numbers
+def _put(region: Bytes, places: Places, rows: Int8, scales: FloatArray) -> None:
+    factors = bf16_bits(scales).view(np.uint8).reshape(*scales.shape, 2)
+    region.reshape(-1)[places] = np.concatenate((rows.view(np.uint8), factors), axis=-1)
 
 
-def _get(region: Bytes, index: Index, dtype: DTypeLike) -> NDArray:
-    return region.view(dtype)[_within(region, index)]
+def _get(region: Bytes, places: Places) -> tuple[Int8, FloatArray]:
+    found = region.reshape(-1)[places]
+    factors = np.ascontiguousarray(found[..., -2:]).view("<u2")[..., 0]
+    return np.ascontiguousarray(found[..., :-2]).view(np.int8), from_bf16_bits(factors)
 
 
-def _within(region: Bytes, index: Index) -> Index:
-    last = int(index[0].max(initial=-1))
+def _key_bytes(region: Bytes, layout: KvLayerLayout, position: int, tokens: int) -> Places:
+    """Bytes of K and its scales, ``[tokens, heads, K32 + 2]``."""
+    width, lane = _widths(region, layout)
+    rows = key_places(position + np.arange(tokens), layout.groups, width=width, lane=lane)
+    return _of_heads(region, layout, rows, layout.key, layout.key_stride)
+
+
+def _value_bytes(region: Bytes, layout: KvLayerLayout, position: int, tokens: int) -> Places:
+    """Bytes of V and its scales, ``[tokens, heads, head_dim + 2]``."""
+    width, lane = _widths(region, layout)
+    place = position + np.arange(tokens), layout.groups, layout.pitch, layout.scales
+    rows = value_places(*place, width=width, lane=lane)
+    kept = np.r_[: layout.head_dim, -2:0]
+    return _of_heads(region, layout, rows[:, kept], layout.value, layout.value_stride)
+
+
+def _widths(region: Bytes, layout: KvLayerLayout) -> tuple[int, int]:
+    """Bytes of a beat and of a channel's part of it."""
+    return region.shape[1], region.shape[1] // layout.channels
+
+
+def _of_heads(
+    region: Bytes, layout: KvLayerLayout, rows: Places, address: int, stride: int
+) -> Places:
+    """Rows of a head at the beats of each; ValueError where the region ends before them."""
+    starts = address + stride * np.arange(layout.heads)
+    places = rows[:, None] + starts[:, None] * region.shape[1]
+    last = int(places.max(initial=-1)) // region.shape[1]
     if last >= len(region):
         raise ValueError(f"region must have beat {last}, not end after {len(region)} beats")
-    return index
-
-
-def _index(beat: NDArray[np.int64], column: NDArray[np.int64]) -> Index:
-    beat, column = np.broadcast_arrays(beat, column)
-    return beat, column
-
-
-def _heads(address: int, stride: int, layout: KvLayerLayout) -> NDArray[np.int64]:
-    return address + stride * np.arange(layout.heads)
-
-
-def _key_words(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
-    """Beat and 8-byte word of K, each ``[tokens, heads, K32 / 8]``."""
-    rows = region.shape[1] // _WORD
-    share = channel_rows(layout.channels, rows)
-    block, row = np.divmod(positions[:, None, None], rows)
-    run, word = np.divmod(np.arange(layout.groups * GROUP // _WORD), BLOCK // _WORD)
-    word = row % share * (BLOCK // _WORD) + word
-    beat = _heads(layout.key, layout.key_stride, layout)[:, None] + run * (BLOCK // _WORD)
-    beat = beat + block // SCALES_PER_BEAT + 1 + block * layout.groups * _BEATS_PER_GROUP
-    return _index(beat + word // share, row // share * share + word % share)
-
-
-def _key_scales(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
-    """Beat and 16-bit half word of K's scales, each ``[tokens, heads]``."""
-    rows = region.shape[1] // _WORD
-    share = channel_rows(layout.channels, rows)
-    block, row = np.divmod(positions[:, None], rows)
-    quad, part = np.divmod(block, SCALES_PER_BEAT)
-    between = 1 + SCALES_PER_BEAT * layout.groups * _BEATS_PER_GROUP
-    beat = _heads(layout.key, layout.key_stride, layout) + quad * between
-    channel, local = np.divmod(row, share)
-    return _index(beat, (channel * SCALES_PER_BEAT + part) * share + local)
-
-
-def _value_bytes(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
-    """Beat and byte of V, each ``[tokens, heads, head_dim]``."""
-    rows = region.shape[1] // _WORD
-    share = channel_rows(layout.channels, rows)
-    block, row = np.divmod(np.arange(layout.head_dim), rows)
-    channel, local = np.divmod(row, share)
-    run, column = np.divmod(positions[:, None, None], BLOCK)
-    over, byte = np.divmod(local * BLOCK + column, _WORD * share)
-    beat = _heads(layout.value, layout.value_stride, layout)[:, None] + block * layout.pitch
-    return _index(beat + run * (BLOCK // _WORD) + over, channel * _WORD * share + byte)
-
-
-def _value_scales(region: Bytes, layout: KvLayerLayout, positions: NDArray[np.int64]) -> Index:
-    """Beat and 16-bit half word of V's scales, each ``[tokens, heads]``."""
-    beat, column = np.divmod(positions[:, None], region.shape[1] // 2)
-    beat = beat + layout.scales + _heads(layout.value, layout.value_stride, layout)
-    return _index(beat, column)
+    return places

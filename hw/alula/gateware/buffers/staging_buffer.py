@@ -8,7 +8,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
-from alula.isa.formats import BLOCK, GROUP
+from alula.isa.formats import BLOCK
+from alula.isa.kv import KV_GROUPS, row_bytes
 
 __all__ = [
     "PART",
@@ -21,13 +22,11 @@ __all__ = [
 
 PART = BLOCK
 """Values of a part."""
-MAX_GROUPS = 15
-"""Groups of the largest row."""
 
 
 def rows(staging_bytes: int) -> int:
     """Rows of one group that fit, the most that there can be."""
-    return staging_bytes // (GROUP + 2)
+    return staging_bytes // row_bytes(1)
 
 
 def place_layout(staging_bytes: int) -> data.StructLayout:
@@ -35,8 +34,8 @@ def place_layout(staging_bytes: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "row": ceil_log2(rows(staging_bytes)),
-            "part": range(2 * MAX_GROUPS),
-            "groups": range(MAX_GROUPS + 1),
+            "part": range(2 * KV_GROUPS),
+            "groups": range(KV_GROUPS + 1),
         }
     )
 
@@ -73,9 +72,9 @@ class StagingBuffer(Component):
     """
 
     def __init__(self, *, staging_bytes: int) -> None:
-        if staging_bytes < 2 * (GROUP + 2):
+        if staging_bytes < 2 * row_bytes(1):
             raise ValueError(
-                f"staging_bytes must be at least {2 * (GROUP + 2)}, not {staging_bytes}"
+                f"staging_bytes must be at least {2 * row_bytes(1)}, not {staging_bytes}"
             )
         self.staging_bytes = staging_bytes
         super().__init__(

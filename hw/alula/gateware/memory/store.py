@@ -16,8 +16,9 @@ from alula.gateware.memory import bursts, pack
 from alula.gateware.memory.engine import MemoryEngine
 from alula.gateware.memory.pack import Pack
 from alula.gateware.memory.write_master import WriteMaster
-from alula.isa.formats import BLOCK, GROUP
+from alula.isa.formats import BLOCK
 from alula.isa.instructions import Engine
+from alula.isa.kv import KV_GROUPS, row_bytes
 
 __all__ = ["CYCLES_PER_RUN", "IDLE", "INSTRUCTION", "Store"]
 
@@ -195,11 +196,11 @@ class Store(MemoryEngine):
         base, pitched = Signal(_ADDRESS_BITS), Signal(_ADDRESS_BITS)
         tokens_left, heads_left = Signal(32), Signal(32)
         source = Signal(32)
-        part, piece = Signal(range(2 * staging_buffer.MAX_GROUPS)), Signal(range(BLOCK))
+        part, piece = Signal(range(2 * KV_GROUPS)), Signal(range(BLOCK))
         staged = Signal(staging_buffer.read_layout())
         limits = Array(
-            self.staging_bytes // (GROUP * groups + 2) if groups else 0
-            for groups in range(staging_buffer.MAX_GROUPS + 1)
+            self.staging_bytes // row_bytes(groups) if groups else 0
+            for groups in range(KV_GROUPS + 1)
         )
         is_k = command.opcode == opcode("ST.K")
 
@@ -304,7 +305,7 @@ class Store(MemoryEngine):
                         empty = (command.heads == 0) | (command.rows == 0)
                         with m.If(~empty & (command.groups != 0)):
                             go(_State.TOKEN)
-                            with m.If(command.groups > staging_buffer.MAX_GROUPS):
+                            with m.If(command.groups > KV_GROUPS):
                                 fail(Code.OUT_OF_RANGE, command.groups)
                             with m.Elif((command.position >> _POSITION_BITS).any()):
                                 fail(Code.OUT_OF_RANGE, command.position)

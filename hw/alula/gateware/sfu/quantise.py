@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from alula.design.engines import MOST_ROW_GROUPS
 from alula.gateware.buffers.ports import activation_write, staging_write, word
-from alula.gateware.buffers.staging_buffer import MAX_GROUPS as MAX_STAGED
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.sfu.pack import SfuPack
 from alula.gateware.sfu.passes import Sink
@@ -16,6 +15,7 @@ from alula.gateware.sfu.sequencer import place
 from alula.gateware.sfu.steps import SCALE_LATENCY, SfuSteps
 from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import GROUP
+from alula.isa.kv import KV_GROUPS, row_bytes
 
 __all__ = ["SfuQuantise"]
 
@@ -123,7 +123,7 @@ class SfuQuantise(wiring.Component):
         block, out_group = Signal(6), Signal(range(MOST_ROW_GROUPS))
         group, row, lost, sent = Signal(19), self.place["dst"], Signal(), Signal()
         rows_of = Array(
-            self.staging_bytes // (GROUP * groups + 2) if 0 < groups <= MAX_STAGED else 0
+            self.staging_bytes // row_bytes(groups) if 0 < groups <= KV_GROUPS else 0
             for groups in range(1 << 6)
         )
         beyond = Mux(activates, group >= self.groups, row >= rows_of[self.place["groups"][:6]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from alula.design.engines import MOST_ROW_GROUPS, MOST_ROWS
 from alula.isa.cycles import EXACT, Cycles
 from alula.isa.effects import (
-    STAGING_VALUES,
     Apart,
     Effects,
     Error,
@@ -32,6 +31,7 @@ from alula.isa.instructions.declaration import (
     sync,
     vector_word,
 )
+from alula.isa.kv import STAGING_VALUES
 
 MISC_COUNTS = {
     "rows": MOST_ROWS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alula.isa.effects import STAGING_VALUES, Effects, at_most, memory, staging, words
+from alula.isa.effects import Effects, at_most, memory, staging, words
 from alula.isa.fields import Operand
 from alula.isa.instructions.declaration import (
     Engine,
@@ -12,6 +12,7 @@ from alula.isa.instructions.declaration import (
     sync,
     vector_word,
 )
+from alula.isa.kv import KV_GROUPS, STAGING_VALUES
 
 _STAGED = staging("src", "groups", "rows * heads")
 _LONGEST = at_most("32 * groups", STAGING_VALUES, when="rows * heads", name="values of a row")
@@ -54,7 +55,7 @@ STORE = (
             memory_beat(),
             Operand("heads", 7, "KV heads; staging holds heads of a token together"),
             Operand("rows", 8, "tokens"),
-            Operand("groups", 4, "groups of 32 in a head"),
+            Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
             Operand("stride", 0, "beats from one head's K to the next"),
             Operand("position", 0, "position of token 0"),
         ),
@@ -88,7 +89,7 @@ STORE = (
             memory_beat(),
             Operand("heads", 7, "KV heads; staging holds heads of a token together"),
             Operand("rows", 8, "tokens"),
-            Operand("groups", 4, "groups of 32 in a head"),
+            Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
             Operand("stride", 0, "beats from one head's V to the next"),
             Operand("position", 0, "position of token 0"),
             Operand("pitch", 0, "beats from one row block of V to the next"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from alula.model.handlers.registry import executes
-from alula.model.kernels.weights import k_places, store_rows, t_places
+from alula.model.kernels.weights import store_rows
+from alula.model.kv import kv_places
 from alula.model.state import State
 
 
@@ -29,42 +28,29 @@ def _(state: State, value: int, addr: int, skip: int) -> None:
 
 @executes("ST.K")
 def _(
-    state: State,
-    src: int,
-    addr: int,
-    heads: int,
-    rows: int,
-    groups: int,
-    stride: int,
+    state: State, src: int, addr: int, heads: int, rows: int, groups: int, stride: int,
     position: int,
-) -> None:
-    memory = state.memory
-    start, step = (beat * memory.width for beat in (addr, stride))
-    places = k_places(memory.width, memory.lane, start, step, position, rows, heads, groups)
-    _store_rows(state, places, src)
+) -> None:  # fmt: skip
+    _append(
+        state, src, addr=addr, heads=heads, rows=rows, groups=groups, stride=stride,
+        position=position,
+    )  # fmt: skip
 
 
 @executes("ST.T")
 def _(
-    state: State,
-    src: int,
-    addr: int,
-    heads: int,
-    rows: int,
-    groups: int,
-    stride: int,
-    position: int,
-    pitch: int,
-    scales: int,
-) -> None:
-    memory = state.memory
-    start, step, pitch, scales = (beat * memory.width for beat in (addr, stride, pitch, scales))
-    sizes = (position, rows, heads, groups, pitch, scales)
-    _store_rows(state, t_places(memory.width, memory.lane, start, step, *sizes), src)
+    state: State, src: int, addr: int, heads: int, rows: int, groups: int, stride: int,
+    position: int, pitch: int, scales: int,
+) -> None:  # fmt: skip
+    _append(
+        state, src, addr=addr, heads=heads, rows=rows, groups=groups, stride=stride,
+        position=position, pitch=pitch, scales=scales,
+    )  # fmt: skip
 
 
-def _store_rows(state: State, places: np.ndarray, src: int) -> None:
+def _append(state: State, src: int, **fields: int) -> None:
     memory = state.memory
+    places = kv_places(memory.width, memory.lane, **fields)
     place = (places, src, state.staging, state.staging_scale)
     if store_rows(memory.bytes, memory.marks, memory.width, *place):
         memory.forget_stored()

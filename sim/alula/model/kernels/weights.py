@@ -99,59 +99,6 @@ def unpack_8(memory, start, width, lane, blocks, groups, pitch, scaled, q, c):
 
 
 @kernel()
-def k_places(width, lane, start, stride, position, tokens, heads, groups):
-    """Where the bytes of K rows lie in memory, in a W8 matrix for each head.
-
-    int64 [row of a token and head, its values and the two bytes of its scale].
-    """
-    rows = lane // 8
-    block_rows = rows * (width // lane)
-    places = np.empty((tokens * heads, 32 * groups + 2), np.int64)
-    for token in range(tokens):
-        row = position + token
-        block = row // block_rows
-        channel = row % block_rows // rows
-        j = row % rows
-        packed = block * 4 * groups
-        for head in range(heads):
-            base = start + head * stride
-            place = places[token * heads + head]
-            values = base + (block // 4 + 1 + packed) * width + channel * lane
-            for half in range(2 * groups):
-                for k in range(16):
-                    offset = 16 * j + k
-                    at = values + (2 * half + offset // lane) * width + offset % lane
-                    place[16 * half + k] = at
-            scale = base + (block // 4 + (block - block % 4) * 4 * groups) * width
-            scale += channel * lane + 2 * (block % 4 * rows + j)
-            place[32 * groups] = scale
-            place[32 * groups + 1] = scale + 1
-    return places
-
-
-@kernel()
-def t_places(width, lane, start, stride, position, tokens, heads, groups, pitch, scales):
-    """The same of V columns, in a V8 matrix for each head and its scales behind."""
-    rows = lane // 8
-    block_rows = rows * (width // lane)
-    places = np.empty((tokens * heads, 32 * groups + 2), np.int64)
-    for token in range(tokens):
-        column = position + token
-        for head in range(heads):
-            base = start + head * stride
-            place = places[token * heads + head]
-            for row in range(32 * groups):
-                offset = 16 * (row % rows) + column % 16
-                at = base + row // block_rows * pitch
-                at += (2 * (column // 16) + offset // lane) * width
-                at += row % block_rows // rows * lane + offset % lane
-                place[row] = at
-            place[32 * groups] = base + scales + 2 * column
-            place[32 * groups + 1] = base + scales + 2 * column + 1
-    return places
-
-
-@kernel()
 def store_rows(memory, marks, width, places, src, q, c):
     """Rows of staging `q`, `c` from `src` on to their `places`. Nonzero if a mark says cached."""
     values = places.shape[1] - 2

@@ -1,0 +1,70 @@
+"""Keys and values: rows of staging, and where their bytes lie in memory.
+
+A row is what one KV head has of one token: int8 values, up to a whole group, and a bf16 scale.
+K of a head is a growing W8 matrix, row = position. V is a growing V8 matrix, row = element of the
+head, input = position, whose row blocks lie a fixed pitch apart; its scales are a flat vector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alula.isa.formats import BLOCK, FORMATS, GROUP, BeatKind
+
+__all__ = ["KV_GROUPS", "STAGING_VALUES", "key_places", "row_bytes", "value_places"]
+
+KV_GROUPS = 15
+"""Groups of the longest row."""
+STAGING_VALUES = GROUP * KV_GROUPS
+"""Its values."""
+_SCALE = np.arange(2)
+"""The bytes of a scale."""
+
+Places = NDArray[np.int64]
+"""Bytes from the start of a head's K or V: int64 [token, value, then the two of the scale]."""
+
+
+def row_bytes(groups: int) -> int:
+    """Bytes of a row of so many groups."""
+    return GROUP * groups + 2
+
+
+def _bytes(beat: Any, row: Any, column: Any, width: int, lane: int) -> Any:
+    """The byte of `column` in a row of 8 bits, whose run of 16 columns begins with a beat."""
+    rows, share = width // 8, lane // 8
+    over, byte = np.divmod(BLOCK * (row % share) + column % BLOCK, lane)
+    return (beat + over) * width + row % rows // share * lane + byte
+
+
+def _runs(fmt: str, block: Any, column: Any, groups: int) -> Any:
+    """The beat in which a packed matrix has a row block's run of 16 columns."""
+    group, rest = np.divmod(column, GROUP)
+    beat, _ = FORMATS[fmt].start(BeatKind.VALUE, block, group, groups)
+    return beat + rest // BLOCK * (BLOCK // 8)
+
+
+def key_places(positions: Places, groups: int, *, width: int, lane: int) -> Places:
+    """Where the K rows of positions lie, `width` bytes to a beat and `lane` to a channel's part."""
+    rows, share = width // 8, lane // 8
+    row, column = positions[:, None], np.arange(GROUP * groups)
+    block: Any = row // rows
+    values = _bytes(_runs("W8", block, column, groups), row, column, width, lane)
+    beat, quarter = FORMATS["W8"].start(BeatKind.SCALE, block, 0, groups)
+    scale = beat * width + row % rows // share * lane + 2 * (quarter * share + row % share)
+    return np.hstack((values, scale + _SCALE))
+
+
+def value_places(
+    positions: Places, groups: int, pitch: int, scales: int, *, width: int, lane: int
+) -> Places:
+    """Where the V columns of positions lie; `pitch` from row block to row block, `scales` in beats.
+
+    `width` and `lane` as of `key_places`.
+    """
+    row, column = np.arange(GROUP * groups), positions[:, None]
+    beat = row // (width // 8) * pitch + _runs("V8", 0, column, 1)
+    values = _bytes(beat, row, column, width, lane)
+    return np.hstack((values, scales * width + 2 * column + _SCALE))
