@@ -8,6 +8,7 @@ from typing import Any
 from alula.bench import Unit
 from alula.design import load_design
 from alula.isa import Engine, Op, Program, Ref, encode
+from alula.isa.effects import sizes
 from alula.isa.fields import Choice, Field, Immediate, Operand
 from alula.isa.instructions import INSTRUCTIONS
 from alula.model.checks import Checks
@@ -18,7 +19,7 @@ from alula.model.steps import prepare
 PROGRAMS = 5
 """Of a case."""
 WORDS = 256
-CHECKS = Checks(load_design("nano"))
+CHECKS = Checks(sizes(load_design("nano")))
 ARGMAX = 49_151
 ALU = ("ADDR", "SUBR", "MULR", "MINR", "DIVR")
 DISPATCHED = [item for item in INSTRUCTIONS if item.engine is not Engine.SYS]

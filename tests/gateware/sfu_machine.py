@@ -8,9 +8,10 @@ import numpy as np
 from tests.gateware import exact
 
 from alula.bench import Case, Mismatch, Pattern, Unit
+from alula.isa import Op
 from alula.isa.instructions import BY_NAME
 from alula.isa.kv import STAGING_VALUES
-from alula.model.handlers import HANDLERS
+from alula.model.checks import Checks
 from alula.model.state import State
 
 WORDS = 1 << 10
@@ -29,6 +30,8 @@ class Buffers(State):
         self.lanes, self.tokens = lanes, tokens
         self.vector_words, self.groups = WORDS, GROUPS
         self.staging_bytes = STAGING_BYTES
+        sizes = {"L": lanes, "T": tokens, "WORDS": WORDS, "GROUPS": GROUPS}
+        self.checks = Checks(sizes | {"STAGING": STAGING_BYTES})
         self.vector = contents.view(np.float32).copy()
         self.vector_bits = self.vector.view(np.uint32)
         self.activations = (
@@ -43,7 +46,8 @@ class Buffers(State):
 
     def run(self, name: str, fields: dict[str, Any]) -> None:
         """Execute an instruction."""
-        HANDLERS[name](self, *(fields[field.name] for field in BY_NAME[name].fields))
+        values = (fields[field.name] for field in BY_NAME[name].fields)
+        self.checks.handler(Op(name, fields))(self, *values)
 
 
 def encoded(name: str, fields: dict[str, Any]) -> dict[str, int]:

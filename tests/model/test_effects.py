@@ -19,7 +19,7 @@ import pytest
 
 from alula.design import load_design
 from alula.isa import INSTRUCTIONS, WEIGHT_FORMATS, Engine, Instruction, Op
-from alula.isa.effects import BOUNDS, Range, Space
+from alula.isa.effects import BOUNDS, Range, Space, sizes
 from alula.isa.fields import Choice
 from alula.isa.formula import Formula, numbers
 from alula.isa.instructions import BY_NAME
@@ -239,7 +239,7 @@ def told(state: State, instruction: Instruction, values: Mapping[str, Any]) -> M
 
 def pairs(instruction: Instruction, random: Random, trials: int) -> Iterator[tuple[Pair, Masks]]:
     """Random pairs that have executed the instruction, and how the first state was before."""
-    checks = Checks(NANO)
+    checks = Checks(sizes(NANO))
     while trials:
         pair = Pair(instruction, drawn(random, instruction), random.getrandbits(32))
         before = [{n: a.copy() for n, a in arrays(state).items()} for state in pair.states]
@@ -275,7 +275,7 @@ def matters(pair: Pair, before: Masks, name: str, place: Any) -> bool:
     else:
         array[place] ^= 1
     try:
-        trial.execute(Checks(NANO))
+        trial.execute(Checks(sizes(NANO)))
     except AssertionError:
         return True
     one, other = map(arrays, trial.states)

@@ -7,12 +7,11 @@ which a program fixes, and a machine's sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from alula.design import Design
 from alula.isa import Instruction, Op
-from alula.isa.effects import BOUNDS, Apart, Error, Limit, Range, sizes
+from alula.isa.effects import BOUNDS, Apart, Error, Limit, Range
 from alula.isa.fields import Choice
 from alula.isa.formula import FUNCTIONS, numbers
 from alula.model.errors import OutOfRange, UndefinedBehaviour, Unimplemented, Unsupported
@@ -30,10 +29,13 @@ _NAMES = {"abs": abs} | {kind.__name__: kind for kind in _KINDS.values()}
 
 
 class Checks:
-    """Handlers of a design's instructions that look at what is declared before they execute."""
+    """Handlers that look at what their instructions declare before they execute.
 
-    def __init__(self, design: Design) -> None:
-        self._sizes = sizes(design)
+    `known`: the machine's sizes, as `alula.isa.effects.sizes` names them.
+    """
+
+    def __init__(self, known: Mapping[str, int]) -> None:
+        self._sizes = dict(known)
         self._known: dict[tuple[Any, ...], Callable[..., None]] = {}
 
     def handler(self, op: Op) -> Callable[..., None]:

@@ -35,7 +35,7 @@ class Machine:
         self.design = design
         self.watchdog = watchdog
         self.state = State(design)
-        self._checks = Checks(design)
+        self._checks = Checks(self.state.sizes)
         self._steps: dict[bytes, tuple[Step, ...]] = {}
 
     def load(self, image: Image) -> None:
