@@ -36,6 +36,8 @@ TOGETHER = {
         "SfuSequencer",
     },
     "_Activation": {"FloatActivation"},
+    "Load": {"LoadDelivery", "LoadGather", "LoadMatrix", "LoadVector"},
+    "Store": {"KeyRuns", "RunWriter", "StoreCache", "StoreVector", "StoreWord", "ValueRuns"},
     "Matrix": {
         "Commands",
         "Mpe",

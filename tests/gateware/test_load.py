@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -12,6 +13,7 @@ from alula.design import Design
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
 from alula.gateware.memory.load import Load
+from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.stream.weight_format import code
 from alula.isa import FORMATS, WEIGHT_FORMATS
 from alula.isa.formats import DENSE, BeatKind
@@ -30,15 +32,8 @@ def command(name: str, **values: int) -> dict[str, int]:
 
 
 def make(design: Design) -> Load:
-    return Load(
-        channels=design.channels,
-        beat_bytes=design.memory.beat_bytes,
-        memory_beats=BEATS,
-        words=design.vector_words,
-        lanes=design.sfu.lanes,
-        sparse=design.mpe.sparse,
-        stream_beats=STREAM,
-    )
+    sizes = replace(MemorySizes.of(design), memory_beats=BEATS)
+    return Load(sizes, sparse=design.mpe.sparse, stream_beats=STREAM)
 
 
 def give_room(unit: Unit, value: int, meta: int, scale: int, index: int = 1) -> None:

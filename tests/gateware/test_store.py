@@ -1,3 +1,4 @@
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -9,6 +10,7 @@ from alula.bench import PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_cas
 from alula.design import Design
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
+from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store import Store
 from alula.isa import FORMATS
 
@@ -22,14 +24,8 @@ def command(name: str, **values: int) -> dict[str, int]:
 
 
 def make(design: Design) -> Store:
-    return Store(
-        channels=design.channels,
-        beat_bytes=design.memory.beat_bytes,
-        memory_beats=BEATS,
-        words=WORDS,
-        lanes=design.sfu.lanes,
-        staging_bytes=STAGING,
-    )
+    sizes = replace(MemorySizes.of(design), memory_beats=BEATS, words=WORDS)
+    return Store(sizes, staging_bytes=STAGING)
 
 
 class Plan:

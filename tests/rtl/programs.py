@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from tests.model.bench import program
 
 from alula.codegen import Build
 from alula.design import Design, load_design
-from alula.isa import RunInputs
-from alula.rtl.checked import CheckedDevice
+from alula.isa import Program, RunInputs
+from alula.rtl.checked import CheckedDevice, CheckedRun
 from alula.rtl.device import Outcome, Timing
 from alula.rtl.lockstep_device import LockstepDevice
 
@@ -21,7 +24,14 @@ SPARSE = load_design("nano-sparse")
 
 
 class Runs(CheckedDevice):
-    """A device and a machine that run listings and models."""
+    """A device and a machine that run listings and models. Both move the same bytes."""
+
+    def run(self, program: Program, inputs: Mapping[str, int], *watch: Any) -> CheckedRun:
+        done = super().run(program, inputs, *watch)
+        for name in ("bytes_read", "bytes_written"):
+            expected, found = getattr(done.model, name), getattr(done.outcome, name)
+            assert found == expected, f"{name} of {program.name} must be {expected}, not {found}"
+        return done
 
     def listing(self, text: str, **constants: int) -> Outcome:
         """Run a listing on both, constants named r1, r2 ..."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -133,65 +133,18 @@ class Sequencer(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        state = Signal(State)
-        place = Signal(range(self.program_words + 1))
-        word = Signal(WORD_BITS)
-        step = Signal(range(-(-MAX_SOURCES // PORTS)))
-        values = Signal(data.ArrayLayout(32, MAX_SOURCES))
-        m.submodules.decoder = decoder = Decoder()
-        m.submodules.loops = loops = LoopStack(place_bits=len(place))
-        m.submodules.divider = divider = Divider()
+        now = _Now(self.program_words)
+        decoder, loops, state, place = now.decoder, now.loops, now.state, now.place
+        m.submodules.decoder, m.submodules.loops = decoder, loops
+        m.submodules.divider = now.divider
         fetched = self._program(m, place, words_ahead := Signal())
-        reads = self._registers(m, rd_write := Signal(), rd_value := Signal(32), decoder.rd)
+        self._resolve(m, now)
+        accepted = self._offer(m, now)
         m.d.comb += [
-            decoder.word.eq(word),
-            decoder.step.eq(step),
-            decoder.values.eq(values),
-            self.address.eq(place),
-            self.signal.eq(decoder.signal),
-            divider.dividend.eq(values[0]),
-            divider.divisor.eq(values[1]),
-        ]
-        for port, (index, value) in enumerate(reads):
-            m.d.comb += index.eq(decoder.refs[port].register)
-            resolved = (value + decoder.refs[port].offset)[:32]
-            for position in range(port, MAX_SOURCES, PORTS):
-                with m.If((state == State.RESOLVE) & (step == position // PORTS)):
-                    m.d.sync += values[position].eq(resolved)
-
-        offered = Signal()
-        accepted = Signal()
-        for engine in ENGINES:
-            push = getattr(self, f"push_{engine.name.lower()}")
-            mine = decoder.engine == int(engine)
-            m.d.comb += [
-                push.payload.address.eq(place),
-                push.payload.wait.eq(decoder.wait),
-                push.payload.signal.eq(decoder.signal),
-                push.payload.command.eq(getattr(decoder, f"command_{engine.name.lower()}")),
-                push.valid.eq(offered & mine),
-            ]
-            with m.If(mine):
-                m.d.comb += accepted.eq(push.ready)
-
-        limit = Signal(range(self.program_words + 1))
-        body_end = Signal(range(self.program_words + (1 << len(decoder.body)) + 1))
-        m.d.comb += [
-            limit.eq(Mux(loops.empty, self.length, loops.top_end)),
             loops.start.eq(place + 1),
-            loops.end.eq(body_end),
-            loops.count.eq(values[0]),
+            loops.end.eq(now.body_end),
+            loops.count.eq(now.values[0]),
         ]
-        product = Signal(32)
-        product_next = Signal(32)
-        countdown = Signal(range(4))
-        finished = Signal()
-        m.d.sync += [product_next.eq((values[0] * values[1])[:32]), product.eq(product_next)]
-
-        def stop(reason: Reason) -> None:
-            m.d.sync += self.reason.eq(reason)
-            m.d.sync += state.eq(State.IDLE)
-
         with m.Switch(state):
             with m.Case(State.IDLE), m.If(self.start):
                 m.d.comb += loops.clear.eq(1)
@@ -200,73 +153,30 @@ class Sequencer(Component):
             with m.Case(State.FETCH):
                 m.d.sync += state.eq(State.LOAD)
             with m.Case(State.LOAD):
-                m.d.sync += [word.eq(fetched), step.eq(0)]
+                m.d.sync += [now.word.eq(fetched), now.step.eq(0)]
                 m.d.sync += state.eq(State.RESOLVE)
             with m.Case(State.RESOLVE):
                 m.d.comb += words_ahead.eq(1)
-                m.d.sync += [step.eq(step + 1), body_end.eq(place + 1 + decoder.body)]
-                with m.If(self.halt):
-                    m.d.sync += step.eq(step)
-                with m.Elif(place >= self.length):
-                    stop(Reason.RUNAWAY)
-                with m.Elif(decoder.legality == Legality.OPCODE):
-                    stop(Reason.OPCODE)
-                with m.Elif(decoder.legality == Legality.RESERVED):
-                    stop(Reason.RESERVED)
-                with m.Elif(decoder.legality == Legality.STRAY):
-                    stop(Reason.STRAY)
-                with m.Elif(decoder.last_step):
-                    m.d.sync += state.eq(State.EXECUTE)
+                self._check(m, now)
             with m.Case(State.EXECUTE):
                 m.d.comb += words_ahead.eq(1)
                 with m.If(self.halt):
                     pass
                 with m.Elif(decoder.engine == int(Engine.SYS)):
-                    m.d.comb += [
-                        self.wait.eq(decoder.wait),
-                        self.take.eq(self.available),
-                        self.waiting.eq(~self.available),
-                    ]
-                    with m.If(self.available):
-                        m.d.comb += finished.eq(1)
-                        with m.Switch(decoder.opcode):
-                            with m.Case(opcode("LOOP")):
-                                with m.If(body_end > limit):
-                                    m.d.comb += finished.eq(0)
-                                    stop(Reason.LOOP_BODY)
-                                with m.Elif((values[0] == 0) | (decoder.body == 0)):
-                                    m.d.sync += place.eq(body_end)
-                                    m.d.sync += state.eq(State.CHECK)
-                                with m.Elif(loops.full):
-                                    m.d.comb += finished.eq(0)
-                                    stop(Reason.LOOP_DEPTH)
-                                with m.Else():
-                                    m.d.comb += loops.push.eq(1)
-                            with m.Case(opcode("MULR")):
-                                m.d.comb += finished.eq(0)
-                                m.d.sync += countdown.eq(CYCLES["multiply"] - 1)
-                                m.d.sync += state.eq(State.MULTIPLY)
-                            with m.Case(opcode("DIVR")):
-                                m.d.comb += [finished.eq(0), divider.start.eq(1)]
-                                m.d.sync += state.eq(State.DIVIDE)
-                                with m.If(values[1] == 0):
-                                    stop(Reason.DIVISION)
-                            with m.Case(opcode("END")):
-                                m.d.comb += finished.eq(0)
-                                m.d.sync += state.eq(State.DRAIN)
+                    self._execute(m, now)
                 with m.Else():
                     m.d.comb += [
-                        offered.eq(1),
-                        finished.eq(accepted),
+                        now.offered.eq(1),
+                        now.finished.eq(accepted),
                         self.waiting.eq(~accepted),
                         self.blocked.eq(~accepted),
                     ]
             with m.Case(State.MULTIPLY):
                 m.d.comb += words_ahead.eq(1)
-                m.d.sync += countdown.eq(countdown - 1)
-                m.d.comb += finished.eq(countdown == 0)
+                m.d.sync += now.countdown.eq(now.countdown - 1)
+                m.d.comb += now.finished.eq(now.countdown == 0)
             with m.Case(State.DIVIDE):
-                m.d.comb += [words_ahead.eq(1), finished.eq(divider.done)]
+                m.d.comb += [words_ahead.eq(1), now.finished.eq(now.divider.done)]
             with m.Case(State.CHECK):
                 with m.If(~loops.empty & (place == loops.top_end)):
                     m.d.comb += loops.turn.eq(1)
@@ -276,51 +186,139 @@ class Sequencer(Component):
                 with m.Else():
                     m.d.sync += state.eq(State.FETCH)
             with m.Case(State.DRAIN):
-                m.d.comb += self.waiting.eq(1)
-                with m.If(~self.engines_busy & ~self.halt):
-                    m.d.sync += state.eq(State.IDLE)
-                    with m.If(self.stream_empty):
-                        m.d.comb += [self.give.eq(1), self.retired.eq(1), self.ended.eq(1)]
-                    with m.Else():
-                        stop(Reason.STREAM_LEFT)
-
-        skips = Signal()
-        m.d.comb += skips.eq(
-            (decoder.opcode == opcode("LOOP")) & ((values[0] == 0) | (decoder.body == 0))
-        )
-        with m.If(finished):
-            m.d.comb += [
-                self.give.eq(decoder.engine == int(Engine.SYS)),
-                self.retired.eq(decoder.engine == int(Engine.SYS)),
-            ]
-            with m.If(~skips):
-                m.d.sync += [place.eq(place + 1), word.eq(fetched), step.eq(0)]
-                with m.If(~loops.empty & (place + 1 == loops.top_end)):
-                    m.d.sync += state.eq(State.CHECK)
-                with m.Else():
-                    m.d.sync += state.eq(State.RESOLVE)
+                self._drain(m, now)
+        self._advance(m, now, fetched)
         with m.If(self.clear):
             m.d.sync += self.reason.eq(Reason.NONE)
             m.d.sync += state.eq(State.IDLE)
-        m.d.comb += self.running.eq(state != State.IDLE)
-
-        with m.Switch(decoder.opcode):
-            with m.Case(opcode("LI")):
-                m.d.comb += rd_value.eq(decoder.value)
-            with m.Case(opcode("ADDR")):
-                m.d.comb += rd_value.eq(values[0] + values[1])
-            with m.Case(opcode("SUBR")):
-                m.d.comb += rd_value.eq(values[0] - values[1])
-            with m.Case(opcode("MULR")):
-                m.d.comb += rd_value.eq(product)
-            with m.Case(opcode("DIVR")):
-                m.d.comb += rd_value.eq(divider.quotient)
-            with m.Case(opcode("MINR")):
-                m.d.comb += rd_value.eq(Mux(values[0] < values[1], values[0], values[1]))
-            with m.Case(opcode("ARG")):
-                m.d.comb += rd_value.eq(self.argmax)
-        m.d.comb += rd_write.eq(finished & (decoder.rd != 0))
+        m.d.comb += [self.running.eq(state != State.IDLE), self.address.eq(place)]
         return m
+
+    def _stop(self, m: Module, now: _Now, reason: Reason) -> None:
+        m.d.sync += self.reason.eq(reason)
+        m.d.sync += now.state.eq(State.IDLE)
+
+    def _resolve(self, m: Module, now: _Now) -> None:
+        """Read the operands of a step, and add what the instruction adds to them."""
+        decoder, values = now.decoder, now.values
+        reads = self._registers(m, now)
+        m.d.comb += [
+            decoder.word.eq(now.word),
+            decoder.step.eq(now.step),
+            decoder.values.eq(values),
+            self.signal.eq(decoder.signal),
+            now.divider.dividend.eq(values[0]),
+            now.divider.divisor.eq(values[1]),
+        ]
+        for port, (index, value) in enumerate(reads):
+            m.d.comb += index.eq(decoder.refs[port].register)
+            resolved = (value + decoder.refs[port].offset)[:32]
+            for position in range(port, MAX_SOURCES, PORTS):
+                with m.If((now.state == State.RESOLVE) & (now.step == position // PORTS)):
+                    m.d.sync += values[position].eq(resolved)
+
+    def _offer(self, m: Module, now: _Now) -> Signal:
+        """Offer the instruction to its engine's queue while `offered`. Return whether it goes."""
+        decoder = now.decoder
+        accepted = Signal()
+        for engine in ENGINES:
+            push = getattr(self, f"push_{engine.name.lower()}")
+            mine = decoder.engine == int(engine)
+            m.d.comb += [
+                push.payload.address.eq(now.place),
+                push.payload.wait.eq(decoder.wait),
+                push.payload.signal.eq(decoder.signal),
+                push.payload.command.eq(getattr(decoder, f"command_{engine.name.lower()}")),
+                push.valid.eq(now.offered & mine),
+            ]
+            with m.If(mine):
+                m.d.comb += accepted.eq(push.ready)
+        return accepted
+
+    def _check(self, m: Module, now: _Now) -> None:
+        """A step of RESOLVE: what is no instruction stops the program."""
+        decoder, place = now.decoder, now.place
+        m.d.sync += [now.step.eq(now.step + 1), now.body_end.eq(place + 1 + decoder.body)]
+        with m.If(self.halt):
+            m.d.sync += now.step.eq(now.step)
+        with m.Elif(place >= self.length):
+            self._stop(m, now, Reason.RUNAWAY)
+        with m.Elif(decoder.legality == Legality.OPCODE):
+            self._stop(m, now, Reason.OPCODE)
+        with m.Elif(decoder.legality == Legality.RESERVED):
+            self._stop(m, now, Reason.RESERVED)
+        with m.Elif(decoder.legality == Legality.STRAY):
+            self._stop(m, now, Reason.STRAY)
+        with m.Elif(decoder.last_step):
+            m.d.sync += now.state.eq(State.EXECUTE)
+
+    def _execute(self, m: Module, now: _Now) -> None:
+        """An instruction of SYS, once its tokens are there."""
+        decoder, loops, values = now.decoder, now.loops, now.values
+        limit = Signal(range(self.program_words + 1))
+        m.d.comb += [
+            limit.eq(Mux(loops.empty, self.length, loops.top_end)),
+            self.wait.eq(decoder.wait),
+            self.take.eq(self.available),
+            self.waiting.eq(~self.available),
+        ]
+        with m.If(self.available):
+            m.d.comb += now.finished.eq(1)
+            with m.Switch(decoder.opcode):
+                with m.Case(opcode("LOOP")):
+                    with m.If(now.body_end > limit):
+                        m.d.comb += now.finished.eq(0)
+                        self._stop(m, now, Reason.LOOP_BODY)
+                    with m.Elif((values[0] == 0) | (decoder.body == 0)):
+                        m.d.sync += now.place.eq(now.body_end)
+                        m.d.sync += now.state.eq(State.CHECK)
+                    with m.Elif(loops.full):
+                        m.d.comb += now.finished.eq(0)
+                        self._stop(m, now, Reason.LOOP_DEPTH)
+                    with m.Else():
+                        m.d.comb += loops.push.eq(1)
+                with m.Case(opcode("MULR")):
+                    m.d.comb += now.finished.eq(0)
+                    m.d.sync += now.countdown.eq(CYCLES["multiply"] - 1)
+                    m.d.sync += now.state.eq(State.MULTIPLY)
+                with m.Case(opcode("DIVR")):
+                    m.d.comb += [now.finished.eq(0), now.divider.start.eq(1)]
+                    m.d.sync += now.state.eq(State.DIVIDE)
+                    with m.If(values[1] == 0):
+                        self._stop(m, now, Reason.DIVISION)
+                with m.Case(opcode("END")):
+                    m.d.comb += now.finished.eq(0)
+                    m.d.sync += now.state.eq(State.DRAIN)
+
+    def _drain(self, m: Module, now: _Now) -> None:
+        """END waits for the engines."""
+        m.d.comb += self.waiting.eq(1)
+        with m.If(~self.engines_busy & ~self.halt):
+            m.d.sync += now.state.eq(State.IDLE)
+            with m.If(self.stream_empty):
+                m.d.comb += [self.give.eq(1), self.retired.eq(1), self.ended.eq(1)]
+            with m.Else():
+                self._stop(m, now, Reason.STREAM_LEFT)
+
+    def _advance(self, m: Module, now: _Now, fetched: Value) -> None:
+        """Go on behind an instruction that is over; a LOOP that is skipped has gone on itself."""
+        place, loops = now.place, now.loops
+        skips = Signal()
+        m.d.comb += skips.eq(
+            (now.decoder.opcode == opcode("LOOP"))
+            & ((now.values[0] == 0) | (now.decoder.body == 0))
+        )
+        with m.If(now.finished):
+            m.d.comb += [
+                self.give.eq(now.decoder.engine == int(Engine.SYS)),
+                self.retired.eq(now.decoder.engine == int(Engine.SYS)),
+            ]
+            with m.If(~skips):
+                m.d.sync += [place.eq(place + 1), now.word.eq(fetched), now.step.eq(0)]
+                with m.If(~loops.empty & (place + 1 == loops.top_end)):
+                    m.d.sync += now.state.eq(State.CHECK)
+                with m.Else():
+                    m.d.sync += now.state.eq(State.RESOLVE)
 
     def _program(self, m: Module, place: Signal, ahead: Signal) -> Signal:
         """The program memory; its read port shows the word at `place`, or the next if `ahead`."""
@@ -336,16 +334,14 @@ class Sequencer(Component):
         ]
         return read.data
 
-    def _registers(
-        self, m: Module, enable: Signal, value: Signal, rd: Signal
-    ) -> list[tuple[Signal, Signal]]:
+    def _registers(self, m: Module, now: _Now) -> list[tuple[Value, Value]]:
         """The registers: index and value of each read port. Register 0 is never written."""
         m.submodules.registers = registers = Memory(shape=unsigned(32), depth=REGISTERS, init=[])
         write = registers.write_port()
         m.d.comb += [
-            write.addr.eq(rd),
-            write.data.eq(value),
-            write.en.eq(enable),
+            write.addr.eq(now.decoder.rd),
+            write.data.eq(self._result(m, now)),
+            write.en.eq(now.finished & (now.decoder.rd != 0)),
         ]
         with m.If(~self.running):
             m.d.comb += [
@@ -355,3 +351,40 @@ class Sequencer(Component):
             ]
         reads = [registers.read_port(domain="comb") for _ in range(PORTS)]
         return [(port.addr, port.data) for port in reads]
+
+    def _result(self, m: Module, now: _Now) -> Signal:
+        """What the instruction writes into a register."""
+        values, result = now.values, Signal(32)
+        product_next, product = Signal(32), Signal(32)
+        m.d.sync += [product_next.eq((values[0] * values[1])[:32]), product.eq(product_next)]
+        with m.Switch(now.decoder.opcode):
+            for name, value in {
+                "LI": now.decoder.value,
+                "ADDR": values[0] + values[1],
+                "SUBR": values[0] - values[1],
+                "MULR": product,
+                "DIVR": now.divider.quotient,
+                "MINR": Mux(values[0] < values[1], values[0], values[1]),
+                "ARG": self.argmax,
+            }.items():
+                with m.Case(opcode(name)):
+                    m.d.comb += result.eq(value)
+        return result
+
+
+class _Now:
+    """The instruction at hand: where it is, its operands, what works on it, how far it is.
+
+    `offered`: to an engine; `finished`: it is over, in its last cycle.
+    """
+
+    def __init__(self, program_words: int) -> None:
+        self.place = Signal(range(program_words + 1))
+        self.decoder, self.divider = Decoder(), Divider()
+        self.loops = LoopStack(place_bits=len(self.place))
+        self.state = Signal(State)
+        self.word, self.step = Signal(WORD_BITS), Signal(range(-(-MAX_SOURCES // PORTS)))
+        self.values = Signal(data.ArrayLayout(32, MAX_SOURCES))
+        self.body_end = Signal(range(program_words + (1 << len(self.decoder.body)) + 1))
+        self.countdown = Signal(range(4))
+        self.offered, self.finished = Signal(), Signal()

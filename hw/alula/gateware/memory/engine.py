@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from amaranth.hdl import Module, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
-from amaranth.utils import ceil_log2
 
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Code, Fault, FaultLatch
 from alula.gateware.memory.read_master import ReadMaster, axi_address_bits
+from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.instructions import Engine
 
@@ -22,10 +22,10 @@ class MemoryEngine(Component):
     """An engine with a port for each memory channel, beside the vector buffer.
 
     Parameters:
-        channels, beat_bytes: Memory channels and the bytes of one channel's part of a beat.
-        memory_beats: Beats of the memory.
-        words, lanes: Of the vector buffer.
-        cores: Cores that each have a part of every beat, this one among them.
+        engine: Which.
+        port: Makes a channel's port, of so many address bits and bytes.
+        members: What it has beside the following.
+        sizes: Of the memory.
 
     Members:
         command, done, busy, error: As docs/explanation/gateware.md says for every engine.
@@ -40,30 +40,17 @@ class MemoryEngine(Component):
         engine: Engine,
         port: Callable[[int, int], Signature],
         members: Mapping[str, In | Out],
-        *,
-        channels: int,
-        beat_bytes: int,
-        memory_beats: int,
-        words: int,
-        lanes: int,
-        cores: int,
+        sizes: MemorySizes,
     ) -> None:
-        if memory_beats < 2:
-            raise ValueError(f"memory_beats must be at least 2, not {memory_beats}")
-        self.channels, self.beat_bytes = channels, beat_bytes
-        self.memory_beats, self.words, self.lanes = memory_beats, words, lanes
-        self.cores = cores
-        self.beat_bits = ceil_log2(memory_beats)
-        self.width = channels * beat_bytes
-        self.whole_width = cores * self.width
-        axi = port(axi_address_bits(self.beat_bits, beat_bytes), beat_bytes)
+        self.sizes = sizes
+        axi = port(axi_address_bits(sizes.beat_bits, sizes.beat_bytes), sizes.beat_bytes)
         super().__init__(
             {
                 "command": In(stream.Signature(layout(engine))),
                 "done": Out(1),
                 "busy": Out(1),
                 "error": Out(Fault),
-                "axi": Out(axi).array(channels),
+                "axi": Out(axi).array(sizes.channels),
                 "cancel": In(1),
                 "quiet": Out(1),
                 "starved": Out(1),

@@ -11,7 +11,7 @@ from alula.gateware.hdl.axi import Burst, writer
 from alula.gateware.memory.bursts import Bursts, transfer_layout
 from alula.gateware.memory.read_master import axi_address_bits
 
-__all__ = ["OUTSTANDING", "WriteMaster", "beat_layout"]
+__all__ = ["OUTSTANDING", "WriteMaster", "beat_layout", "channels_layout"]
 
 OUTSTANDING = 32
 """Bursts that a channel may owe an answer for."""
@@ -21,6 +21,11 @@ _AHEAD = 4
 def beat_layout(channels: int, beat_bytes: int) -> data.StructLayout:
     """A beat and the bytes of it that are written."""
     return data.StructLayout({"data": 8 * beat_bytes * channels, "strobe": beat_bytes * channels})
+
+
+def channels_layout(beat_bits: int, channels: int) -> data.StructLayout:
+    """A transfer, never metered, and the channels that it goes to."""
+    return data.StructLayout({"transfer": transfer_layout(beat_bits), "channels": channels})
 
 
 class WriteMaster(Component):
@@ -36,7 +41,7 @@ class WriteMaster(Component):
 
     Members:
         axi: The ports.
-        transfer: Stream of a transfer (never metered) and the channels that it goes to.
+        transfer: Stream of `channels_layout(beat_bits, channels)`.
         beat: Stream of `beat_layout(channels, beat_bytes)`, as many as the transfers have.
         cancel: Drop everything; stay so until reset.
         error: A channel answered with an error; sticky, with `response` and `refused`, the first
@@ -49,11 +54,10 @@ class WriteMaster(Component):
             raise ValueError(f"channels must be at least 1, not {channels}")
         self.channels, self.beat_bits, self.beat_bytes = channels, beat_bits, beat_bytes
         port = writer(axi_address_bits(beat_bits, beat_bytes), beat_bytes)
-        transfer = data.StructLayout({"transfer": transfer_layout(beat_bits), "channels": channels})
         super().__init__(
             {
                 "axi": Out(port).array(channels),
-                "transfer": In(stream.Signature(transfer)),
+                "transfer": In(stream.Signature(channels_layout(beat_bits, channels))),
                 "beat": In(stream.Signature(beat_layout(channels, beat_bytes))),
                 "cancel": In(1),
                 "error": Out(1),

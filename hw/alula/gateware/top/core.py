@@ -18,6 +18,7 @@ from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.engine import Mpe
 from alula.gateware.memory.load import Load
+from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store import Store
 from alula.gateware.sfu.engine import Sfu
 from alula.gateware.stream.weight_stream import WeightStream
@@ -52,17 +53,9 @@ class Core(Component):
     def __init__(self, *, design: Design, target: Target = "portable") -> None:
         self.design = design
         self.target: Target = target
-        channels, beat_bytes = design.channels_per_core, design.memory.beat_bytes
-        memory = {
-            "channels": channels,
-            "beat_bytes": beat_bytes,
-            "memory_beats": design.channel_bytes // beat_bytes,
-            "words": design.vector_words,
-            "lanes": design.sfu.lanes,
-            "cores": design.cores,
-        }
-        self._load = Load(**memory, stream_beats=design.stream_beats, sparse=design.mpe.sparse)
-        self._store = Store(**memory, staging_bytes=design.staging_bytes)
+        sizes = MemorySizes.of(design)
+        self._load = Load(sizes, stream_beats=design.stream_beats, sparse=design.mpe.sparse)
+        self._store = Store(sizes, staging_bytes=design.staging_bytes)
         self._sfu = Sfu(
             lanes=design.sfu.lanes,
             tokens=design.mpe.tokens,

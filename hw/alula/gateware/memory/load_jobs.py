@@ -1,0 +1,91 @@
+"""What the asking side of LD tells the one that hands beats on: a job for each run of beats."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Value, ValueLike
+from amaranth.lib import data, enum, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from alula.gateware.control.command import layout
+from alula.gateware.control.fault import Code, Fault
+from alula.gateware.memory.bursts import transfer_layout
+from alula.gateware.memory.sizes import MemorySizes
+from alula.gateware.memory.unpack import row_layout
+from alula.gateware.stream.weight_stream import TAG
+from alula.isa.instructions import Engine
+
+__all__ = ["COUNT_BITS", "Asker", "JobKind", "extent_layout", "job_layout"]
+
+COUNT_BITS = 20
+"""Of a row's beats and words, and of the rows of LD.G."""
+
+
+class JobKind(enum.Enum, shape=2):
+    """Where beats go."""
+
+    NOTHING = 0
+    MATRIX = 1
+    ROW = 2
+    IDS = 3
+
+
+def job_layout(sizes: MemorySizes) -> data.StructLayout:
+    """Beats that have been asked for, from `address` on.
+
+    `ends`: the last job of its instruction; `stride`: beats between row blocks, 0 if there is no
+    gap; `matrix` and `row` as the kind has it.
+    """
+    return data.StructLayout(
+        {
+            "kind": JobKind,
+            "ends": 1,
+            "address": sizes.beat_bits,
+            "stride": sizes.beat_bits,
+            "matrix": data.StructLayout(TAG.members),
+            "row": row_layout(sizes.words, sizes.lanes),
+        }
+    )
+
+
+def extent_layout(sizes: MemorySizes) -> data.StructLayout:
+    """A row: elements, the beats and words that hold them, and whether the vector buffer could."""
+    return data.StructLayout({"elements": 32, "beats": COUNT_BITS, "words": COUNT_BITS, "fits": 1})
+
+
+class Asker(Component):
+    """Asks memory for what one kind of instruction loads, and says where it goes.
+
+    Members:
+        command: The instruction; stands from `start` until `over`.
+        start: Begin with it; for one cycle.
+        job: Stream of jobs, each before its transfers.
+        transfer: Stream of transfers to `ReadMaster`.
+        over: All of the instruction has been asked for; its last cycle.
+        fault: It cannot go on, in one cycle; neither does the asker from then on.
+    """
+
+    def __init__(self, sizes: MemorySizes, members: dict[str, In | Out]) -> None:
+        self.sizes = sizes
+        super().__init__(
+            {
+                "command": In(layout(Engine.LD)),
+                "start": In(1),
+                "job": Out(stream.Signature(job_layout(sizes))),
+                "transfer": Out(stream.Signature(transfer_layout(sizes.beat_bits))),
+                "over": Out(1),
+                "fault": Out(Fault),
+                **members,
+            }
+        )
+
+    def refuse(self, m: Module, code: Code, detail: ValueLike) -> None:
+        """Stop with a fault. Inside a state of the asker's machine, which must have a `Stopped`."""
+        m.d.comb += [self.fault.code.eq(code), self.fault.detail.eq(detail)]
+        m.next = "Stopped"
+
+    def ask(self, m: Module, address: Value, beats: ValueLike) -> None:
+        """Offer the transfer, of these beats; refuse it where it ends beyond memory."""
+        with m.If(address + beats > self.sizes.memory_beats):
+            self.refuse(m, Code.OUT_OF_RANGE, address)
+        with m.Else():
+            m.d.comb += self.transfer.valid.eq(1)

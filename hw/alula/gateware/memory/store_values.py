@@ -1,0 +1,57 @@
+"""Where a row of V goes: the values of one channel that share a beat, 16 bytes apart."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+
+from alula.gateware.memory.store_cache import CacheRuns
+from alula.gateware.memory.store_runs import ADDRESS_BITS
+from alula.isa.formats import BLOCK
+
+__all__ = ["ValueRuns"]
+
+
+class ValueRuns(CacheRuns):
+    """V of a head is a V8 matrix whose rows are values; a token is a column of it."""
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        walk, lane, rows, command = self.walk, self.lane, self.rows, self.command
+        in_lane = lane.bit_length() - 1
+        shared = min(max(rows // 2, 1), BLOCK)
+        down, pitched = Signal(range(max(2, self.block_rows))), Signal(ADDRESS_BITS)
+        with m.If(self.begin):
+            m.d.sync += [down.eq(0), pitched.eq(0)]
+        with m.Elif(self.next):
+            m.d.sync += down.eq(down + shared)
+            with m.If(down == self.block_rows - shared):
+                m.d.sync += [down.eq(0), pitched.eq(pitched + command.pitch)]
+        values = Array(walk.staged.data.as_value().word_select(i, 8) for i in range(BLOCK))
+        chunk = [values[(walk.piece * shared + i)[:4]] for i in range(shared)]
+        run, strobe, beat = self._spread(chunk, walk.position[:4], down & (rows - 1))
+        scale = Signal(range(self.sizes.whole_width))
+        m.d.comb += [
+            self.run.address.eq(walk.base + pitched + ((walk.position >> 4) << 1) + beat),
+            self.run.channel.eq(down >> (rows.bit_length() - 1)),
+            self.run.data.eq(run),
+            self.run.strobe.eq(strobe),
+            self.last.eq(walk.piece == BLOCK // shared - 1),
+            scale.eq((walk.block[:2] * self.block_rows + walk.rest) << 1),
+            self.scale.address.eq(walk.base + command.scales + (walk.block >> 2)),
+            self.scale.channel.eq(scale >> in_lane),
+            self.scale.data.eq(walk.staged.scale.replicate(lane // 2)),
+            self.scale.strobe.eq(0b11 << scale[:in_lane]),
+        ]
+        return m
+
+    def _spread(self, chunk: list[Value], column: Value, row: Value) -> tuple[Value, Value, Value]:
+        """Data and strobe of values below each other in a column; which of two beats it is."""
+        lane, shared = self.lane, len(chunk)
+        if lane < BLOCK:
+            return chunk[0].replicate(lane), (1 << column[:3])[:lane], column[3]
+        slots = lane // BLOCK
+        first = (row & (slots - 1)) >> (shared.bit_length() - 1)
+        data = Cat(chunk[slot % shared].replicate(BLOCK) for slot in range(slots))
+        strobe = Cat(Mux(first == slot // shared, 1 << column, 0)[:BLOCK] for slot in range(slots))
+        return data, strobe, row >> (slots.bit_length() - 1)
