@@ -28,7 +28,7 @@ class Buffers(State):
 
     def __init__(self, lanes: int, tokens: int, contents: np.ndarray) -> None:
         self.lanes, self.tokens = lanes, tokens
-        self.vector_words, self.groups = WORDS, GROUPS
+        self.vector_words, self.groups = contents.size // lanes, GROUPS
         self.staging_bytes = STAGING_BYTES
         sizes = {"L": lanes, "T": tokens, "WORDS": WORDS, "GROUPS": GROUPS}
         self.checks = Checks(sizes | {"STAGING": STAGING_BYTES})
@@ -65,10 +65,10 @@ def bits(value: float) -> int:
     return int(np.float32(value).view(np.uint32))
 
 
-def contents(random: Random, lanes: int, kind: str = "normal") -> np.ndarray:
+def contents(random: Random, lanes: int, kind: str = "normal", words: int = WORDS) -> np.ndarray:
     """A vector buffer of values in a narrow range, in a wide one, or of anything."""
     numbers = np.random.default_rng(random.getrandbits(32))
-    count = WORDS * lanes
+    count = words * lanes
     if kind == "any":
         return np.array([exact.number(random) for _ in range(count)], np.uint32)
     spread = {"normal": 1.0, "wide": 8.0}[kind]
@@ -97,7 +97,7 @@ def sfu_case(
         sums = np.zeros((GROUPS, tokens), np.int64)
 
         def read(address: int) -> Iterator[list[int]]:
-            at = address % WORDS * lanes
+            at = address % found.vector_words * lanes
             yield found.vector_bits[at : at + lanes].tolist()
 
         def write(item: dict) -> None:

@@ -21,6 +21,7 @@ from tests.gateware.sfu_machine import (
 )
 
 from alula.bench import (
+    ALWAYS,
     PATTERNS,
     Bench,
     BoundCase,
@@ -314,6 +315,42 @@ def test_sfu(case: BoundCase) -> None:
 @pytest.mark.slow
 @each_case(SFU_8)
 def test_sfu_of_8_lanes(case: BoundCase) -> None:
+    case.check()
+
+
+LARGE = 1 << 15
+"""Words of a buffer whose every power of two is also a count."""
+
+
+def _large(name: str, **fields: Any):
+    """All of a large buffer, or half of it."""
+    return lambda random: (contents(random, 2, words=LARGE), [(name, fields)])
+
+
+SFU_LARGE = Bench(
+    "sfu-large",
+    lambda: Sfu(lanes=2, tokens=TOKENS, words=LARGE, groups=GROUPS, staging_bytes=STAGING_BYTES),
+    [
+        sfu_case(name, 2, TOKENS, make, ALWAYS, ALWAYS)
+        for name, make in (
+            ("act", _large("ACT", func="relu", gated="0", dst=0, a=0, b=0, count=LARGE)),
+            (
+                "add",
+                _large("ADD", dst=0, a=0, b=LARGE // 2, rows=1, words=LARGE // 2, broadcast="0"),
+            ),
+            ("argmax", _large("ARGMAX", src=0, count=(1 << 16) - 1, base=0, first="1")),
+            (
+                "rope",
+                _large("ROPE", src=0, table=LARGE // 2, rows=64, heads=32, dim=16, stride=256),
+            ),
+        )
+    ],
+)
+
+
+@pytest.mark.slow
+@each_case(SFU_LARGE)
+def test_sfu_of_a_large_buffer(case: BoundCase) -> None:
     case.check()
 
 

@@ -30,6 +30,8 @@ from alula.bench import (
 from alula.gateware.arithmetic.float_activation import EXP, NUMBERS, TABLES
 from alula.gateware.arithmetic.float_table import TableRom
 from alula.gateware.control.command import opcode
+from alula.gateware.control.fault import Code
+from alula.gateware.sfu.check import SfuCheck
 from alula.gateware.sfu.lane import Entry, SfuLane, route
 from alula.gateware.sfu.max import SfuMax, latency
 from alula.gateware.sfu.pack import DEPTH as PACK_DEPTH
@@ -45,7 +47,7 @@ from alula.gateware.sfu.writer import DEPTH as WRITE_DEPTH
 from alula.gateware.sfu.writer import SfuWriter
 from alula.isa.formats import PARTIAL_SUMS, SCALE_MAX
 from alula.isa.functions import LOOKED_UP, SIGMOID, Table
-from alula.isa.instructions import BY_NAME
+from alula.isa.instructions import BY_NAME, MISC_COUNTS
 
 LANES = 4
 WORDS = 512
@@ -632,13 +634,21 @@ PASSES = {"RMSNORM": 2, "LAYERNORM": 4, "SOFTMAX": 3, "ROPE": 1, "ACT": 1, "ADD"
           "QUANTKV": 2, "ARGMAX": 1}  # fmt: skip
 
 
+def edge(random: Random, field: str) -> int:
+    """A power of two, one less, or the most there may be."""
+    most = MISC_COUNTS.get(field, (1 << 16) - 1)
+    power = 1 << random.randrange(most.bit_length())
+    return random.choice((power, max(power - 1, 1), most))
+
+
 def instructions(random: Random) -> list[tuple]:
     found = []
     for name, passes in PASSES.items():
         for step in range(passes):
             for _ in range(8):
                 names = [field.name for field in BY_NAME[name].fields]
-                fields = {field: random.randint(1, 200) for field in names}
+                fields = {field: random.choice((random.randint(1, 200), edge(random, field)))
+                          for field in names}  # fmt: skip
                 choices = {"broadcast": 2, "gated": 2, "func": 4, "first": 2, "step": 2}
                 fields |= {key: random.randrange(choices[key]) for key in choices if key in names}
                 if "dim" in names:
@@ -710,7 +720,48 @@ PLAN = Bench(
 )
 
 
-@each_case(WALK, READER, WRITER, MAX, SUM, SCALAR, STEPS, ROTATE, *PACKS, LANE, PLAN)
+def counted(random: Random) -> list[tuple]:
+    """Each count of each instruction at its edges and beyond, the others at some edge."""
+    found = []
+    for name in PASSES:
+        drawn = {field.name: 0 for field in BY_NAME[name].fields} | {"opcode": opcode(name)}
+        counts = [field for field in drawn if field in MISC_COUNTS]
+        if "dim" in drawn:
+            drawn["dim"] = 2 * LANES
+        for field in counts:
+            powers = [1 << power for power in range(MISC_COUNTS[field].bit_length())]
+            most = MISC_COUNTS[field]
+            for value in (0, *powers, most, most + 1, 1 << 20, 1 << 31):
+                others = {other: edge(random, other) for other in counts}
+                found.append((drawn | others | {field: value}, 1))
+    return found
+
+
+def checked(command: dict[str, int], groups: int) -> dict[str, Any]:
+    """As the contract counts: nothing to do where a count is zero; too much is out of range."""
+    name = NAMES[command["opcode"]]
+    beyond = [field for field, most in MISC_COUNTS.items() if command.get(field, 0) > most]
+    if beyond:
+        return {"refusal": {"code": Code.OUT_OF_RANGE.value, "detail": command[beyond[0]]}}
+    empty = any(command[field] == 0 for field in BY_NAME[name].cycles.counts)
+    return {"nothing": int(empty), "refusal": {"code": Code.NONE.value}}
+
+
+CHECK = Bench(
+    "sfu_check",
+    lambda: SfuCheck(lanes=LANES),
+    pipeline_cases(
+        {"counts": counted},
+        checked,
+        latency=0,
+        inputs=("command", "groups"),
+        output=("nothing", "refusal"),
+        patterns=(ALWAYS,),
+    ),
+)
+
+
+@each_case(CHECK, WALK, READER, WRITER, MAX, SUM, SCALAR, STEPS, ROTATE, *PACKS, LANE, PLAN)
 def test_sfu_parts(case: BoundCase) -> None:
     case.check()
 
