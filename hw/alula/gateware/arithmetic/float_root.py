@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.arithmetic import float_table
 from alula.gateware.arithmetic.float_format import BIAS, LARGEST
 from alula.gateware.arithmetic.float_table import Interpolate, TableRom, coefficients, offsets
+from alula.gateware.hdl.delay import delayed
 from alula.isa.functions import RECIP, RSQRT
 
 __all__ = ["LATENCY", "FloatRoot"]
@@ -71,16 +72,9 @@ class FloatRoot(wiring.Component):
                 ]
         m.d.comb += [rom.enable[0].eq(valid1), rom.address[0].eq(address1)]
 
-        valid, fate, rest = [valid1], [Cat(zero1, exponent1)], [rest1]
-        for stage in range(float_table.LATENCY):
-            now_valid = Signal(name=f"valid{stage + 2}")
-            now_fate = Signal(len(fate[-1]), name=f"fate{stage + 2}")
-            now_rest = Signal(_STEP, name=f"rest{stage + 2}")
-            m.d.sync += [now_valid.eq(valid[-1]), now_fate.eq(fate[-1])]
-            m.d.sync += now_rest.eq(rest[-1])
-            valid.append(now_valid)
-            fate.append(now_fate)
-            rest.append(now_rest)
+        valid = delayed(m, valid1, float_table.LATENCY, name="valid")
+        fate = delayed(m, Cat(zero1, exponent1), float_table.LATENCY, name="fate")
+        rest = delayed(m, rest1, float_table.LATENCY, name="rest")
         m.d.comb += [
             interpolate.valid.eq(valid[float_table.ROM_LATENCY]),
             interpolate.row.eq(rom.row[0]),

@@ -5,6 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.design.engines import MOST_ACCUMULATOR_BITS
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.matrix.chain import TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
@@ -74,20 +75,9 @@ class AccumulatorControl(Component):
         """Make the module."""
         m = Module()
         second = self.valid & self.half
-        stages = [second]
-        for number in range(1, LATENCY):
-            stage = Signal(name=f"second_{number}")
-            m.d.sync += stage.eq(stages[-1])
-            stages.append(stage)
-        firsts, lasts = [self.first], [second & self.last]
-        for number in range(1, 6):
-            stage = Signal(name=f"first_{number}")
-            m.d.sync += stage.eq(firsts[-1])
-            firsts.append(stage)
-        for number in range(1, LATENCY + 1):
-            stage = Signal(name=f"last_{number}")
-            m.d.sync += stage.eq(lasts[-1])
-            lasts.append(stage)
+        stages = delayed(m, second, LATENCY - 1, name="second")
+        firsts = delayed(m, self.first, 5, name="first")
+        lasts = delayed(m, second & self.last, LATENCY, name="last")
         m.d.comb += [
             self.control.first_half.eq(self.valid & ~self.half),
             self.control.second_half.eq(second),

@@ -4,6 +4,7 @@ from amaranth import Array, Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.multiplier import LANE_BITS, PackedMultiplier
@@ -180,11 +181,7 @@ class Chain(Component):
                     m.d.comb += self.sums[group][token].eq(value)
 
     def _delayed(self, m: Module, name: str, value: Value, cycles: int) -> Value:
-        for cycle in range(cycles):
-            later = Signal(len(value), name=f"{name}_{cycle + 1}", reset_less=True)
-            m.d.sync += later.eq(value)
-            value = later
-        return value
+        return delayed(m, Cat(value), cycles, name=name, reset_less=True)[-1]
 
 
 def cuts_of(parts: int) -> int:

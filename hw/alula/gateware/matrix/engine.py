@@ -9,6 +9,7 @@ from alula.gateware.buffers.activation_buffer import read_layout, request_layout
 from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Fault
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
@@ -276,11 +277,8 @@ class Mpe(Component):
                         m.d.comb += sums.sums[row][first + lane].eq(lanes)
 
         power = by_format(m, block.step.tag, parts_power, name="power", sparse=self.sparse)
-        entering: Value = Cat(fires, block.step.half, power)
-        for number in range(DEQUANTISER_LATENCY + CHAIN_LATENCY):
-            later = Signal(len(entering), name=f"entered_{number + 1}")
-            m.d.sync += later.eq(entering)
-            entering = later
+        entering = Cat(fires, block.step.half, power)
+        entering = delayed(m, entering, DEQUANTISER_LATENCY + CHAIN_LATENCY, name="entered")[-1]
         m.d.comb += [sums.valid.eq(entering[0]), sums.half.eq(entering[1])]
         if self.sparse:
             m.d.comb += sums.power.eq(entering[2:])

@@ -13,6 +13,7 @@ from alula.gateware.arithmetic.float_format import LARGEST, clean, widen
 from alula.gateware.arithmetic.float_multiply import LATENCY as MULTIPLY_LATENCY
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.buffers.vector_buffer import address_bits, write_layout
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 
@@ -81,16 +82,9 @@ class FinishLane(Component):
         m = Module()
         m.submodules.convert = convert = IntegerToFloat(width=ACCUMULATOR_BITS)
         m.submodules.multiply = multiply = FloatMultiply()
-        factor: Value = self.factor
-        for number in range(INTEGER_LATENCY):
-            later = Signal(16, name=f"factor_{number + 1}", reset_less=True)
-            m.d.sync += later.eq(factor)
-            factor = later
-        power: Value = self.power
-        for number in range(INTEGER_LATENCY + MULTIPLY_LATENCY):
-            later = Signal(signed(POWER_BITS), name=f"power_{number + 1}", reset_less=True)
-            m.d.sync += later.eq(power)
-            power = later
+        factor = delayed(m, self.factor, INTEGER_LATENCY, name="factor", reset_less=True)[-1]
+        scaling = INTEGER_LATENCY + MULTIPLY_LATENCY
+        power = delayed(m, self.power, scaling, name="power", reset_less=True)[-1]
         m.d.comb += [
             convert.valid.eq(self.valid),
             convert.value.eq(self.value),
@@ -234,7 +228,7 @@ class Finisher(Component):
         m = Module()
         turn = self._turns(m)
         results = self._lanes(m, turn)
-        entry = self._later(m, turn, LANE_LATENCY)
+        entry = delayed(m, turn, LANE_LATENCY, name="turn")[-1]
         self._words(m, entry, results)
         return m
 
@@ -353,13 +347,6 @@ class Finisher(Component):
             ]
             results.append(lane.result)
         return results
-
-    def _later(self, m: Module, turn: data.View, cycles: int) -> data.View:
-        for number in range(cycles):
-            later = Signal(turn.shape(), name=f"turn_{number + 1}")
-            m.d.sync += later.eq(turn)
-            turn = later
-        return turn
 
     def _words(self, m: Module, entry: data.View, results: list[Value]) -> None:
         """Put chunks of a word together; hold words until they can be written."""

@@ -3,6 +3,7 @@
 from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.target import TARGETS, Target
 
 __all__ = ["LANE_BITS", "LATENCY", "PackedMultiplier"]
@@ -81,12 +82,7 @@ class PackedMultiplier(Component):
 
     def _starts(self, m: Module, cycles: int) -> Value:
         """Return `start` that many cycles later."""
-        value: Value = self.start
-        for cycle in range(cycles):
-            later = Signal(name=f"start_{cycle + 1}", reset_less=True)
-            m.d.sync += later.eq(value)
-            value = later
-        return value
+        return delayed(m, self.start, cycles, name="start", reset_less=True)[-1]
 
     def _portable(self, m: Module, total: Signal) -> None:
         a, d, b, b_again = (Signal(signed(8), reset_less=True) for _ in range(4))

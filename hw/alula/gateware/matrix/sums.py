@@ -6,6 +6,7 @@ from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Member, Out
 
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS, Accumulator, AccumulatorControl
 from alula.gateware.matrix.chain import TOTAL_BITS
@@ -95,11 +96,7 @@ class Sums(Component):
         ]
         with m.If(self.valid & self.half):
             m.d.sync += now.eq(group)
-        factor = now.factor
-        for number in range(2):
-            later = Signal(now.factor.shape(), name=f"factor_{number + 1}")
-            m.d.sync += later.eq(factor)
-            factor = later
+        factor = delayed(m, now.factor, 2, name="factor")[-1]
 
         overflows = []
         for row in range(self.rows):

@@ -1,6 +1,6 @@
 """SUM: 64 partial sums, and the tree over them."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,6 +9,7 @@ from amaranth.utils import ceil_log2
 from alula.gateware.arithmetic import float_add
 from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.buffers.ports import word
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.isa.formats import PARTIAL_SUMS
 
@@ -59,16 +60,14 @@ class SfuSum(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Adders, the memory of partial sums, and the steps of the tree."""
         m = Module()
-        words = PARTIAL_SUMS // self.lanes
-        bits = self.lanes * 32
+        words, bits = PARTIAL_SUMS // self.lanes, self.lanes * 32
         valid, term, folds = Signal(), Signal(bits), Signal()
         m.d.sync += [valid.eq(self.valid), folds.eq(self.finish & ~self.result_valid)]
         with m.If(self.valid):
             m.d.sync += term.eq(self.word)
         m.submodules.partials = partials = Memory(shape=bits, depth=words, init=[])
         write = partials.write_port()
-        left_port = partials.read_port(domain="comb")
-        right_port = partials.read_port(domain="comb")
+        left_port, right_port = (partials.read_port(domain="comb") for _ in range(2))
 
         # An operation's operands, a cycle before the adder has them.
         issue = Signal()
@@ -78,22 +77,14 @@ class SfuSum(wiring.Component):
         m.d.sync += adds.eq(issue)
         with m.If(issue):
             m.d.sync += [left_now.eq(left), right_now.eq(right)]
-        adders = [FloatAdd() for _ in range(self.lanes)]
-        places = [place]
-        for stage in range(1 + float_add.LATENCY):
-            now = Signal(range(words), name=f"place{stage}")
-            m.d.sync += now.eq(places[-1])
-            places.append(now)
+        places = delayed(m, place, 1 + float_add.LATENCY, name="place")
         # Where partial sums are as few as that, a sum arrives just as its next term is added.
         arrives = Signal()
         if words == float_add.LATENCY:
-            flight = [issue]
-            for stage in range(float_add.LATENCY):
-                valid_now = Signal(name=f"flight{stage}")
-                m.d.sync += valid_now.eq(flight[-1])
-                flight.append(valid_now)
+            flight = delayed(m, issue, float_add.LATENCY, name="flight")
             m.d.sync += arrives.eq(valid & flight[-1] & (places[-2] == place))
-        for lane, adder in enumerate(adders):
+        for lane in range(self.lanes):
+            adder = FloatAdd()
             m.submodules[f"add{lane}"] = placed(adder)
             operand = right_now.word_select(lane, 32)
             m.d.comb += [
@@ -102,22 +93,21 @@ class SfuSum(wiring.Component):
                 adder.b.eq(Mux(arrives, adder.result, operand)),
                 sums.word_select(lane, 32).eq(adder.result),
             ]
-        m.d.comb += came.eq(adders[0].result_valid)
+            if lane == 0:
+                m.d.comb += came.eq(adder.result_valid)
         in_flight = Signal(range(float_add.LATENCY + 2))
         m.d.sync += in_flight.eq(in_flight + issue - came)
         m.d.comb += [write.en.eq(came), write.addr.eq(places[-1]), write.data.eq(sums)]
 
         # How many words of partial sums have been started.
-        started = Signal(range(words + 1))
-        next_place = Signal(range(words))
+        started, next_place = Signal(range(words + 1)), Signal(range(words))
 
         def partial(port) -> Mux:
             fresh = Mux(came & (places[-1] == port.addr), sums, port.data)
             return Mux(port.addr < started, fresh, 0)
 
         level = Signal(range(PARTIAL_SUMS), init=PARTIAL_SUMS // 2)
-        step = Signal(range(max(words, 2)))
-        folding = Signal()
+        step, folding = Signal(range(max(words, 2))), Signal()
         quiet = (in_flight == 0) | ((in_flight == 1) & came)
         last_word_step = Signal()
         half = level // self.lanes
@@ -131,7 +121,6 @@ class SfuSum(wiring.Component):
                 folding.eq(0),
                 level.eq(PARTIAL_SUMS // 2),
                 step.eq(0),
-                self.result_valid.eq(0),
             ]
         with m.Elif(valid):
             m.d.comb += issue.eq(1)
@@ -159,12 +148,7 @@ class SfuSum(wiring.Component):
                         m.d.sync += [step.eq(step + 1), folding.eq(1)]
             with m.Else():
                 m.d.comb += right_port.addr.eq(0)
-                turned = Const(0, bits)
-                distance = self.lanes // 2
-                while distance:
-                    turned = Mux(level == distance, left >> 32 * distance, turned)
-                    distance //= 2
-                m.d.comb += right.eq(turned)
+                m.d.comb += right.eq(self._turned(left, level))
                 with m.If(quiet):
                     m.d.comb += issue.eq(1)
                     m.d.sync += level.eq(level >> 1)
@@ -173,3 +157,10 @@ class SfuSum(wiring.Component):
         with m.Elif(self.finish & (level == 0) & came & (in_flight == 1)):
             m.d.sync += [self.result_valid.eq(1), self.result.eq(sums[:32])]
         return m
+
+    def _turned(self, word: Value, level: Value) -> Value:
+        """A word whose upper half, of `2 * level` lanes, has become its lower one."""
+        turned: Value = Const(0, len(word))
+        for power in reversed(range((self.lanes // 2).bit_length())):
+            turned = Mux(level == 1 << power, word >> (32 << power), turned)
+        return turned

@@ -8,6 +8,7 @@ from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.matrix.accumulator import (
     ACCUMULATOR_BITS,
     SUM_BITS,
@@ -159,11 +160,7 @@ class SparseAccumulatorControl(Component):
             control.restart.eq(stages[3].restart),
             control.place.eq(stages[3].place),
         ]
-        done = second & self.last
-        for number in range(LATENCY):
-            later = Signal(name=f"last_{number + 1}")
-            m.d.sync += later.eq(done)
-            done = later
+        done = delayed(m, second & self.last, LATENCY, name="last")[-1]
         read_bank = Signal(range(BANKS), init=BANKS - 1)
         m.d.comb += [
             self.captured.eq(done),
