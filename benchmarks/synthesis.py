@@ -5,17 +5,17 @@ from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import TOKENS, Chain
 from alula.isa.formats import BLOCK
 from alula.synth import synthesise, yosys
-from alula.synth.report import SCRIPTS, module_cells, module_uses
+from alula.synth.report import module_cells, module_uses
 from benchmarks.report import progress_shown, report
 
 
 def measure() -> dict[str, object]:
     design = load_design("kv260")
-    family = design.part.family
+    family = design.family
     with progress_shown() as progress:
         whole = synthesise(design, progress)
         modules = emit(Chain(target="dsp48e2"), "chain")
-        cells = module_cells(modules, SCRIPTS[family], yosys(), progress)
+        cells = module_cells(modules, family.synthesis, yosys(), progress)
     chain = sum(item.total.dsp for item in module_uses(modules, cells, family))
     return whole.as_dict() | {
         "largest_share": max(whole.shares.values()),

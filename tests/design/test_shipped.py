@@ -59,7 +59,7 @@ def test_tiny_is_within_an_ecp5_85f() -> None:
     assert design.part.dsp == 156
     assert design.on_chip_bytes * 8 < 208 * 18 * 1024
     assert design.blocks.uram == 0
-    assert design.family.dsp == "MULT18X18D"
+    assert design.family.dsp.name == "MULT18X18D"
     assert design.multiplier_dsps == design.macs_per_cycle
 
 

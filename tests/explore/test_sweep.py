@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from alula.chips import Use
 from alula.explore.point import evaluate
 from alula.explore.space import Sweep
 from alula.explore.sweep import run_sweep
 from alula.explore.table import csv_text, summary
-from alula.synth.cells import Use
 
 QUICK = Path(__file__).parents[2] / "designs" / "sweeps" / "quick.yaml"
 VALUES: dict[str, Any] = yaml.safe_load(QUICK.read_text())

@@ -38,7 +38,7 @@ def dsps(modules: dict[str, str], block: str, script: str, tool: Tool) -> int:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_dsp_blocks(name: str, tool: Tool) -> None:
     design = load_design(name)
-    block = design.family.dsp.replace("DSP58", "DSP48E2")  # which Yosys has in its place
+    block = design.family.dsp.name.replace("DSP58", "DSP48E2")  # which Yosys has in its place
     assert dsps(verilog(design), block, SCRIPTS[name], tool) == design.dsps
 
 

@@ -10,7 +10,7 @@ from alula.design import Design, load_design
 from alula.design.shipped import shipped_designs
 from alula.rtl.toolchain import command, environment, toolchain
 from alula.synth import SynthError, export, vivado, yosys
-from alula.synth.ecp5 import nextpnr_options
+from alula.synth.nextpnr_flow import nextpnr_options
 from alula.synth.order import order_number
 
 NANO = load_design("nano")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from alula.chips import FAMILIES, ChipFamily
 from alula.design.engines import (
     CHAIN_LENGTH,
     GROUP,
@@ -22,7 +23,7 @@ from alula.design.engines import (
     finish_width,
 )
 from alula.design.memory import Memory
-from alula.design.part import FAMILIES, Family, Part
+from alula.design.part import Part
 from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.design.storage import Bank, Blocks, homes
@@ -96,8 +97,8 @@ class Design(Record):
         return type(self).from_mapping(values, self.name)
 
     @property
-    def family(self) -> Family:
-        """What the part's DSP blocks do."""
+    def family(self) -> ChipFamily:
+        """What the part's family has and needs."""
         return FAMILIES[self.part.family]
 
     @property
@@ -244,13 +245,13 @@ class Design(Record):
     @property
     def multiplier_dsps(self) -> int:
         """DSP blocks of the chains."""
-        return -(-self.macs_per_cycle // self.family.int8_macs)
+        return -(-self.macs_per_cycle // self.family.dsp.int8_macs)
 
     @property
     def accumulator_dsps(self) -> int:
         """DSP blocks that scale and accumulate groups: a set for each chain and token, or two."""
         sets = 2 if self.mpe.sparse else 1
-        return self.rows * self.mpe.tokens * self.family.accumulator_dsps * sets
+        return self.rows * self.mpe.tokens * self.family.dsp.accumulator * sets
 
     @property
     def finish_width(self) -> int:
@@ -261,18 +262,18 @@ class Design(Record):
     @property
     def finish_dsps(self) -> int:
         """DSP blocks that turn accumulators into fp32 results."""
-        return self.cores * self.finish_width * self.family.finish_dsps
+        return self.cores * self.finish_width * self.family.dsp.finish
 
     @property
     def sfu_dsps(self) -> int:
         """DSP blocks of the SFUs."""
         family = self.family
-        return self.cores * (self.sfu.lanes * family.lane_dsps + family.scalar_dsps)
+        return self.cores * (self.sfu.lanes * family.dsp.lane + family.dsp.scalar)
 
     @property
     def address_dsps(self) -> int:
         """DSP blocks that multiply addresses and registers."""
-        return self.cores * self.family.address_dsps + self.family.sequencer_dsps
+        return self.cores * self.family.dsp.address + self.family.dsp.sequencer
 
     @property
     def dsps(self) -> int:
@@ -327,7 +328,7 @@ class Design(Record):
             limit = f"at most {MOST_GROUPS * group_bytes // KIB} ({MOST_GROUPS} groups)"
             yield "buffers.activation_kib", limit, str(self.buffers.activation_kib)
         if self.dsps > self.part.dsp:
-            budget = f"a design of at most {self.part.dsp} {self.family.dsp} (part.dsp)"
+            budget = f"a design of at most {self.part.dsp} {self.family.dsp.name} (part.dsp)"
             yield "mpe", budget, f"one of {self.dsps}"
         limit = Blocks(self.part.bram36, self.part.uram)
         if not self.blocks.fits(limit):

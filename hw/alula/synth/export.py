@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alula.design import Design
 from alula.folders import new_folder
-from alula.synth import ecp5, vivado
+from alula.synth import nextpnr_flow, vivado
 from alula.synth.report import Progress
 from alula.synth.tools import SynthError
 from alula.synth.verilog import scanned, verilog
@@ -17,11 +17,8 @@ Scripts = Callable[[Design], dict[str, str]]
 """From a design to the texts of its constraints and scripts by name."""
 
 _DESIGN = "design.json"
-_SCRIPTS: dict[str, Scripts] = {
-    "ultrascale+": vivado.scripts,
-    "versal": vivado.scripts,
-    "ecp5": ecp5.scripts,
-}
+_SCRIPTS: dict[str, Scripts] = {"vivado": vivado.scripts, "nextpnr": nextpnr_flow.scripts}
+"""By `ChipFamily.flow`."""
 
 
 def export(
@@ -47,10 +44,10 @@ def export(
         OSError: it cannot be written.
     """
     earlier = _earlier(place, force)
-    scripts = _SCRIPTS[design.part.family](design)
+    scripts = _SCRIPTS[design.family.flow](design)
     progress("verilog", 0, 1)
     # nextpnr must have pins for all ports of a top; Vivado builds out of context.
-    modules = scanned(design) if design.part.family == "ecp5" else verilog(design)
+    modules = scanned(design) if design.family.flow == "nextpnr" else verilog(design)
     progress("verilog", 1, 1)
     paths = [f"rtl/{name}.v" for name in modules]
     texts = dict(zip(paths, modules.values(), strict=True))

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from alula.chips import FAMILIES
 from alula.design import Design
+from alula.design.error import listed
 from alula.kept import kept
 from alula.synth import floorplan
-from alula.synth.ecp5 import chip, nextpnr_options, synthesis
+from alula.synth.nextpnr_flow import chip, nextpnr_options, synthesis
 from alula.synth.report import Progress
 from alula.synth.tools import SynthError, nextpnr, yosys
 from alula.synth.verilog import scanned
@@ -61,9 +63,10 @@ def place_and_route(
     Raises:
         SynthError: the part is no ECP5, a tool is missing, or the design does not fit.
     """
-    if design.part.family != "ecp5":
+    if design.family.flow != "nextpnr":
+        known = listed([name for name, family in FAMILIES.items() if family.flow == "nextpnr"])
         raise SynthError(
-            f"part.family must be ecp5 for nextpnr, not {design.part.family} ({design.name})"
+            f"part.family must be {known} for nextpnr, not {design.part.family} ({design.name})"
         )
     options = nextpnr_options(design, "netlist.json", _REPORT)
     planner = Path(floorplan.__file__).read_text(encoding="utf-8")

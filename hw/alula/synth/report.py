@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from alula.chips import ChipFamily, Use
 from alula.design import Design
 from alula.kept import kept
 from alula.processes import in_threads
-from alula.synth.cells import Use, use_of
 from alula.synth.tools import SynthError, Tool, yosys
 from alula.synth.verilog import instances, verilog
 
@@ -20,11 +20,6 @@ __all__ = ["ModuleUse", "Progress", "Report", "declared", "module_cells", "synth
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
 
-# Joined look-up tables (MUXF7 and up) would count as nothing and cost a quarter more of them.
-_ULTRASCALE = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nowidelut"
-# Yosys has no Versal, whose LUTs and memories are as large and whose DSP58 does a DSP48E2's work.
-# On ECP5, no word is used that was written in the cycle in which it was read.
-SCRIPTS = {"ultrascale+": _ULTRASCALE, "versal": _ULTRASCALE, "ecp5": "synth_ecp5 -no-rw-check"}
 LIMIT_S = 3600
 _CELLS = "cells.json"
 _PORT = re.compile(r"^  (?:input|output) .*;$", re.MULTILINE)
@@ -111,12 +106,12 @@ def synthesise(
     Raises:
         SynthError: Yosys is missing, or refuses a module.
     """
-    family = design.part.family
+    family = design.family
     tool = yosys()
     progress("verilog", 0, 1)
     modules = verilog(design)
     progress("verilog", 1, 1)
-    found = module_cells(modules, SCRIPTS[family], tool, progress, workers)
+    found = module_cells(modules, family.synthesis, tool, progress, workers)
     return Report(design, tool.version, module_uses(modules, found, family))
 
 
@@ -155,7 +150,7 @@ def module_cells(
 
 
 def module_uses(
-    modules: Mapping[str, str], found: Mapping[str, Mapping[str, int]], family: str
+    modules: Mapping[str, str], found: Mapping[str, Mapping[str, int]], family: ChipFamily
 ) -> tuple[ModuleUse, ...]:
     """Return what modules take of a part, from their cells by kind."""
     counts = instances(modules)
@@ -163,9 +158,9 @@ def module_uses(
     for name, kinds in found.items():
         own = {kind: count for kind, count in kinds.items() if kind not in modules}
         try:
-            uses.append(ModuleUse(name, counts[name], use_of(own, family)))
+            uses.append(ModuleUse(name, counts[name], family.use_of(own)))
         except KeyError as error:
-            raise SynthError(f"cells of {name} must be of {family}, not {error}") from None
+            raise SynthError(f"cells of {name} must be of {family.name}, not {error}") from None
     return tuple(uses)
 
 

@@ -10,7 +10,6 @@ from alula.design import Design
 from alula.design.storage import Bank, Blocks, homes
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.hdl.scan import Scan
-from alula.gateware.hdl.target import Target
 from alula.gateware.top.top import Top
 
 __all__ = ["SCAN", "TOP", "instances", "memories", "scanned", "styled", "top_of", "verilog"]
@@ -23,19 +22,13 @@ SCAN = "scan"
 SHALLOW = 64
 """Depth up to which a memory is made of look-up tables."""
 
-# Versal's tools take a DSP48E2 as a DSP58.
-TARGETS: dict[str, Target] = {
-    "ultrascale+": "dsp48e2",
-    "versal": "dsp48e2",
-    "ecp5": "mult18x18d",
-}
 _MEMORY = re.compile(r"^  (reg \[(\d+):0\] \S+ +\[(\d+):0\];)", re.MULTILINE)
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
 
 
 def top_of(design: Design) -> Component:
     """Return the top of a design, its multipliers made of what the part has."""
-    return Top(design=design, target=TARGETS[design.part.family])
+    return Top(design=design, target=design.family.multiplier)
 
 
 def verilog(design: Design) -> dict[str, str]:

@@ -1,17 +1,16 @@
-"""Constraints and scripts for Yosys and nextpnr on ECP5."""
+"""Constraints and scripts for Yosys and nextpnr, which here are of ECP5."""
 
 import re
 from pathlib import Path
 
+from alula.chips.ecp5 import ECP5
 from alula.design import Design
 from alula.synth import floorplan
 from alula.synth.order import order_number
-from alula.synth.report import SCRIPTS
 from alula.synth.verilog import SCAN
 
 __all__ = ["chip", "nextpnr_options", "scripts", "synthesis"]
 
-_ORDER = re.compile(r"LFE5U-(?P<size>\d+)F-(?P<speed>\d)BG(?P<pins>\d+)[CI]")
 _CONSTRAINTS = """\
 # One clock, {mhz} MHz. The four pins of the scan registers may be any.
 FREQUENCY PORT "clk" {mhz} MHZ;
@@ -30,7 +29,7 @@ nextpnr-ecp5 {options} --lpf {name}.lpf --textcfg {name}.config
 
 def synthesis(netlist: str) -> str:
     """Return what Yosys does once it has read the Verilog, to write a netlist for nextpnr."""
-    return f"{SCRIPTS['ecp5']} -top {SCAN} -json {netlist}"
+    return f"{ECP5.synthesis} -top {SCAN} -json {netlist}"
 
 
 def chip(design: Design) -> tuple[str, str, str]:
@@ -39,7 +38,7 @@ def chip(design: Design) -> tuple[str, str, str]:
     Raises:
         SynthError: the part's order number is of no ECP5.
     """
-    match = _ORDER.fullmatch(order_number(design).upper())
+    match = re.fullmatch(ECP5.order_number, order_number(design), re.IGNORECASE)
     assert match is not None
     return match["size"], match["speed"], match["pins"]
 
