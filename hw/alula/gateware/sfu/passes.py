@@ -13,7 +13,7 @@ from alula.gateware.sfu.lane import Entry
 from alula.gateware.sfu.scalar import Scalar
 from alula.isa.functions import FUNCTIONS, Function
 
-__all__ = ["ACTIVATIONS", "ROUTINES", "After", "Dim", "Factor", "Pass", "Path", "Routine", "Sink"]
+__all__ = ["ACTIVATIONS", "ROUTINES", "After", "Dim", "Pass", "Path", "Routine", "Sink"]
 
 Number = str | int
 
@@ -28,14 +28,6 @@ class Sink(enum.Enum, shape=3):
     STEPS = 4
     ACTIVATION = 5
     STAGING = 6
-
-
-class Factor(enum.Enum, shape=2):
-    """What the lanes' factor becomes when a pass is set up."""
-
-    KEEP = 0
-    LOG2E = 1
-    ONE = 2
 
 
 class After(enum.Enum, shape=2):
@@ -75,8 +67,7 @@ class Pass:
         sink: Where results go.
         after: What becomes of the sum or the maximum.
         scalar: What is computed of it.
-        factor: What the lanes' `t` becomes before.
-        clear_s: Whether the lanes' `s` becomes 0 before.
+        s, t: What the lanes' `s` and `t` become before, fp32; empty: they stay.
         limited: Whether only the first `limit` elements count.
         limit: How many.
         absolute: Whether a maximum ignores signs.
@@ -91,8 +82,8 @@ class Pass:
     sink: Sink = Sink.WRITE
     after: After = After.NOTHING
     scalar: Scalar = Scalar.MEAN
-    factor: Factor = Factor.KEEP
-    clear_s: bool = False
+    s: str = ""
+    t: str = ""
     limited: bool = True
     limit: str = "elements"
     absolute: bool = False
@@ -167,7 +158,7 @@ ROUTINES = {
     ),
     "LAYERNORM": Routine(
         (
-            Pass(_SOURCE, route=_DIFFERENCE, clear_s=True, **_NORM | {"scalar": Scalar.MEAN}),
+            Pass(_SOURCE, route=_DIFFERENCE, s="zero", **_NORM | {"scalar": Scalar.MEAN}),
             Pass(_SOURCE, route=_SCALED_DIFFERENCE | _SQUARE, **_NORM),
             Pass(_SOURCE, _row("gain", "row"), _DESTINATION, _SCALED_DIFFERENCE | _GATE),
             Pass(_DESTINATION, _row("bias", "row"), _DESTINATION, _SUM),
@@ -186,7 +177,7 @@ ROUTINES = {
                 sink=Sink.WRITE_SUM,
                 after=After.SCALAR,
                 scalar=Scalar.RECIP,
-                factor=Factor.LOG2E,
+                t="log2e",
             ),
             Pass(
                 _PROBABILITIES,
@@ -218,7 +209,7 @@ ROUTINES = {
                 _row("a", "count"),
                 _row("b", "count"),
                 _row("dst", "count"),
-                factor=Factor.ONE,
+                t="one",
                 limited=False,
                 b_if="gated",
             ),
@@ -251,7 +242,7 @@ ROUTINES = {
                 route=_SCALED_DIFFERENCE,
                 a_counted="row",
                 sink=Sink.ACTIVATION,
-                clear_s=True,
+                s="zero",
             ),
         ),
         rows=True,

@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
+from alula.gateware.arithmetic.float_format import LOG2E, ONE, clean
 from alula.gateware.control.command import carried, layout, opcode
 from alula.gateware.sfu.lane import route
-from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Factor, Pass, Path, Sink
+from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Pass, Path, Sink
 from alula.gateware.sfu.scalar import Scalar
 from alula.gateware.sfu.walk import LEVELS, path
 from alula.isa.formats import GROUP
@@ -25,8 +26,10 @@ plan = StructLayout(
         "sink": Sink,
         "after": After,
         "scalar": Scalar,
-        "factor": Factor,
-        "clear_s": 1,
+        "sets_s": 1,
+        "s": 32,
+        "sets_t": 1,
+        "t": 32,
         "limited": 1,
         "limit": 17,
         "a_counted": 16,
@@ -145,7 +148,10 @@ class SfuPlan(wiring.Component):
             "last_valid": words(last_count),
             "all": (((last_count + (GROUP - 1)) >> 5) << 5) >> lane_bits,
             "head_words": words(derived["head_end"]),
-            "": Const(-1, 16),
+            "zero": Const(0, 32),
+            "one": Const(ONE, 32),
+            "log2e": Const(LOG2E, 32),
+            "": Const(0xFFFF, 32),
         }
 
     def _set(self, m: Module, one: Pass, named: dict[str | int, Value]) -> None:
@@ -157,8 +163,10 @@ class SfuPlan(wiring.Component):
             out["sink"].eq(one.sink),
             out["after"].eq(one.after),
             out["scalar"].eq(one.scalar),
-            out["factor"].eq(one.factor),
-            out["clear_s"].eq(one.clear_s),
+            out["sets_s"].eq(bool(one.s)),
+            out["s"].eq(clean(named[one.s])),
+            out["sets_t"].eq(bool(one.t)),
+            out["t"].eq(clean(named[one.t])),
             out["limited"].eq(one.limited),
             out["limit"].eq(named[one.limit]),
             out["absolute"].eq(one.absolute),

@@ -4,12 +4,12 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic.float_format import LOG2E, ONE, clean
+from alula.gateware.arithmetic.float_format import clean
 from alula.gateware.buffers.ports import word
 from alula.gateware.control.command import layout
 from alula.gateware.sfu.best import SfuBest
 from alula.gateware.sfu.max import INDEX_BITS
-from alula.gateware.sfu.passes import After, Factor, Sink
+from alula.gateware.sfu.passes import After, Sink
 from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.scalar import Scalar, SfuScalar
 from alula.gateware.sfu.sum import SfuSum
@@ -134,10 +134,7 @@ class SfuReduce(wiring.Component):
             with m.Else():
                 m.d.sync += self.t.eq(scalar.result)
         with m.If(self.start):
-            with m.If(self.next["clear_s"]):
-                m.d.sync += self.s.eq(0)
-            with m.Switch(self.next["factor"]):
-                with m.Case(Factor.LOG2E):
-                    m.d.sync += self.t.eq(LOG2E)
-                with m.Case(Factor.ONE):
-                    m.d.sync += self.t.eq(ONE)
+            with m.If(self.next["sets_s"]):
+                m.d.sync += self.s.eq(self.next["s"])
+            with m.If(self.next["sets_t"]):
+                m.d.sync += self.t.eq(self.next["t"])
