@@ -45,6 +45,8 @@ FAMILIES = {
     "qwen3": replace(_SMALL, qk_norm=True, head_dim=64, rope_inverse_frequencies=(0.5,) * 32),
     "gpt2": _SMALL_GPT2,
     "opt": replace(_SMALL_GPT2, activation="relu", tied_head=False),
+    "post-norms": replace(_SMALL, post_norms=True, activation="gelu_tanh"),
+    "post-layernorms": replace(_SMALL_GPT2, post_norms=True),
     "erf-gelu": replace(_SMALL_GPT2, activation="gelu"),
 }
 """A small shape for each thing that sets families apart."""

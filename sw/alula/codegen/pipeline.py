@@ -59,8 +59,7 @@ def emit_layers(scope: Scope) -> None:
 def _halves(scope: Scope) -> tuple[list[Node], list[Node]]:
     """Nodes of a layer up to the MLP's quantised input, and those of the MLP."""
     nodes = list(scope.graph.sections["layer"])
-    norms = [index for index, node in enumerate(nodes) if node.op == "norm"]
-    cut = norms[1] + 2
+    cut = next(i for i, node in enumerate(nodes) if node.unit.endswith(".mlp_norm")) + 2
     return nodes[:cut], nodes[cut:]
 
 

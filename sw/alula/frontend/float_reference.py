@@ -158,7 +158,7 @@ class FloatReference(UnitModel[LayerCache]):
             cache.append(keys, values)
             keys, values = cache.keys, cache.values
         attended = self._attend(queries, keys, values).reshape(tokens, shape.query_size)
-        hidden = hidden + self._project(attended, weights, "attn.o")
+        hidden = hidden + self._branch(attended, weights, "attn", "o")
         normed = self._norm(hidden, weights, "mlp_norm")
         activation = ACTIVATIONS[shape.activation]
         inner = self._project(normed, weights, "mlp.up")
@@ -166,7 +166,7 @@ class FloatReference(UnitModel[LayerCache]):
             inner = activation(self._project(normed, weights, "mlp.gate")) * inner
         else:
             inner = activation(inner)
-        return hidden + self._project(inner, weights, "mlp.down")
+        return hidden + self._branch(inner, weights, "mlp", "down")
 
     @torch.inference_mode()
     def head(self, hidden: Tensor) -> Tensor:
@@ -185,6 +185,13 @@ class FloatReference(UnitModel[LayerCache]):
 
     def _project(self, values: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
         return F.linear(values, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+
+    def _branch(self, values: Tensor, weights: dict[str, Tensor], branch: str, last: str) -> Tensor:
+        """What attention or MLP adds to the hidden state."""
+        out = self._project(values, weights, f"{branch}.{last}")
+        return (
+            self._norm(out, weights, f"{branch}_post_norm") if self.architecture.post_norms else out
+        )
 
     def _norm(self, values: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
         if self.architecture.norm == "rmsnorm":

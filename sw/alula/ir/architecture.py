@@ -30,7 +30,8 @@ class Architecture:
     """A pre-norm decoder-only transformer.
 
     Every layer is ``h += o(attention(norm(h)))`` followed by ``h += mlp(norm(h))``; a final norm
-    and a head without bias follow the last layer. All layers have the same shape.
+    and a head without bias follow the last layer. With `post_norms` what is added is normalised
+    too. All layers have the same shape.
 
     Args:
         family: Where the shape came from (``"llama"``, ``"qwen2"``, ``"gpt2"``, ``"module"``, ...).
@@ -47,6 +48,7 @@ class Architecture:
         rope_inverse_frequencies: Radians a position, one for each of the ``head_dim / 2`` pairs,
             context scaling applied. None exactly if ``position`` is ``"learned"``.
         qk_norm: RMSNorm over ``head_dim`` on every query and key head, before rope.
+        post_norms: A norm on the output of attention and of the MLP, before it is added.
         tied_head: The head multiplies by ``embed.weight``.
         attention_scale: Factor on query-key products before the softmax. ``head_dim ** -0.5`` if
             not given.
@@ -74,6 +76,7 @@ class Architecture:
     position: str
     rope_inverse_frequencies: tuple[float, ...] | None = None
     qk_norm: bool = False
+    post_norms: bool = False
     tied_head: bool = False
     attention_scale: float = math.nan
     biases: frozenset[str] = frozenset()
@@ -200,6 +203,8 @@ class Architecture:
                 shapes[f"{unit}.{name}.bias"] = shape[:1]
             if self.qk_norm and name in ("attn.q", "attn.k"):
                 shapes[f"{unit}.{name}_norm.weight"] = (self.head_dim,)
+            if self.post_norms and name in ("attn.o", "mlp.down"):
+                shapes |= self._norm_tensors(f"{unit}.{name.split('.')[0]}_post_norm")
         return shapes
 
     def _norm_tensors(self, name: str) -> dict[str, tuple[int, ...]]:

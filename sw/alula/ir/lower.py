@@ -43,6 +43,12 @@ class _Section:
         if name in self.architecture.biases:
             self.add("bias", unit, (output,), output, (f"{unit}.bias",))
 
+    def join(self, branch: str) -> None:
+        """Add the output of attention or MLP to the hidden state."""
+        if self.architecture.post_norms:
+            self.norm(f"{LAYER}.{branch}_post_norm", "normed", "normed")
+        self.add("add", f"{LAYER}.{branch}", ("hidden", "normed"), "hidden")
+
     def head_vectors(self, name: str, value: str, heads: int) -> None:
         unit = f"{LAYER}.{name}"
         if self.architecture.qk_norm:
@@ -61,7 +67,7 @@ def _layer(section: _Section) -> None:
     section.value("attention", architecture.query_size)
     section.add("attention", f"{LAYER}.attn", ("q", "k", "v"), "attention")
     section.linear("attn.o", "attention", "normed")
-    section.add("add", f"{LAYER}.attn", ("hidden", "normed"), "hidden")
+    section.join("attn")
 
     section.norm(f"{LAYER}.mlp_norm", "hidden", "normed")
     function = (architecture.activation,)
@@ -73,7 +79,7 @@ def _layer(section: _Section) -> None:
         section.linear("mlp.up", "normed", "gate")
         section.add("activation", f"{LAYER}.mlp", ("gate",), "gate", function)
     section.linear("mlp.down", "gate", "normed")
-    section.add("add", f"{LAYER}.mlp", ("hidden", "normed"), "hidden")
+    section.join("mlp")
 
 
 def lower(architecture: Architecture) -> Graph:

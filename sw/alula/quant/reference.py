@@ -104,7 +104,7 @@ class IntegerReference(UnitModel[IntegerCache]):
         values, value_scales = quantize_kv(value)
         cache.append(keys, key_scales[..., 0], values, value_scales[..., 0])
         attended = quantize_rows(self._attend(query, cache))
-        hidden = total(hidden, self._project(f"{unit}.attn.o", attended))
+        hidden = total(hidden, self._branch(f"{unit}.attn", "o", attended))
         normed = quantize_rows(self._norm(f"{unit}.mlp_norm", hidden))
         activate = partial(activation, FUNCTIONS[shape.activation])
         if shape.gated_mlp:
@@ -112,7 +112,7 @@ class IntegerReference(UnitModel[IntegerCache]):
             inner = in_pieces(product, gate, self._project(f"{unit}.mlp.up", normed))
         else:
             inner = in_pieces(activate, self._project(f"{unit}.mlp.up", normed))
-        return total(hidden, self._project(f"{unit}.mlp.down", quantize_rows(inner)))
+        return total(hidden, self._branch(f"{unit}.mlp", "down", quantize_rows(inner)))
 
     @torch.inference_mode()
     def head(self, hidden: Tensor) -> Tensor:
@@ -151,6 +151,11 @@ class IntegerReference(UnitModel[IntegerCache]):
         result = multiply(x, *self._matrix(name))
         bias = self._vector(f"{name}.bias")
         return result if bias is None else total(result, bias)
+
+    def _branch(self, name: str, last: str, x: Activations) -> Tensor:
+        """What attention or MLP adds to the hidden state."""
+        out = self._project(f"{name}.{last}", x)
+        return self._norm(f"{name}_post_norm", out) if self.architecture.post_norms else out
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         if self.architecture.norm == "rmsnorm":

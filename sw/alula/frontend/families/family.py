@@ -117,7 +117,7 @@ class Family:
         pairs: Which elements of a head turn together: ``"half"`` (i and i + r/2, where r elements
             are rotated) or ``"adjacent"`` (2i and 2i + 1).
         partial_rope: ``partial_rotary_factor`` may be below 1.
-        qk_norm: As `Architecture.qk_norm`.
+        qk_norm, post_norms: As those of `Architecture`.
         biases: Flags of the configuration that give projections a bias.
         biased: Projections with a bias in every model.
         transposed: Matrices of layers are stored as ``[inputs, outputs]``.
@@ -139,6 +139,7 @@ class Family:
     pairs: str = "half"
     partial_rope: bool = False
     qk_norm: bool = False
+    post_norms: bool = False
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     biased: tuple[str, ...] = ()
     transposed: bool = False

@@ -58,6 +58,8 @@ class Places:
         stored = f"{self.prefix}{self.family.layers}.{layer}.{self.family.names[module]}"
         if module in ("attn_norm", "mlp_norm"):
             return self._norm(stored, part, shape)
+        if module in ("attn_post_norm", "mlp_post_norm"):
+            return times(self._norm(stored, part, shape), scales.branches)
         if module in ("attn.q_norm", "attn.k_norm"):
             return self._turned(same(f"{stored}.{part}", shape), 1, gain=True)
         return self._projection(module, f"{stored}.{part}", shape)
@@ -88,7 +90,7 @@ class Places:
         piece = convert(stored, (sum(sizes), *shape[1:]))
         if len(together) > 1:
             piece = rows(piece, start, start + shape[0])
-        if module in ("attn.o", "mlp.down"):
+        if module in ("attn.o", "mlp.down") and not architecture.post_norms:
             return times(piece, self.reading.scales.branches)
         if module == "attn.q":
             return self._turned(piece, architecture.heads, gain=not architecture.qk_norm)

@@ -82,6 +82,7 @@ def read(family: Family, config: Any, tied: bool, largest: int, where: object) -
         "position": "learned" if rotation is None else "rope",
         "rope_inverse_frequencies": None if rotation is None else rotation.frequencies,
         "qk_norm": family.qk_norm,
+        "post_norms": family.post_norms,
         "tied_head": fields.flag("tie_word_embeddings") and tied,
         "attention_scale": _attention_scale(values["head_dim"], scales, rotation),
         "biases": _biases(family, fields),
