@@ -33,7 +33,7 @@ __all__ = [
 class Table:
     """A function as integer coefficients; see the module for how it is evaluated.
 
-    `least`: `c0` never falls below it.
+    `error`: how far from the function it is, at most. `least`: `c0` never falls below it.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Table:
     segments: int
     step_bits: int
     fraction_bits: int
+    error: float
     least: int = 0
 
     @property
@@ -88,17 +89,17 @@ def _phi_tanh(x: float) -> float:
     return 0.5 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-EXP2 = Table("EXP2", lambda x: 2.0**x, 0.0, 1.0, 128, 10, 23, least=1 << 23)
+EXP2 = Table("EXP2", lambda x: 2.0**x, 0.0, 1.0, 128, 10, 23, 3.8e-6, least=1 << 23)
 """2^f; argument 17 fraction bits, result 1..2 with 23: a normal number's significand, 2^0 exact."""
-SIGMOID = Table("SIGMOID", lambda x: 1 / (1 + math.exp(-x)), 0.0, 16.0, 512, 10, 24)
+SIGMOID = Table("SIGMOID", lambda x: 1 / (1 + math.exp(-x)), 0.0, 16.0, 512, 10, 24, 6.0e-6)
 """Logistic function of a non-negative argument with 15 fraction bits."""
-PHI = Table("PHI", _phi, 0.0, 8.0, 512, 10, 24)
+PHI = Table("PHI", _phi, 0.0, 8.0, 512, 10, 24, 3.8e-6)
 """Normal distribution function of a non-negative argument with 16 fraction bits."""
-PHI_TANH = Table("PHI_TANH", _phi_tanh, 0.0, 8.0, 512, 10, 24)
+PHI_TANH = Table("PHI_TANH", _phi_tanh, 0.0, 8.0, 512, 10, 24, 3.8e-6)
 """Its tanh approximation, as in GPT-2."""
-RECIP = Table("RECIP", lambda x: 1 / x, 1.0, 2.0, 256, 15, 24)
+RECIP = Table("RECIP", lambda x: 1 / x, 1.0, 2.0, 256, 15, 24, 2.0e-6)
 """1/m; argument the 23 mantissa bits of m in 1..2, result with 24 fraction bits."""
-RSQRT = Table("RSQRT", lambda x: 1 / math.sqrt(x), 1.0, 4.0, 384, 16, 24)
+RSQRT = Table("RSQRT", lambda x: 1 / math.sqrt(x), 1.0, 4.0, 384, 16, 24, 2.9e-6)
 """1/sqrt(m); argument (m - 1) with 23 fraction bits, m in 1..4, result with 24."""
 
 TABLES = (EXP2, SIGMOID, PHI, PHI_TANH, RECIP, RSQRT)

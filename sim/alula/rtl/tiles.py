@@ -9,7 +9,10 @@ import numpy as np
 
 from alula.design import Design
 from alula.isa import WEIGHT_FORMATS
+from alula.isa.effects import Range, sizes
 from alula.isa.formats import GROUP, PATTERNS
+from alula.isa.formula import numbers
+from alula.isa.instructions import BY_NAME
 from alula.model.kv import kv_places
 from alula.model.writes import STAGING_ROW, WORD, Space
 
@@ -24,7 +27,19 @@ def tile(name: str, values: _Values, design: Design, space: Space, byte: int) ->
 
     `values`: its fields, resolved. "" where there are no parts.
     """
-    return _NAMERS[name](values, design, space, byte) if name in _NAMERS else ""
+    if name in _NAMERS:
+        return _NAMERS[name](values, design, space, byte)
+    return _declared(name, values, design, byte) if space is Space.VECTOR else ""
+
+
+def _declared(name: str, v: _Values, design: Design, byte: int) -> str:
+    """As the instruction declares what it writes."""
+    (written,) = BY_NAME[name].effects.writes
+    if written.rows == Range(Space.VECTOR).rows:
+        return f"element {_row(v, design, byte, written.first.text, 0)[1]}"
+    known = numbers(v) | sizes(design)
+    stride = written.stride(known) if written.rows(known) > 1 else 0
+    return "row {}, element {}".format(*_row(v, design, byte, written.first.text, stride))
 
 
 def _words(design: Design, elements: int) -> int:
@@ -48,10 +63,6 @@ def _matrix(v: _Values, design: Design, space: Space, byte: int) -> str:
         block = sum(start <= beat for start in starts)
         address = v["addr"] + beat
     return f"row block {block}, from memory beat {address}"
-
-
-def _vector(v: _Values, design: Design, space: Space, byte: int) -> str:
-    return f"element {_row(v, design, byte, 'dst', 0)[1]}"
 
 
 def _gathered(v: _Values, design: Design, space: Space, byte: int) -> str:
@@ -110,7 +121,6 @@ def _cached(v: _Values, design: Design, space: Space, byte: int) -> str:
 
 _NAMERS: dict[str, _Namer] = {
     "LD.W": _matrix,
-    "LD.V": _vector,
     "LD.G": _gathered,
     "ST.V": _stored,
     "ST.K": _cached,
@@ -121,7 +131,6 @@ _NAMERS: dict[str, _Namer] = {
     "LAYERNORM": _gathered,
     "SOFTMAX": _softmax,
     "ROPE": _rope,
-    "ACT": _vector,
     "ADD": _added,
     "QUANT": _quantised,
     "QUANTKV": _staged,

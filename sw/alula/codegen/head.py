@@ -10,6 +10,8 @@ from alula.isa import Ref, RegionName
 
 def emit_head(scope: Scope) -> None:
     """Final norm, tiled head and running argmax for the last `head_rows` rows."""
+    if scope.graph.architecture.attention_cap or scope.graph.architecture.logit_cap:
+        raise ValueError("scores and logits must not be capped: the contract has no soft cap")
     emit = scope.emit
     nodes = scope.graph.sections["head"]
     rows = emit.reg("head_rows")

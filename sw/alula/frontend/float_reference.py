@@ -172,7 +172,8 @@ class FloatReference(UnitModel[LayerCache]):
     def head(self, hidden: Tensor) -> Tensor:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
         weights = self.unit("head")
-        return F.linear(self._norm(hidden, weights, "final_norm"), weights["lm_head.weight"])
+        logits = F.linear(self._norm(hidden, weights, "final_norm"), weights["lm_head.weight"])
+        return _capped(logits, self.architecture.logit_cap)
 
     def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
         tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
@@ -233,6 +234,8 @@ class FloatReference(UnitModel[LayerCache]):
         return torch.arange(length, dtype=torch.float64, device=self.device).outer(frequencies)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        if self.architecture.attention_cap is not None:
+            return self._attend_capped(queries, keys, values)
         tokens, held = queries.shape[0], keys.shape[0]
         mask = None
         if 1 < tokens < held:
@@ -249,6 +252,22 @@ class FloatReference(UnitModel[LayerCache]):
             enable_gqa=self.architecture.heads != self.architecture.kv_heads,
         )
         return attended[0].transpose(0, 1)
+
+    def _attend_capped(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        shape, held = self.architecture, keys.shape[0]
+        keys, values = (
+            part.repeat_interleave(shape.heads // shape.kv_heads, dim=1) for part in (keys, values)
+        )
+        scores = torch.einsum("thd,shd->hts", queries, keys) * shape.attention_scale
+        seen = torch.ones(scores.shape[1:], dtype=torch.bool, device=self.device).tril(
+            held - queries.shape[0]
+        )
+        scores = _capped(scores, shape.attention_cap).masked_fill(~seen, -torch.inf)
+        return torch.einsum("hts,shd->thd", scores.softmax(-1), values)
+
+
+def _capped(values: Tensor, cap: float | None) -> Tensor:
+    return values if cap is None else cap * torch.tanh(values / cap)
 
 
 def _turned(values: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

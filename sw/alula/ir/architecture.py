@@ -52,6 +52,8 @@ class Architecture:
         tied_head: The head multiplies by ``embed.weight``.
         attention_scale: Factor on query-key products before the softmax. ``head_dim ** -0.5`` if
             not given.
+        attention_cap, logit_cap: Query-key products, times their factor, and logits ``x`` become
+            ``cap * tanh(x / cap)``; None: they stay.
         biases: The projections that add a bias, out of ``PROJECTIONS``; the same in every layer.
         head_padding: How many of the ``head_dim`` elements of each head are zeros that were added
             to make heads of whole groups; the q/k norm's mean leaves them out.
@@ -79,6 +81,8 @@ class Architecture:
     post_norms: bool = False
     tied_head: bool = False
     attention_scale: float = math.nan
+    attention_cap: float | None = None
+    logit_cap: float | None = None
     biases: frozenset[str] = frozenset()
     head_padding: int = 0
 
@@ -107,6 +111,10 @@ class Architecture:
             raise ValueError(
                 f"attention_scale must be finite and positive, not {self.attention_scale!r}"
             )
+        for name in ("attention_cap", "logit_cap"):
+            cap = getattr(self, name)
+            if cap is not None and not (math.isfinite(cap) and cap > 0):
+                raise ValueError(f"{name} must be finite and positive, not {cap!r}")
         self._check_position()
         if not 0 <= self.head_padding < self.head_dim:
             raise ValueError(

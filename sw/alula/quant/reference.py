@@ -43,6 +43,8 @@ class IntegerReference(UnitModel[IntegerCache]):
 
     def __init__(self, model: QuantizedModel, device: str | torch.device = "cpu") -> None:
         self.architecture: Architecture = model.architecture
+        if self.architecture.attention_cap or self.architecture.logit_cap:
+            raise ValueError("scores and logits must not be capped: the contract has no soft cap")
         self.device = torch.device(device)
         self._model = model
         self._matrices: dict[str, tuple[Tensor, Tensor]] = {}
