@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -55,6 +56,12 @@ class Emitter:
     def reg(self, register: str, offset: int = 0) -> Ref:
         """An operand: a named register plus an offset."""
         return Ref(self.number(register), offset)
+
+    def real(self, register: str, value: float) -> int:
+        """The number of a named register that gets a number, rounded to fp32."""
+        (bits,) = struct.unpack("<I", struct.pack("<f", value))
+        self.op("LI", rd=self.number(register), value=bits)
+        return self.registers[register]
 
     def constant(self, register: str, value: int) -> None:
         """Name a register whose value stands in the program's table, not in its code."""

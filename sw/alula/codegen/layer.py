@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 from alula.codegen import attention
@@ -12,11 +11,6 @@ from alula.design.engines import MOST_ROWS
 from alula.ir import Node
 from alula.isa import Ref, RegionName
 from alula.mapper import Matrix, Vectors
-
-
-def float_bits(value: float) -> int:
-    """The bits of a number rounded to fp32."""
-    return struct.unpack("<I", struct.pack("<f", value))[0]
 
 
 def load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
@@ -60,8 +54,6 @@ def _normalise(
     """Rows of `width` elements, of which the mean counts `counted`; the others are zeros."""
     emit = scope.emit
     resource, gain = scope.parameter(node.parameters[0])
-    emit.op("LI", rd=emit.number("inverse"), value=float_bits(1 / counted))
-    emit.op("LI", rd=emit.number("epsilon"), value=float_bits(scope.graph.architecture.norm_eps))
     emit.op(
         name,
         reads=scope.touch(*node.inputs, resource),
@@ -71,8 +63,8 @@ def _normalise(
         gain=gain,
         rows=rows,
         len=width,
-        inv=emit.number("inverse"),
-        eps=emit.number("epsilon"),
+        inv=emit.real("inverse", 1 / counted),
+        eps=emit.real("epsilon", scope.graph.architecture.norm_eps),
     )
 
 
