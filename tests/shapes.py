@@ -46,6 +46,7 @@ FAMILIES = {
     "gpt2": _SMALL_GPT2,
     "opt": replace(_SMALL_GPT2, activation="relu", tied_head=False),
     "post-norms": replace(_SMALL, post_norms=True, activation="gelu_tanh"),
+    "capped": replace(_SMALL, attention_cap=0.5, logit_cap=2.0),
     "post-layernorms": replace(_SMALL_GPT2, post_norms=True),
     "erf-gelu": replace(_SMALL_GPT2, activation="gelu"),
 }

@@ -80,6 +80,20 @@ def _act(lanes: int):
     return make
 
 
+def _soft_cap(lanes: int):
+    def make(random: Random) -> Made:
+        commands: list[Command] = []
+        for rows, words in ((1, 1), (1, 90), (3, 5), (2, 40), (0, 3), (2, 0)):
+            stride = words + random.randint(0, 3)
+            (src,) = _places(random, max(rows, 1) * stride)
+            cap = random.choice((0.5, 30.0, 50.0))
+            fields = {"src": src, "rows": rows, "words": words, "stride": stride}
+            commands.append(("SOFTCAP", fields | {"inv": bits(2 / cap), "span": bits(2 * cap)}))
+        return contents(random, lanes, "any" if random.random() < 0.5 else "wide"), commands
+
+    return make
+
+
 def _norm(lanes: int, name: str):
     def make(random: Random) -> Made:
         commands: list[Command] = []
@@ -285,6 +299,7 @@ def _bench(lanes: int) -> Bench:
     for name, make in (
         ("add", _add(lanes)),
         ("act", _act(lanes)),
+        ("softcap", _soft_cap(lanes)),
         ("rmsnorm", _norm(lanes, "RMSNORM")),
         ("softmax", _softmax(lanes)),
         ("rope", _rope(lanes)),

@@ -540,6 +540,12 @@ def exponential(x: Operands) -> int:
     return exact.exponential_of_product(exact.multiply(difference(x), x["t"]))
 
 
+def soft_cap(x: Operands) -> int:
+    value = exact.distribution(exact.multiply(x["a"], x["t"]), SIGMOID)
+    return exact.multiply(exact.add(value, HALF | 1 << 31), x["s"])
+
+
+HALF = 0x3F00_0000
 ADD, MULTIPLY, FUNCTION = ({"entry": entry.value} for entry in Entry)
 FROM_S = ADD | {"multiply": 1}
 ROUTES: dict[str, tuple[dict[str, int], Callable[[Operands], int]]] = {
@@ -557,6 +563,10 @@ ROUTES: dict[str, tuple[dict[str, int], Callable[[Operands], int]]] = {
     "relu": (MULTIPLY | {"relu": 1}, relu),
     "gated_relu": (MULTIPLY | {"relu": 1, "gate": 1}, gated(relu)),
     "exp": (FROM_S | {"exp": 1, "function": EXP}, exponential),
+    "soft_cap": (
+        MULTIPLY | {"exp": 1, "centre": 1, "function": NUMBERS[SIGMOID.name]},
+        soft_cap,
+    ),
     **{
         table.name.lower(): (FUNCTION | {"function": NUMBERS[table.name]}, activated(table))
         for table in LOOKED_UP
@@ -631,7 +641,7 @@ LANE = Bench(
 # Passes. What they make of a row is for the bench of `Sfu` to see.
 
 PASSES = {"RMSNORM": 2, "LAYERNORM": 4, "SOFTMAX": 3, "ROPE": 1, "ACT": 1, "ADD": 1, "QUANT": 2,
-          "QUANTKV": 2, "ARGMAX": 1}  # fmt: skip
+          "QUANTKV": 2, "SOFTCAP": 1, "ARGMAX": 1}  # fmt: skip
 
 
 def edge(random: Random, field: str) -> int:
@@ -684,6 +694,9 @@ def planned(
         case "ACT":
             plan |= {"a": path(command["a"], (command["count"], 1)), "uses_b": command["gated"]}
             plan["write"] = path(dst, (command["count"], 1))
+        case "SOFTCAP":
+            rows = path(src, (command["words"], 1), (command["rows"], command["stride"]))
+            plan |= {"a": rows, "write": rows, "uses_b": 0}
         case "ADD":
             rows, words = command["rows"], command["words"]
             plan["a"] = path(command["a"], (words, 1), (rows, words))

@@ -21,6 +21,7 @@ from alula.isa.functions import (
     RECIP,
     RSQRT,
     SIGMOID,
+    SOFTCAP,
     TABLES,
     Table,
 )
@@ -180,6 +181,18 @@ def test_functions_keep_their_codes_and_are_what_they_are_called():
     for name, function in FUNCTIONS.items():
         ours = torch.tensor([function(value) for value in x.tolist()], dtype=torch.float64)
         torch.testing.assert_close(ours, torch_functions[name](x), rtol=1e-12, atol=1e-12)
+
+
+def test_the_soft_cap_is_as_close_as_declared():
+    x = np.concatenate((np.linspace(-9, 9, 40_001), np.geomspace(1e-6, 100, 997)))
+    u = np.minimum(np.floor(np.abs(2 * x) * 2**15 + 0.5), 16 * 2**15 - 1).astype(int)
+    y = np.array([SIGMOID(int(value)) for value in u]) / (1 << SIGMOID.fraction_bits)
+    worst = np.abs(np.sign(x) * (2 * y - 1) - np.tanh(x)).max()
+    assert 0.8 * SOFTCAP.error < worst <= SOFTCAP.error
+    torch.testing.assert_close(
+        torch.tensor([SOFTCAP(value, 50.0) for value in (x * 50).tolist()], dtype=torch.float64),
+        50 * torch.tanh(torch.tensor(x)),
+    )
 
 
 def test_argument_bits_are_those_of_the_table():

@@ -13,6 +13,7 @@ from tests.model.bench import KV260, NARROW, Bench, read_bytes
 from tests.model.reference import fl, floats, fractions
 
 from alula.design import Design
+from alula.isa.functions import SOFTCAP
 
 BOTH = pytest.mark.parametrize("design", [KV260, NARROW], ids=["16 lanes", "8 lanes"])
 
@@ -146,6 +147,32 @@ def test_act(design: Design, func: str, gated: int) -> None:
     np.testing.assert_array_equal(bench.get(40, count), floats(expected))
     bench.run(f"ACT func={func} gated={gated} dst=0 a=0 b=20 count=12")
     np.testing.assert_array_equal(bench.get(0, count), floats(expected))
+
+
+@BOTH
+@pytest.mark.parametrize("cap", [0.75, 30.0])
+def test_soft_cap(design: Design, cap: float) -> None:
+    bench = Bench(design)
+    inv, span = np.float32(2 / cap), np.float32(2 * cap)
+    x = sample(5, 3, 4 * bench.lanes, scale=40)
+    x[0, :4] = 0, 1000, -1000, 2.0**-120
+    for row in range(3):
+        bench.put(5 * row, x[row])
+    registers = "".join(
+        f"LI rd=r{number} value={value.view(np.uint32):#x}\n"
+        for number, value in ((1, inv), (2, span))
+    )
+    bench.run(f"{registers}SOFTCAP src=0 rows=3 words=4 stride=5 inv=r1 span=r2")
+    for row in range(3):
+        expected = [
+            fl(fl(reference.sigmoid(fl(value * Fraction(float(inv)))) - Fraction(1, 2))
+               * Fraction(float(span)))
+            for value in fractions(x[row])
+        ]  # fmt: skip
+        found = bench.get(5 * row, x.shape[1])
+        np.testing.assert_array_equal(found, floats(expected))
+        wanted = cap * np.tanh(x[row].astype(np.float64) / cap)
+        assert np.abs(found - wanted).max() <= SOFTCAP.error * cap
 
 
 @BOTH

@@ -145,6 +145,7 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
         "LAYERNORM": norm,
         "SOFTMAX": strided | {"len": some(), "scale": 256},
         "ROPE": strided | {"table": 256, "heads": few(), "dim": 2 * lanes * random.randint(1, 5)},
+        "SOFTCAP": strided | {"words": random.randint(0, 20), "inv": 1, "span": 2},
         "ACT": {"b": 64, "count": length},
         "ADD": {"b": 64, "rows": few(), "words": random.randint(0, 20)},
         "QUANT": strided | {"len": random.choice((length, 3 * GROUP))},

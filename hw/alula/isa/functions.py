@@ -23,8 +23,10 @@ __all__ = [
     "RECIP",
     "RSQRT",
     "SIGMOID",
+    "SOFTCAP",
     "TABLES",
     "Function",
+    "SoftCap",
     "Table",
 ]
 
@@ -133,5 +135,25 @@ FUNCTIONS = {
     )
 }
 """By name, in the order of their codes. A new one comes at the end."""
+
+
+@dataclass(frozen=True)
+class SoftCap:
+    """The function of SOFTCAP: `cap * tanh(x / cap)`.
+
+    It is computed as `2 cap * (f(2 x / cap) - 1/2)` with the logistic function `f` of `table`,
+    which gives `tanh` for free: odd, as `f(-x) = 1 - f(x)`, and `cap` from the table's end on.
+    `error`: how far it is from the function, at most, by `cap`.
+    """
+
+    table: Table
+    error: float
+
+    def __call__(self, x: float, cap: float) -> float:
+        """The function itself, in floating point."""
+        return cap * math.tanh(x / cap)
+
+
+SOFTCAP = SoftCap(SIGMOID, 1.8e-5)
 LOOKED_UP = tuple(dict.fromkeys(one.table for one in FUNCTIONS.values() if one.table is not None))
 """The tables of ACT, in the order in which the lanes keep them."""

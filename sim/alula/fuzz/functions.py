@@ -60,6 +60,13 @@ def _add(draw: Draw) -> Fields:
     return {"rows": rows, "words": draw.count(40), "broadcast": str(once)}
 
 
+def _soft_cap(draw: Draw) -> Fields:
+    rows, words = draw.random.randint(0, 4), draw.count(40)
+    stride = words + draw.random.choice((0, 0, 3))
+    span = draw.random.choice((INV, EPS))
+    return {"rows": rows, "words": words, "stride": stride, "inv": INV, "span": span}
+
+
 def _argmax(draw: Draw) -> Fields:
     first = str(draw.random.randint(0, 1))
     return {"count": draw.count(200), "base": draw.random.getrandbits(20), "first": first}
@@ -71,6 +78,7 @@ _COUNTS: Mapping[str, Callable[[Draw], Fields]] = {
     "SOFTMAX": _softmax,
     "ROPE": _rope,
     "ACT": _act,
+    "SOFTCAP": _soft_cap,
     "ADD": _add,
     "ARGMAX": _argmax,
 }

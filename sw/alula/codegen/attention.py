@@ -94,6 +94,25 @@ def _scales_address(scope: Scope) -> None:
     emit.add("s_address", "s_address", emit.reg("v_address"))
 
 
+def soft_cap(
+    scope: Scope, name: str, src: Count, rows: Count, words: Count, stride: Count, cap: float
+) -> None:
+    """Cap rows of scores or logits."""
+    emit = scope.emit
+    with emit.scratch():
+        emit.op(
+            "SOFTCAP",
+            reads=scope.touch(name),
+            writes=scope.touch(name),
+            src=src,
+            rows=rows,
+            words=words,
+            stride=stride,
+            inv=emit.real("inverse", 2 / cap),
+            span=emit.real("span", 2 * cap),
+        )
+
+
 class _Step:
     """One attention step: some query rows against one KV head, in one copy of the buffers.
 
@@ -190,6 +209,11 @@ class _Step:
     def normalise(self, length: Ref, count: Ref, *, causal: bool) -> None:
         """Scores to quantised probabilities of `count` positions, V's scales in them."""
         scope, emit = self.scope, self.scope.emit
+        if cap := scope.graph.architecture.attention_cap:
+            emit.alu("MULR", "count", "v_groups", scope.words(GROUP))
+            place, stride = self.place(self.scores), emit.reg("score_stride")
+            soft_cap(scope, self.scores, place, self.rows, emit.reg("count"), stride, cap)
+            emit.alu("MULR", "count", "v_groups", GROUP)
         emit.op(
             "SOFTMAX",
             reads=scope.touch(self.scores, self.scales),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alula.codegen.attention import soft_cap
 from alula.codegen.layer import emit_node, norm, product
 from alula.codegen.scope import Count, Scope
 from alula.ir import Node
@@ -10,8 +11,6 @@ from alula.isa import Ref, RegionName
 
 def emit_head(scope: Scope) -> None:
     """Final norm, tiled head and running argmax for the last `head_rows` rows."""
-    if scope.graph.architecture.attention_cap or scope.graph.architecture.logit_cap:
-        raise ValueError("scores and logits must not be capped: the contract has no soft cap")
     emit = scope.emit
     nodes = scope.graph.sections["head"]
     rows = emit.reg("head_rows")
@@ -43,6 +42,8 @@ def _tiles(scope: Scope, node: Node, rows: Ref) -> None:
     emit.alu("MULR", "last", "last", tile_words)
     with emit.loop(matrix.tiles):
         product(scope, node, matrix, emit.reg("address"), rows, tile_words)
+        if cap := scope.graph.architecture.logit_cap:
+            soft_cap(scope, "logits", scope.vector("logits"), rows, tile_words, tile_words, cap)
         emit.add("count", None, matrix.outputs)
         emit.alu("SUBR", "count", "count", emit.reg("base"))
         emit.alu("MINR", "count", "count", tile)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from alula.ir.architecture import Architecture
-from alula.isa.functions import FUNCTIONS
-from alula.quant.arithmetic import in_pieces, piece_size, product, total
+from alula.isa.functions import FUNCTIONS, SOFTCAP
+from alula.quant.arithmetic import difference, in_pieces, piece_size, product, total
 from alula.quant.cache import IntegerCache
-from alula.quant.functions import activation
+from alula.quant.functions import activation, distribution
 from alula.quant.integers import (
     Activations,
     check_exact,
@@ -43,8 +43,6 @@ class IntegerReference(UnitModel[IntegerCache]):
 
     def __init__(self, model: QuantizedModel, device: str | torch.device = "cpu") -> None:
         self.architecture: Architecture = model.architecture
-        if self.architecture.attention_cap or self.architecture.logit_cap:
-            raise ValueError("scores and logits must not be capped: the contract has no soft cap")
         self.device = torch.device(device)
         self._model = model
         self._matrices: dict[str, tuple[Tensor, Tensor]] = {}
@@ -119,7 +117,8 @@ class IntegerReference(UnitModel[IntegerCache]):
     @torch.inference_mode()
     def head(self, hidden: Tensor) -> Tensor:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
-        return self._project("lm_head", quantize_rows(self._norm("final_norm", hidden)))
+        logits = self._project("lm_head", quantize_rows(self._norm("final_norm", hidden)))
+        return _capped(logits, self.architecture.logit_cap)
 
     def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
         tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
@@ -211,8 +210,21 @@ class IntegerReference(UnitModel[IntegerCache]):
         rows = query.view(tokens, kv_heads, shared, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
         keys = cache.keys[:length].transpose(0, 1)
         scores = multiply(quantize_rows(rows), keys, cache.key_scales[:length].T)
+        scores = _capped(scores, self.architecture.attention_cap)
         valid = torch.arange(first + 1, length + 1, device=self.device).repeat_interleave(shared)
         weights = softmax(scores, valid, cache.value_scales[:length].T[:, None])
         values = cache.values[:length].permute(1, 2, 0)
         mixed = multiply(quantize_rows(weights), values, None)
         return mixed.view(kv_heads, tokens, shared * dim).transpose(0, 1).reshape(tokens, -1)
+
+
+def _capped(x: Tensor, cap: float | None) -> Tensor:
+    """SOFTCAP, unless `cap` is None."""
+    if cap is None:
+        return x
+    inv, half, span = (torch.tensor(number, device=x.device) for number in (2 / cap, 0.5, 2 * cap))
+
+    def capped(part: Tensor) -> Tensor:
+        return product(difference(distribution(SOFTCAP.table, product(part, inv)), half), span)
+
+    return in_pieces(capped, x)

@@ -1,6 +1,6 @@
 """One lane of the SFU: two multipliers, an adder, the functions, and how they are joined."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
@@ -13,6 +13,9 @@ from alula.gateware.arithmetic.float_table import coefficients
 from alula.gateware.hdl.repeat import placed
 
 __all__ = ["Entry", "SfuLane", "route"]
+
+HALF = Const(0x3F00_0000, 32)
+"""1/2, fp32."""
 
 
 class Entry(enum.Enum, shape=2):
@@ -31,6 +34,7 @@ route = StructLayout(
         "multiply": 1,
         "square": 1,
         "exp": 1,
+        "centre": 1,
         "gate": 1,
         "relu": 1,
         "function": float_activation.shape,
@@ -40,7 +44,8 @@ route = StructLayout(
 
 `entry` ADD: `a + b` with `operand`, else `a - s`; with `multiply`, that times `t`, or squared.
 `entry` MULTIPLY: `a * t`, or `a` squared. `entry` FUNCTION: `a * function(a)`.
-`exp`: the product is exp's argument times log2(e), and exp the result.
+`exp`: the product is the function's argument (exp's times log2(e)), and the function the result;
+with `centre`, the function less 1/2, times `s`.
 `gate`: times `c`, used when `late` says so. `relu`: a negative `a` counts as 0.
 `rotate`: `a * b - d * c`, or `+`, by turns.
 """
@@ -55,7 +60,7 @@ class SfuLane(wiring.Component):
         route (In): see `route`.
         valid (In): an operation starts.
         a, b, d (In): its operands.
-        s (In): subtracted from `a`; holds still.
+        s (In): subtracted from `a`, or the last factor; holds still.
         t (In): factor, with the cycle in which it is used: when the first sum is there, or at once.
         late (Out): `c` is used in this cycle.
         c (In): the second factor.
@@ -120,9 +125,21 @@ class SfuLane(wiring.Component):
         with m.If(way["rotate"] & first.result_valid):
             m.d.sync += turn.eq(~turn)
         m.d.comb += [
-            add.valid.eq(Mux(way["rotate"], first.result_valid, self.valid & from_add)),
-            add.a.eq(Mux(way["rotate"], first.result, self.a)),
-            add.b.eq(Mux(way["rotate"], second.result, Mux(way["operand"], self.b, self.s))),
+            add.valid.eq(
+                Mux(
+                    way["rotate"],
+                    first.result_valid,
+                    Mux(way["centre"], function.result_valid, self.valid & from_add),
+                )
+            ),
+            add.a.eq(Mux(way["rotate"], first.result, Mux(way["centre"], function.result, self.a))),
+            add.b.eq(
+                Mux(
+                    way["rotate"],
+                    second.result,
+                    Mux(way["centre"], HALF, Mux(way["operand"], self.b, self.s)),
+                )
+            ),
             add.subtract.eq(Mux(way["rotate"], ~turn, ~way["operand"])),
         ]
 
@@ -159,19 +176,21 @@ class SfuLane(wiring.Component):
 
         m.d.comb += [
             self.late.eq(way["gate"] & first.result_valid),
-            second.valid.eq(Mux(way["rotate"], self.valid, self.late)),
-            second.a.eq(Mux(way["rotate"], self.d, first.result)),
-            second.b.eq(self.c),
+            second.valid.eq(
+                Mux(way["rotate"], self.valid, Mux(way["centre"], add.result_valid, self.late))
+            ),
+            second.a.eq(Mux(way["rotate"], self.d, Mux(way["centre"], add.result, first.result))),
+            second.b.eq(Mux(way["centre"], self.s, self.c)),
         ]
 
         with m.If(way["rotate"] | (from_add & ~way["multiply"])):
             m.d.comb += [self.result_valid.eq(add.result_valid), self.result.eq(add.result)]
-        with m.Elif(way["exp"]):
+        with m.Elif(way["exp"] & ~way["centre"]):
             m.d.comb += [
                 self.result_valid.eq(function.result_valid),
                 self.result.eq(function.result),
             ]
-        with m.Elif(way["gate"]):
+        with m.Elif(way["gate"] | way["centre"]):
             m.d.comb += [self.result_valid.eq(second.result_valid), self.result.eq(second.result)]
         with m.Else():
             m.d.comb += [self.result_valid.eq(first.result_valid), self.result.eq(first.result)]

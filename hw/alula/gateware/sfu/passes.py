@@ -11,7 +11,7 @@ from amaranth.lib import enum
 from alula.gateware.arithmetic.float_activation import EXP, NUMBERS
 from alula.gateware.sfu.lane import Entry
 from alula.gateware.sfu.scalar import Scalar
-from alula.isa.functions import FUNCTIONS, Function
+from alula.isa.functions import FUNCTIONS, SOFTCAP, Function
 
 __all__ = ["ACTIVATIONS", "ROUTINES", "After", "Dim", "Pass", "Path", "Routine", "Sink"]
 
@@ -119,6 +119,10 @@ def _row(base: str, count: str) -> Path:
 
 def _rows(base: str, words: Number) -> Path:
     return Path(base, (("words", 1), ("rows", words)))
+
+
+def _strided(base: str) -> Path:
+    return Path(base, (("words", 1), ("rows", "stride")))
 
 
 def _halves(base: str, head: Number, row: Number) -> Path:
@@ -273,6 +277,18 @@ ROUTINES = {
         src="stride",
         dst=1,
         dim=Dim.WORDS,
+    ),
+    "SOFTCAP": Routine(
+        (
+            Pass(
+                _strided("src"),
+                write=_strided("src"),
+                route=_PRODUCT | {"exp": 1, "centre": 1, "function": NUMBERS[SOFTCAP.table.name]},
+                s="span",
+                t="inv",
+                limited=False,
+            ),
+        ),
     ),
     "ARGMAX": Routine((Pass(_SCORES, route=_READ_ONLY, sink=Sink.MAX, after=After.BEST),)),
 }

@@ -286,5 +286,25 @@ SFU = (
         reads=(words("src", "ceil(count, L)"), best()),
         writes=(best(),),
     ),
+    _sfu(
+        "SOFTCAP",
+        0x29,
+        (
+            vector_word("src", "values of row 0, replaced"),
+            ROWS,
+            Operand("words", 12, "words of a row"),
+            Operand("stride", 14, "words from one row to the next"),
+            Register("inv", "2 / cap, fp32"),
+            Register("span", "2 cap, fp32"),
+        ),
+        "Soft cap: cap * tanh(x / cap), as span * (sigmoid(inv * x) - 1/2).",
+        _misc(
+            "rows * words + PASS + MULTIPLY + FUNCTION + ADD + MULTIPLY + WRITE + ROW",
+            "rows",
+            "words",
+        ),
+        reads=(words("src", "words", "rows", "stride"),),
+        writes=(words("src", "words", "rows", "stride"),),
+    ),
     sync(Engine.MISC, 0x2F, "MISC"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alula.isa.functions import FUNCTIONS
+from alula.isa.functions import FUNCTIONS, SOFTCAP
 from alula.model.errors import UndefinedBehaviour
 from alula.model.floats import from_register
 from alula.model.handlers.registry import executes
@@ -66,6 +66,15 @@ def _(state: State, func: str, gated: str, dst: int, a: int, b: int, count: int)
         sfu.rectify(*place)
     else:
         sfu.activate(*place, *DISTRIBUTIONS[table])
+
+
+@executes("SOFTCAP")
+def _(state: State, src: int, rows: int, words: int, stride: int, inv: int, span: int) -> None:
+    lanes = state.lanes
+    sfu.soft_cap(
+        state.vector, src * lanes, rows, words * lanes, stride * lanes,
+        from_register(inv), from_register(span), *DISTRIBUTIONS[SOFTCAP.table],
+    )  # fmt: skip
 
 
 @executes("ADD")

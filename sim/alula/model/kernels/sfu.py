@@ -131,6 +131,16 @@ def activate(v, gated, dst, a, b, count, table, step_bits, fraction, bound):
 
 
 @kernel()
+def soft_cap(v, src, rows, length, stride, inverse, span, table, step_bits, fraction, bound):
+    """SOFTCAP in place."""
+    half = np.float32(0.5)
+    for row in range(rows):
+        for i in range(src + row * stride, src + row * stride + length):
+            y = distribution(multiply(v[i], inverse), table, step_bits, fraction, bound)
+            v[i] = multiply(subtract(y, half), span)
+
+
+@kernel()
 def rectify(v, gated, dst, a, b, count):
     """ACT of what has no table: the positive part."""
     for i in range(count):
