@@ -82,6 +82,7 @@ NAMED = {
     "layer_types": [["sliding_attention", "full_attention"]],
     "no_rope_layers": [[1, 0], [0, 0]],
     "hidden_act": ["relu", "gelu", "gelu_new", "gelu_fast", "silu", "mish", "relu2", "quick_gelu"],
+    "hidden_activation": ["gelu", "silu", "mish"],
     "activation_function": ["relu", "gelu", "silu", "mish", "gelu_10"],
     "problem_type": ["regression"],
     "dtype": ["float32"],
@@ -153,7 +154,9 @@ def model_of(name: str, **changed: object) -> torch.nn.Module:
     """A random model of transformers, in which every weight counts."""
     torch.manual_seed(0)
     config = small_config(name, **changed)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    # Of transformers' ways to compute attention, this one caps scores.
+    eager = {"attn_implementation": "eager"} if name == "gemma2" else {}
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **eager).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

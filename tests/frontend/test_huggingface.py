@@ -127,10 +127,10 @@ def test_every_reason_is_in_the_table(folder) -> None:
 
 def test_a_well_known_family_is_refused_for_what_it_has(folder) -> None:
     path = folder("llama2")
-    edit_config(path, model_type="gemma2")
+    edit_config(path, model_type="gemma3_text")
     with pytest.raises(UnsupportedModel) as caught:
         load(path)
-    assert caught.value.refusals[0].reason == "norms behind attention and MLP"
+    assert caught.value.refusals[0].reason == "rope that differs from layer to layer"
 
 
 def test_tensors_beyond_the_family_are_refused(folder) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from alula.frontend.families.family import Family
-from alula.frontend.families.gemma import GEMMA
-from alula.frontend.families.glm import GLM
+from alula.frontend.families.gemma import GEMMA, GEMMA2
+from alula.frontend.families.glm import GLM, GLM4
 from alula.frontend.families.gpt2 import GPT2
 from alula.frontend.families.granite import GRANITE
 from alula.frontend.families.helium import ERNIE4_5, HELIUM
@@ -30,7 +30,9 @@ FAMILIES: Mapping[str, Family] = {
     "cwm": CWM,
     "ernie4_5": ERNIE4_5,
     "gemma": GEMMA,
+    "gemma2": GEMMA2,
     "glm": GLM,
+    "glm4": GLM4,
     "gpt2": GPT2,
     "granite": GRANITE,
     "helium": HELIUM,

@@ -122,6 +122,7 @@ class Family:
         biased: Projections with a bias in every model.
         transposed: Matrices of layers are stored as ``[inputs, outputs]``.
         scales: Factors, out of the configuration.
+        caps: Keys of `Architecture`'s caps; null means none.
         rules: What is refused, beyond `COMMON_RULES`.
         idle: Keys that no logits depend on, beyond `IDLE`.
     """
@@ -144,6 +145,7 @@ class Family:
     biased: tuple[str, ...] = ()
     transposed: bool = False
     scales: Callable[[Fields], Scales] = _unscaled
+    caps: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     idle: tuple[str, ...] = ()
 

@@ -86,6 +86,7 @@ def read(family: Family, config: Any, tied: bool, largest: int, where: object) -
         "tied_head": fields.flag("tie_word_embeddings") and tied,
         "attention_scale": _attention_scale(values["head_dim"], scales, rotation),
         "biases": _biases(family, fields),
+        **{cap: fields.positive(key) for cap, key in family.caps.items() if key in fields},
     }
     for key, default, value in attributes.unread(IDLE | {*family.idle}):
         refusals.append(Refusal("model", key, _shown(default), _shown(value), "the default"))

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 _PARALLEL = "attention and MLP side by side"
-_POST_NORM = "norms behind attention and MLP"
+_POST_NORM = "norms behind attention and MLP, none before them"
 _EXPERTS = "a mixture of experts"
 _LATENT = "keys and values out of a latent vector"
+_ROPES = "rope that differs from layer to layer"
 _STATE = "layers with a state instead of attention"
 _ALIBI = "positions as a bias on scores"
 _SQUARED = "squared ReLU"
@@ -25,17 +26,15 @@ REFUSED: Mapping[str, str] = {
     "falcon": _PARALLEL,
     "falcon_h1": _STATE,
     "falcon_mamba": _STATE,
-    "gemma2": _POST_NORM,
-    "gemma3": _POST_NORM,
-    "gemma3_text": _POST_NORM,
-    "glm4": _POST_NORM,
+    "gemma3": _ROPES,
+    "gemma3_text": _ROPES,
     "gpt_neox": _PARALLEL,
     "gpt_oss": _EXPERTS,
     "gptj": _PARALLEL,
     "granitemoe": _EXPERTS,
     "granitemoehybrid": _EXPERTS,
     "hunyuan_v1_dense": "norms on queries and keys after rope",
-    "hyperclovax": _POST_NORM,
+    "hyperclovax": "norms behind attention and MLP that a flag decides",
     "jais2": _SQUARED,
     "jamba": _STATE,
     "lfm2": "convolutions instead of attention",

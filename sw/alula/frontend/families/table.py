@@ -63,6 +63,8 @@ def _row(name: str, family: Family) -> str:
         norm += ", no weights"
     if family.norm.plus_one:
         norm += ", 1 + weight"
+    if family.post_norms:
+        norm += ", also behind attention and MLP"
     positions = "learned"
     if family.positions is None:
         positions = "rope, neighbours" if family.pairs == "adjacent" else "rope"
