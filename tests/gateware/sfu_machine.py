@@ -9,7 +9,6 @@ from tests.gateware import exact
 
 from alula.bench import Case, Mismatch, Pattern, Unit
 from alula.isa import Op
-from alula.isa.effects import STAGING_VALUES
 from alula.isa.instructions import BY_NAME
 from alula.isa.kv import STAGING_VALUES
 from alula.model.checks import Checks

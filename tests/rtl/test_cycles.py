@@ -13,6 +13,7 @@ import pytest
 from tests.rtl.programs import NANO, SPARSE
 
 from alula.design import Design
+from alula.design.engines import VECTOR_BANKS
 from alula.gateware.control.command import sources
 from alula.gateware.control.use import Use
 from alula.gateware.top.latencies import latencies, sizes
@@ -127,8 +128,9 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
         * WEIGHT_FORMATS[choices.get("fmt", "W8"), choices.get("nm", "dense")].pattern.parts
     )
     length = random.choice((0, some(), some()))
+    bank = random.randrange(VECTOR_BANKS)
     product = {"groups": groups, "outputs": blocks * rows, "stride": 8}
-    norm = {"gain": 64, "rows": few(), "len": length, "inv": 1, "eps": 2}
+    norm = {"gain": 64 + bank, "rows": few(), "len": length, "inv": 1, "eps": 2}
     cached = {"heads": few(), "rows": few(), "groups": 1, "stride": 0, "position": 0}
     strided = {"rows": few(), "stride": 48}
     made: dict[str, Values] = {
@@ -143,11 +145,12 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
         "MV": product | {"rows": random.randint(1, tokens)},
         "RMSNORM": norm,
         "LAYERNORM": norm,
-        "SOFTMAX": strided | {"len": some(), "scale": 256},
-        "ROPE": strided | {"table": 256, "heads": few(), "dim": 2 * lanes * random.randint(1, 5)},
+        "SOFTMAX": strided | {"len": some(), "scale": 256 + bank},
+        "ROPE": strided
+        | {"table": 256 + bank, "heads": few(), "dim": 2 * lanes * random.randint(1, 5)},
         "SOFTCAP": strided | {"words": random.randint(0, 20), "inv": 1, "span": 2},
-        "ACT": {"b": 64, "count": length},
-        "ADD": {"b": 64, "rows": few(), "words": random.randint(0, 20)},
+        "ACT": {"b": 64 + bank, "count": length},
+        "ADD": {"b": 64 + bank, "rows": few(), "words": random.randint(0, 20)},
         "QUANT": strided | {"len": random.choice((length, 3 * GROUP))},
         "QUANTKV": strided | {"heads": few(), "dim": random.choice((lanes, 32, 64, 96))},
         "ARGMAX": {"count": length},

@@ -40,7 +40,7 @@ LATENCIES = {
     "KV": "from a row's largest value to the reciprocal of its scale",
     "MISC": "the SFU takes an instruction, looks at it and says that it is done",
     "PASS": "a pass of the SFU is set up and its first word is read",
-    "OPERAND": "a second operand, which is read through the same buffer",
+    "OPERAND": "a second operand waits for the first, where both are in one bank",
     "ROTATE": "two words are gathered for a rotation",
     "WRITE": "a word of the SFU enters the queue of results and leaves it",
     "PACK": "fp32 to int8, and the block of 16 leaves",

@@ -162,10 +162,10 @@ SFU = (
         ),
         "Rotary position embedding, half-split form.",
         _misc(
-            "rows * heads * ceil(dim, L) + PASS + OPERAND + ROTATE + MULTIPLY + ADD + WRITE + ROW",
+            "rows * heads * ceil(dim, L) + PASS + ROTATE + MULTIPLY + ADD + WRITE + ROW",
             "rows",
             "heads",
-            slack="3 + rows * heads",
+            slack="OPERAND + 3 + rows * heads",
         ),
         reads=(
             words("src", "ceil(heads * dim, L)", "rows", "stride"),
@@ -187,9 +187,9 @@ SFU = (
         ),
         "Activation function, optionally gated.",
         _misc(
-            "count + PASS + TABLE * FUNCTION + MULTIPLY + gated * (OPERAND + MULTIPLY)"
-            " + WRITE + ROW",
+            "count + PASS + TABLE * FUNCTION + MULTIPLY + gated * MULTIPLY + WRITE + ROW",
             "count",
+            slack="gated * OPERAND",
         ),
         reads=(words("a", "count"), words("b", "gated * count")),
         writes=(words("dst", "count"),),
@@ -208,9 +208,10 @@ SFU = (
         ),
         "Elementwise sum.",
         _misc(
-            "rows * words + PASS + OPERAND + ADD + WRITE + ROW",
+            "rows * words + PASS + ADD + WRITE + ROW",
             "rows",
             "words",
+            slack="OPERAND * (1 + broadcast * (rows - 1))",
         ),
         reads=(words("a", "rows * words"), words("b", "where(broadcast, 1, rows) * words")),
         writes=(words("dst", "rows * words"),),
