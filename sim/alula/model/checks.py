@@ -7,7 +7,9 @@ which a program fixes, and a machine's sizes.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from alula.isa import Instruction, Op
@@ -64,8 +66,25 @@ class Checks:
         head = f"def checked(state, {', '.join(parameters)}):"
         tail = f"    execute(state, {', '.join(parameters)})"
         names: dict[str, Any] = FUNCTIONS | _NAMES | self._sizes | known | {"execute": handler}
-        exec("\n".join([head, *lines, tail]), names)
+        for name in {"beats", "index_beats", "W8"} & names.keys():
+            names[name] = lru_cache(maxsize=4096)(names[name])
+        tree = _Inlined().visit(ast.parse("\n".join([head, *lines, tail])))
+        exec(compile(ast.fix_missing_locations(tree), "checks", "exec"), names)
         return names["checked"]
+
+
+class _Inlined(ast.NodeTransformer):
+    """Operators instead of calls of `ceil` and `where`."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Name("ceil"), args=[above, below]):
+                negative = ast.UnaryOp(ast.USub(), above)
+                return ast.UnaryOp(ast.USub(), ast.BinOp(negative, ast.FloorDiv(), below))
+            case ast.Call(func=ast.Name("where"), args=[condition, this, other]):
+                return ast.IfExp(condition, this, other)
+        return node
 
 
 def _lines(instruction: Instruction) -> Iterator[str]:
