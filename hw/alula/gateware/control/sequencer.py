@@ -354,7 +354,7 @@ class Sequencer(Component):
 
     def _result(self, m: Module, now: _Now) -> Signal:
         """What the instruction writes into a register."""
-        values, result = now.values, Signal(32)
+        values, rd_value = now.values, Signal(32)
         product_next, product = Signal(32), Signal(32)
         m.d.sync += [product_next.eq((values[0] * values[1])[:32]), product.eq(product_next)]
         with m.Switch(now.decoder.opcode):
@@ -368,8 +368,8 @@ class Sequencer(Component):
                 "ARG": self.argmax,
             }.items():
                 with m.Case(opcode(name)):
-                    m.d.comb += result.eq(value)
-        return result
+                    m.d.comb += rd_value.eq(value)
+        return rd_value
 
 
 class _Now:
