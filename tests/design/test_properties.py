@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from alula.design import Design, DesignError, load_design
-from alula.design.storage import Bank, Blocks, homes
+from alula.design.storage import Bank, Blocks, bind_memories
 
 KV260, U280 = load_design("kv260"), load_design("u280")
 CHANGES = st.fixed_dictionaries(
@@ -120,6 +120,6 @@ BANKS = st.builds(
 
 @given(st.lists(BANKS, max_size=5), st.integers(0, 500), st.integers(0, 100))
 def test_blocks_hold_the_banks(banks: list[Bank], bram36: int, uram: int) -> None:
-    blocks = homes(banks, Blocks(bram36, uram)).blocks
+    blocks = bind_memories(banks, Blocks(bram36, uram)).blocks
     capacity = blocks.bram36 * 72 * 512 + blocks.uram * 72 * 4096
     assert capacity >= sum(bank.bytes for bank in banks) * 8

@@ -13,8 +13,8 @@ from alula.gateware.control.registers import ENGINE_STATE, Register
 from alula.gateware.control.use import Use
 from alula.isa import Engine, Program
 from alula.model import Machine
-from alula.rtl.course import Course
 from alula.rtl.diagnosis import Diagnosis
+from alula.rtl.retirement_log import RetirementLog
 
 LOADS = "LOOP count=4 body=1\nLD.V type=fp32 addr=100 dst=0 count=4"
 
@@ -26,8 +26,8 @@ def layers() -> Program:
 
 
 @pytest.fixture(scope="module")
-def course() -> Course:
-    found = Course()
+def log() -> RetirementLog:
+    found = RetirementLog()
     Machine(NANO).run(layers(), {"first_layer": 3}, on_retire=found)
     return found
 
@@ -50,43 +50,43 @@ class Fault:
         return self._values.get(address, idle)
 
 
-def said(course: Course | None, retired: int, registers: Fault) -> Diagnosis:
+def said(log: RetirementLog | None, retired: int, registers: Fault) -> Diagnosis:
     def unit(engine: Engine, address: int, numbers: range) -> str:
-        assert course is not None
+        assert log is not None
         held = range(retired + numbers.start, retired + numbers.stop)
-        return course.unit(engine, address, held)
+        return log.unit(engine, address, held)
 
-    return Diagnosis(registers, layers(), unit if course else None)
+    return Diagnosis(registers, layers(), unit if log else None)
 
 
-def test_what_waits_is_the_oldest(course: Course) -> None:
+def test_what_waits_is_the_oldest(log: RetirementLog) -> None:
     for retired in range(4):
-        text = said(course, retired, Fault()).waits()
+        text = said(log, retired, Fault()).waits()
         assert text.startswith(f"LD at 1 waits for memory (layers.{3 + retired}.norm: LD.V ")
 
 
-def test_what_memory_refuses_is_the_oldest_s(course: Course) -> None:
-    text = said(course, 2, Fault(Code.READ_SLVERR, 100)).fault()
+def test_what_memory_refuses_is_the_oldest_s(log: RetirementLog) -> None:
+    text = said(log, 2, Fault(Code.READ_SLVERR, 100)).fault()
     expected = "LD at 1 must be given beat 100 by memory, not SLVERR (layers.5.norm: LD.V "
     assert text.startswith(expected)
 
 
-def test_what_gave_a_token_too_many_has_retired(course: Course) -> None:
-    text = said(course, 2, Fault(Code.TOKENS, Engine.LD | Engine.ST << 3)).fault()
+def test_what_gave_a_token_too_many_has_retired(log: RetirementLog) -> None:
+    text = said(log, 2, Fault(Code.TOKENS, Engine.LD | Engine.ST << 3)).fault()
     assert text.startswith("LD at 1 must give ST at most 255 tokens ")
     assert "(layers.4.norm: LD.V " in text
 
 
-def test_no_layer_is_named_where_it_may_be_one_of_several(course: Course) -> None:
+def test_no_layer_is_named_where_it_may_be_one_of_several(log: RetirementLog) -> None:
     """What is out of range may be any that LD has taken."""
     refused = Fault(Code.OUT_OF_RANGE, 7)
-    assert "(layers.*.norm: LD.V " in said(course, 2, refused).fault()
-    assert "(layers.6.norm: LD.V " in said(course, 3, refused).fault()
+    assert "(layers.*.norm: LD.V " in said(log, 2, refused).fault()
+    assert "(layers.6.norm: LD.V " in said(log, 3, refused).fault()
 
 
 def test_no_layer_is_known_without_a_machine_model() -> None:
     assert "(layers.*.norm: LD.V " in said(None, 0, Fault()).waits()
 
 
-def test_no_layer_is_named_after_the_last(course: Course) -> None:
-    assert "(layers.*.norm: LD.V " in said(course, 4, Fault()).waits()
+def test_no_layer_is_named_after_the_last(log: RetirementLog) -> None:
+    assert "(layers.*.norm: LD.V " in said(log, 4, Fault()).waits()

@@ -26,7 +26,7 @@ from alula.design.memory import Memory
 from alula.design.part import Part
 from alula.design.problem import design_error
 from alula.design.record import Record
-from alula.design.storage import Bank, Blocks, homes
+from alula.design.storage import Bank, Blocks, bind_memories
 
 INSTRUCTION_BYTES = 16
 KIB = 1024
@@ -240,7 +240,7 @@ class Design(Record):
     @property
     def blocks(self) -> Blocks:
         """Memory blocks that the on-chip memories take."""
-        return homes(self.banks, Blocks(self.part.bram36, self.part.uram)).blocks
+        return bind_memories(self.banks, Blocks(self.part.bram36, self.part.uram)).blocks
 
     @property
     def multiplier_dsps(self) -> int:

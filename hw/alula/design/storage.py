@@ -44,14 +44,14 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class Homes:
+class MemoryBinding:
     """Where memories are kept: the blocks that they take, and the banks in UltraRAM by name."""
 
     blocks: Blocks
     ultra: frozenset[str]
 
 
-def homes(banks: Sequence[Bank], limit: Blocks) -> Homes:
+def bind_memories(banks: Sequence[Bank], limit: Blocks) -> MemoryBinding:
     """Return where the banks are kept, the largest placed first.
 
     A bank that fills at least half of an UltraRAM's depth goes there, another to block RAM; where
@@ -69,4 +69,4 @@ def homes(banks: Sequence[Bank], limit: Blocks) -> Homes:
             ultra.add(bank.name)
         else:
             bram36 += in_bram
-    return Homes(Blocks(bram36, uram), frozenset(ultra))
+    return MemoryBinding(Blocks(bram36, uram), frozenset(ultra))

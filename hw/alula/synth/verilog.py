@@ -7,7 +7,7 @@ from itertools import count
 from amaranth.lib.wiring import Component
 
 from alula.design import Design
-from alula.design.storage import Bank, Blocks, homes
+from alula.design.storage import Bank, Blocks, bind_memories
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.hdl.scan import Scan
 from alula.gateware.top.top import Top
@@ -47,7 +47,8 @@ def scanned(design: Design) -> dict[str, str]:
 def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
     """Return modules, the first the top, with an attribute at each memory meant for UltraRAM.
 
-    Where memories go is `alula.design.storage.homes`' choice, as for a design's declared blocks.
+    Where memories go is the choice of `alula.design.storage.bind_memories`, as for a design's
+    declared blocks.
     """
     counts = instances(modules)
     banks = [
@@ -56,7 +57,7 @@ def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
         for number, (width, depth) in enumerate(memories(text))
         if depth > SHALLOW
     ]
-    ultra = homes(banks, Blocks(design.part.bram36, design.part.uram)).ultra
+    ultra = bind_memories(banks, Blocks(design.part.bram36, design.part.uram)).ultra
 
     def annotate(module: str, text: str) -> str:
         numbers = count()

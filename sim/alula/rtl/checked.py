@@ -11,9 +11,9 @@ import numpy as np
 from alula.design import Design
 from alula.isa import Image, Program, Region
 from alula.model import Counters, Machine
-from alula.rtl.beginning import differing
-from alula.rtl.course import Course
 from alula.rtl.device import Outcome, RtlDevice, Timing, Waves
+from alula.rtl.retirement_log import RetirementLog
+from alula.rtl.snapshot import differing
 from alula.rtl.verilate import Progress
 
 __all__ = ["CheckedDevice", "CheckedRun", "Mismatch"]
@@ -128,7 +128,7 @@ class CheckedDevice:
             RtlError: the gateware's run did not end.
             Mismatch: the memories differ.
         """
-        self._course = Course()
+        self._log = RetirementLog()
         counters = self._run_machine(program, inputs)
         watch(0, counters)
         started = time.perf_counter()
@@ -142,12 +142,12 @@ class CheckedDevice:
         self.device.close()
 
     def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
-        return self.machine.run(program, inputs, on_retire=self._course)
+        return self.machine.run(program, inputs, on_retire=self._log)
 
     def _run_device(
         self, program: Program, inputs: Mapping[str, int], watch: Callable[[int], None]
     ) -> Outcome:
-        return self.device.run(program, inputs, watch, self._course)
+        return self.device.run(program, inputs, watch, self._log)
 
     def _compare(self, program: str) -> None:
         expected, found = self.machine.state.memory.bytes, self.device.memory

@@ -14,12 +14,12 @@ from alula.folders import check_seekable
 from alula.isa import Engine, Image, Program
 from alula.model.retirement import Retirements
 from alula.rtl import dram, lockstep
-from alula.rtl.course import Course
 from alula.rtl.dram import HEADERS, DramConfig, dram_config
 from alula.rtl.driver import Driver, Outcome, RtlError
 from alula.rtl.emission import emitted_top
 from alula.rtl.layouts import Structures, layouts_text
 from alula.rtl.lockstep import Lockstep, Window
+from alula.rtl.retirement_log import RetirementLog
 from alula.rtl.signals import signal
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.taps import Taps, taps, visible
@@ -309,14 +309,14 @@ class RtlDevice:
         program: Program,
         inputs: Mapping[str, int],
         watch: Callable[[int], None] = lambda cycles: None,
-        course: Course | None = None,
+        log: RetirementLog | None = None,
         retirements: Mapping[Engine, Retirements] | None = None,
         window: Window | None = None,
     ) -> Outcome:
         """Run a program to its END. Buffers and memory keep their contents from run to run.
 
         `watch` is called every so often with the cycles so far. What it raises, and Ctrl-C, end the
-        run; another may follow. `course`: of the same run on the machine model; what is said of one
+        run; another may follow. `log`: of the same run on the machine model; what is said of one
         that did not end then names layers. `retirements`: what each engine must retire, and
         `window` then what to write waves of, if the device can.
 
@@ -329,11 +329,11 @@ class RtlDevice:
         self.driver.patience, self.driver.limit = self.patience, self.limit
 
         def unit(engine: Engine, address: int, numbers: range) -> str:
-            if course is None:
+            if log is None:
                 return ""
             oldest = self._board.retired()[engine]
             numbers = range(oldest + numbers.start, oldest + numbers.stop)
-            return course.unit(engine, address, numbers)
+            return log.unit(engine, address, numbers)
 
         if retirements is None:
             return self.driver.run(program, inputs, watch, unit)

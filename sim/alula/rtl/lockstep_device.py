@@ -10,11 +10,11 @@ from alula.folders import check_seekable
 from alula.isa import Program
 from alula.model import Counters, Retired
 from alula.model.retirement import Recorder, Seeker
-from alula.rtl.beginning import Beginning, copy
 from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, RtlDevice, Timing
 from alula.rtl.lockstep import Diverged, Divergence, Window
 from alula.rtl.report import OutOfStep
+from alula.rtl.snapshot import Snapshot, copy
 from alula.rtl.verilate import Progress
 
 __all__ = ["LockstepDevice"]
@@ -53,14 +53,14 @@ class LockstepDevice(CheckedDevice):
         self._waves, self._progress = waves, progress
 
     def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
-        self._beginning = Beginning(self.machine, self.device)
+        self._snapshot = Snapshot(self.machine, self.device)
         self._recorder = Recorder(self.machine.state)
         counters = self.machine.run(program, inputs, on_retire=self._retired)
-        self._beginning.keep(self._recorder.stored)
+        self._snapshot.keep(self._recorder.stored)
         return counters
 
     def _retired(self, retired: Retired) -> None:
-        self._course(retired)
+        self._log(retired)
         self._recorder(retired)
 
     def _run_device(
@@ -68,14 +68,14 @@ class LockstepDevice(CheckedDevice):
     ) -> Outcome:
         try:
             engines = self._recorder.engines
-            return self.device.run(program, inputs, watch, self._course, engines)
+            return self.device.run(program, inputs, watch, self._log, engines)
         except Diverged as error:
             divergence = error.divergence
-        self._beginning.restore()
+        self._snapshot.restore()
         place = (divergence.engine, divergence.index, divergence.core)
         seeker = Seeker(self.machine.state, *place)
         self.machine.run(program, inputs, on_retire=seeker)
-        self._beginning.restore()
+        self._snapshot.restore()
         found = OutOfStep(self.design, program, divergence, seeker.found, self.regions)
         if self._waves is not None:
             found.waves = self._show(program, inputs, divergence, self._waves, watch)
@@ -103,7 +103,7 @@ class LockstepDevice(CheckedDevice):
         window = Window(file, divergence.engine, divergence.core, begin, delay)
         try:
             engines = self._recorder.engines
-            device.run(program, inputs, watch, self._course, engines, window)
+            device.run(program, inputs, watch, self._log, engines, window)
         except Diverged as error:
             again = error.divergence
             found = (again.engine, again.core, again.index)

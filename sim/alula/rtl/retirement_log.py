@@ -7,10 +7,10 @@ from array import array
 from alula.isa import Engine
 from alula.model import Retired
 
-__all__ = ["Course"]
+__all__ = ["RetirementLog"]
 
 
-class Course:
+class RetirementLog:
     """A run's `on_retire` on the machine model: what each engine retires, in order."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from alula.model import Machine
 from alula.rtl.device import RtlDevice
 
-__all__ = ["Beginning", "copy", "differing"]
+__all__ = ["Snapshot", "copy", "differing"]
 
 _CHUNK = 1 << 20
 
@@ -28,7 +28,7 @@ def copy(source: np.ndarray, target: np.ndarray) -> None:
         target[part] = source[part]
 
 
-class Beginning:
+class Snapshot:
     """What a machine and a device of the same memory hold before a run.
 
     Made before the machine's run. `keep` follows before the device's, with the beats of memory that
