@@ -8,7 +8,7 @@ from tests.gateware.memories import channels
 from tests.model.bench import KV260, NARROW, ODD
 from tests.model.bench import Bench as Model
 
-from alula.bench import PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
+from alula.bench import ALWAYS, PATTERNS, Bench, Case, Mismatch, Pattern, Unit, each_case
 from alula.design import Design
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
@@ -209,6 +209,64 @@ def check_bursts(design: Design, ports) -> None:
                 raise Mismatch(f"a burst must not cross 4 KiB: {address}, {length}")
 
 
+class Uses:
+    """Compares `starved` and `blocked` with what passes, in each cycle of matrices.
+
+    Between an instruction's first beat and its last it is starved in every cycle in which there is
+    no beat; wherever a beat waits it is blocked. Join it before the roles of the streams.
+    """
+
+    moved = False
+
+    def __init__(self, unit: Unit, lengths: list[int]) -> None:
+        self.unit, self.left, self.inside = unit, lengths, 0
+        self.seen = {"starved": 0, "blocked": 0, "passed": 0}
+
+    def cycle(self) -> None:
+        beat, tag = self.unit.outputs["beat"], self.unit.outputs["tag"]
+        offered, taken = beat.valid_now(), beat.ready_now()
+        starved, blocked = (self.unit.wires[name].get() for name in ("starved", "blocked"))
+        if offered or self.inside:
+            wanted = (int(not offered), int(offered and not taken))
+            if (starved, blocked) != wanted:
+                raise Mismatch(f"starved and blocked must be {wanted}, not {(starved, blocked)}")
+        elif blocked and (starved or not tag.valid_now() or tag.ready_now()):
+            raise Mismatch("what is blocked must have something that waits")
+        for name, value in (("starved", starved), ("blocked", blocked)):
+            self.seen[name] += value
+        if offered and taken:
+            self.seen["passed"] += 1
+            self.inside += 1
+            if self.inside == self.left[0]:
+                self.left.pop(0)
+                self.inside = 0
+
+
+def use_case(idle: Pattern, pressure: Pattern, pause: float) -> Case:
+    """`pause`: how often memory does not answer, so that LD is starved."""
+
+    async def run(unit: Unit) -> None:
+        channels(unit, "read", 1, BEATS * 64, pause)
+        give_room(unit, STREAM, 66, 16)
+        plan = Plan(KV260, unit.random)
+        lengths = []
+        for _ in range(8):
+            before = len(plan.beats)
+            plan.matrix()
+            lengths.append(len(plan.beats) - before)
+        uses = Uses(unit, lengths)
+        unit.join(uses)
+        unit.drive("command", plan.commands, idle)
+        unit.watch("beat", lambda _: None, pressure)
+        unit.watch("tag", lambda _: None, pressure)
+        await unit.until(lambda: not uses.left, "the last beat")
+        starves, blocks = pause > 0, pressure is not ALWAYS and not pause
+        if uses.seen["starved"] < 50 * starves or uses.seen["blocked"] < 50 * blocks:
+            raise Mismatch(f"all that there is must be seen, not {uses.seen}")
+
+    return Case(f"uses-idle_{idle}-pressure_{pressure}-pause{pause}", run)
+
+
 async def speed(unit: Unit) -> None:
     """Matrices follow each other without a gap."""
     design = KV260
@@ -346,7 +404,8 @@ FAULTS = [
     fault_case("LD.V", Code.READ_SLVERR, addr=9, count=40, broken=range(640, 704)),
     fault_case("LD.W", Code.READ_SLVERR, addr=60, broken=range(4096, 4160), **W8),
 ]
-OTHERS = [Case("speed", speed), *ROOM, *FAULTS]
+USES = [use_case(ALWAYS, pressure, pause) for pressure in PATTERNS for pause in (0, 0.5)]
+OTHERS = [Case("speed", speed), *ROOM, *FAULTS, *USES]
 KV = Bench("load_kv260", lambda: make(KV260), [*cases(KV260, 1), *OTHERS])
 SPARSE = ODD.replace({"mpe.sparse": True})
 THREE = Bench("load_odd", lambda: make(SPARSE), cases(SPARSE, 3))

@@ -15,7 +15,7 @@ from alula.gateware.memory import bursts, unpack
 from alula.gateware.memory.engine import MemoryEngine
 from alula.gateware.memory.load_delivery import LoadDelivery
 from alula.gateware.memory.load_gather import LoadGather
-from alula.gateware.memory.load_jobs import COUNT_BITS, extent_layout
+from alula.gateware.memory.load_jobs import COUNT_BITS, asked_layout, extent_layout
 from alula.gateware.memory.load_matrix import LoadMatrix
 from alula.gateware.memory.load_vector import LoadVector
 from alula.gateware.memory.read_master import ReadMaster
@@ -113,7 +113,7 @@ class Load(MemoryEngine):
         connect(m, matrix.tag, flipped(self.tag))
         connect(m, matrix.matrix, self._room.matrix)
         command = Signal(self.command.payload.shape(), name="held")
-        begins, over = Signal(), Signal()
+        begins, over, asked = Signal(), Signal(), Signal(asked_layout(self.sizes))
         with m.FSM() as machine:
             with m.State("Idle"):
                 m.d.comb += self.command.ready.eq(~stopped & ~self.cancel)
@@ -132,14 +132,24 @@ class Load(MemoryEngine):
                 (m.Default(), vector),
             ):
                 with case:
-                    connect(m, asker.job, delivery.job)
                     connect(m, asker.transfer, master.transfer)
                     m.d.comb += [
                         asker.start.eq(begins),
+                        asked.eq(asker.job.payload),
+                        delivery.job.valid.eq(asker.job.valid),
+                        asker.job.ready.eq(delivery.job.ready),
                         over.eq(asker.over),
                         report.eq(asker.fault),
                     ]
         extent, product = self._extent(m, command), self._product(m, command, gather)
+        job = delivery.job.payload
+        m.d.comb += [
+            job.asked.eq(asked),
+            job.stride.eq(command.stride),
+            job.matrix.eq(matrix.matrix.payload),
+            job.count.eq(extent.elements),
+            job.bf16.eq(command.type == 1),
+        ]
         m.d.comb += [
             *(asker.command.eq(command) for asker in (vector, matrix, gather)),
             *(asker.extent.eq(extent) for asker in (vector, gather)),

@@ -88,18 +88,18 @@ class LoadDelivery(Component):
             coming.eq(jobs.r_data),
             takes.eq(jobs.r_rdy & (~active | over)),
             jobs.r_en.eq(takes),
-            walk.matrix.format.eq(coming.matrix.format),
-            walk.matrix.blocks.eq(coming.matrix.blocks),
-            walk.matrix.groups.eq(coming.matrix.groups),
+            walk.matrix.eq(coming.matrix),
             walk.start.eq(takes),
             self.weights.payload.data.eq(self.beat.payload),
             self.weights.payload.kind.eq(walk.kind),
             self.part.payload.eq(self.beat.payload),
             unpack.beat.payload.eq(self.whole.payload),
-            unpack.row.payload.eq(job.row),
-            unpack.row.payload.ends.eq(job.ends),
+            unpack.row.payload.count.eq(job.count),
+            unpack.row.payload.dst.eq(job.asked.dst),
+            unpack.row.payload.bf16.eq(job.bf16),
+            unpack.row.payload.ends.eq(job.asked.ends),
             self.ids.eq(self.whole.payload),
-            self.done.eq(active & over & job.ends),
+            self.done.eq(active & over & job.asked.ends),
             self.busy.eq(active | jobs.r_rdy | (jobs.level != 0)),
             self.idle.eq(~active | passes),
         ]
@@ -107,8 +107,8 @@ class LoadDelivery(Component):
             m.d.sync += [job.eq(coming), active.eq(1), given.eq(0)]
         with m.Elif(over):
             m.d.sync += active.eq(0)
-        self._follow(m, takes, passes & walk.ends_block & (job.kind == JobKind.MATRIX), job)
-        with m.If(active), m.Switch(job.kind):
+        self._follow(m, takes, passes & walk.ends_block & (job.asked.kind == JobKind.MATRIX), job)
+        with m.If(active), m.Switch(job.asked.kind):
             with m.Case(JobKind.NOTHING):
                 m.d.comb += over.eq(1)
             with m.Case(JobKind.MATRIX):
@@ -154,7 +154,7 @@ class LoadDelivery(Component):
 
     def _follow(self, m: Module, begins: Value, ends_block: Value, job: data.View) -> None:
         """Keep the address of the next beat in `passed`."""
-        address = job_layout(self.sizes)(m.submodules.jobs.r_data).address
+        address = job_layout(self.sizes)(m.submodules.jobs.r_data).asked.address
         block = Signal(self.sizes.beat_bits)
         with m.If(begins):
             m.d.sync += [self.passed.eq(address), block.eq(address)]

@@ -127,9 +127,7 @@ class LoadGather(Asker):
             job.kind.eq(Mux(of_row, JobKind.ROW, Mux(nothing, JobKind.NOTHING, JobKind.IDS))),
             job.ends.eq(nothing | (of_row & (rows_left == 1))),
             job.address.eq(Mux(of_row, address, ids_address)),
-            job.row.count.eq(extent.elements),
-            job.row.dst.eq(dst),
-            job.row.bf16.eq(command.type == 1),
+            job.dst.eq(dst),
             transfer.address.eq(Mux(asks_row, address, ids_address)),
             transfer.beats.eq(Mux(asks_row, beats, 1)),
         ]

@@ -6,15 +6,15 @@ from amaranth.hdl import Module, Value, ValueLike
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.memory.bursts import transfer_layout
 from alula.gateware.memory.sizes import MemorySizes
-from alula.gateware.memory.unpack import row_layout
-from alula.gateware.stream.weight_stream import TAG
+from alula.gateware.stream.weight_beats import MATRIX
 from alula.isa.instructions import Engine
 
-__all__ = ["COUNT_BITS", "Asker", "JobKind", "extent_layout", "job_layout"]
+__all__ = ["COUNT_BITS", "Asker", "JobKind", "asked_layout", "extent_layout", "job_layout"]
 
 COUNT_BITS = 20
 """Of a row's beats and words, and of the rows of LD.G."""
@@ -29,20 +29,28 @@ class JobKind(enum.Enum, shape=2):
     IDS = 3
 
 
-def job_layout(sizes: MemorySizes) -> data.StructLayout:
-    """Beats that have been asked for, from `address` on.
+def asked_layout(sizes: MemorySizes) -> data.StructLayout:
+    """What an asker says of beats that it asks for next, from `address` on.
 
-    `ends`: the last job of its instruction; `stride`: beats between row blocks, 0 if there is no
-    gap; `matrix` and `row` as the kind has it.
+    `ends`: the last job of its instruction; `dst`: of a row.
+    """
+    return data.StructLayout(
+        {"kind": JobKind, "ends": 1, "address": sizes.beat_bits, "dst": address_bits(sizes.words)}
+    )
+
+
+def job_layout(sizes: MemorySizes) -> data.StructLayout:
+    """What is asked, and of its instruction what the kind needs.
+
+    `stride`: beats between row blocks of a matrix, 0 if there is no gap.
     """
     return data.StructLayout(
         {
-            "kind": JobKind,
-            "ends": 1,
-            "address": sizes.beat_bits,
+            "asked": asked_layout(sizes),
             "stride": sizes.beat_bits,
-            "matrix": data.StructLayout(TAG.members),
-            "row": row_layout(sizes.words, sizes.lanes),
+            "matrix": MATRIX,
+            "count": range(sizes.elements + 1),
+            "bf16": 1,
         }
     )
 
@@ -70,7 +78,7 @@ class Asker(Component):
             {
                 "command": In(layout(Engine.LD)),
                 "start": In(1),
-                "job": Out(stream.Signature(job_layout(sizes))),
+                "job": Out(stream.Signature(asked_layout(sizes))),
                 "transfer": Out(stream.Signature(transfer_layout(sizes.beat_bits))),
                 "over": Out(1),
                 "fault": Out(Fault),

@@ -107,7 +107,7 @@ class LoadMatrix(Asker):
     def _describe(self, m: Module) -> Value:
         """Say what the matrix is to all who are told. Return whether there is such a format."""
         command, job = self.command, self.job.payload
-        for shape in (self.tag.payload, self.matrix.payload, job.matrix):
+        for shape in (self.tag.payload, self.matrix.payload):
             m.d.comb += [
                 shape.format.eq(Cat(command.fmt, command.nm)),
                 shape.blocks.eq(command.blocks),
@@ -118,7 +118,6 @@ class LoadMatrix(Asker):
             job.kind.eq(JobKind.MATRIX),
             job.ends.eq(1),
             job.address.eq(command.addr),
-            job.stride.eq(command.stride),
         ]
         return self._by_format(m, name="known")
 

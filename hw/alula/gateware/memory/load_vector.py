@@ -33,9 +33,7 @@ class LoadVector(Asker):
             job.kind.eq(Mux(empty, JobKind.NOTHING, JobKind.ROW)),
             job.ends.eq(1),
             job.address.eq(command.addr),
-            job.row.count.eq(extent.elements),
-            job.row.dst.eq(command.dst),
-            job.row.bf16.eq(command.type == 1),
+            job.dst.eq(command.dst),
             self.transfer.payload.address.eq(command.addr),
             self.transfer.payload.beats.eq(beats),
         ]
