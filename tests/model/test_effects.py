@@ -65,6 +65,7 @@ def drawn(random: Random, instruction: Instruction) -> Values:
                 "skip": random.randrange(NANO.bytes_per_cycle // 4),
                 "inv": int(np.float32(1 / 64).view(np.uint32)),
                 "eps": int(np.float32(1e-5).view(np.uint32)),
+                "span": int(np.float32(8).view(np.uint32)),
             }.get(name, random.randint(0 if random.random() < 0.1 else 1, 3))
     if "nm" in values:
         values["nm"] = "dense"

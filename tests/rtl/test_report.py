@@ -89,7 +89,7 @@ CASES = {
     ),
     "SOFTMAX": (
         Engine.MISC, "SOFTMAX src=0 rows=2 len=31 step=1 stride=9 scale=20", 18, 1,
-        "row 1, entry 4", "vector buffer word 10, lane 0",
+        "row 1, element 4", "vector buffer word 10, lane 0",
         "0x2ede12cc (1.009873e-10)", "0x2ede12cd (1.0098731e-10)",
     ),
     "ROPE": (

@@ -97,7 +97,7 @@ LOAD = (
         ),
         Effects(
             reads=(memory("ids", "4 * count"), memory("table", "len * BYTES", gathered=True)),
-            writes=(words("dst", "count * ceil(len, L)"),),
+            writes=(words("dst", "ceil(len, L)", "count", "ceil(len, L)"),),
             faults=(Fault(Error.OUT_OF_RANGE, "each row that is named must be within memory"),),
         ),
     ),
