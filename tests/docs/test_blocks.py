@@ -37,6 +37,14 @@ def test_blocks_are_told_apart(name: str) -> None:
         assert block.runs or block.title or block.language in ILLUSTRATIONS, block
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_of_source_files_are_in_them(name: str) -> None:
+    for block in BLOCKS[name]:
+        if (block.title or "").startswith(("hw/", "sim/", "sw/", "host/")):
+            source = (ROOT / str(block.title)).read_text(encoding="utf-8")
+            assert block.text in source, f"{name}:{block.line} differs from {block.title}"
+
+
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_blocks_run(name: str, tmp_path: Path) -> None:
     run(name, [block for block in RUNNABLE[name] if not block.marks], tmp_path)
