@@ -44,7 +44,7 @@ KiB = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
 class Mpe(Record):
-    """The matrix engine: chains of multipliers, as many as the memory stream feeds."""
+    """The matrix processing engine: chains of multipliers, as many as the memory stream feeds."""
 
     lanes: Annotated[Literal[16], Whole] = 16
     """Multipliers in a chain; fixed, it is the M of the N:M sparsity."""

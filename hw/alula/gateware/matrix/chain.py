@@ -28,10 +28,11 @@ LATENCY = 1 + MULTIPLIER_LATENCY + (2 * HALF - 1) + 1
 class Chain(Component):
     """One row of weights times two tokens: one long dot product or several short ones.
 
-    Eight groups of two multipliers stand in a row. A reduction node at a group's end hands out the
-    sum of its segment; a cut there makes the next group start from zero. The sum of a segment of
-    at most four groups fits a lane, so groups 3 and 7 always end one. Patterns of N non-zeros in
-    16 put the non-zeros of 16 / N rows side by side: cuts after every N / 2 groups.
+    A configurable sparse DSP chain (CSD-chain): eight groups of two multipliers stand in a row. A
+    reduction node at a group's end hands out the sum of its segment; a cut there makes the next
+    group start from zero. The sum of a segment of at most four groups fits a lane, so groups 3 and
+    7 always end one. Patterns of N non-zeros in 16 put the non-zeros of 16 / N rows side by side:
+    cuts after every N / 2 groups.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The matrix engine: MM and MV, which share it."""
+"""The matrix processing engine (MPE): MM and MV, which share it."""
 
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import stream
