@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 

@@ -5,7 +5,7 @@ from itertools import islice
 from random import Random
 
 import pytest
-from amaranth import Module, signed, unsigned
+from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 

@@ -4,7 +4,7 @@ from collections import deque
 from random import Random
 from typing import Any
 
-from amaranth import Module
+from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In
 from tests.gateware.refusals import refuses
 

@@ -7,7 +7,7 @@ import warnings
 from random import Random
 
 import pytest
-from amaranth import Elaboratable, Module
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from tests.gateware.refusals import refuses

@@ -7,7 +7,7 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from amaranth import Module
+from amaranth.hdl import Module
 from amaranth.lib.wiring import Component
 from tests.gateware import exact
 from tests.gateware.refusals import refuses

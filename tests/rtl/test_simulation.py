@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from amaranth import Module
+from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 

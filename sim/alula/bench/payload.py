@@ -7,8 +7,7 @@ share bits a dict of any that do not, everything else an int.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth import Shape
-from amaranth.hdl import ShapeLike
+from amaranth.hdl import Shape, ShapeLike
 from amaranth.lib import data
 
 __all__ = ["pack", "unpack"]

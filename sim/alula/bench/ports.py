@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth import Shape
+from amaranth.hdl import Shape
 from amaranth.lib import stream, wiring
 
 __all__ = ["Port", "StreamPort", "find_ports"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,21 +40,14 @@ class Fault(data.Struct):
 class FaultLatch(wiring.Component):
     """Keeps the first fault that is reported until it is cleared.
 
-    Parameters
-    ----------
-    sources : int
-        How many parts of an engine report. The lowest wins in the same cycle.
+    Parameters:
+        sources (int): How many parts of an engine report. The lowest wins in the same cycle.
 
-    Members
-    -------
-    report : In(Fault).array(sources)
-        A fault in each cycle whose code is not NONE.
-    clear : In(1)
-        Forget; a report in the same cycle is forgotten too.
-    fault : Out(Fault)
-        The first, from `LATENCY` cycles after its report on.
-    source : Out(range(sources))
-        Who reported it.
+    Members:
+        report (In(Fault).array(sources)): A fault in each cycle whose code is not NONE.
+        clear (In(1)): Forget; a report in the same cycle is forgotten too.
+        fault (Out(Fault)): The first, from `LATENCY` cycles after its report on.
+        source (Out(range(sources))): Who reported it.
     """
 
     def __init__(self, *, sources: int) -> None:

@@ -1,6 +1,6 @@
 """A clock that stands still while nobody needs it."""
 
-from amaranth import ClockDomain, ClockSignal, Instance, Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.hdl.target import TARGETS, Target
@@ -11,17 +11,12 @@ __all__ = ["ClockGate"]
 class ClockGate(Component):
     """Passes the edges of ``sync`` that are wanted: a register and an AND, or the part's own gate.
 
-    Parameters
-    ----------
-    target : str
-        As of `PackedMultiplier`: BUFGCE of UltraScale+, DCCA of ECP5.
+    Parameters:
+        target (str): As of `PackedMultiplier`: BUFGCE of UltraScale+, DCCA of ECP5.
 
-    Members
-    -------
-    enable : In(1)
-        The next edge is wanted; may change until the clock has fallen.
-    clock : Out(1)
-        ``sync``'s clock, low where an edge is left out.
+    Members:
+        enable (In(1)): The next edge is wanted; may change until the clock has fallen.
+        clock (Out(1)): ``sync``'s clock, low where an edge is left out.
     """
 
     enable: In(1)

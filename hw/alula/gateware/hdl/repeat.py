@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from amaranth import (
+from amaranth.back import rtlil
+from amaranth.back.verilog import YosysError
+from amaranth.hdl import (
     ClockDomain,
     ClockSignal,
     DomainRenamer,
@@ -24,10 +26,8 @@ from amaranth import (
     Instance,
     ResetSignal,
     Value,
+    ValueCastable,
 )
-from amaranth.back import rtlil
-from amaranth.back.verilog import YosysError
-from amaranth.hdl import ValueCastable
 from amaranth.hdl._ast import SignalDict
 from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
@@ -47,14 +47,11 @@ _MODULE = re.compile(r"^module (\\\S+|\w+)")
 class Placed(Elaboratable):
     """A component among the submodules of another, emitted once however often it is placed.
 
-    Parameters
-    ----------
-    component : wiring.Component
-        What is placed. It must be clocked by ``sync`` alone, its constructor's parameters must be
-        readable as attributes of their names, and together with the class they must determine
-        everything that it is.
-    domain : str
-        The domain around it that becomes its ``sync``.
+    Parameters:
+        component (wiring.Component): What is placed. It must be clocked by ``sync`` alone, its
+            constructor's parameters must be readable as attributes of their names, and together
+            with the class they must determine everything that it is.
+        domain (str): The domain around it that becomes its ``sync``.
     """
 
     def __init__(self, component: wiring.Component, domain: str = "sync") -> None:

@@ -1,6 +1,6 @@
 """A component behind three pins, for place and route without a board."""
 
-from amaranth import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Component, In, Out
 

@@ -1,6 +1,6 @@
 """From a chain's sums to the exact accumulator of a row and token."""
 
-from amaranth import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -52,16 +52,11 @@ class AccumulatorControl(Component):
     A group's halves may come with any distance; `scale`, `minimum` and the rest of a group stand at
     their inputs in the cycle of its second half.
 
-    Members
-    -------
-    valid, half : In(1)
-        Totals leave the chains; which half of a group.
-    first, last : In(1)
-        The group begins a row block; it ends one.
-    control : Out(CONTROL)
-        For every `Accumulator`.
-    captured : Out(1)
-        High in the first cycle in which ``captured`` of the accumulators is new.
+    Members:
+        valid, half (In(1)): Totals leave the chains; which half of a group.
+        first, last (In(1)): The group begins a row block; it ends one.
+        control (Out(CONTROL)): For every `Accumulator`.
+        captured (Out(1)): High in the first cycle in which ``captured`` of the accumulators is new.
     """
 
     valid: In(1)
@@ -99,27 +94,19 @@ class Accumulator(Component):
     next; a second one multiplies by ``factor`` and accumulates. No design reaches the ends of 48
     bits: a group adds less than 2^32 and a row has at most 2^13 groups.
 
-    Parameters
-    ----------
-    bits : int
-        Width that a result must fit, at least 32; it is 48 bits wide in any case.
+    Parameters:
+        bits (int): Width that a result must fit, at least 32; it is 48 bits wide in any case.
 
-    Members
-    -------
-    control : In(CONTROL)
-        From `AccumulatorControl`.
-    total : In(20), signed
-        A block's dot product, from the chain.
-    scale, minimum : In(8), In(8) signed
-        Of the group and row, one cycle after the second half until the group after it.
-    sum : In(14), signed
-        Of the group's activations, at the same time.
-    factor : In(8)
-        Of the group's activations, three cycles after that of the second half and one more.
-    captured : Out(48), signed
-        The accumulator of the last row block that has ended.
-    overflow : Out(1)
-        ``captured`` does not fit ``bits`` bits.
+    Members:
+        control (In(CONTROL)): From `AccumulatorControl`.
+        total (In(20), signed): A block's dot product, from the chain.
+        scale, minimum (In(8), In(8) signed): Of the group and row, one cycle after the second half
+            until the group after it.
+        sum (In(14), signed): Of the group's activations, at the same time.
+        factor (In(8)): Of the group's activations, three cycles after that of the second half and
+            one more.
+        captured (Out(48), signed): The accumulator of the last row block that has ended.
+        overflow (Out(1)): ``captured`` does not fit ``bits`` bits.
     """
 
     def __init__(self, *, bits: int = ACCUMULATOR_BITS) -> None:

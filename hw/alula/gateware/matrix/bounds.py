@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.arithmetic.quotient import multiple
@@ -18,15 +18,11 @@ __all__ = ["Bounds"]
 class Reach(Component):
     """``base + extra + step * count`` without a multiplier: a bit of the count each cycle.
 
-    Members
-    -------
-    start : In(1)
-        ``base``, ``extra`` and ``step`` are there.
-    base, step : In(32), extra : In(20)
-    bit : In(1)
-        The count's next bit, the lowest in the cycle after ``start``.
-    last : Out(24)
-        The sum with the bits so far; all ones if it has more.
+    Members:
+        start (In(1)): ``base``, ``extra`` and ``step`` are there.
+        base, step (In(32), extra : In(20))
+        bit (In(1)): The count's next bit, the lowest in the cycle after ``start``.
+        last (Out(24)): The sum with the bits so far; all ones if it has more.
     """
 
     start: In(1)
@@ -62,40 +58,26 @@ class Bounds(Component):
 
     Rows are ``stride`` words apart, and ``tokens`` of them share ``row_groups`` groups.
 
-    Parameters
-    ----------
-    block_rows : int
-        Rows of a block in all cores.
-    tokens : int
-        Activation rows of a pass, a power of two.
-    lanes : int
-        Results of a vector buffer word, a power of two.
-    groups : int
-        Groups of the activation buffer.
-    words : int
-        Words of the vector buffer.
-    stream_beats : int
-        Beats of the weight stream.
-    sparse : bool
-        Weights may have a pattern.
+    Parameters:
+        block_rows (int): Rows of a block in all cores.
+        tokens (int): Activation rows of a pass, a power of two.
+        lanes (int): Results of a vector buffer word, a power of two.
+        groups (int): Groups of the activation buffer.
+        words (int): Words of the vector buffer.
+        stream_beats (int): Beats of the weight stream.
+        sparse (bool): Weights may have a pattern.
 
-    Members
-    -------
-    start : In(1)
-        A product is there and stays until ``done``; not while busy.
-    format : In(7), blocks : In(20), row_groups : In(14)
-        Of its weights.
-    src, last_row, dst, stride, outputs : In(32)
-        Of the instruction; ``last_row`` is one less than its rows.
-    busy : Out(1)
-        From the next cycle to that of ``done``.
-    done : Out(1)
-        The result is there, for one cycle: 1 after ``start``, and 1 more for each bit of
-        ``last_row``.
-    refusal : Out(`Reason`)
-        REPLAY, OUTPUTS, SRC or DST, the first that applies; otherwise NONE.
-    number : Out(24)
-        As of `Reason`.
+    Members:
+        start (In(1)): A product is there and stays until ``done``; not while busy.
+        format (In(7), blocks : In(20), row_groups : In(14)): Of its weights.
+        src, last_row, dst, stride, outputs (In(32)): Of the instruction; ``last_row`` is one less
+            than its rows.
+        busy (Out(1)): From the next cycle to that of ``done``.
+        done (Out(1)): The result is there, for one cycle: 1 after ``start``, and 1 more for each
+            bit of ``last_row``.
+        refusal (Out(`Reason`)): REPLAY, OUTPUTS, SRC or DST, the first that applies; otherwise
+            NONE.
+        number (Out(24)): As of `Reason`.
     """
 
     def __init__(

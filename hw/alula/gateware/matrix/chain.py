@@ -1,6 +1,6 @@
 """Sixteen weights times sixteen activations of two tokens: the CSD-chain."""
 
-from amaranth import Array, Cat, Module, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -34,33 +34,24 @@ class Chain(Component):
     7 always end one. Patterns of N non-zeros in 16 put the non-zeros of 16 / N rows side by side:
     cuts after every N / 2 groups.
 
-    Parameters
-    ----------
-    target : str
-        As of `PackedMultiplier`. ``portable`` sums in adder trees, with the latency of the others.
-    sparse : bool
-        With sparse MUXes and cuts; otherwise weight ``i`` meets activation ``i``.
-    cascaded : bool
-        Build ``portable`` from multipliers as the other targets are; slower in simulation.
+    Parameters:
+        target (str): As of `PackedMultiplier`. ``portable`` sums in adder trees, with the latency
+            of the others.
+        sparse (bool): With sparse MUXes and cuts; otherwise weight ``i`` meets activation ``i``.
+        cascaded (bool): Build ``portable`` from multipliers as the other targets are; slower in
+            simulation.
 
-    Members
-    -------
-    activations : In(2 x 16 x 8), signed
-        A block of each token, -127..127.
-    weights : In(16 x 8), signed
-    pruned : In(1)
-        The block has a pattern: ``index`` and ``cuts`` count, and ``sums`` instead of ``total``.
-        Only if ``sparse``.
-    index : In(16 x 4)
-        The activation that each weight meets. Only if ``sparse``.
-    cuts : In(8)
-        Bit ``g``: a segment ends after group ``g``; bits 3 and 7 are taken as set. Comes with the
-        operands. Only if ``sparse``.
-    sums : Out(8 x 2 x 18), signed
-        Each token's sum from its segment's start to the end of group ``g``, of a block with a
-        pattern. Only if ``sparse``.
-    total : Out(2 x 20), signed
-        Each token's dot product with a block without a pattern.
+    Members:
+        activations (In(2 x 16 x 8), signed): A block of each token, -127..127.
+        weights (In(16 x 8), signed)
+        pruned (In(1)): The block has a pattern: ``index`` and ``cuts`` count, and ``sums`` instead
+            of ``total``. Only if ``sparse``.
+        index (In(16 x 4)): The activation that each weight meets. Only if ``sparse``.
+        cuts (In(8)): Bit ``g``: a segment ends after group ``g``; bits 3 and 7 are taken as set.
+            Comes with the operands. Only if ``sparse``.
+        sums (Out(8 x 2 x 18), signed): Each token's sum from its segment's start to the end of
+            group ``g``, of a block with a pattern. Only if ``sparse``.
+        total (Out(2 x 20), signed): Each token's dot product with a block without a pattern.
 
     No handshake: operands are taken every cycle, results follow `LATENCY` cycles later.
     """

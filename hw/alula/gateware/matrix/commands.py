@@ -1,6 +1,6 @@
 """Instructions of MM and MV: which is next, whether it can be, and what it sets going."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
@@ -31,25 +31,19 @@ class Commands(Component):
     handed on, and none of its row blocks ends before: what is refused writes nothing, and what came
     before ends as it should.
 
-    Parameters
-    ----------
-    block_rows, tokens, lanes, groups, words, stream_beats, sparse
-        Those of `Mpe`.
+    Parameters:
+        block_rows, tokens, lanes, groups, words, stream_beats, sparse: Those of `Mpe`.
 
-    Members
-    -------
-    mm_command, mv_command, mm_done, mv_done, mm_busy, mv_busy, head, walk, request
-        Those of `Mpe`.
-    halt : In(1)
-        Begin nothing more.
-    refusal, number : Out
-        The `Reason` why the product that is offered cannot be, and its number; it is not taken.
-    mm_taken, mv_taken : Out(1)
-        A product is taken.
-    product : Out stream of `product_layout`
-        Those that were taken, for as long as their blocks come.
-    mm_finished, mv_finished : In(1)
-        All writes of the oldest one have been taken.
+    Members:
+        mm_command, mv_command, mm_done, mv_done, mm_busy, mv_busy, head, walk, request: Those of
+            `Mpe`.
+        halt (In(1)): Begin nothing more.
+        refusal, number (Out): The `Reason` why the product that is offered cannot be, and its
+            number; it is not taken.
+        mm_taken, mv_taken (Out(1)): A product is taken.
+        product (Out stream of `product_layout`): Those that were taken, for as long as their blocks
+            come.
+        mm_finished, mv_finished (In(1)): All writes of the oldest one have been taken.
     """
 
     def __init__(

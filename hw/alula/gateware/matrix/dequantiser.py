@@ -1,6 +1,6 @@
 """A block of weights, as the stream packs it, to INT8."""
 
-from amaranth import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -18,21 +18,15 @@ WIDTHS = sorted({item.bits for item in FORMATS.values()})
 class RowDequantiser(Component):
     """The 16 values of a row out of the bit string of each width.
 
-    Parameters
-    ----------
-    sparse : bool
-        As of `Dequantiser`.
+    Parameters:
+        sparse (bool): As of `Dequantiser`.
 
-    Members
-    -------
-    format : In(7)
-        Code of the format.
-    enable : In(1)
-        As of `Dequantiser`.
-    string_2, string_3, string_4, string_8 : In(16 * width)
-        The row's values if they have that many bits.
-    weights : Out(16 x 8), signed
-        `LATENCY` cycles later.
+    Members:
+        format (In(7)): Code of the format.
+        enable (In(1)): As of `Dequantiser`.
+        string_2, string_3, string_4, string_8 (In(16 * width)): The row's values if they have that
+            many bits.
+        weights (Out(16 x 8), signed): `LATENCY` cycles later.
     """
 
     def __init__(self, *, sparse: bool = False) -> None:
@@ -72,27 +66,18 @@ class RowDequantiser(Component):
 class Dequantiser(Component):
     """Takes 16 values of each row out of two beats and removes their excess.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block, a multiple of ``channels``.
-    channels : int
-        Memory channels, each of which packs its own rows into its part of a beat.
-    sparse : bool
-        Formats may have a pattern: their values are signed.
+    Parameters:
+        rows (int): Rows of a block, a multiple of ``channels``.
+        channels (int): Memory channels, each of which packs its own rows into its part of a beat.
+        sparse (bool): Formats may have a pattern: their values are signed.
 
-    Members
-    -------
-    format : In(7)
-        Code of the format.
-    beats : In(2 x 64 * rows)
-        The beat in which the block begins, and the one after it.
-    phase : In(2)
-        Quarter of the first beat in which the block begins: 0, or any for 2 and 3 bits.
-    enable : In(1)
-        The weights change only after a cycle with ``enable``.
-    weights : Out(rows x 16 x 8), signed
-        `LATENCY` cycles later.
+    Members:
+        format (In(7)): Code of the format.
+        beats (In(2 x 64 * rows)): The beat in which the block begins, and the one after it.
+        phase (In(2)): Quarter of the first beat in which the block begins: 0, or any for 2 and 3
+            bits.
+        enable (In(1)): The weights change only after a cycle with ``enable``.
+        weights (Out(rows x 16 x 8), signed): `LATENCY` cycles later.
     """
 
     def __init__(self, *, rows: int, channels: int = 1, sparse: bool = False) -> None:

@@ -1,6 +1,6 @@
 """The matrix processing engine (MPE): MM and MV, which share it."""
 
-from amaranth import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -52,56 +52,38 @@ class Mpe(Component):
     a pause; a block is taken each cycle as long as weights and activations are there and row blocks
     have at least as many blocks as `Finisher` takes cycles.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block in this core: chains.
-    block_rows : int
-        Rows of a block in all cores.
-    tokens : int
-        Activation rows of a pass, a power of two, at least 2.
-    lanes : int
-        Results of a vector buffer word.
-    groups : int
-        Groups of the activation buffer.
-    words : int
-        Words of the vector buffer.
-    stream_beats : int
-        Beats of the weight stream.
-    channels : int
-        Memory channels of this core.
-    accumulator_bits : int
-        Width that accumulators must fit.
-    target : str
-        What multipliers are made of, as of `PackedMultiplier`.
-    sparse : bool
-        Weights may have a pattern. A group of 2:16 then takes four cycles, the others two.
+    Parameters:
+        rows (int): Rows of a block in this core: chains.
+        block_rows (int): Rows of a block in all cores.
+        tokens (int): Activation rows of a pass, a power of two, at least 2.
+        lanes (int): Results of a vector buffer word.
+        groups (int): Groups of the activation buffer.
+        words (int): Words of the vector buffer.
+        stream_beats (int): Beats of the weight stream.
+        channels (int): Memory channels of this core.
+        accumulator_bits (int): Width that accumulators must fit.
+        target (str): What multipliers are made of, as of `PackedMultiplier`.
+        sparse (bool): Weights may have a pattern. A group of 2:16 then takes four cycles, the
+            others two.
 
-    Members
-    -------
-    mm_command, mv_command : In stream of ``layout(engine)``
-        Taken when the stream's head is for that engine; SYNC when nothing of it is under way.
-    mm_done, mv_done : Out(1)
-        One cycle for each instruction, in order; all its writes have been taken.
-    mm_busy, mv_busy : Out(1)
-        Instructions are under way.
-    head, walk, block
-        The read side of `WeightStream`.
-    request : Out stream of ``request_layout``, activations : In stream of ``read_layout``
-        The read port of the activation buffer, answered in order.
-    write : Out stream of `write_layout`
-        Results.
-    first : In(16)
-        This core's first row within a row block; constant.
-    mm_starved, mv_starved, mm_blocked, mv_blocked : Out(1)
-        As of `Use`, for an engine that holds instructions.
-    fault : Out(`Fault`)
-        Stays until reset; the engine takes no more commands. Its detail is `DETAIL`.
-    fault_mm : Out(1)
-        It is of MM's instruction.
-    fault_next : Out(1)
-        It is of the instruction that was offered, which has not been taken and writes nothing;
-        otherwise of its oldest, which is never done.
+    Members:
+        mm_command, mv_command (In stream of ``layout(engine)``): Taken when the stream's head is
+            for that engine; SYNC when nothing of it is under way.
+        mm_done, mv_done (Out(1)): One cycle for each instruction, in order; all its writes have
+            been taken.
+        mm_busy, mv_busy (Out(1)): Instructions are under way.
+        head, walk, block: The read side of `WeightStream`.
+        request (Out stream of ``request_layout``, activations : In stream of ``read_layout``): The
+            read port of the activation buffer, answered in order.
+        write (Out stream of `write_layout`): Results.
+        first (In(16)): This core's first row within a row block; constant.
+        mm_starved, mv_starved, mm_blocked, mv_blocked (Out(1)): As of `Use`, for an engine that
+            holds instructions.
+        fault (Out(`Fault`)): Stays until reset; the engine takes no more commands. Its detail is
+            `DETAIL`.
+        fault_mm (Out(1)): It is of MM's instruction.
+        fault_next (Out(1)): It is of the instruction that was offered, which has not been taken and
+            writes nothing; otherwise of its oldest, which is never done.
     """
 
     def __init__(

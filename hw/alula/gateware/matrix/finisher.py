@@ -2,7 +2,7 @@
 
 import math
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
@@ -55,15 +55,12 @@ def info_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.S
 class FinishLane(Component):
     """``fl(fl(fl(value) * factor) * 2**power)``, a result each cycle.
 
-    Members
-    -------
-    valid : In(1)
-    value : In(48), signed
-    factor : In(16)
-        bf16 as it comes from memory; cleaned here.
-    power : In(10), signed
-    result : Out(32)
-        `LANE_LATENCY` cycles later.
+    Members:
+        valid (In(1))
+        value (In(48), signed)
+        factor (In(16)): bf16 as it comes from memory; cleaned here.
+        power (In(10), signed)
+        result (Out(32)): `LANE_LATENCY` cycles later.
     """
 
     def __init__(self) -> None:
@@ -110,49 +107,34 @@ class Finisher(Component):
     Each row gets the results below ``outputs`` and zeros to the end of their last word; words are
     written as far as this row block fills them.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block in this core.
-    block_rows : int
-        Rows of a block in all cores, a multiple of ``rows``.
-    tokens : int
-        Activation rows of a pass, a power of two.
-    lanes : int
-        Results of a vector buffer word, a power of two.
-    words : int
-        Words of the vector buffer.
-    sets : int
-        Row blocks, or parts, that may be between ``start`` and their last write.
-    parts : int
-        The most parts of a row block: each comes as a row block of its own, one after the other,
-        for each pass.
+    Parameters:
+        rows (int): Rows of a block in this core.
+        block_rows (int): Rows of a block in all cores, a multiple of ``rows``.
+        tokens (int): Activation rows of a pass, a power of two.
+        lanes (int): Results of a vector buffer word, a power of two.
+        words (int): Words of the vector buffer.
+        sets (int): Row blocks, or parts, that may be between ``start`` and their last write.
+        parts (int): The most parts of a row block: each comes as a row block of its own, one after
+            the other, for each pass.
 
-    Members
-    -------
-    accumulators : In(rows x tokens x 48), signed
-        As they stand from ``start`` on, for ``cycles`` cycles.
-    start : In(1)
-        A row block's accumulators are there; again after ``cycles`` cycles at the earliest.
-    info : In(`info_layout`)
-        Of these accumulators, until ``taken``. ``factor``: bf16 of each row; ``power``: exponent of
-        each token; ``last_token``: the last one that counts; ``ends``: nothing follows for this
-        instruction; ``parts``: log2 of the parts of the row block.
-    overflow : In(1)
-        Some of these accumulators do not fit; until ``taken``.
-    taken : Out(1)
-        In the last cycle in which accumulators and ``info`` are looked at.
-    first : In(16)
-        This core's first row within a row block; constant.
-    write : Out stream of `write_layout`
-        Words for the vector buffer.
-    finished : Out(1)
-        A row block's last word has been written.
-    mm_done, mv_done : Out(1)
-        The same for an instruction, one cycle after its last word was taken.
-    mm_lost, mv_lost : Out(1)
-        The same for the first row block that overflowed. Neither its instruction nor a later one is
-        done, so it stays the oldest.
+    Members:
+        accumulators (In(rows x tokens x 48), signed): As they stand from ``start`` on, for
+            ``cycles`` cycles.
+        start (In(1)): A row block's accumulators are there; again after ``cycles`` cycles at the
+            earliest.
+        info (In(`info_layout`)): Of these accumulators, until ``taken``. ``factor``: bf16 of each
+            row; ``power``: exponent of each token; ``last_token``: the last one that counts;
+            ``ends``: nothing follows for this instruction; ``parts``: log2 of the parts of the row
+            block.
+        overflow (In(1)): Some of these accumulators do not fit; until ``taken``.
+        taken (Out(1)): In the last cycle in which accumulators and ``info`` are looked at.
+        first (In(16)): This core's first row within a row block; constant.
+        write (Out stream of `write_layout`): Words for the vector buffer.
+        finished (Out(1)): A row block's last word has been written.
+        mm_done, mv_done (Out(1)): The same for an instruction, one cycle after its last word was
+            taken.
+        mm_lost, mv_lost (Out(1)): The same for the first row block that overflowed. Neither its
+            instruction nor a later one is done, so it stays the oldest.
 
     There must be room for `sets` row blocks; the caller counts them with ``finished``.
     """

@@ -1,6 +1,6 @@
 """What passes between the parts of the matrix engine."""
 
-from amaranth import signed
+from amaranth.hdl import signed
 from amaranth.lib import data
 
 from alula.gateware.buffers.vector_buffer import address_bits

@@ -1,6 +1,6 @@
 """Two INT8 products that share a factor, with a running sum that can come from a neighbour."""
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.hdl.delay import delayed
@@ -22,26 +22,18 @@ class PackedMultiplier(Component):
     exact while each lane's sum lies within 18 bits signed: eight products of a factor within
     -127..127.
 
-    Parameters
-    ----------
-    target : str
-        ``portable`` for simulation, ``dsp48e2`` (one block, hard cascade) or ``mult18x18d`` (two
-        blocks, the lanes are summed in fabric).
+    Parameters:
+        target (str): ``portable`` for simulation, ``dsp48e2`` (one block, hard cascade) or
+            ``mult18x18d`` (two blocks, the lanes are summed in fabric).
 
-    Members
-    -------
-    a, d : In(8), signed
-        The factors that share ``b``.
-    b : In(8), signed
-        The shared factor.
-    start : In(1)
-        Comes with the operands: 1 leaves ``cascade_in`` out of the sum.
-    cascade_in : In(48)
-        A neighbour's ``cascade_out``; used one cycle before the sum is out.
-    cascade_out : Out(48)
-        The running sum for the next neighbour, at the same time as ``low`` and ``high``.
-    low, high : Out(18), signed
-        The sums, `LATENCY` cycles after the operands.
+    Members:
+        a, d (In(8), signed): The factors that share ``b``.
+        b (In(8), signed): The shared factor.
+        start (In(1)): Comes with the operands: 1 leaves ``cascade_in`` out of the sum.
+        cascade_in (In(48)): A neighbour's ``cascade_out``; used one cycle before the sum is out.
+        cascade_out (Out(48)): The running sum for the next neighbour, at the same time as ``low``
+            and ``high``.
+        low, high (Out(18), signed): The sums, `LATENCY` cycles after the operands.
 
     No handshake: operands are taken every cycle.
     """

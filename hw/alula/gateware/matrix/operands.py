@@ -1,6 +1,6 @@
 """Blocks and activations into the multipliers, and what goes with them."""
 
-from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
@@ -22,36 +22,22 @@ GROUPS_UNDER_WAY = 16
 class Operands(Component):
     """Lets a block and its activations pass together; what is behind never waits.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block in this core.
-    tokens : int
-        Activation rows of a pass, a power of two.
-    words : int
-        Words of the vector buffer.
-    cycles : int
-        Cycles that the finisher takes for a part of a row block.
-    sets : int
-        Parts of row blocks that may be between here and their last write.
-    sparse : bool
-        Weights may have a pattern.
+    Parameters:
+        rows (int): Rows of a block in this core.
+        tokens (int): Activation rows of a pass, a power of two.
+        words (int): Words of the vector buffer.
+        cycles (int): Cycles that the finisher takes for a part of a row block.
+        sets (int): Parts of row blocks that may be between here and their last write.
+        sparse (bool): Weights may have a pattern.
 
-    Members
-    -------
-    block, activations
-        Those of `Mpe`.
-    product : In stream of `product_layout`
-        The product of the next block, there before its first row block ends; taken with its last
-        block.
-    fires : Out(1)
-        Both pass in this cycle.
-    group : Out stream of `group_layout`
-        Each group that passed, in order.
-    row_block : Out stream of `row_block_layout`
-        Each row block and pass that passed, in order.
-    finished : In(1)
-        A part of a row block has been written.
+    Members:
+        block, activations: Those of `Mpe`.
+        product (In stream of `product_layout`): The product of the next block, there before its
+            first row block ends; taken with its last block.
+        fires (Out(1)): Both pass in this cycle.
+        group (Out stream of `group_layout`): Each group that passed, in order.
+        row_block (Out stream of `row_block_layout`): Each row block and pass that passed, in order.
+        finished (In(1)): A part of a row block has been written.
     """
 
     def __init__(

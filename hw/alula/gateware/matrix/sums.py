@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Member, Out
 
@@ -20,33 +20,21 @@ __all__ = ["Sums"]
 class Sums(Component):
     """The accumulators of all rows and tokens, of a machine without patterns.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block in this core.
-    tokens : int
-        Activation rows of a pass.
-    words : int
-        Words of the vector buffer.
-    bits : int
-        Width that accumulators must fit.
+    Parameters:
+        rows (int): Rows of a block in this core.
+        tokens (int): Activation rows of a pass.
+        words (int): Words of the vector buffer.
+        bits (int): Width that accumulators must fit.
 
-    Members
-    -------
-    valid, half : In(1)
-        A block leaves the chains; which half of a group.
-    totals : In(rows x tokens x 20), signed
-        Of that block.
-    group : In stream of `group_layout`
-        Each group; taken with its second half.
-    row_block : In stream of `row_block_layout`
-        Each row block and pass; taken with its last part.
-    start, info, accumulators : Out
-        To `Finisher`.
-    taken : In(1)
-        From it.
-    overflow : Out(1)
-        From ``start`` to ``taken``: an accumulator that counts does not fit.
+    Members:
+        valid, half (In(1)): A block leaves the chains; which half of a group.
+        totals (In(rows x tokens x 20), signed): Of that block.
+        group (In stream of `group_layout`): Each group; taken with its second half.
+        row_block (In stream of `row_block_layout`): Each row block and pass; taken with its last
+            part.
+        start, info, accumulators (Out): To `Finisher`.
+        taken (In(1)): From it.
+        overflow (Out(1)): From ``start`` to ``taken``: an accumulator that counts does not fit.
     """
 
     sparse = False

@@ -1,6 +1,6 @@
 """What MM or MV waits for."""
 
-from amaranth import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.matrix.commands import PRODUCTS_AHEAD
@@ -11,19 +11,13 @@ __all__ = ["ProductUse"]
 class ProductUse(Component):
     """Says of one of the two engines whether it is starved or blocked, as of `Use`.
 
-    Members
-    -------
-    taken : In(1)
-        It takes a product.
-    works : In(1)
-        The product whose blocks are next is its own.
-    ends : In(1)
-        Some product's last block passes.
-    there, passes : In(1)
-        A block and its activations are there; they pass.
-    waits : In(1)
-        A result is not taken.
-    starved, blocked : Out(1)
+    Members:
+        taken (In(1)): It takes a product.
+        works (In(1)): The product whose blocks are next is its own.
+        ends (In(1)): Some product's last block passes.
+        there, passes (In(1)): A block and its activations are there; they pass.
+        waits (In(1)): A result is not taken.
+        starved, blocked (Out(1))
     """
 
     taken: In(1)

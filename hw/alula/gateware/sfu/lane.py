@@ -1,6 +1,6 @@
 """One lane of the SFU: two multipliers, an adder, the functions, and how they are joined."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
@@ -111,16 +111,7 @@ class SfuLane(wiring.Component):
             from_function.eq((way["entry"] == Entry.FUNCTION) & ~way["rotate"]),
         ]
 
-        # The argument of a function waits for its value.
-        waiting = [self.a]
-        valid = Signal(float_activation.LATENCY)
-        m.d.sync += valid.eq(Cat(self.valid & from_function, valid[:-1]))
-        for stage in range(float_activation.LATENCY):
-            place = Signal(32, name=f"waiting{stage}")
-            with m.If(valid[stage - 1] if stage else self.valid & from_function):
-                m.d.sync += place.eq(waiting[-1])
-            waiting.append(place)
-
+        argument = self._waiting(m, self.valid & from_function)
         turn = Signal()
         with m.If(way["rotate"] & first.result_valid):
             m.d.sync += turn.eq(~turn)
@@ -145,7 +136,7 @@ class SfuLane(wiring.Component):
 
         p, q = Signal(32), Signal(32)
         m.d.comb += [
-            p.eq(Mux(from_multiply, self.a, Mux(from_add, add.result, waiting[-1]))),
+            p.eq(Mux(from_multiply, self.a, Mux(from_add, add.result, argument))),
             first.valid.eq(
                 Mux(
                     from_multiply,
@@ -195,3 +186,15 @@ class SfuLane(wiring.Component):
         with m.Else():
             m.d.comb += [self.result_valid.eq(first.result_valid), self.result.eq(first.result)]
         return m
+
+    def _waiting(self, m: Module, begins: Value) -> Value:
+        """The argument of a function, when its value is there."""
+        waiting = [self.a]
+        valid = Signal(float_activation.LATENCY)
+        m.d.sync += valid.eq(Cat(begins, valid[:-1]))
+        for stage in range(float_activation.LATENCY):
+            place = Signal(32, name=f"waiting{stage}")
+            with m.If(valid[stage - 1] if stage else begins):
+                m.d.sync += place.eq(waiting[-1])
+            waiting.append(place)
+        return waiting[-1]

@@ -1,6 +1,6 @@
 """A FIFO of beats that is read in quarters of a beat and can be read again."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -18,39 +18,24 @@ class Ring(Component):
 
     Space is freed as far as the second pointer has come.
 
-    Parameters
-    ----------
-    width : int
-        Bits of a beat.
-    depth : int
-        Beats, at least 4; even if ``pair``.
-    pair : bool
-        Hand out the next beat too: the memory is two banks, even and odd beats.
+    Parameters:
+        width (int): Bits of a beat.
+        depth (int): Beats, at least 4; even if ``pair``.
+        pair (bool): Hand out the next beat too: the memory is two banks, even and odd beats.
 
-    Members
-    -------
-    write : In stream of ``width``
-        Beats.
-    step : In(4)
-        Quarters that the next read takes, 0 to 8, of one beat, or two if ``pair``.
-    available : Out(1)
-        That much is there. Combinational in ``step``.
-    next : In(1)
-        Read at the walker and move it by ``step``; only while ``available``.
-    keep : In(1)
-        With ``next``: the second pointer stays. Otherwise it follows the walker.
-    back : In(1)
-        With ``next`` and ``keep``: the walker returns to the second pointer.
-    align : In(1)
-        With ``next``: what is left of the beat is skipped.
-    free : Out(range(depth + 1))
-        Beats that can be written before anything is read.
-    beats : Out(2 x width), or (1 x width)
-        What the last ``next`` read, one cycle later, until the next one.
-    phase : Out(2)
-        Where in the first beat it begins.
-    empty : Out(1)
-        Nothing is held.
+    Members:
+        write (In stream of ``width``): Beats.
+        step (In(4)): Quarters that the next read takes, 0 to 8, of one beat, or two if ``pair``.
+        available (Out(1)): That much is there. Combinational in ``step``.
+        next (In(1)): Read at the walker and move it by ``step``; only while ``available``.
+        keep (In(1)): With ``next``: the second pointer stays. Otherwise it follows the walker.
+        back (In(1)): With ``next`` and ``keep``: the walker returns to the second pointer.
+        align (In(1)): With ``next``: what is left of the beat is skipped.
+        free (Out(range(depth + 1))): Beats that can be written before anything is read.
+        beats (Out(2 x width), or (1 x width)): What the last ``next`` read, one cycle later, until
+            the next one.
+        phase (Out(2)): Where in the first beat it begins.
+        empty (Out(1)): Nothing is held.
     """
 
     def __init__(self, *, width: int, depth: int, pair: bool = False) -> None:

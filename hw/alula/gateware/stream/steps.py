@@ -1,7 +1,6 @@
 """The order of a product: row blocks, passes of T rows, groups, halves."""
 
-from amaranth import Module, Signal
-from amaranth.hdl import ShapeLike
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -28,18 +27,14 @@ def step_layout(tag: ShapeLike) -> data.StructLayout:
 class Steps(Component):
     """Counts through products, a step each cycle, without a pause between products.
 
-    Parameters
-    ----------
-    tag : ShapeLike
-        What a command carries to its steps.
+    Parameters:
+        tag (ShapeLike): What a command carries to its steps.
 
-    Members
-    -------
-    command : In stream of `command_layout`
-        One is taken ahead.
-    step : Out stream of `step_layout`
-        ``half``: the second half of a group; ``first``: in a pass's first group; ``last``: the last
-        step of a pass. The first step follows a command after two cycles.
+    Members:
+        command (In stream of `command_layout`): One is taken ahead.
+        step (Out stream of `step_layout`): ``half``: the second half of a group; ``first``: in a
+            pass's first group; ``last``: the last step of a pass. The first step follows a command
+            after two cycles.
     """
 
     def __init__(self, *, tag: ShapeLike) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amaranth import Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 
 from alula.isa.formats import DENSE, FORMATS, PATTERNS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.instructions import BY_NAME

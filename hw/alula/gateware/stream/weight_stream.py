@@ -1,6 +1,6 @@
 """The weight stream between LD and the MPE."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -68,38 +68,28 @@ def ring_depths(depth: int, *, sparse: bool = False) -> dict[BeatKind, int]:
 class WeightStream(Component):
     """Rings of values, metas and scales, read block by block, row blocks as often as asked.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block in this core, a multiple of ``channels``.
-    channels : int
-        Memory channels of this core.
-    depth : int
-        Value beats, at least 16; made even. There are a fifth as many meta beats and a 32nd as many
-        scale beats, so that a row block of any format fits the rings if its beats fit ``depth``.
-        With ``sparse`` there are half as many index beats and a quarter as many meta beats.
-    sparse : bool
-        Matrices may have a pattern.
+    Parameters:
+        rows (int): Rows of a block in this core, a multiple of ``channels``.
+        channels (int): Memory channels of this core.
+        depth (int): Value beats, at least 16; made even. There are a fifth as many meta beats and a
+            32nd as many scale beats, so that a row block of any format fits the rings if its beats
+            fit ``depth``. With ``sparse`` there are half as many index beats and a quarter as many
+            meta beats.
+        sparse (bool): Matrices may have a pattern.
 
-    Members
-    -------
-    tag : In stream of `TAG`
-        LD's, before the first beat of each LD.W.
-    beat : In stream of `beat_layout`
-        LD's. A beat waits while its ring is full.
-    free : Out, one for each `BeatKind`
-        Beats that each ring can take now.
-    head : Out stream of `TAG`
-        The oldest LD.W that no product has begun to take.
-    walk : In stream of `WALK`
-        A product of the head, which is taken in the same cycle or later.
-    block : Out stream of `block_layout`
-        The blocks of each product in order. ``beats`` and ``phase`` hold the values, ``index`` and
-        ``index_phase`` their indices. ``metas`` of the group come with its second half: scales and
-        mins, or the scales of each part. ``factors`` (bf16) of each part come with the last step of
-        a pass. At other times they are what they were.
-    empty : Out(1)
-        No tag and no beat is held, nothing is under way.
+    Members:
+        tag (In stream of `TAG`): LD's, before the first beat of each LD.W.
+        beat (In stream of `beat_layout`): LD's. A beat waits while its ring is full.
+        free (Out, one for each `BeatKind`): Beats that each ring can take now.
+        head (Out stream of `TAG`): The oldest LD.W that no product has begun to take.
+        walk (In stream of `WALK`): A product of the head, which is taken in the same cycle or
+            later.
+        block (Out stream of `block_layout`): The blocks of each product in order. ``beats`` and
+            ``phase`` hold the values, ``index`` and ``index_phase`` their indices. ``metas`` of the
+            group come with its second half: scales and mins, or the scales of each part.
+            ``factors`` (bf16) of each part come with the last step of a pass. At other times they
+            are what they were.
+        empty (Out(1)): No tag and no beat is held, nothing is under way.
     """
 
     def __init__(self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from amaranth import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -70,26 +70,17 @@ class SparseAccumulatorControl(Component):
     lower half weighs the dot product, then the group's sum. The second half of the next group
     comes no earlier than that.
 
-    Members
-    -------
-    valid, half : In(1)
-        Sums leave the chains; which half of a group.
-    parts : In(2)
-        log2 of the rows of a chain.
-    first, last : In(1)
-        The group begins a row block; it ends one.
-    control : Out(SPARSE_CONTROL)
-        For every `SparseAccumulator`.
-    slot : Out(2)
-        The one in which scales are asked for; the first is the cycle after the second half.
-    slot_parts : Out(2)
-        ``parts`` of the group that it belongs to.
-    captured : Out(1)
-        A row block is complete; `control.read` is its bank.
-    part : In(3)
-        Which of its rows is read.
-    read_parts : In(2)
-        log2 of how many there are.
+    Members:
+        valid, half (In(1)): Sums leave the chains; which half of a group.
+        parts (In(2)): log2 of the rows of a chain.
+        first, last (In(1)): The group begins a row block; it ends one.
+        control (Out(SPARSE_CONTROL)): For every `SparseAccumulator`.
+        slot (Out(2)): The one in which scales are asked for; the first is the cycle after the
+            second half.
+        slot_parts (Out(2)): ``parts`` of the group that it belongs to.
+        captured (Out(1)): A row block is complete; `control.read` is its bank.
+        part (In(3)): Which of its rows is read.
+        read_parts (In(2)): log2 of how many there are.
     """
 
     valid: In(1)
@@ -200,28 +191,18 @@ class SparseAccumulator(Component):
     Each half of a chain has a multiplier by scales, one by factors, and four accumulators in a
     small memory. Without a pattern the lower half does what `Accumulator` does.
 
-    Parameters
-    ----------
-    bits : int
-        Width that a result must fit, at least 32; it is 48 bits wide in any case.
+    Parameters:
+        bits (int): Width that a result must fit, at least 32; it is 48 bits wide in any case.
 
-    Members
-    -------
-    control : In(SPARSE_CONTROL)
-        From `SparseAccumulatorControl`.
-    total : In(20), signed; sums : In(8 x 18), signed
-        From the chain.
-    scale : In(2 x 9), signed
-        Of the group and of the row whose sum is weighed in this slot, for each half; without a
-        pattern the group's scale, then its minimum.
-    sum : In(14), signed
-        Of the group's activations.
-    factor : In(8)
-        Of the group's activations, two cycles after the slot.
-    captured : Out(48), signed
-        The accumulator that `control.read` and ``control.upper`` name.
-    overflow : Out(1)
-        ``captured`` does not fit ``bits`` bits.
+    Members:
+        control (In(SPARSE_CONTROL)): From `SparseAccumulatorControl`.
+        total (In(20), signed; sums : In(8 x 18), signed): From the chain.
+        scale (In(2 x 9), signed): Of the group and of the row whose sum is weighed in this slot,
+            for each half; without a pattern the group's scale, then its minimum.
+        sum (In(14), signed): Of the group's activations.
+        factor (In(8)): Of the group's activations, two cycles after the slot.
+        captured (Out(48), signed): The accumulator that `control.read` and ``control.upper`` name.
+        overflow (Out(1)): ``captured`` does not fit ``bits`` bits.
     """
 
     def __init__(self, *, bits: int = ACCUMULATOR_BITS) -> None:

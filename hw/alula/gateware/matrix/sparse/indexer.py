@@ -1,6 +1,6 @@
 """Indices of a block, as the stream packs them, to the inputs that its values meet."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -18,25 +18,16 @@ NARROW = PATTERNS["2:4"]
 class Indexer(Component):
     """Takes the 16 indices of each chain out of a beat.
 
-    Parameters
-    ----------
-    rows : int
-        Chains, a multiple of ``channels``.
-    channels : int
-        Memory channels, each of which packs its own chains into its part of a beat.
+    Parameters:
+        rows (int): Chains, a multiple of ``channels``.
+        channels (int): Memory channels, each of which packs its own chains into its part of a beat.
 
-    Members
-    -------
-    format : In(7)
-        Code of the format.
-    beat : In(64 * rows)
-        The beat in which the block's indices lie.
-    phase : In(2)
-        Quarter of the beat in which they begin: 0, or 2 for indices of 2 bits.
-    enable : In(1)
-        The indices change only after a cycle with ``enable``.
-    index : Out(rows x 16 x 4)
-        `LATENCY` cycles later.
+    Members:
+        format (In(7)): Code of the format.
+        beat (In(64 * rows)): The beat in which the block's indices lie.
+        phase (In(2)): Quarter of the beat in which they begin: 0, or 2 for indices of 2 bits.
+        enable (In(1)): The indices change only after a cycle with ``enable``.
+        index (Out(rows x 16 x 4)): `LATENCY` cycles later.
     """
 
     def __init__(self, *, rows: int, channels: int = 1) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
@@ -26,14 +26,10 @@ __all__ = ["SparseOperands", "SparseSums", "Weighing"]
 class Weighing(Component):
     """Counts the cycles for which a group keeps the multipliers behind the chains.
 
-    Members
-    -------
-    format : In(7)
-        Of the block that passes.
-    second : In(1)
-        The second half of a group passes.
-    busy : Out(1)
-        The next group's must not.
+    Members:
+        format (In(7)): Of the block that passes.
+        second (In(1)): The second half of a group passes.
+        busy (Out(1)): The next group's must not.
     """
 
     format: In(FORMAT_BITS)
@@ -58,25 +54,16 @@ class Weighing(Component):
 class SparseOperands(Component):
     """What chains need of a block with a pattern, one cycle after it passes.
 
-    Parameters
-    ----------
-    rows : int
-        Rows of a block in this core.
-    channels : int
-        Memory channels of this core.
+    Parameters:
+        rows (int): Rows of a block in this core.
+        channels (int): Memory channels of this core.
 
-    Members
-    -------
-    format : In(7)
-        Of the block that passes.
-    fires : In(1)
-        A block passes.
-    beat : In(64 * rows), phase : In(2)
-        Its indices, as of `block_layout`.
-    index : Out(rows x 16 x 4)
-        The activation that each weight meets.
-    cuts : Out(8)
-        Where chains are cut; nowhere without a pattern.
+    Members:
+        format (In(7)): Of the block that passes.
+        fires (In(1)): A block passes.
+        beat (In(64 * rows), phase : In(2)): Its indices, as of `block_layout`.
+        index (Out(rows x 16 x 4)): The activation that each weight meets.
+        cuts (Out(8)): Where chains are cut; nowhere without a pattern.
     """
 
     def __init__(self, *, rows: int, channels: int) -> None:
@@ -114,12 +101,9 @@ class SparseOperands(Component):
 class SparseSums(Sums):
     """The accumulators of several rows a chain; parts of a row block end one after the other.
 
-    Members
-    -------
-    sums : In(rows x tokens x 8 x 18), signed
-        Of the block that leaves the chains.
-    power : In(2)
-        log2 of the rows of a chain.
+    Members:
+        sums (In(rows x tokens x 8 x 18), signed): Of the block that leaves the chains.
+        power (In(2)): log2 of the rows of a chain.
     """
 
     sparse = True

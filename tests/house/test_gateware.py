@@ -1,8 +1,11 @@
-"""Methods of the gateware fit a screen or two, and nothing takes a dozen arguments by position."""
+"""The gateware is of one dialect, and its methods fit a screen or two."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import alula.gateware
 
@@ -24,14 +27,27 @@ def too_much(text: str) -> Iterator[str]:
                 yield f"{node.name}: {positional} arguments"
 
 
-def test_methods_are_short() -> None:
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    """The text of each file of the gateware."""
     root = Path(next(iter(alula.gateware.__path__)))
-    found = {
-        str(file.relative_to(root)): list(too_much(file.read_text("utf-8")))
-        for file in root.rglob("*.py")
-    }
+    return {str(file.relative_to(root)): file.read_text("utf-8") for file in root.rglob("*.py")}
+
+
+def test_methods_are_short(files: dict[str, str]) -> None:
+    found = {name: list(too_much(text)) for name, text in files.items()}
     assert len(found) > 50
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [r"from amaranth import", r"import amaranth\b", r" +-{4,}$"],
+    ids=["imports of Amaranth's language", "of all of Amaranth", "underlined docstrings"],
+)
+def test_one_dialect(files: dict[str, str], other: str) -> None:
+    """`amaranth.hdl` has the language; sections of docstrings end with a colon."""
+    assert [name for name, text in files.items() if re.search(f"^{other}", text, re.M)] == []
 
 
 def test_what_is_long_is_found() -> None:
