@@ -5,7 +5,8 @@ from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import TOKENS, Chain
 from alula.isa.formats import BLOCK
 from alula.synth import synthesise, yosys
-from alula.synth.report import module_cells, module_uses
+from alula.synth.netlists import cells_of, netlists
+from alula.synth.report import module_uses
 from benchmarks.report import progress_shown, report
 
 
@@ -15,7 +16,8 @@ def measure() -> dict[str, object]:
     with progress_shown() as progress:
         whole = synthesise(design, progress)
         modules = emit(Chain(target="dsp48e2"), "chain")
-        cells = module_cells(modules, family.synthesis, yosys(), progress)
+        found = netlists(modules, family.synthesis, yosys(), progress)
+        cells = {name: cells_of(netlist) for name, netlist in found.items()}
     chain = sum(item.total.dsp for item in module_uses(modules, cells, family))
     return whole.as_dict() | {
         "largest_share": max(whole.shares.values()),

@@ -5,7 +5,7 @@ import pytest
 from alula.design import load_design
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import Chain
-from alula.synth.report import module_cells
+from alula.synth.netlists import cells_of, netlists
 from alula.synth.tools import SynthError, Tool, yosys
 from alula.synth.verilog import instances, verilog
 
@@ -31,8 +31,8 @@ def tool() -> Tool:
 
 def dsps(modules: dict[str, str], block: str, script: str, tool: Tool) -> int:
     counts = instances(modules)
-    cells = module_cells(modules, script, tool)
-    return sum(counts[name] * kinds.get(block, 0) for name, kinds in cells.items())
+    found = netlists(modules, script, tool)
+    return sum(counts[name] * cells_of(one).get(block, 0) for name, one in found.items())
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -9,11 +9,16 @@ import pytest
 
 from alula.design import load_design
 from alula.synth import place, place_and_route
-from alula.synth.report import module_cells
+from alula.synth.netlists import cells_of, netlists
 from alula.synth.tools import Tool
 
 MODULE = "module m(clk, q);\n  input clk;\n  output q;\nendmodule\n"
-CELLS = {"LUT4": 3}
+LUT = {"type": "LUT4", "parameters": {}, "connections": {"Z": [2]}}
+NETLIST = {
+    "ports": {"q": {"direction": "output", "bits": [2]}},
+    "cells": {"a": LUT, "b": LUT, "m": {**LUT, "type": "other"}},
+    "netnames": {"q": {"hide_name": 0, "bits": [2]}},
+}
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,24 @@ def harmed(cache: Path, pattern: str) -> None:
     path.write_text(path.read_text().replace("3", "4"))
 
 
-def test_cells(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tool = stand_in("cells.json", {"modules": {"\\m": {"num_cells_by_type": CELLS}}})
+def test_netlists(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cells = {
+        name: {**cell, "attributes": {"src": "m.v:1"}} for name, cell in NETLIST["cells"].items()
+    }
+    written = {"modules": {"LUT4": {}, "m": {**NETLIST, "cells": cells, "attributes": {}}}}
+    tool = stand_in("netlist.json", written)
     for _ in range(2):
-        assert module_cells({"m": MODULE}, "synth", tool) == {"m": CELLS}
+        assert netlists({"m": MODULE}, "synth", tool) == {"m": NETLIST}
     assert len(tool.runs) == 1
-    harmed(cache, "synth/*/cells.json")
-    assert module_cells({"m": MODULE}, "synth", tool) == {"m": CELLS}
+    (path,) = cache.glob("netlists/*/netlist.json.gz")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert netlists({"m": MODULE}, "synth", tool) == {"m": NETLIST}
     assert len(tool.runs) == 2
-    assert "was damaged (cells.json is not what was written)" in caplog.messages[0]
+    assert "was damaged (netlist.json.gz is not what was written)" in caplog.messages[0]
+
+
+def test_cells_of_a_netlist() -> None:
+    assert cells_of(NETLIST) == {"LUT4": 2, "other": 1}
 
 
 def test_placement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

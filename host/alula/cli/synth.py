@@ -1,6 +1,7 @@
 """`alula synth`: what a design takes of its part."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +9,9 @@ from alula.cli import options
 from alula.cli.errors import USER_ERROR, guarded, tell
 from alula.cli.output import print_json, print_table
 from alula.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from alula.synth.timing import Estimate
 
 
 @guarded
@@ -18,7 +22,9 @@ def synth(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Synthesise a design module by module with Yosys, and compare with its part.
+    """Synthesise a design module by module with Yosys: what it takes, and how fast it might be.
+
+    Timing is an estimate from published cell delays and a model of nets: nothing is placed.
 
     Exits with 2 if the part does not have all of it.
 
@@ -47,8 +53,34 @@ def synth(
         shares = (f"{report.shares[name]:.1%}" if name in report.shares else "" for name in names)
         rows.append((f"of {chosen.part.name}", "", *shares))
         print_table(("module", "times", "LUT", "FF", "DSP", "BRAM36", "URAM"), rows)
+        _print_timing(report.timing, chosen.clock_mhz)
         if placement:
             print(f"\n{placement.fmax_mhz:.1f} MHz of {placement.clock_mhz} MHz by nextpnr")
     if not report.fits:
         tell(f"{chosen.name} must fit {chosen.part.name}, and takes more than it has")
         raise typer.Exit(USER_ERROR)
+
+
+def _print_timing(timing: "Estimate", clock_mhz: int) -> None:
+    """Print each module's timing, then that of the whole with its worst paths."""
+
+    def columns(one: Mapping[str, Any]) -> tuple[str, ...]:
+        mhz = f"{one['mhz']:,.0f}" if one["mhz"] else "-"
+        over = f"{one['endpoints_over']:,} of {one['endpoints']:,}"
+        return str(one["levels"]), f"{one['ns']:.2f}", mhz, over
+
+    late = f"ends above {1000 / clock_mhz:.2f} ns"
+    rows: list[tuple[str, ...]] = [("module", "levels", "ns", "MHz", late, "port to port")]
+    for name, one in timing.modules.items():
+        through = one["combinational"]
+        rows.append((name, *columns(one), str(through[0]["levels"]) if through else ""))
+    rows.append(("all", *columns(timing.whole), ""))
+    print()
+    print_table(rows[0], rows[1:])
+    whole = timing.whole
+    print(
+        f"\n{whole['mhz']:.0f} MHz estimated, not placed ({whole['mhz_slow']:.0f} to "
+        f"{whole['mhz_fast']:.0f}), of {clock_mhz} MHz; the worst paths:"
+    )
+    for path in whole["paths"]:
+        print(f"{path['ns']:6.2f} ns {path['levels']:3} levels  {path['start']} -> {path['end']}")

@@ -1,5 +1,6 @@
 """Lattice ECP5, by the open tools. `alula.synth.floorplan` knows where its multipliers lie."""
 
+from alula.chips.ecp5_delays import DELAYS, NETS
 from alula.chips.family import ChipFamily, DspBlocks
 from alula.chips.use import Use
 
@@ -37,5 +38,7 @@ ECP5 = ChipFamily(
     },
     # No word is used that was written in the cycle in which it was read.
     synthesis="synth_ecp5 -no-rw-check",
+    delays=DELAYS,
+    nets=NETS,
     flow="nextpnr",
 )

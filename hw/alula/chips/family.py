@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from alula.chips.arcs import Model
+from alula.chips.nets import Nets
 from alula.chips.use import Use
 
 __all__ = ["ChipFamily", "DspBlocks", "FamilyName"]
@@ -51,6 +53,8 @@ class ChipFamily:
         multiplier: the `target` of multipliers and clock gates in the gateware.
         cells: what each kind of cell that Yosys makes takes of a chip.
         synthesis: what Yosys runs; ``-top`` and the module's name are added.
+        delays: the arcs of each kind of cell, in ns.
+        nets: what nets take, by setting: typical, fast and slow.
         flow: the tools that place and route, which constraints and scripts are written for.
     """
 
@@ -62,6 +66,8 @@ class ChipFamily:
     multiplier: Literal["dsp48e2", "mult18x18d"]
     cells: Mapping[str, Use]
     synthesis: str
+    delays: Mapping[str, Model]
+    nets: Mapping[str, Nets]
     flow: Literal["vivado", "nextpnr"]
 
     def use_of(self, cells: Mapping[str, int]) -> Use:

@@ -1,6 +1,7 @@
 """AMD UltraScale+: Kria and Zynq, Artix, Kintex, Virtex and Alveo."""
 
 from alula.chips.family import ChipFamily, DspBlocks
+from alula.chips.ultrascale_delays import DELAYS, NETS
 from alula.chips.use import Use
 
 __all__ = ["AMD_PACKAGE", "ULTRASCALE_PLUS"]
@@ -44,5 +45,7 @@ ULTRASCALE_PLUS = ChipFamily(
     },
     # Joined look-up tables (MUXF7 and up) would count as nothing and cost a quarter more of them.
     synthesis="synth_xilinx -family xcup -flatten -noiopad -noclkbuf -nowidelut",
+    delays=DELAYS,
+    nets=NETS,
     flow="vivado",
 )

@@ -44,18 +44,6 @@ _FUNCTION = Choice("func", (*FUNCTIONS, *[""] * (16 - len(FUNCTIONS))), "functio
 _VARIANCE = Fault(Error.UNDEFINED, "the variance must be at least 0, not negative")
 
 
-def _norm(gain: str) -> tuple[Field, ...]:
-    return (
-        vector_word("dst", "destination"),
-        vector_word("src", "source"),
-        vector_word("gain", gain),
-        ROWS,
-        Operand("len", 14, "elements of a row; rows follow each other at whole words"),
-        Register("inv", "1 / len, fp32"),
-        Register("eps", "epsilon, fp32"),
-    )
-
-
 def _misc(work: str, *counts: str, slack: str = EXACT.text) -> Cycles:
     return cycles(f"MISC + {work}", *counts, idle="MISC", slack=slack)
 
@@ -85,7 +73,15 @@ SFU = (
     _sfu(
         "RMSNORM",
         0x20,
-        _norm("gain"),
+        (
+            vector_word("dst", "destination"),
+            vector_word("src", "source"),
+            vector_word("gain", "gain"),
+            ROWS,
+            Operand("len", 14, "elements of a row; rows follow each other at whole words"),
+            Register("inv", "1 / len, fp32"),
+            Register("eps", "epsilon, fp32"),
+        ),
         "Root mean square normalisation.",
         _misc(
             "rows * (2 * ceil(len, L) + PASS + MULTIPLY + SUM + NORM + TURN"
@@ -101,7 +97,15 @@ SFU = (
     _sfu(
         "LAYERNORM",
         0x21,
-        _norm("gain, the bias in the words after it"),
+        (
+            vector_word("dst", "destination"),
+            vector_word("src", "source"),
+            vector_word("gain", "gain, the bias in the words after it"),
+            ROWS,
+            Operand("len", 14, "elements of a row; rows follow each other at whole words"),
+            Register("inv", "1 / len, fp32"),
+            Register("eps", "epsilon, fp32"),
+        ),
         "Layer normalisation.",
         _misc(
             "rows * (4 * ceil(len, L) + PASS + ADD + SUM + MULTIPLY + TURN"

@@ -17,20 +17,6 @@ from alula.isa.kv import KV_GROUPS, STAGING_VALUES
 _STAGED = staging("src", "groups", "rows * heads")
 _LONGEST = at_most("32 * groups", STAGING_VALUES, when="rows * heads", name="values of a row")
 
-
-def _rows(what: str) -> tuple[Operand, ...]:
-    """Fields of rows on their way from staging to a KV cache."""
-    return (
-        Operand("src", 10, "staging row of token 0, head 0"),
-        memory_beat(),
-        Operand("heads", 7, "KV heads; staging holds heads of a token together"),
-        Operand("rows", 8, "tokens"),
-        Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
-        Operand("stride", 0, f"beats from one head's {what} to the next"),
-        Operand("position", 0, "position of token 0"),
-    )
-
-
 STORE = (
     Instruction(
         "ST.V",
@@ -64,7 +50,15 @@ STORE = (
         "ST.K",
         Engine.ST,
         0x0A,
-        _rows("K"),
+        (
+            Operand("src", 10, "staging row of token 0, head 0"),
+            memory_beat(),
+            Operand("heads", 7, "KV heads; staging holds heads of a token together"),
+            Operand("rows", 8, "tokens"),
+            Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
+            Operand("stride", 0, "beats from one head's K to the next"),
+            Operand("position", 0, "position of token 0"),
+        ),
         "Append K rows to the W8 matrices of a layer: values and scale of one row each.",
         cycles(
             "ACK + rows * heads * (2 * groups + 1)",
@@ -91,7 +85,13 @@ STORE = (
         Engine.ST,
         0x0B,
         (
-            *_rows("V"),
+            Operand("src", 10, "staging row of token 0, head 0"),
+            memory_beat(),
+            Operand("heads", 7, "KV heads; staging holds heads of a token together"),
+            Operand("rows", 8, "tokens"),
+            Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
+            Operand("stride", 0, "beats from one head's V to the next"),
+            Operand("position", 0, "position of token 0"),
             Operand("pitch", 0, "beats from one row block of V to the next"),
             Operand("scales", 0, "beats from a head's V to its bf16 scales"),
         ),

@@ -61,17 +61,21 @@ def _described(fmt: WeightFormat, blocks: int, groups: int) -> str:
     return f"{fmt.title} blocks={blocks} groups={groups}"
 
 
-def _product(name: str) -> None:
-    """Register the handler of MM or MV."""
-
-    @executes(name)
-    def _(
-        state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
-        stride: int,
-    ) -> None:  # fmt: skip
-        item = weight_format(state, name, fmt, nm)
-        _multiply(state, name, item, src, groups, outputs, rows, dst, stride)
+@executes("MV")
+def _(
+    state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
+    stride: int,
+) -> None:  # fmt: skip
+    _multiply(
+        state, "MV", weight_format(state, "MV", fmt, nm), src, groups, outputs, rows, dst, stride
+    )
 
 
-_product("MM")
-_product("MV")
+@executes("MM")
+def _(
+    state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
+    stride: int,
+) -> None:  # fmt: skip
+    _multiply(
+        state, "MM", weight_format(state, "MM", fmt, nm), src, groups, outputs, rows, dst, stride
+    )

@@ -1,0 +1,116 @@
+"""Longest paths between registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from alula.chips.nets import Nets
+from alula.timing.netlist import Netlist
+from alula.timing.order import waves
+
+__all__ = ["Path", "Timing", "analyse"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path: names of where it begins and ends, ns, LUT levels, and names of nets between."""
+
+    start: str
+    end: str
+    ns: float
+    levels: int
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a netlist takes by the estimate.
+
+    Attributes:
+        levels: LUT levels of the path that has most.
+        ns: of the longest path, with setup and uncertainty.
+        endpoints: where paths end.
+        endpoints_over: those above the period that was asked for.
+        loops: arcs left out since they close a loop.
+        paths: the worst, each to another register.
+    """
+
+    levels: int
+    ns: float
+    endpoints: int
+    endpoints_over: int
+    loops: int
+    paths: tuple[Path, ...]
+
+    @property
+    def mhz(self) -> float:
+        """The clock that the longest path allows."""
+        return 1000 / self.ns
+
+
+def analyse(netlist: Netlist, period: float, nets: Nets, most: int = 10) -> Timing:
+    """Return the timing of a netlist.
+
+    Args:
+        netlist: what to look at.
+        period: ns.
+        nets: the net model.
+        most: paths to name.
+    """
+    wires = nets.base + nets.slope * np.log2(np.maximum(netlist.fanout, 1))
+    run = _Run(netlist, wires)
+    net = np.array([point.net for point in netlist.ends], np.int64)
+    setup = np.array([point.delay for point in netlist.ends])
+    late = run.arrival[net] + wires[net] + setup + nets.uncertainty
+    reached = np.isfinite(late)
+    return Timing(
+        levels=int(run.depth[net[reached]].max(initial=0)),
+        ns=float(late[reached].max(initial=0)),
+        endpoints=int(reached.sum()),
+        endpoints_over=int((late[reached] > period).sum()),
+        loops=run.loops,
+        paths=tuple(run.worst(late, most)),
+    )
+
+
+class _Run:
+    """Latest arrival at each net, the arc by which it comes (-1: it begins there), most levels."""
+
+    def __init__(self, netlist: Netlist, wires: np.ndarray) -> None:
+        self.netlist = netlist
+        start, end = netlist.start, netlist.end
+        cost = netlist.delay + np.where(netlist.direct, 0, wires[start])
+        self.arrival = np.full(netlist.nets, -np.inf)
+        for point in netlist.starts:
+            self.arrival[point.net] = max(self.arrival[point.net], point.delay)
+        self.depth = np.where(np.isfinite(self.arrival), 0.0, -np.inf)
+        self.back = np.full(netlist.nets, -1, np.int64)
+        order, self.loops = waves(netlist)
+        for arcs in order:
+            to, at = end[arcs], self.arrival[start[arcs]] + cost[arcs]
+            later = at > self.arrival[to]
+            np.maximum.at(self.arrival, to, at)
+            here = later & (at == self.arrival[to])
+            self.back[to[here]] = arcs[here]
+            np.maximum.at(self.depth, to, self.depth[start[arcs]] + netlist.levels[arcs])
+
+    def worst(self, late: np.ndarray, most: int) -> Iterator[Path]:
+        """The paths that end last, by `late` of each end, to registers of different names."""
+        netlist, seen = self.netlist, set()
+        for index in np.argsort(-np.where(np.isfinite(late), late, -1), kind="stable"):
+            end = netlist.ends[index]
+            register = end.name.partition("[")[0]
+            if len(seen) == most or not np.isfinite(late[index]):
+                return
+            if register in seen:
+                continue
+            seen.add(register)
+            route, levels = [end.net], 0
+            while (arc := self.back[route[-1]]) >= 0:
+                levels += int(netlist.levels[arc])
+                route.append(int(netlist.start[arc]))
+            names = [netlist.name_of(net) for net in reversed(route)]
+            yield Path(names[0], end.name, float(late[index]), levels, tuple(names[1:]))
