@@ -20,7 +20,7 @@ class Reach(Component):
 
     Members:
         start (In(1)): ``base``, ``extra`` and ``step`` are there.
-        base, step (In(32), extra : In(20))
+        base, step (In(32)), extra (In(20))
         bit (In(1)): The count's next bit, the lowest in the cycle after ``start``.
         last (Out(24)): The sum with the bits so far; all ones if it has more.
     """
@@ -69,7 +69,7 @@ class Bounds(Component):
 
     Members:
         start (In(1)): A product is there and stays until ``done``; not while busy.
-        format (In(7), blocks : In(20), row_groups : In(14)): Of its weights.
+        format (In(7)), blocks (In(20)), row_groups (In(14)): Of its weights.
         src, last_row, dst, stride, outputs (In(32)): Of the instruction; ``last_row`` is one less
             than its rows.
         busy (Out(1)): From the next cycle to that of ``done``.

@@ -32,7 +32,7 @@ class Commands(Component):
     before ends as it should.
 
     Parameters:
-        block_rows, tokens, lanes, groups, words, stream_beats, sparse: Those of `Mpe`.
+        bounds: Of the same sizes; it becomes part of this.
 
     Members:
         mm_command, mv_command, mm_done, mv_done, mm_busy, mv_busy, head, walk, request: Those of
@@ -46,20 +46,9 @@ class Commands(Component):
         mm_finished, mv_finished (In(1)): All writes of the oldest one have been taken.
     """
 
-    def __init__(
-        self,
-        *,
-        block_rows: int,
-        tokens: int,
-        lanes: int,
-        groups: int,
-        words: int,
-        stream_beats: int,
-        sparse: bool = False,
-    ) -> None:
-        self.block_rows, self.tokens, self.lanes = block_rows, tokens, lanes
-        self.groups, self.words, self.stream_beats = groups, words, stream_beats
-        self.sparse = sparse
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.tokens, self.sparse = bounds.tokens, bounds.sparse
         super().__init__(
             {
                 "mm_command": In(stream.Signature(layout(Engine.MM))),
@@ -70,13 +59,15 @@ class Commands(Component):
                 "mv_busy": Out(1),
                 "head": In(stream.Signature(TAG)),
                 "walk": Out(stream.Signature(WALK)),
-                "request": Out(stream.Signature(request_layout(groups))),
+                "request": Out(stream.Signature(request_layout(bounds.groups))),
                 "halt": In(1),
                 "refusal": Out(Reason),
                 "number": Out(NUMBER_BITS),
                 "mm_taken": Out(1),
                 "mv_taken": Out(1),
-                "product": Out(stream.Signature(product_layout(tokens=tokens, words=words))),
+                "product": Out(
+                    stream.Signature(product_layout(tokens=bounds.tokens, words=bounds.words))
+                ),
                 "mm_finished": In(1),
                 "mv_finished": In(1),
             }
@@ -96,15 +87,7 @@ class Commands(Component):
                 & (command.opcode == Mux(head.mm, opcode("MM"), opcode("MV")))
             ),
         ]
-        m.submodules.bounds = bounds = Bounds(
-            block_rows=self.block_rows,
-            tokens=self.tokens,
-            lanes=self.lanes,
-            groups=self.groups,
-            words=self.words,
-            stream_beats=self.stream_beats,
-            sparse=self.sparse,
-        )
+        m.submodules.bounds = bounds = self._bounds
         with m.If(bounds.done):
             m.d.comb += [self.refusal.eq(bounds.refusal), self.number.eq(bounds.number)]
         with m.Elif(offered):

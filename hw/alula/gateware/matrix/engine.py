@@ -14,6 +14,7 @@ from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 from alula.gateware.matrix.accumulator import LATENCY as ACCUMULATOR_LATENCY
+from alula.gateware.matrix.bounds import Bounds
 from alula.gateware.matrix.chain import LATENCY as CHAIN_LATENCY
 from alula.gateware.matrix.chain import TOKENS as CHAIN_TOKENS
 from alula.gateware.matrix.chain import Chain
@@ -167,7 +168,7 @@ class Mpe(Component):
         parts = MOST_PARTS if self.sparse else 1
         cycles = self.rows * self.tokens // finish_width(**shape)
         sets = -(-(latency(sparse=self.sparse) + 4) // cycles) + 1 + parts
-        commands = Commands(
+        bounds = Bounds(
             **size,
             block_rows=self.block_rows,
             lanes=self.lanes,
@@ -175,6 +176,7 @@ class Mpe(Component):
             stream_beats=self.stream_beats,
             sparse=self.sparse,
         )
+        commands = Commands(bounds)
         operands = Operands(**size, rows=self.rows, cycles=cycles, sets=sets, sparse=self.sparse)
         sums = (SparseSums if self.sparse else Sums)(
             **size, rows=self.rows, bits=self.accumulator_bits

@@ -196,7 +196,7 @@ class SparseAccumulator(Component):
 
     Members:
         control (In(SPARSE_CONTROL)): From `SparseAccumulatorControl`.
-        total (In(20), signed; sums : In(8 x 18), signed): From the chain.
+        total (In(20), signed), sums (In(8 x 18), signed): From the chain.
         scale (In(2 x 9), signed): Of the group and of the row whose sum is weighed in this slot,
             for each half; without a pattern the group's scale, then its minimum.
         sum (In(14), signed): Of the group's activations.
