@@ -84,6 +84,8 @@ def test_json_and_back(values: dict) -> None:
         ({"kv_heads": 3}, r"heads must be a multiple of kv_heads \(3\), not 4"),
         ({"norm_eps": -1.0}, "norm_eps must be finite and not negative, not -1.0"),
         ({"attention_scale": math.inf}, "attention_scale must be finite and positive, not inf"),
+        ({"attention_cap": 0.0}, "attention_cap must be finite and positive, not 0.0"),
+        ({"logit_cap": -math.inf}, "logit_cap must be finite and positive, not -inf"),
         ({"head_dim": 3}, "head_dim must be even with rope, not 3"),
         ({"rope_inverse_frequencies": (1.0,)}, "must be 2 numbers, not 1 numbers"),
         ({"rope_inverse_frequencies": None}, "must be 2 numbers, not None"),
