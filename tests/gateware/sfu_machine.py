@@ -30,7 +30,7 @@ class Buffers(State):
         self.lanes, self.tokens = lanes, tokens
         self.vector_words, self.groups = contents.size // lanes, GROUPS
         self.staging_bytes = STAGING_BYTES
-        sizes = {"L": lanes, "T": tokens, "WORDS": WORDS, "GROUPS": GROUPS}
+        sizes = {"L": lanes, "T": tokens, "WORDS": self.vector_words, "GROUPS": GROUPS}
         self.checks = Checks(sizes | {"STAGING": STAGING_BYTES})
         self.vector = contents.view(np.float32).copy()
         self.vector_bits = self.vector.view(np.uint32)
