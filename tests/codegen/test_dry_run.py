@@ -124,7 +124,7 @@ def test_a_long_offset_goes_through_a_register() -> None:
     design = TINY.replace({"prefill_chunk": 2})
     shape = replace(FAMILIES["gpt2"], intermediate_size=12000, biases=frozenset(("mlp.up",)))
     found = plan(shape, design, 32)
-    (bias,) = [op for op in found.decode.ops if op.name == "ADD" and op.values["broadcast"] == "1"]
+    (bias,) = [op for op in found.decode.ops if op.name == "ADD" and op.values["broadcast"]]
     assert bias.values["words"][0] != 0
     model = QuantizedModel(RandomCheckpoint(replace(shape, layers=1)))
     bench = Bench(compile_model(model, design, 32))

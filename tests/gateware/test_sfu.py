@@ -72,7 +72,7 @@ def _act(lanes: int):
             for gated in "01":
                 for count in (1, 40, 0):
                     a, b, dst = _places(random, count, count, count)
-                    dst = random.choice((a, b if gated == "1" else a, dst))
+                    dst = random.choice((a, b if gated else a, dst))
                     fields = {"func": func, "gated": gated, "dst": dst, "a": a, "b": b}
                     commands.append(("ACT", fields | {"count": count}))
         return contents(random, lanes, "wide"), commands
@@ -210,18 +210,18 @@ def _refused(lanes: int) -> Case:
     """
     rope = {"src": 0, "table": 9, "rows": 1, "heads": 1, "dim": lanes, "stride": 4}
     split = {"src": 0, "dst": 0, "rows": 1, "heads": 1, "dim": lanes + 1, "stride": 4}
-    add = {"a": 0, "b": 0, "dst": 0, "rows": 2, "words": 5, "broadcast": "0"}
+    add = {"a": 0, "b": 0, "dst": 0, "rows": 2, "words": 5, "broadcast": False}
     norm = {"dst": 0, "src": 0, "gain": 64, "rows": 3, "len": 2 * lanes}
     norm |= {"inv": bits(1 / 32), "eps": bits(1e-5)}
     quant = {"src": 0, "dst": 0, "slot": 0, "rows": 5, "len": 40, "stride": 64}
     kv = {"src": 0, "dst": 0, "rows": 3, "heads": 2, "dim": 64, "stride": 64}
-    soft = {"src": 0, "rows": 2, "len": 5, "step": "1", "stride": 64, "scale": 200}
-    argmax = {"src": 0, "count": 9 * lanes, "base": 0, "first": "1"}
+    soft = {"src": 0, "rows": 2, "len": 5, "step": True, "stride": 64, "scale": 200}
+    argmax = {"src": 0, "count": 9 * lanes, "base": 0, "first": True}
     row = -(-40 // lanes)
     staged = STAGING_BYTES // (32 * 2 + 2)
     ends = [
         ("ADD", add | {"a": WORDS - 10}, "a", 1),
-        ("ADD", add | {"b": WORDS - 5, "broadcast": "1"}, "b", 1),
+        ("ADD", add | {"b": WORDS - 5, "broadcast": True}, "b", 1),
         ("ADD", add | {"dst": WORDS - 10}, "dst", 1),
         ("ADD", add | {"a": WORDS - 10}, "a", 0xFFFF_0000),
         ("RMSNORM", norm | {"src": WORDS - 6, "dst": WORDS - 6}, "src", 1),
@@ -348,12 +348,12 @@ SFU_LARGE = Bench(
     [
         sfu_case(name, 2, TOKENS, make, ALWAYS, ALWAYS)
         for name, make in (
-            ("act", _large("ACT", func="relu", gated="0", dst=0, a=0, b=0, count=LARGE)),
+            ("act", _large("ACT", func="relu", gated=False, dst=0, a=0, b=0, count=LARGE)),
             (
                 "add",
-                _large("ADD", dst=0, a=0, b=LARGE // 2, rows=1, words=LARGE // 2, broadcast="0"),
+                _large("ADD", dst=0, a=0, b=LARGE // 2, rows=1, words=LARGE // 2, broadcast=False),
             ),
-            ("argmax", _large("ARGMAX", src=0, count=(1 << 16) - 1, base=0, first="1")),
+            ("argmax", _large("ARGMAX", src=0, count=(1 << 16) - 1, base=0, first=True)),
             (
                 "rope",
                 _large("ROPE", src=0, table=LARGE // 2, rows=64, heads=32, dim=16, stride=256),

@@ -14,7 +14,7 @@ from typing import cast
 
 from alula.design import Design
 from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, Value, encode
-from alula.isa.fields import Choice, Field, Operand, Register
+from alula.isa.fields import Choice, Field, Flag, Operand, Register
 from alula.isa.instructions import BY_NAME, LOOP_DEPTH, Engine
 from alula.isa.program import MOST_BYTES, Program
 from alula.isa.structure import MalformedProgram, check_structure
@@ -34,6 +34,8 @@ def _format_value(item: Field, value: Value) -> str:
         if value.register == 0:
             return str(value.offset)
         return f"r{value.register}" + (f"+{value.offset}" if value.offset else "")
+    if isinstance(item, Flag):
+        return str(int(value))  # pyright: ignore[reportArgumentType]
     return f"r{value}" if isinstance(item, Register) else str(value)
 
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate, Operand, Register
+from alula.isa.fields import (
+    REGISTER_BITS,
+    REGISTERS,
+    Choice,
+    Field,
+    Flag,
+    Immediate,
+    Operand,
+    Register,
+)
 from alula.isa.instructions import BY_NAME, BY_OPCODE, Engine, Instruction
 
 WORD_BYTES = 16
@@ -35,7 +44,7 @@ class Op:
     """One instruction of a program: its declaration's name and a value for each field.
 
     `values` maps a field's name to a `Ref` (Operand; a plain int means an offset from r0), an int
-    (Register, Immediate) or a str (Choice). Fields left out have code 0.
+    (Register, Immediate), a bool (Flag) or a str (Choice). Fields left out have code 0.
     """
 
     name: str
@@ -90,6 +99,8 @@ def _encode_field(op: Op, item: Field, value: Value) -> int:
             return code | _within(op, item.name, offset, 0, (1 << item.bits) - 1) << REGISTER_BITS
         case Register():
             return _within(op, item.name, value, 0, REGISTERS - 1)
+        case Flag():
+            return _within(op, item.name, int(value) if isinstance(value, bool) else value, 0, 1)
         case Immediate():
             mask = (1 << item.bits) - 1
             low = -(1 << item.bits - 1) if item.signed else 0
@@ -135,6 +146,8 @@ def _decode_field(name: str, item: Field, code: int) -> Value:
     match item:
         case Operand():
             return Ref(code & REGISTERS - 1, code >> REGISTER_BITS)
+        case Flag():
+            return bool(code)
         case Immediate(signed=True):
             return code - (code >> item.bits - 1 << item.bits)
         case Choice():

@@ -54,6 +54,13 @@ class Immediate:
         return self.bits
 
 
+class Flag(Immediate):
+    """Yes or no, a bool: one bit, written 0 or 1."""
+
+    def __init__(self, name: str, doc: str) -> None:
+        super().__init__(name, 1, doc)
+
+
 @dataclass(frozen=True)
 class Choice:
     """One of a few names; a name's position is its code, "" is a reserved code."""

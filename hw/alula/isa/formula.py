@@ -73,11 +73,6 @@ def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     Values may be arrays. KeyError if the contract has no such weight format.
     """
     found = {field: value for field, value in values.items() if not isinstance(value, str)}
-    found |= {
-        field: int(value)
-        for field, value in values.items()
-        if isinstance(value, str) and value in ("0", "1")
-    }
     if "nm" in values:
         pattern = PATTERNS[values["nm"]]
         item = WEIGHT_FORMATS[values["fmt"], pattern.name]

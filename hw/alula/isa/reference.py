@@ -16,7 +16,16 @@ from alula.isa.assembler import assemble, format_op
 from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
 from alula.isa.effects import BOUNDS, CAPACITIES, Error, Limit, Range, Space
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, encode, layout
-from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Field, Immediate, Operand, Register
+from alula.isa.fields import (
+    REGISTER_BITS,
+    REGISTERS,
+    Choice,
+    Field,
+    Flag,
+    Immediate,
+    Operand,
+    Register,
+)
 from alula.isa.formats import (
     FORMATS,
     GROUP,
@@ -78,6 +87,8 @@ def _word(field: Field) -> str:
             return f"{field.name}=rN"
         case Operand():
             return f"{field.name}=rN+u{field.bits}"
+        case Flag():
+            return f"{field.name}=0|1"
         case Immediate():
             return f"{field.name}={'s' if field.signed else 'u'}{field.bits}"
         case Choice():
@@ -102,6 +113,8 @@ def _kind(field: Field) -> str:
             return f"register's value + unsigned {field.bits}"
         case Register():
             return "register number"
+        case Flag():
+            return "flag"
         case Immediate():
             return f"{'signed' if field.signed else 'unsigned'} {field.bits}"
         case Choice():

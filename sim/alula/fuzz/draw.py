@@ -16,7 +16,7 @@ from alula.fuzz.text import Part
 from alula.isa import Instruction, Ref
 from alula.isa.effects import ZERO, Range, Space, sizes
 from alula.isa.encoding import Value
-from alula.isa.fields import REGISTER_MASK, REGISTERS, Choice, Operand
+from alula.isa.fields import REGISTER_MASK, REGISTERS, Choice, Flag, Operand
 from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, LOOP_DEPTH
@@ -258,7 +258,9 @@ class Draw:
         return before, made
 
     def _any(self, field: object) -> Value:
-        """A code of a choice that does not matter."""
+        """A value of a choice or flag that does not matter."""
+        if isinstance(field, Flag):
+            return self.random.choice((False, True))
         if not isinstance(field, Choice):
             return 0
         return self.random.choice([one for one in field.choices if one])

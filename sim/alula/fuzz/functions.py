@@ -40,7 +40,7 @@ def _norm(draw: Draw) -> Fields:
 
 def _softmax(draw: Draw) -> Fields:
     rows, length = draw.random.randint(0, 4), draw.random.randint(1, 100)
-    values: Fields = {"rows": rows, "len": length, "step": str(draw.random.randint(0, 1))}
+    values: Fields = {"rows": rows, "len": length, "step": bool(draw.random.randint(0, 1))}
     stride = draw.width("SOFTMAX", values) + draw.random.choice((0, 0, 3))
     return values | {"stride": stride}
 
@@ -52,12 +52,12 @@ def _rope(draw: Draw) -> Fields:
 
 
 def _act(draw: Draw) -> Fields:
-    return {"count": draw.count(60), "gated": str(draw.random.randint(0, 1))}
+    return {"count": draw.count(60), "gated": bool(draw.random.randint(0, 1))}
 
 
 def _add(draw: Draw) -> Fields:
-    rows, once = draw.random.randint(0, 4), draw.random.randint(0, 1)
-    return {"rows": rows, "words": draw.count(40), "broadcast": str(once)}
+    rows, once = draw.random.randint(0, 4), bool(draw.random.randint(0, 1))
+    return {"rows": rows, "words": draw.count(40), "broadcast": once}
 
 
 def _soft_cap(draw: Draw) -> Fields:
@@ -68,7 +68,7 @@ def _soft_cap(draw: Draw) -> Fields:
 
 
 def _argmax(draw: Draw) -> Fields:
-    first = str(draw.random.randint(0, 1))
+    first = bool(draw.random.randint(0, 1))
     return {"count": draw.count(200), "base": draw.random.getrandbits(20), "first": first}
 
 

@@ -221,7 +221,7 @@ class _Step:
             src=self.place(self.scores),
             rows=self.rows,
             len=length,
-            step=str(int(causal)),
+            step=causal,
             stride=emit.reg("score_stride"),
             scale=self.place(self.scales),
         )

@@ -34,7 +34,7 @@ def _tiles(scope: Scope, node: Node, rows: Ref) -> None:
     matrix = memory.head.matrices[node.unit]
     tile = matrix.tile
     tile_words = scope.words(tile)
-    emit.op("ARGMAX", reads=["argmax"], writes=["argmax"], first="1")
+    emit.op("ARGMAX", reads=["argmax"], writes=["argmax"], first=True)
     emit.add("address", None, memory.regions[RegionName.HEAD].start + matrix.offset)
     emit.add("base", None, 0)
     emit.add("store", None, memory.regions[RegionName.LOGITS].start)

@@ -123,7 +123,7 @@ def _bias(scope: Scope, node: Node, rows: Count) -> None:
         b=word,
         rows=rows,
         words=scope.row_words(node.output),
-        broadcast="1",
+        broadcast=True,
     )
 
 
@@ -152,7 +152,7 @@ def _activation(scope: Scope, node: Node, rows: Count) -> None:
         reads=scope.touch(*node.inputs),
         writes=scope.touch(node.output),
         func=node.parameters[0],
-        gated=str(int(node.op == "gated_activation")),
+        gated=node.op == "gated_activation",
         dst=scope.vector(node.output),
         a=scope.vector(node.inputs[0]),
         b=scope.vector(node.inputs[-1]),

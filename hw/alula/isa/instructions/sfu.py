@@ -19,7 +19,7 @@ from alula.isa.effects import (
     staging,
     words,
 )
-from alula.isa.fields import Choice, Field, Immediate, Operand, Register
+from alula.isa.fields import Choice, Field, Flag, Immediate, Operand, Register
 from alula.isa.formats import GROUP
 from alula.isa.formula import Formula
 from alula.isa.functions import FUNCTIONS
@@ -127,7 +127,7 @@ SFU = (
             vector_word("src", "scores of row 0, replaced by probabilities"),
             ROWS,
             Operand("len", 16, "valid entries of row 0"),
-            Choice("step", ("0", "1"), "1: each row has one valid entry more than the row before"),
+            Flag("step", "1: each row has one valid entry more than the row before"),
             Operand("stride", 14, "words from one row to the next"),
             vector_word("scale", "factors of the entries (V's scales)"),
         ),
@@ -179,7 +179,7 @@ SFU = (
         0x24,
         (
             _FUNCTION,
-            Choice("gated", ("0", "1"), "1: times b"),
+            Flag("gated", "1: times b"),
             vector_word("dst", "destination"),
             vector_word("a", "argument"),
             vector_word("b", "factor"),
@@ -204,7 +204,7 @@ SFU = (
             vector_word("b", "second summand"),
             ROWS,
             Operand("words", 12, "words of a row; rows follow each other"),
-            Choice("broadcast", ("0", "1"), "1: one row of b serves all rows (a bias)"),
+            Flag("broadcast", "1: one row of b serves all rows (a bias)"),
         ),
         "Elementwise sum.",
         _misc(
@@ -277,7 +277,7 @@ SFU = (
             vector_word("src", "values"),
             Operand("count", 16, "values"),
             Operand("base", 20, "index of the first"),
-            Choice("first", ("0", "1"), "1: forget earlier calls"),
+            Flag("first", "1: forget earlier calls"),
         ),
         "Running argmax; SYS's ARG reads it.",
         _misc(

@@ -41,8 +41,8 @@ def _(
 
 
 @executes("SOFTMAX")
-def _(state: State, src: int, rows: int, length: int, step: str, stride: int, scale: int) -> None:
-    last = length + (rows - 1) * int(step)
+def _(state: State, src: int, rows: int, length: int, step: bool, stride: int, scale: int) -> None:
+    last = length + (rows - 1) * step
     width = -(-last // 32) * 32
     lanes = state.lanes
     sfu.softmax(
@@ -58,10 +58,10 @@ def _(state: State, src: int, table: int, rows: int, heads: int, dim: int, strid
 
 
 @executes("ACT")
-def _(state: State, func: str, gated: str, dst: int, a: int, b: int, count: int) -> None:
+def _(state: State, func: str, gated: bool, dst: int, a: int, b: int, count: int) -> None:
     lanes = state.lanes
     table = FUNCTIONS[func].table
-    place = (state.vector, gated == "1", dst * lanes, a * lanes, b * lanes, count * lanes)
+    place = (state.vector, gated, dst * lanes, a * lanes, b * lanes, count * lanes)
     if table is None:
         sfu.rectify(*place)
     else:
@@ -78,17 +78,17 @@ def _(state: State, src: int, rows: int, words: int, stride: int, inv: int, span
 
 
 @executes("ADD")
-def _(state: State, dst: int, a: int, b: int, rows: int, words: int, broadcast: str) -> None:
+def _(state: State, dst: int, a: int, b: int, rows: int, words: int, broadcast: bool) -> None:
     lanes = state.lanes
     sfu.add_rows(
         state.vector, dst * lanes, a * lanes, b * lanes, rows, words * lanes,
-        0 if broadcast == "1" else words * lanes,
+        0 if broadcast else words * lanes,
     )  # fmt: skip
 
 
 @executes("ARGMAX")
-def _(state: State, src: int, count: int, base: int, first: str) -> None:
-    if first == "1":
+def _(state: State, src: int, count: int, base: int, first: bool) -> None:
+    if first:
         state.best_index = -1
     state.best, state.best_index = sfu.first_largest(
         state.vector, src * state.lanes, count, state.best, state.best_index, base
