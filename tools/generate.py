@@ -21,7 +21,7 @@ FILES = {
     "docs/reference/cli.md": "tools.reference:cli_text",
     "docs/reference/design.md": "tools.reference:design_text",
     "docs/reference/registers.md": "tools.reference:registers_text",
-    "docs/reference/isa.md": "alula.isa.reference:reference_text",
+    "docs/reference/isa.md": "tools.isa_reference:reference_text",
     "docs/reference/gguf.md": "alula.runtime.gguf_reference:reference_text",
     "docs/reference/models.md": "alula.frontend.families.table:table_text",
 }

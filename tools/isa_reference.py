@@ -1,16 +1,10 @@
-"""The ISA reference, docs/reference/isa.md, rendered from the declarations.
-
-python -m alula.isa.reference [--check] [FILE]
-"""
+"""The ISA reference, docs/reference/isa.md, rendered from the declarations."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from alula.isa.assembler import assemble, format_op
 from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
@@ -38,9 +32,7 @@ from alula.isa.formats import (
 from alula.isa.functions import TABLES, Table
 from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH, Engine, Instruction
 
-__all__ = ["EXAMPLE", "main", "reference_text", "syntax"]
-
-PATH = Path(__file__).resolve().parents[3] / "docs" / "reference" / "isa.md"
+__all__ = ["EXAMPLE", "reference_text", "syntax"]
 
 EXAMPLE = """\
 ; y[i] = W[i] x for three W4 matrices of 64 x 64 that lie one after the other in memory.
@@ -448,26 +440,3 @@ def _lines() -> Iterator[str]:
 def reference_text() -> str:
     """The text of docs/reference/isa.md."""
     return "".join(line + "\n" for line in _lines())
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the reference, or with --check compare it; 1 if it differs."""
-    parser = argparse.ArgumentParser(prog="alula.isa.reference", description="the ISA reference")
-    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
-    parser.add_argument("file", nargs="?", type=Path, default=PATH)
-    options = parser.parse_args(arguments)
-    text = reference_text()
-    path: Path = options.file
-    old = path.read_text(encoding="utf-8") if path.exists() else None
-    if old == text:
-        return 0
-    if options.check:
-        print(f"{path} must be as generated; to mend it: python -m alula.isa.reference")
-        return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
