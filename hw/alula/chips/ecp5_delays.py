@@ -14,6 +14,7 @@ from alula.chips.nets import Nets
 __all__ = ["DELAYS", "NETS"]
 
 NETS = {"typical": Nets(0.8, 0.15), "fast": Nets(0.6, 0.1), "slow": Nets(1.0, 0.2)}
+"""Chosen to be near what nextpnr places; docs/explanation/timing.md compares."""
 
 _LUT = 0.236
 _CLOCK_TO_Q = 0.525

@@ -15,7 +15,7 @@ from alula.chips.nets import Nets
 __all__ = ["DELAYS", "NETS"]
 
 NETS = {"typical": Nets(0.25, 0.06), "fast": Nets(0.15, 0.04), "slow": Nets(0.35, 0.09)}
-"""Assumed: modules of a published design for this chip, at 300 MHz, then take 2.0 to 3.4 ns."""
+"""Assumed; nothing was placed to compare them with."""
 
 _LUT_PINS = (0.035, 0.050, 0.090, 0.100, 0.125, 0.150)
 """From the inputs A6 .. A1 of a LUT."""
