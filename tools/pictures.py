@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib
 
@@ -15,7 +16,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from alula.design import Design, load_design
 from alula.isa.formats import DENSE, GROUP, WEIGHT_FORMATS
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "alula",
     "font.family": "sans-serif",

@@ -126,9 +126,9 @@ def _kind(one: dict) -> str:
         return f"`{one['const']}`"
     low = one.get("minimum", one.get("exclusiveMinimum"))
     high = one.get("maximum", one.get("exclusiveMaximum"))
-    text = {"integer": "whole number", "boolean": "true or false", "string": "text"}.get(
-        one.get("type", ""), one.get("type", "")
-    )
+    kind = str(one.get("type", ""))
+    names = {"integer": "whole number", "boolean": "true or false", "string": "text"}
+    text = names.get(kind, kind)
     if low is not None and high is not None:
         text += f", {low:,} to {high:,}"
     elif low is not None:
