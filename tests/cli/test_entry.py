@@ -121,6 +121,26 @@ def test_ctrl_c_in_the_first_second(phase: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", INTERRUPTED)
 
 
+def test_ctrl_c_tells_nothing_of_gateware_half_made(tmp_path: Path) -> None:
+    """Amaranth warns of a module that was made and never used, as those are at the signal."""
+    hook = (
+        "import gc, os, signal, sys\n"
+        "from amaranth.hdl import Elaboratable, Fragment, Module\n"
+        "Fragment.get(Module(), None)\n"
+        "class Half(Elaboratable): pass\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy':\n"
+        "            half = Half()\n"
+        "            try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "            finally: half = None; gc.collect()\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    words = [sys.executable, "-c", hook + MAIN, "disasm", str(tmp_path / "none")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", INTERRUPTED)
+
+
 WAITS = """
 import subprocess, sys, time
 from alula.cli.interrupt import ends_in_time

@@ -6,7 +6,9 @@ Imports nothing that takes time: a person may change their mind in the first sec
 import os
 import signal
 import sys
+import warnings
 from io import TextIOWrapper
+from types import FrameType
 
 _INTERRUPTED = "alula: interrupted"
 _USER_ERROR = 2
@@ -33,8 +35,13 @@ def main() -> None:
 
 def _hear_interrupts() -> None:
     """Take Ctrl-C also where a shell has started this in the background, which ignores it."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; of what is then left half-made, Amaranth's modules, none warns."""
+    warnings.simplefilter("ignore")
+    signal.default_int_handler(number, frame)
 
 
 def _run() -> int:
