@@ -128,6 +128,17 @@ def test_rope_that_turns_far_is_right(tmp_path: Path) -> None:
     assert_same(random_gguf(tmp_path / "model.gguf", "llama", number("rope.scaling.factor", 0.02)))
 
 
+@pytest.mark.parametrize("count", [1, LAYERS + 1])
+def test_sizes_by_layer_are_as_many_as_layers(count: int, tmp_path: Path) -> None:
+    def by_layer(writer: gguf.GGUFWriter) -> None:
+        writer.add_head_count_kv([KV_HEADS] * count)
+
+    left_out = ("attention.head_count_kv",)
+    path = random_gguf(tmp_path / "model.gguf", "llama", by_layer, left_out=left_out)
+    with pytest.raises(FrontendError, match=rf"head_count_kv by layer +{LAYERS} +{count} "):
+        load(path)
+
+
 @pytest.mark.parametrize("family", ROPE)
 def test_sizes_by_layer_are_read_like_one_size(family: str, tmp_path: Path) -> None:
     def by_layer(writer: gguf.GGUFWriter) -> None:

@@ -151,7 +151,12 @@ def _refusals(config: Fields, family: _Family, file: GgufFile) -> list[Refusal]:
     found: list[Refusal] = []
     for key in ("attention.head_count", "attention.head_count_kv", "feed_forward_length"):
         value = config.values.get(config.prefix + key)
-        if isinstance(value, list) and len(set(value)) != 1:
+        if not isinstance(value, list):
+            continue
+        if len(value) != (layers := config.size("block_count")):
+            remedy = "one number, or one for each layer"
+            found.append(Refusal("model", f"{key} by layer", f"{layers}", f"{len(value)}", remedy))
+        elif len(set(value)) != 1:
             found.append(
                 Refusal("model", f"{key} by layer", "one", f"{len(set(value))}", "equal layers")
             )
