@@ -36,16 +36,16 @@ demo: $(READY) ## a 135M-parameter model answers, checked against torch; then a 
 	$(BIN)/alula run $(MODEL) "$(PROMPT)" --design $(DESIGN) --device rtl --max-new-tokens 2 \
 		--map 'prefill:*=torch,*=accel'
 
+# A file's benches share their builds, so a file stays in one process.
+PARALLEL := -n auto --dist loadfile
+
 test: $(READY) ## the test suite; of the gateware a unit of each room, a small model, programs
-	$(PYTHON) -m pytest -m 'not rtl' $(PYTEST_ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) -m 'not rtl' $(PYTEST_ARGS)
 
 campaign: $(READY) ## bad files against the command line, from a seed; half an hour
 	$(PYTHON) -m tests.campaign $(CAMPAIGN_ARGS)
 
 SIMULATED := tests/gateware tests/bench tests/isa tests/model tests/fuzz tests/rtl tests/synth tests/explore tests/docs
-# A file's benches share their builds, so a file stays in one process.
-PARALLEL := -n auto --dist loadfile
-
 sim: $(READY) ## gateware in Verilator: every component, small models, random programs
 	$(PYTHON) -m pytest $(PARALLEL) $(SIMULATED) -m 'not slow' $(PYTEST_ARGS)
 

@@ -54,7 +54,7 @@ def _add(lanes: int):
     def make(random: Random) -> Made:
         commands: list[Command] = []
         for rows, words in ((1, 1), (1, 37), (3, 5), (4, 2), (0, 3), (2, 0)):
-            for broadcast in "01":
+            for broadcast in (False, True):
                 size = max(rows * words, 1)
                 a, b, dst = _places(random, size, size, size)
                 dst = random.choice((a, dst))
@@ -69,7 +69,7 @@ def _act(lanes: int):
     def make(random: Random) -> Made:
         commands: list[Command] = []
         for func in ("silu", "gelu", "gelu_tanh", "relu"):
-            for gated in "01":
+            for gated in (False, True):
                 for count in (1, 40, 0):
                     a, b, dst = _places(random, count, count, count)
                     dst = random.choice((a, b if gated else a, dst))
@@ -121,8 +121,8 @@ def _softmax(lanes: int):
     def make(random: Random) -> Made:
         commands: list[Command] = []
         for rows, length, step in (
-            (1, 1, "0"), (1, 129, "0"), (3, 30, "1"), (4, 64, "0"), (2, 31, "1"), (5, 1, "1"),
-            (0, 4, "0"),
+            (1, 1, False), (1, 129, False), (3, 30, True), (4, 64, False), (2, 31, True),
+            (5, 1, True), (0, 4, False),
         ):  # fmt: skip
             stride = -(-(length + 32 + rows) // lanes) + 32 // lanes + random.randint(0, 3)
             src, scale = _places(random, max(rows, 1) * stride, stride)
@@ -190,8 +190,9 @@ def _argmax(lanes: int):
     def make(random: Random) -> Made:
         commands: list[Command] = []
         base = 0
-        for count, first in ((1, "0"), (100, "0"), (333, "1"), (7, "0"), (500, "0"), (0, "1"),
-                             (64, "0"), (0, "0")):  # fmt: skip
+        counts = (1, 100, 333, 7, 500, 0, 64, 0)
+        restarts = (False, False, True, False, False, True, False, False)
+        for count, first in zip(counts, restarts, strict=True):
             (src,) = _places(random, -(-count // lanes))
             fields = {"src": src, "count": count, "base": base, "first": first}
             commands.append(("ARGMAX", fields))
