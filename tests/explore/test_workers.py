@@ -57,6 +57,8 @@ def hang(number):
         open(f"cleaned-{{number}}", "w").close()
 
 if __name__ == "__main__":
+    # A shell that starts this in the background has the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for _ in in_processes(hang, range(5), 2): pass
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from alula.gateware.top.latencies import latencies, sizes
 from alula.isa import INSTRUCTIONS, Engine, Op, Program, encode_all
 from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
 from alula.isa.encoding import Value
-from alula.isa.fields import Choice
+from alula.isa.fields import Choice, Flag
 from alula.isa.formats import GROUP, WEIGHT_FORMATS
 from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME, Instruction
@@ -119,6 +119,11 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
         for field in instruction.fields
         if isinstance(field, Choice)
     }
+    flags = {
+        field.name: random.choice((False, True))
+        for field in instruction.fields
+        if isinstance(field, Flag)
+    }
     if "nm" in choices:
         of_design = [key for key in WEIGHT_FORMATS if design.mpe.sparse or key[1] == "dense"]
         choices["fmt"], choices["nm"] = random.choice(of_design)
@@ -157,7 +162,7 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
         "LOOP": {"count": random.randint(0, 5), "body": random.randint(1, 3)},
     }
     if instruction.name in made:
-        return choices | made[instruction.name]
+        return choices | flags | made[instruction.name]
     alu = {"rd": 5, "a": 1, "b": 3, "value": 9}
     return {field.name: alu[field.name] for field in instruction.fields}
 

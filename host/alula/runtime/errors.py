@@ -41,6 +41,11 @@ class OutOfStepError(RunError):
         self.divergence = divergence
         super().__init__(message)
 
+    @property
+    def lines(self) -> list[str]:
+        """The text in lines."""
+        return str(self).split("\n")
+
 
 class MismatchError(RunError):
     """A device left another memory than the machine model: the gateware is wrong, or the model.
