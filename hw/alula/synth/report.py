@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from alula.chips import ChipFamily, Use
 from alula.design import Design
-from alula.synth.netlists import Progress, cells_of, netlists
+from alula.synth.netlists import Netlists, Progress, cells_of, netlists
 from alula.synth.timing import Estimate, estimate
 from alula.synth.tools import SynthError, yosys
 from alula.synth.verilog import instances, verilog
@@ -38,7 +39,16 @@ class Report:
     design: Design
     tool: str
     modules: tuple[ModuleUse, ...]
-    timing: Estimate
+    netlists: Netlists
+
+    @cached_property
+    def timing(self) -> Estimate:
+        """How fast the design might be; estimated when it is first asked for.
+
+        Raises:
+            SynthError: no delays are known of a cell.
+        """
+        return estimate(self.netlists, self.design)
 
     @property
     def total(self) -> Use:
@@ -106,7 +116,7 @@ def synthesise(
         design,
         tool.version,
         module_uses(modules, {name: cells_of(text) for name, text in found.items()}, family),
-        estimate(found, design, progress),
+        found,
     )
 
 
