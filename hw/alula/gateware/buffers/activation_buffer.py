@@ -47,7 +47,7 @@ def read_layout(tokens: int) -> data.StructLayout:
 class ActivationBuffer(Component):
     """One writer, one reader, each half a group a cycle, neither waiting for the other.
 
-    Parameters:
+    Args:
         groups: Groups that fit.
         tokens: Rows of a group.
 

@@ -15,7 +15,7 @@ class Arbiter(Component):
     number. So nobody waits for more than `clients - 1` cycles, and streams that walk the banks in
     the same direction settle one behind the other and meet no more.
 
-    Parameters:
+    Args:
         clients: How many there are.
         banks: A power of two.
 

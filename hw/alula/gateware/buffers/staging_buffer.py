@@ -62,7 +62,7 @@ class StagingBuffer(Component):
     A row of `groups` groups takes `2 * groups` consecutive words. What is written in one cycle is
     read by requests from the next.
 
-    Parameters:
+    Args:
         staging_bytes: Size of the buffer; a row takes 32 bytes a group and 2.
 
     Members:

@@ -40,7 +40,7 @@ class VectorBuffer(Component):
     turns (`Arbiter`); on consecutive words each reader gets, and each writer puts, a word a cycle.
     A word that has been written (transfer in cycle t) is read by requests from t + 1.
 
-    Parameters:
+    Args:
         words: Words of the buffer, a multiple of 4.
         lanes: fp32 values of a word.
 

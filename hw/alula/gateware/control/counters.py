@@ -27,7 +27,7 @@ class Counters(Component):
     cycle, in order, or the one that is asked for. What is asked for is exact in the cycle of
     asking.
 
-    Parameters:
+    Args:
         step: The most that READ and WRITTEN gain in a cycle.
 
     Members:

@@ -31,7 +31,7 @@ class Blame(enum.Enum, shape=2):
 class Dispatch(Component):
     """The machine without its engines.
 
-    Parameters:
+    Args:
         program_words: Instructions that the program memory holds.
 
     Members:

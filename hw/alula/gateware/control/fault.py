@@ -40,7 +40,7 @@ class Fault(data.Struct):
 class FaultLatch(wiring.Component):
     """Keeps the first fault that is reported until it is cleared.
 
-    Parameters:
+    Args:
         sources (int): How many parts of an engine report. The lowest wins in the same cycle.
 
     Members:

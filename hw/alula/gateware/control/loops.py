@@ -17,7 +17,7 @@ COUNT_BITS = 32
 class LoopStack(Component):
     """Up to `LOOP_DEPTH` loops, the innermost on top. All strobes act at the clock edge.
 
-    Parameters:
+    Args:
         place_bits: Width of a program address.
 
     Members:

@@ -36,7 +36,7 @@ def entry(command: ShapeLike) -> data.StructLayout:
 class Queue(Component):
     """Offers instructions in order, each once its tokens are there.
 
-    Parameters:
+    Args:
         shape: Of the engine's command.
 
     Members:

@@ -72,7 +72,7 @@ class Control(Component):
     have forgotten what it owes. Each engine's counters add up to the cycles of the run. A start is
     ignored while something runs, is being reset or has a fault.
 
-    Parameters:
+    Args:
         design_hash: 64 bits that identify the design.
         program_words: Instructions of the program memory.
         beat_bytes: Bytes of a beat, all channels.

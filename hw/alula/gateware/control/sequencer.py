@@ -67,7 +67,7 @@ class Sequencer(Component):
     Instructions leave in program order. One takes `CYCLES`; where a queue is full or a token of a
     SYS instruction is missing, the sequencer waits.
 
-    Parameters:
+    Args:
         program_words: Instructions that the program memory holds.
 
     Members:

@@ -11,7 +11,7 @@ __all__ = ["ClockGate"]
 class ClockGate(Component):
     """Passes the edges of ``sync`` that are wanted: a register and an AND, or the part's own gate.
 
-    Parameters:
+    Args:
         target (str): As of `PackedMultiplier`: BUFGCE of UltraScale+, DCCA of ECP5.
 
     Members:

@@ -47,7 +47,7 @@ _MODULE = re.compile(r"^module (\\\S+|\w+)")
 class Placed(Elaboratable):
     """A component among the submodules of another, emitted once however often it is placed.
 
-    Parameters:
+    Args:
         component (wiring.Component): What is placed. It must be clocked by ``sync`` alone, its
             constructor's parameters must be readable as attributes of their names, and together
             with the class they must determine everything that it is.

@@ -17,7 +17,7 @@ class Scan(Component):
     and out of the component begins or ends at a register, as it does beside a registered bus. The
     cost is a flip-flop for each input, and a flip-flop and a LUT for each output.
 
-    Parameters:
+    Args:
         component: What is placed; as `alula.gateware.hdl.repeat.Placed` demands.
 
     Members:

@@ -94,7 +94,7 @@ class Accumulator(Component):
     next; a second one multiplies by ``factor`` and accumulates. No design reaches the ends of 48
     bits: a group adds less than 2^32 and a row has at most 2^13 groups.
 
-    Parameters:
+    Args:
         bits (int): Width that a result must fit, at least 32; it is 48 bits wide in any case.
 
     Members:

@@ -58,7 +58,7 @@ class Bounds(Component):
 
     Rows are ``stride`` words apart, and ``tokens`` of them share ``row_groups`` groups.
 
-    Parameters:
+    Args:
         block_rows (int): Rows of a block in all cores.
         tokens (int): Activation rows of a pass, a power of two.
         lanes (int): Results of a vector buffer word, a power of two.

@@ -34,7 +34,7 @@ class Chain(Component):
     7 always end one. Patterns of N non-zeros in 16 put the non-zeros of 16 / N rows side by side:
     cuts after every N / 2 groups.
 
-    Parameters:
+    Args:
         target (str): As of `PackedMultiplier`. ``portable`` sums in adder trees, with the latency
             of the others.
         sparse (bool): With sparse MUXes and cuts; otherwise weight ``i`` meets activation ``i``.

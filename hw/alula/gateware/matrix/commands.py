@@ -31,7 +31,7 @@ class Commands(Component):
     handed on, and none of its row blocks ends before: what is refused writes nothing, and what came
     before ends as it should.
 
-    Parameters:
+    Args:
         bounds: Of the same sizes; it becomes part of this.
 
     Members:

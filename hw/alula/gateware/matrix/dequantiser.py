@@ -18,7 +18,7 @@ WIDTHS = sorted({item.bits for item in FORMATS.values()})
 class RowDequantiser(Component):
     """The 16 values of a row out of the bit string of each width.
 
-    Parameters:
+    Args:
         sparse (bool): As of `Dequantiser`.
 
     Members:
@@ -66,7 +66,7 @@ class RowDequantiser(Component):
 class Dequantiser(Component):
     """Takes 16 values of each row out of two beats and removes their excess.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block, a multiple of ``channels``.
         channels (int): Memory channels, each of which packs its own rows into its part of a beat.
         sparse (bool): Formats may have a pattern: their values are signed.

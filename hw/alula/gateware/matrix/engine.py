@@ -53,7 +53,7 @@ class Mpe(Component):
     a pause; a block is taken each cycle as long as weights and activations are there and row blocks
     have at least as many blocks as `Finisher` takes cycles.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block in this core: chains.
         block_rows (int): Rows of a block in all cores.
         tokens (int): Activation rows of a pass, a power of two, at least 2.

@@ -107,7 +107,7 @@ class Finisher(Component):
     Each row gets the results below ``outputs`` and zeros to the end of their last word; words are
     written as far as this row block fills them.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block in this core.
         block_rows (int): Rows of a block in all cores, a multiple of ``rows``.
         tokens (int): Activation rows of a pass, a power of two.

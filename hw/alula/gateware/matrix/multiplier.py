@@ -22,7 +22,7 @@ class PackedMultiplier(Component):
     exact while each lane's sum lies within 18 bits signed: eight products of a factor within
     -127..127.
 
-    Parameters:
+    Args:
         target (str): ``portable`` for simulation, ``dsp48e2`` (one block, hard cascade) or
             ``mult18x18d`` (two blocks, the lanes are summed in fabric).
 

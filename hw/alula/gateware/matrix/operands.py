@@ -22,7 +22,7 @@ GROUPS_UNDER_WAY = 16
 class Operands(Component):
     """Lets a block and its activations pass together; what is behind never waits.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block in this core.
         tokens (int): Activation rows of a pass, a power of two.
         words (int): Words of the vector buffer.

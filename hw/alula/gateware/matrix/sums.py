@@ -20,7 +20,7 @@ __all__ = ["Sums"]
 class Sums(Component):
     """The accumulators of all rows and tokens, of a machine without patterns.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block in this core.
         tokens (int): Activation rows of a pass.
         words (int): Words of the vector buffer.

@@ -31,7 +31,7 @@ class Bursts(Component):
     A metered burst is not longer than `room` either. It waits for room worth a burst (16 beats, or
     what is left) as long as `patient`.
 
-    Parameters:
+    Args:
         beat_bits: Width of a beat's address.
         beat_bytes: Bytes of one channel's part of a beat.
 

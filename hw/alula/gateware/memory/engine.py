@@ -21,7 +21,7 @@ __all__ = ["MemoryEngine"]
 class MemoryEngine(Component):
     """An engine with a port for each memory channel, beside the vector buffer.
 
-    Parameters:
+    Args:
         engine: Which.
         port: Makes a channel's port, of so many address bits and bytes.
         members: What it has beside the following.

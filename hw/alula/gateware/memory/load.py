@@ -40,7 +40,7 @@ class Load(MemoryEngine):
     each other without a gap, across instructions too. Each kind of instruction has an `Asker` of
     its own, and `LoadDelivery` is the other side.
 
-    Parameters:
+    Args:
         sizes: Of the memory.
         stream_beats: Value beats of the weight stream.
         sparse: Matrices may have a pattern.

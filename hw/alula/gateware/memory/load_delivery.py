@@ -23,7 +23,7 @@ JOBS = 8
 class LoadDelivery(Component):
     """Takes beats from memory in order and hands each to where its job sends it.
 
-    Parameters:
+    Args:
         sizes: Of the memory.
         sparse: Matrices may have a pattern.
 

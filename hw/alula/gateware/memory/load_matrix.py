@@ -23,7 +23,7 @@ __all__ = ["LoadMatrix"]
 class LoadMatrix(Asker):
     """Asks for a matrix in one transfer or, with a stride, in one for each row block.
 
-    Parameters:
+    Args:
         sizes: Of the memory.
         sparse: Matrices may have a pattern.
 

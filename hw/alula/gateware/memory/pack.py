@@ -21,7 +21,7 @@ class Pack(Component):
 
     A beat or a word a cycle, whichever are more, where one is a multiple of the other.
 
-    Parameters:
+    Args:
         channels, beat_bytes: Of the memory.
         lanes: Of the vector buffer.
         most: Elements of the longest vector.

@@ -27,7 +27,7 @@ class ReadMaster(Component):
     A beat passes in the cycle in which every channel has its part. After an error, or while
     `cancel` is high, no burst begins and what comes back is dropped.
 
-    Parameters:
+    Args:
         channels: AXI ports, each with the same part of every beat.
         beat_bits: Width of a beat's address.
         beat_bytes: Bytes of one channel's part.

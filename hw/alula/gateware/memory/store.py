@@ -41,7 +41,7 @@ class Store(MemoryEngine):
     values of V that share a channel's beat, go to one channel with their strobes alone. Each kind
     of instruction has a `Storer` of its own.
 
-    Parameters:
+    Args:
         sizes: Of the memory.
         staging_bytes: Size of the staging buffer.
 

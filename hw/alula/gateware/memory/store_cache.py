@@ -73,7 +73,7 @@ class CacheRuns(Component):
 class StoreCache(Storer):
     """Takes each token's and head's row of staging and writes its runs, then its scale.
 
-    Parameters:
+    Args:
         sizes: Of the memory.
         staging_bytes: Size of the staging buffer.
 

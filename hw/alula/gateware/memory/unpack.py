@@ -38,7 +38,7 @@ class Unpack(Component):
     A beat or a word a cycle, whichever are more, where one is a multiple of the other. Otherwise a
     piece a cycle, the largest that both are multiples of.
 
-    Parameters:
+    Args:
         beat_bytes: Bytes of a whole beat.
         words, lanes: Of the vector buffer.
 

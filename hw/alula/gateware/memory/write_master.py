@@ -34,7 +34,7 @@ class WriteMaster(Component):
     Data follow their address. After an error nothing new begins; while `cancel` is high what is
     still owed to the channels is sent without strobes.
 
-    Parameters:
+    Args:
         channels: AXI ports, each with the same part of every beat.
         beat_bits: Width of a beat's address.
         beat_bytes: Bytes of one channel's part.

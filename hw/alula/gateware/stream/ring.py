@@ -18,7 +18,7 @@ class Ring(Component):
 
     Space is freed as far as the second pointer has come.
 
-    Parameters:
+    Args:
         width (int): Bits of a beat.
         depth (int): Beats, at least 4; even if ``pair``.
         pair (bool): Hand out the next beat too: the memory is two banks, even and odd beats.

@@ -23,7 +23,7 @@ class Room(Component):
     order, one a cycle. Then what has been asked for is never more than any ring can take, no beat
     ever waits in front of its ring, and the rings may still be full to the last beat.
 
-    Parameters:
+    Args:
         depth: Value beats of the weight stream.
         sparse: Matrices may have a pattern.
 

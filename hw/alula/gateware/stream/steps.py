@@ -27,7 +27,7 @@ def step_layout(tag: ShapeLike) -> data.StructLayout:
 class Steps(Component):
     """Counts through products, a step each cycle, without a pause between products.
 
-    Parameters:
+    Args:
         tag (ShapeLike): What a command carries to its steps.
 
     Members:

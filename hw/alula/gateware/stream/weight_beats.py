@@ -18,7 +18,7 @@ MATRIX = data.StructLayout({"format": FORMAT_BITS, "blocks": BLOCK_BITS, "groups
 class WeightBeats(Component):
     """Walks through a matrix in stream order.
 
-    Parameters:
+    Args:
         sparse: Matrices may have a pattern.
 
     Members:

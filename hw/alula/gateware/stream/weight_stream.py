@@ -68,7 +68,7 @@ def ring_depths(depth: int, *, sparse: bool = False) -> dict[BeatKind, int]:
 class WeightStream(Component):
     """Rings of values, metas and scales, read block by block, row blocks as often as asked.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block in this core, a multiple of ``channels``.
         channels (int): Memory channels of this core.
         depth (int): Value beats, at least 16; made even. There are a fifth as many meta beats and a

@@ -33,7 +33,7 @@ SFU_TAIL = 63
 class Core(Component):
     """The engines of one core, their buffers and its channels; `Top` has the rest.
 
-    Parameters:
+    Args:
         design: What is built.
         target: What the chains' multipliers are made of, as of `PackedMultiplier`.
 

@@ -16,7 +16,7 @@ class Fork(Component):
 
     An item is taken in the cycle in which the last of them takes it; combinational.
 
-    Parameters:
+    Args:
         shape: Of an item.
         count: Takers.
 
@@ -56,7 +56,7 @@ class Fork(Component):
 class Join(Component):
     """One `done` of those of several cores, in the cycle of the last; combinational.
 
-    Parameters:
+    Args:
         count: Cores.
 
     Members:
@@ -89,7 +89,7 @@ class Gather(Component):
     A beat passes in the cycle in which every core has its part and can take the whole; no latency.
     Unlike elsewhere, `valid` waits for `ready` here; it must not be the other way round as well.
 
-    Parameters:
+    Args:
         bits: Of a part.
         count: Cores.
 
@@ -128,7 +128,7 @@ class Share(Component):
 
     Cores take turns, one item each; combinational.
 
-    Parameters:
+    Args:
         shape: Of an item.
         count: Cores.
 

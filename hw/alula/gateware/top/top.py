@@ -36,7 +36,7 @@ class Top(Component):
 
     The control port has the clock's reset; a reset through it reaches everything else.
 
-    Parameters:
+    Args:
         design: What is built.
         target: What the chains' multipliers are made of, as of `PackedMultiplier`.
 

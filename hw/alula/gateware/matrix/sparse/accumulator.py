@@ -191,7 +191,7 @@ class SparseAccumulator(Component):
     Each half of a chain has a multiplier by scales, one by factors, and four accumulators in a
     small memory. Without a pattern the lower half does what `Accumulator` does.
 
-    Parameters:
+    Args:
         bits (int): Width that a result must fit, at least 32; it is 48 bits wide in any case.
 
     Members:

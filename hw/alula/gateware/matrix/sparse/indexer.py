@@ -18,7 +18,7 @@ NARROW = PATTERNS["2:4"]
 class Indexer(Component):
     """Takes the 16 indices of each chain out of a beat.
 
-    Parameters:
+    Args:
         rows (int): Chains, a multiple of ``channels``.
         channels (int): Memory channels, each of which packs its own chains into its part of a beat.
 

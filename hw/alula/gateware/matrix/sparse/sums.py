@@ -54,7 +54,7 @@ class Weighing(Component):
 class SparseOperands(Component):
     """What chains need of a block with a pattern, one cycle after it passes.
 
-    Parameters:
+    Args:
         rows (int): Rows of a block in this core.
         channels (int): Memory channels of this core.
 
