@@ -1,0 +1,49 @@
+"""A stream through registers in both directions."""
+
+from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+__all__ = ["LATENCY", "SkidBuffer"]
+
+LATENCY = 1
+"""Cycles from an item's transfer into the buffer to its offer."""
+
+
+class SkidBuffer(Component):
+    """Cuts all paths between the sides of a stream: `valid`, payload and `ready` are registers.
+
+    It holds two items: one that is offered, and one that came while nobody took the first. An item
+    a cycle passes; registers of the payload are clocked only where an item moves.
+
+    Args:
+        shape: Of an item.
+
+    Members:
+        items: In stream. taken: Out stream of the same items, `LATENCY` cycles later.
+    """
+
+    def __init__(self, *, shape: ShapeLike) -> None:
+        self.shape = shape
+        super().__init__(
+            {"items": In(stream.Signature(shape)), "taken": Out(stream.Signature(shape))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        items, taken = self.items, self.taken
+        offered = Signal(self.shape, reset_less=True)
+        held = Signal(self.shape, reset_less=True)
+        empty = Signal(init=1)  # of `held`
+        leaves = ~taken.valid | taken.ready
+        m.d.comb += [items.ready.eq(empty), taken.payload.eq(offered)]
+        with m.If(leaves):
+            m.d.sync += [taken.valid.eq(items.valid | ~empty), empty.eq(1)]
+            with m.If(~empty):
+                m.d.sync += offered.eq(held)
+            with m.Elif(items.valid):
+                m.d.sync += offered.eq(items.payload)
+        with m.Elif(items.valid & empty):
+            m.d.sync += [held.eq(items.payload), empty.eq(0)]
+        return m
