@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from alula.chips import FAMILIES
+from alula.chips.arcs import Cell, number
 from alula.chips.ultrascale_delays import DELAYS, NETS
 from alula.timing import Module, Netlist, Through, UnknownCell, analyse, through
 
@@ -168,3 +170,52 @@ def test_ports_without_a_register_between() -> None:
 def test_a_cell_that_is_not_known_is_an_error() -> None:
     with pytest.raises(UnknownCell, match="top must be made of known cells, not of LUT9"):
         module("top", {"lut": cell("LUT9", I0=2, O=3)})
+
+
+def test_a_pin_that_is_not_known_is_an_error() -> None:
+    cells = chain(1)
+    cells["last"] = cell("FDRE", Q=5, D=11, CE="1", R="0", SCAN="0")
+    module("top", cells)
+    cells["last"] = cell("FDRE", Q=5, D=11, CE="1", R="0", SCAN=10)
+    with pytest.raises(UnknownCell, match=r"^top must use pins of known delay, not FDRE.SCAN$"):
+        module("top", cells)
+
+
+def test_a_clock_is_no_path() -> None:
+    cells = chain(1)
+    cells["first"]["connections"]["C"] = cells["last"]["connections"]["C"] = [30]
+    assert timing({"top": module("top", cells)}, "top").endpoints == 1
+
+
+def test_parameters_are_numbers() -> None:
+    assert [number(text, 7) for text in (None, "101", "TRUE", "FALSE")] == [7, 5, 1, 0]
+    for text in ("", "ONE", "2", "false"):
+        with pytest.raises(ValueError, match="must be a number in binary, TRUE or FALSE, not"):
+            number(text, 0)
+    with pytest.raises(ValueError, match=r"^DSP48E2.AREG must be a number in binary"):
+        list(DELAYS["DSP48E2"].arcs(Cell("dsp", "DSP48E2", {"AREG": "ONE"}, {})))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ports", "reads", "written"),
+    [
+        ("RAM32M16", "ADDRA ADDRB ADDRH DIA DOA DOB DOH WE", "ADDRA>DOA ADDRB>DOB ADDRH>DOH",
+         "ADDRH DIA WE"),
+        ("RAM64X1D", "A0 A5 DPRA0 D SPO DPO WE", "A0>SPO A5>SPO DPRA0>DPO", "A0 A5 D WE"),
+        ("RAM64X1S", "A0 D O WE", "A0>O", "A0 D WE"),
+        ("SRL16E", "A0 A3 D Q CE", "A0>Q A3>Q", "D CE"),
+        ("SRLC32E", "A D Q Q31 CE", "A>Q", "D CE"),
+    ],
+)  # fmt: skip
+def test_addresses_of_lut_memories(kind: str, ports: str, reads: str, written: str) -> None:
+    arcs = list(DELAYS[kind].arcs(Cell("x", kind, {}, {port: [1] for port in ports.split()})))
+    assert [f"{arc.start}>{arc.end}" for arc in arcs if arc.start and arc.end] == reads.split()
+    assert [arc.start for arc in arcs if not arc.end] == written.split()
+    outputs = [port for port in ports.split() if port[0] in "QO" or port[:2] in ("DO", "SP", "DP")]
+    outputs = [port for port in outputs if not port.startswith("DPRA")]
+    assert [arc.end for arc in arcs if not arc.start] == outputs
+
+
+def test_every_cell_of_a_family_has_delays() -> None:
+    for family in FAMILIES.values():
+        assert family.delays.keys() == family.cells.keys()

@@ -20,8 +20,18 @@ class Cell:
     ports: Mapping[str, Bits]
 
     def parameter(self, name: str, default: int) -> int:
-        """A parameter that is a number; text counts as 1 if it is TRUE."""
-        return number(self.parameters.get(name), default)
+        """A parameter that is a number; TRUE counts as 1. ValueError: it is other text."""
+        value = self.parameters.get(name)
+        try:
+            return number(value, default)
+        except ValueError as error:
+            raise ValueError(f"{self.kind}.{name} {error}") from None
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """All that its arcs follow from: not what a table or a memory holds."""
+        chosen = tuple(item for item in self.parameters.items() if not item[0].startswith("INIT"))
+        return self.kind, chosen, tuple((port, len(bits)) for port, bits in self.ports.items())
 
 
 @dataclass(frozen=True)
@@ -29,12 +39,12 @@ class Arc:
     """Delays between the bits of two ports, ns.
 
     Attributes:
-        start: Input port; None where a clock edge begins the path.
-        end: Output port; None where a register behind the input ends it.
-        delay: From each bit to each; an end's is its setup time.
+        start: input port; None where a clock edge begins the path.
+        end: output port; None where a register behind the input ends it.
+        delay: from each bit to each; an end's is its setup time.
         levels: LUT levels.
-        start_bit, end_bit: One bit of the port instead of all.
-        direct: The net in front is a wire of its own (a cascade), which takes no time.
+        start_bit, end_bit: one bit of the port instead of all.
+        direct: the net in front is a wire of its own (a cascade), which takes no time.
     """
 
     start: str | None
@@ -45,24 +55,26 @@ class Arc:
     start_bit: int | None = None
     end_bit: int | None = None
 
-    def nets(self, cell: Cell) -> tuple[Bits, Bits]:
-        """Bits of the input and of the output."""
-        return _bits(cell, self.start, self.start_bit), _bits(cell, self.end, self.end_bit)
 
+@dataclass(frozen=True)
+class Model:
+    """What is known of a kind of cell.
 
-Model = Callable[[Cell], Iterable[Arc]]
-"""The arcs of a cell of some kind."""
+    Attributes:
+        arcs: from a cell to its arcs; they depend on its `Cell.shape` alone.
+        clocks: pins that carry a clock: paths neither begin nor end there.
+    """
+
+    arcs: Callable[[Cell], Iterable[Arc]]
+    clocks: tuple[str, ...] = ()
 
 
 def number(value: str | None, default: int) -> int:
-    """A parameter of Yosys: bits, or text."""
+    """A parameter of Yosys: bits, or TRUE or FALSE. ValueError: it is other text."""
     if value is None:
         return default
     if value in ("TRUE", "FALSE"):
         return int(value == "TRUE")
-    return int(value, 2) if value and set(value) <= {"0", "1"} else default
-
-
-def _bits(cell: Cell, port: str | None, bit: int | None) -> Bits:
-    bits = cell.ports.get(port, []) if port else []
-    return bits if bit is None else bits[bit : bit + 1]
+    if not value or set(value) - {"0", "1"}:
+        raise ValueError(f"must be a number in binary, TRUE or FALSE, not {value!r}")
+    return int(value, 2)

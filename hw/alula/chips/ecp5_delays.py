@@ -123,17 +123,19 @@ def _multiplier(cell: Cell) -> Iterator[Arc]:
             yield Arc(factor, pin, _MULTIPLIER["NONE"])
 
 
-def _nothing(cell: Cell) -> Iterator[Arc]:
+def _clock_gate(cell: Cell) -> Iterator[Arc]:
     yield Arc("CE", None, 0.0)
 
 
+_CLOCKS_OF_RAM = ("CLKA", "CLKB", "CLKR", "CLKW")
+
 DELAYS: dict[str, Model] = {
-    "LUT4": _lut,
-    "TRELLIS_FF": _register,
-    **dict.fromkeys(("PFUMX", "L6MUX21"), _wide_multiplexer),
-    "CCU2C": _carry,
-    "TRELLIS_DPR16X4": _lut_memory,
-    **dict.fromkeys(("DP16KD", "PDPW16KD"), _block_ram),
-    "MULT18X18D": _multiplier,
-    "DCCA": _nothing,
+    "LUT4": Model(_lut),
+    "TRELLIS_FF": Model(_register, ("CLK",)),
+    **dict.fromkeys(("PFUMX", "L6MUX21"), Model(_wide_multiplexer)),
+    "CCU2C": Model(_carry),
+    "TRELLIS_DPR16X4": Model(_lut_memory, ("WCK",)),
+    **dict.fromkeys(("DP16KD", "PDPW16KD"), Model(_block_ram, _CLOCKS_OF_RAM)),
+    "MULT18X18D": Model(_multiplier, ("CLK0", "CLK1", "CLK2", "CLK3")),
+    "DCCA": Model(_clock_gate, ("CLKI", "CLKO")),
 }

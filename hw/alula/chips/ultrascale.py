@@ -36,7 +36,7 @@ ULTRASCALE_PLUS = ChipFamily(
         **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM256X1D", "RAM512X1S"), _LUT * 8),
         **dict.fromkeys(("FDRE", "FDSE", "FDCE", "FDPE"), _FF),
         **dict.fromkeys(("FDRE_1", "FDSE_1", "FDCE_1", "FDPE_1"), _FF),
-        **dict.fromkeys(("CARRY4", "CARRY8", "MUXF7", "MUXF8", "MUXF9"), _NOTHING),
+        **dict.fromkeys(("CARRY4", "MUXF7", "MUXF8", "MUXF9"), _NOTHING),
         **dict.fromkeys(("BUFG", "BUFGCE"), _NOTHING),
         "DSP48E2": Use(dsp=1),
         "RAMB36E2": Use(bram36=1),

@@ -7,6 +7,7 @@ timing. What is marked assumed lies within what DS925 says of whole blocks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from alula.chips.arcs import Arc, Cell, Model
@@ -69,19 +70,34 @@ def _carry(cell: Cell) -> Iterator[Arc]:
 
 
 def _lut_memory(cell: Cell) -> Iterator[Arc]:
-    """A memory or shift register of LUTs: reads like a LUT, written by the clock."""
+    """A memory or shift register of LUTs: read like a LUT, written by the clock.
+
+    UG974: of several ports each has its address (ADDRA) and data (DOA); the last one's is the
+    address that is written.
+    """
     outputs = [port for port in cell.ports if port.startswith(("DO", "Q", "O", "SPO", "DPO"))]
     for output in outputs:
         yield Arc(None, output, _LUT_MEMORY)
+    written = max((pin for pin in cell.ports if pin.startswith("ADDR")), default="")
     for pin in cell.ports:
-        if pin in outputs or pin in ("CLK", "WCLK"):
+        if pin in (*outputs, "CLK", "WCLK"):
             continue
-        reads = pin.startswith(("A", "DPRA")) and not pin.startswith("ADDRH")
-        if reads or pin.startswith("ADDR"):
-            for output in outputs:
-                yield Arc(pin, output, _LUT_PINS[-1], levels=1)
-        if not pin.startswith("DPRA"):
+        reads = _lut_memory_output(pin, cell.kind)
+        if reads in outputs:
+            yield Arc(pin, reads, _LUT_PINS[-1], levels=1)
+        if not reads or pin == written or reads in ("O", "SPO"):
             yield Arc(pin, None, _LUT_MEMORY_SETUP)
+
+
+def _lut_memory_output(pin: str, kind: str) -> str:
+    """The output that an address selects; nothing if the pin is no address."""
+    if pin.startswith("ADDR"):
+        return f"DO{pin[4]}"
+    if pin.startswith("DPRA"):
+        return "DPO"
+    if not re.fullmatch(r"A\d*", pin):
+        return ""
+    return "Q" if kind.startswith("SRL") else "SPO" if kind.endswith("D") else "O"
 
 
 _BRAM_OUT = (1.003, 0.229)
@@ -183,14 +199,14 @@ _LUT_MEMORIES = (
     "RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S", "RAM32M16", "RAM64M8", "RAM256X1D", "RAM512X1S",
 )  # fmt: skip
 DELAYS: dict[str, Model] = {
-    **dict.fromkeys(("INV", *(f"LUT{inputs}" for inputs in range(1, 7))), _lut),
-    **dict.fromkeys(("FDRE", "FDSE", "FDCE", "FDPE"), _register),
-    **dict.fromkeys(("FDRE_1", "FDSE_1", "FDCE_1", "FDPE_1"), _register),
-    **dict.fromkeys(("MUXF7", "MUXF8", "MUXF9"), _multiplexer),
-    **dict.fromkeys(_LUT_MEMORIES, _lut_memory),
-    **dict.fromkeys(("RAMB36E2", "RAMB18E2"), _block_ram),
-    **dict.fromkeys(("BUFG", "BUFGCE"), _clock_buffer),
-    "CARRY4": _carry,
-    "URAM288": _ultra_ram,
-    "DSP48E2": _dsp,
+    **dict.fromkeys(("INV", *(f"LUT{inputs}" for inputs in range(1, 7))), Model(_lut)),
+    **dict.fromkeys(("FDRE", "FDSE", "FDCE", "FDPE"), Model(_register, ("C",))),
+    **dict.fromkeys(("FDRE_1", "FDSE_1", "FDCE_1", "FDPE_1"), Model(_register, ("C",))),
+    **dict.fromkeys(("MUXF7", "MUXF8", "MUXF9"), Model(_multiplexer)),
+    **dict.fromkeys(_LUT_MEMORIES, Model(_lut_memory, ("CLK", "WCLK"))),
+    **dict.fromkeys(("RAMB36E2", "RAMB18E2"), Model(_block_ram, ("CLKARDCLK", "CLKBWRCLK"))),
+    **dict.fromkeys(("BUFG", "BUFGCE"), Model(_clock_buffer, ("I", "O"))),
+    "CARRY4": Model(_carry),
+    "URAM288": Model(_ultra_ram, ("CLK",)),
+    "DSP48E2": Model(_dsp, ("CLK",)),
 }

@@ -9,7 +9,6 @@ import numpy as np
 
 from alula.chips.nets import Nets
 from alula.timing.netlist import Netlist
-from alula.timing.order import waves
 
 __all__ = ["Path", "Timing", "analyse"]
 
@@ -62,16 +61,15 @@ def analyse(netlist: Netlist, period: float, nets: Nets, most: int = 10) -> Timi
     """
     wires = nets.base + nets.slope * np.log2(np.maximum(netlist.fanout, 1))
     run = _Run(netlist, wires)
-    net = np.array([point.net for point in netlist.ends], np.int64)
-    setup = np.array([point.delay for point in netlist.ends])
-    late = run.arrival[net] + wires[net] + setup + nets.uncertainty
+    net = netlist.ends.net
+    late = run.arrival[net] + wires[net] + netlist.ends.delay + nets.uncertainty
     reached = np.isfinite(late)
     return Timing(
         levels=int(run.depth[net[reached]].max(initial=0)),
         ns=float(late[reached].max(initial=0)),
         endpoints=int(reached.sum()),
         endpoints_over=int((late[reached] > period).sum()),
-        loops=run.loops,
+        loops=netlist.loops,
         paths=tuple(run.worst(late, most)),
     )
 
@@ -80,37 +78,37 @@ class _Run:
     """Latest arrival at each net, the arc by which it comes (-1: it begins there), most levels."""
 
     def __init__(self, netlist: Netlist, wires: np.ndarray) -> None:
-        self.netlist = netlist
-        start, end = netlist.start, netlist.end
-        cost = netlist.delay + np.where(netlist.direct, 0, wires[start])
+        self.netlist, edges = netlist, netlist.edges
+        start, end = edges.start, edges.end
+        cost = edges.delay + np.where(edges.direct, 0, wires[start])
         self.arrival = np.full(netlist.nets, -np.inf)
-        for point in netlist.starts:
-            self.arrival[point.net] = max(self.arrival[point.net], point.delay)
+        np.maximum.at(self.arrival, netlist.starts.net, netlist.starts.delay)
         self.depth = np.where(np.isfinite(self.arrival), 0.0, -np.inf)
         self.back = np.full(netlist.nets, -1, np.int64)
-        order, self.loops = waves(netlist)
-        for arcs in order:
+        for arcs in netlist.order:
             to, at = end[arcs], self.arrival[start[arcs]] + cost[arcs]
             later = at > self.arrival[to]
             np.maximum.at(self.arrival, to, at)
             here = later & (at == self.arrival[to])
             self.back[to[here]] = arcs[here]
-            np.maximum.at(self.depth, to, self.depth[start[arcs]] + netlist.levels[arcs])
+            np.maximum.at(self.depth, to, self.depth[start[arcs]] + edges.levels[arcs])
 
     def worst(self, late: np.ndarray, most: int) -> Iterator[Path]:
         """The paths that end last, by `late` of each end, to registers of different names."""
-        netlist, seen = self.netlist, set()
+        if not most:
+            return
+        netlist, edges, seen = self.netlist, self.netlist.edges, set()
         for index in np.argsort(-np.where(np.isfinite(late), late, -1), kind="stable"):
-            end = netlist.ends[index]
-            register = end.name.partition("[")[0]
             if len(seen) == most or not np.isfinite(late[index]):
                 return
+            end = netlist.end_name(int(index))
+            register = end.partition("[")[0]
             if register in seen:
                 continue
             seen.add(register)
-            route, levels = [end.net], 0
+            route, levels = [int(netlist.ends.net[index])], 0
             while (arc := self.back[route[-1]]) >= 0:
-                levels += int(netlist.levels[arc])
-                route.append(int(netlist.start[arc]))
-            names = [netlist.name_of(net) for net in reversed(route)]
-            yield Path(names[0], end.name, float(late[index]), levels, tuple(names[1:]))
+                levels += int(edges.levels[arc])
+                route.append(int(edges.start[arc]))
+            names = [netlist.net_name(net) for net in reversed(route)]
+            yield Path(names[0], end, float(late[index]), levels, tuple(names[1:]))

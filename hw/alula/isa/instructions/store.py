@@ -16,6 +16,13 @@ from alula.isa.kv import KV_GROUPS, STAGING_VALUES
 
 _STAGED = staging("src", "groups", "rows * heads")
 _LONGEST = at_most("32 * groups", STAGING_VALUES, when="rows * heads", name="values of a row")
+_ROWS = (
+    Operand("src", 10, "staging row of token 0, head 0"),
+    memory_beat(),
+    Operand("heads", 7, "KV heads; staging holds heads of a token together"),
+    Operand("rows", 8, "tokens"),
+    Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
+)
 
 STORE = (
     Instruction(
@@ -51,11 +58,7 @@ STORE = (
         Engine.ST,
         0x0A,
         (
-            Operand("src", 10, "staging row of token 0, head 0"),
-            memory_beat(),
-            Operand("heads", 7, "KV heads; staging holds heads of a token together"),
-            Operand("rows", 8, "tokens"),
-            Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
+            *_ROWS,
             Operand("stride", 0, "beats from one head's K to the next"),
             Operand("position", 0, "position of token 0"),
         ),
@@ -85,11 +88,7 @@ STORE = (
         Engine.ST,
         0x0B,
         (
-            Operand("src", 10, "staging row of token 0, head 0"),
-            memory_beat(),
-            Operand("heads", 7, "KV heads; staging holds heads of a token together"),
-            Operand("rows", 8, "tokens"),
-            Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
+            *_ROWS,
             Operand("stride", 0, "beats from one head's V to the next"),
             Operand("position", 0, "position of token 0"),
             Operand("pitch", 0, "beats from one row block of V to the next"),
