@@ -5,8 +5,6 @@ never come: a library's long call does not look for it, and a program that was s
 for example, need not have got the signal at all. A thread sees to both.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """The vocabulary in a GGUF file's metadata, with what llama.cpp knows of it and the file omits."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

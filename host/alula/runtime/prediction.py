@@ -1,7 +1,5 @@
 """What the hardware would do, as far as it can be said without simulating its time: bounds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 

@@ -6,8 +6,6 @@ One instruction a line, `;` starts a comment, fields in any order:
     MV wait=MISC,LD fmt=W4 src=0 groups=18 outputs=576 rows=1 dst=r5
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import cast

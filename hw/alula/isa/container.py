@@ -1,7 +1,5 @@
 """The file format of programs and images: magic, a JSON header, raw bytes at a page boundary."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

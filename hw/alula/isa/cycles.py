@@ -5,8 +5,6 @@ nothing before, and tokens, weights and places in buffers are there. Instruction
 other overlap by a cycle.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

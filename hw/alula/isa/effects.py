@@ -5,8 +5,6 @@ model's checks, lock step's write sets, the compiler's dry run, random programs 
 are made from it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The kinds of operand an instruction can have: plain data, no behaviour but their width."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 REGISTERS = 32

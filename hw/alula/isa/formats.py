@@ -4,8 +4,6 @@ Symbols as in docs/explanation/machine.md: `R` rows of a row block, `G` groups o
 row.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from enum import IntEnum
 

@@ -1,7 +1,5 @@
 """Formulas over an instruction's fields and a machine's sizes: one text is shown and computed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial

@@ -7,8 +7,6 @@ coefficients are chosen so that the interpolation error is centred: half of the 
 added to `c0`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ K of a head is a growing W8 matrix, row = position. V is a growing V8 matrix, ro
 head, input = position, whose row blocks lie a fixed pitch apart; its scales are a flat vector.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the host says to a run of a model's program, prefill and decode alike."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 
 __all__ = ["INPUTS", "RunInputs"]

@@ -4,8 +4,6 @@ The assembler, the machine model and the driver of the gateware all ask here. Wh
 registers shows when a program runs: a loop that is never entered may hold the only END.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from alula.design import Design

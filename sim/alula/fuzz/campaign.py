@@ -1,7 +1,5 @@
 """Runs random programs on both in lock step, and makes the smallest of what disagrees."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Random SYS, and tokens for their own sake."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 

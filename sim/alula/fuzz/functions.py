@@ -1,7 +1,5 @@
 """Random MISC: the special functions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 

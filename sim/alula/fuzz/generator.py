@@ -7,8 +7,6 @@ wait for which follows from what the parts touch. What makes a program legal
 is kept when any group of it is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod

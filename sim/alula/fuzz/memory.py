@@ -1,7 +1,5 @@
 """The memory of a random program: what lies where, and what stands there at the start."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 

@@ -1,7 +1,5 @@
 """Random LD and ST, but for the weights of products."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 

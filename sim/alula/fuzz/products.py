@@ -1,7 +1,5 @@
 """Random products: LD.W, and the MM or MV that takes its beats."""
 
-from __future__ import annotations
-
 from math import lcm
 from typing import NamedTuple
 

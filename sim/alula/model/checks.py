@@ -5,8 +5,6 @@ time before an instruction is executed, so it is compiled: once for each instruc
 which a program fixes, and a machine's sizes.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What a run did, in numbers that do not depend on time."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 
 __all__ = ["Counters"]

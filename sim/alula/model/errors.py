@@ -1,7 +1,5 @@
 """What can go wrong in a run, sorted by whose turn it is to act."""
 
-from __future__ import annotations
-
 __all__ = [
     "Deadlock",
     "MachineError",

@@ -1,7 +1,5 @@
 """fp32 constants that stand in registers."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where the instructions that append to a KV cache put their bytes."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

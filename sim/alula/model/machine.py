@@ -1,7 +1,5 @@
 """The machine as a host sees it: load an image, write, run a program, read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any

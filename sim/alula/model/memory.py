@@ -1,7 +1,5 @@
 """External memory, and the weight matrices decoded from it."""
 
-from __future__ import annotations
-
 import mmap
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Every retirement of a run: where, and a checksum of what was written."""
 
-from __future__ import annotations
-
 from array import array
 
 import numpy as np

@@ -6,8 +6,6 @@ wherever it can be; a `shuffle` takes any order that the queues allow, which sho
 forgot to synchronise.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random

@@ -1,7 +1,5 @@
 """The sequencer: registers, loops and the place in the program."""
 
-from __future__ import annotations
-
 from alula.isa.fields import REGISTER_MASK, REGISTERS
 from alula.model.state import State
 

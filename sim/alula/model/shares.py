@@ -1,7 +1,5 @@
 """Which core wrote what of an instruction's writes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.isa import Engine

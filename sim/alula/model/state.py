@@ -1,7 +1,5 @@
 """Everything a program can change except the sequencer's registers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.design import Design

@@ -1,7 +1,5 @@
 """A program prepared to run: each instruction with its handler, and what is left to resolve."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from alula.isa import Engine, Op, Program, Ref

@@ -1,7 +1,5 @@
 """The weight stream: what LD has pushed and the MPE has not yet taken."""
 
-from __future__ import annotations
-
 from collections import deque
 
 from alula.model.memory import Matrix

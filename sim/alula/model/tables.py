@@ -1,7 +1,5 @@
 """The SFU's tables as arrays for the kernels."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.isa import functions

@@ -5,8 +5,6 @@ its writes are words of 8 bytes, each with the bytes that count, and their check
 on the order. Lock step compares these checksums with the gateware's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The gateware beside the machine model: the same memory, the same programs, compared."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Lock step: each retirement of the gateware against the machine model's, in C++ as it happens."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The gateware in lock step with the machine model: stops where they part, and says where."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

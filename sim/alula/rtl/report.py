@@ -1,7 +1,5 @@
 """What lock step says of a divergence: where it is in the model, the program and the machine."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Which unit of the model each instruction of a run serves, its layer included."""
 
-from __future__ import annotations
-
 from array import array
 
 from alula.isa import Engine

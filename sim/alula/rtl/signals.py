@@ -1,7 +1,5 @@
 """Signals of a simulation that its build keeps visible."""
 
-from __future__ import annotations
-
 import ctypes
 
 from alula.rtl.simulation import Simulation

@@ -1,7 +1,5 @@
 """How a run began, so that it can be run again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

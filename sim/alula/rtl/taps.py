@@ -4,8 +4,6 @@ Taps are members of components as docs/explanation/gateware.md declares them. Th
 are read, in the gateware as it is; all that a build must do is to keep them visible.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum

@@ -1,7 +1,5 @@
 """Which part of an instruction's work a byte is: rows, outputs, row blocks, heads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

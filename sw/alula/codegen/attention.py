@@ -1,7 +1,5 @@
 """Attention over the KV cache: appending a chunk, and attending to it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from alula.codegen.emitter import engine_of

@@ -4,8 +4,6 @@ Control flow and operands depend on the host's inputs and on the program alone, 
 part can be run for many inputs at once, an array entry each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

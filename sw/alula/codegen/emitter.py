@@ -1,7 +1,5 @@
 """Collects the steps of a program: loops, named registers, what each step reads and writes."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """How rows come into a phase and leave it: embeddings, positions, hidden states."""
 
-from __future__ import annotations
-
 from alula.codegen.scope import Scope
 from alula.isa import RegionName
 

@@ -3,8 +3,6 @@
 Values are whole arrays, an entry for each way a program is run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce

@@ -1,7 +1,5 @@
 """The head: final norm, vocabulary in tiles, running argmax, logits on request."""
 
-from __future__ import annotations
-
 from alula.codegen.attention import soft_cap
 from alula.codegen.layer import emit_node, norm, product
 from alula.codegen.scope import Count, Scope

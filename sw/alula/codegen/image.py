@@ -1,7 +1,5 @@
 """Filling the memory image: packed matrices, vectors, embeddings and position tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The operations of a layer, each a few instructions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from alula.codegen import attention

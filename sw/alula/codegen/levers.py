@@ -1,7 +1,5 @@
 """What would make a model fit: every change that is named has been tried."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 from alula.codegen.plan import Plan, attempt

@@ -4,8 +4,6 @@ Both phases come from the same walk over the graph. Prefill wraps it in a loop o
 its number of rows from a register; decode has one row and unrolls the heads so that they overlap.
 """
 
-from __future__ import annotations
-
 from alula.codegen import attention, pipeline
 from alula.codegen.emitter import Emitter
 from alula.codegen.entry import enter, hidden_rows

@@ -6,8 +6,6 @@ is behind: its MLP of a layer runs in the next iteration of the loop over layers
 is of no rows. (Software pipelining: Lam, PLDI 1988.)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

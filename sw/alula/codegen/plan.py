@@ -1,7 +1,5 @@
 """Everything of a compiled model that needs no weights, and the proof that it fits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What all emitting functions of a phase share: its emitter, its placement, and its resources."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

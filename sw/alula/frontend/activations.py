@@ -1,7 +1,5 @@
 """The activation functions as torch has them, by the contract's names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch.nn.functional as F

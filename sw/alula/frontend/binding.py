@@ -1,7 +1,5 @@
 """Canonical tensors found in a source's own table of tensors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 

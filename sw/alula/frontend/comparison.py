@@ -1,7 +1,5 @@
 """Alula's reading of a model against the model itself, on one text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """A configuration as transformers reads it: its own class, with its defaults and conversions."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import re

@@ -3,8 +3,6 @@
 Nothing is skipped and nothing is taken from size, name or date: a gigabyte takes about a second.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Torch float: the model as Alula reads it, unquantised, in fp32."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

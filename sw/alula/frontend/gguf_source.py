@@ -1,7 +1,5 @@
 """GGUF files of the Llama, Qwen and GPT-2 families."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stored weights of a GGUF file as floats, whatever their type."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

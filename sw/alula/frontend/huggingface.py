@@ -1,7 +1,5 @@
 """Hugging Face models: a folder, or one already in memory with its configuration."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What a module does with its token ids besides looking up their rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

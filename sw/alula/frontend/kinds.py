@@ -1,7 +1,5 @@
 """What a file is, by its first bytes; its name says nothing. Pickled checkpoints are refused."""
 
-from __future__ import annotations
-
 import pickletools
 import tarfile
 import warnings

@@ -1,7 +1,5 @@
 """A torch module as a Checkpoint: read, then compared with itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A torch model as its author runs it: what Alula's own reading of it is compared with."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence

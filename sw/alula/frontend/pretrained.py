@@ -1,7 +1,5 @@
 """A Hugging Face folder as transformers runs it: a reading of it that owes nothing to Alula's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

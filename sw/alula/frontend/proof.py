@@ -1,7 +1,5 @@
 """Whether Alula reads a module as it is: compared over texts of many kinds and lengths."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The texts on which a model and Alula's reading are compared, and how long they can be."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterator
 

@@ -1,7 +1,5 @@
 """What the frontend says when it cannot take a model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from alula.ir.refusal import Refusal, refusal_table

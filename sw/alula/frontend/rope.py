@@ -1,7 +1,5 @@
 """Rope frequencies with the context scaling that model files ask for."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

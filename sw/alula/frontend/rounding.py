@@ -1,7 +1,5 @@
 """How far float32 takes a model from what it would give in exact numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

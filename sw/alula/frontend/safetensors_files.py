@@ -1,7 +1,5 @@
 """The safetensors files of a Hugging Face folder."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ A graph has three sections: `embed`, one `layer` (all layers are alike), `head`.
 for each token; a node may update a value in place, so a name is also the name of its buffer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 

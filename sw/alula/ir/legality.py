@@ -1,7 +1,5 @@
 """What a graph may contain after each pass, as a table, and the check against it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

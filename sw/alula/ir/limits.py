@@ -1,7 +1,5 @@
 """Shapes that no design can run: rows longer than the machine's units count."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from alula.design.engines import MOST_ROW_GROUPS

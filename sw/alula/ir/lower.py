@@ -1,7 +1,5 @@
 """Architecture to graph: the model as it is defined, in floating point."""
 
-from __future__ import annotations
-
 from alula.ir.architecture import Architecture
 from alula.ir.graph import FP32, Graph, Node, Value
 

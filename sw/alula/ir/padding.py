@@ -4,8 +4,6 @@ Hidden and intermediate sizes need nothing: rows may end inside a group, and the
 rest of the group as zeros. Heads stand beside each other in a row, so each must be whole groups.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from alula.ir.architecture import Architecture

@@ -1,7 +1,5 @@
 """The passes from a lowered graph to one that code can be generated from, each checked."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from alula.ir.architecture import Architecture

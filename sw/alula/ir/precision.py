@@ -1,7 +1,5 @@
 """Which format each weight matrix is stored in."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 
 FORMATS = ("W4", "W8")

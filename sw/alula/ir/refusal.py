@@ -1,7 +1,5 @@
 """What is not supported, as values: a line for each thing a model asks for in vain."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 

@@ -1,7 +1,5 @@
 """Placement in the on-chip buffers, for one phase."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

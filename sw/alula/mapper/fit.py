@@ -1,7 +1,5 @@
 """What a placed model needs of a design, resource by resource."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from alula.design import Design

@@ -1,7 +1,5 @@
 """Placement in external memory: which tensor lies where, in the order in which they are read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 

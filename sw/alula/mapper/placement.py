@@ -1,7 +1,5 @@
 """Where everything of a model lies, and how many tokens a prefill chunk has."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

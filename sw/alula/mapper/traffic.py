@@ -1,7 +1,5 @@
 """Bytes that a token cannot do without: what any design must read from memory, and write to it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from alula.ir import Architecture, Graph, Precision

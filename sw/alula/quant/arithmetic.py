@@ -4,8 +4,6 @@ Operands and results are float32 tensors whose values are +0 or normal. A produc
 is exact in float64; their sum is rounded once by float32 itself, and a sum below 2**-126 is exact.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Strings of narrow values as bytes, lowest bits first."""
 
-from __future__ import annotations
-
 from math import gcd
 
 import numpy as np

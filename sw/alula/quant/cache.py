@@ -1,7 +1,5 @@
 """The KV cache of one layer in the contract's format, on torch."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ number of steps; then `(s, m)` walks to the best neighbour, and to the least-squ
 nothing improves.
 """
 
-from __future__ import annotations
-
 import math
 import os
 

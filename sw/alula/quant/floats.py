@@ -1,7 +1,5 @@
 """fp32 and bf16 as the contract has them: +0 or normal, nothing else (numpy)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The SFU's functions of one variable on torch tensors: table interpolation in integers."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 

@@ -1,7 +1,5 @@
 """Quantised rows and exact integer products on torch tensors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

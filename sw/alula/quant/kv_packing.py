@@ -5,8 +5,6 @@ head's K is a growing W8 matrix (row = position). A head's V is a growing V8 mat
 of the head, input = position) with a fixed pitch of row blocks, its scales are a flat bf16 vector.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A weight matrix in one of the contract's formats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A checkpoint's tensors in the number formats of the contract."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The SFU's instructions on torch tensors, as docs/reference/numerics.md states them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

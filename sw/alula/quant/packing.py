@@ -1,7 +1,5 @@
 """Matrices to beats of the weight stream and back, as docs/reference/formats.md lays them out."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

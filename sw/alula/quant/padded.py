@@ -1,7 +1,5 @@
 """A checkpoint with its heads padded to whole groups: the same model, in a shape that fits."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.ir.padding import head_places, pad_heads

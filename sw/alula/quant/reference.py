@@ -1,7 +1,5 @@
 """Torch integer: the quantised model, unit by unit, exact to the machine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

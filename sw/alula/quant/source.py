@@ -1,7 +1,5 @@
 """What quantisation reads of a model."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from alula.ir import Architecture

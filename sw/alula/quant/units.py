@@ -1,7 +1,5 @@
 """A model as its units, run one after the other: what references share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar

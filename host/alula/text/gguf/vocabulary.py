@@ -1,7 +1,5 @@
 """A GGUF file's vocabulary, as it is kept."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields

@@ -4,8 +4,6 @@ The encoder, the assembler and disassembler, the machine model, the gateware dec
 of random programs and the reference in the docs all read `INSTRUCTIONS`.
 """
 
-from __future__ import annotations
-
 from alula.isa.instructions.declaration import Engine, Instruction
 from alula.isa.instructions.load import LOAD
 from alula.isa.instructions.matrix import MATRIX

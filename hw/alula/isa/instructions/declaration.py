@@ -1,7 +1,5 @@
 """What an instruction's declaration consists of, and fields that several have."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 

@@ -1,7 +1,5 @@
 """LD: memory to the weight stream and the vector buffer."""
 
-from __future__ import annotations
-
 from alula.isa.effects import Effects, Error, Fault, at_least, at_most, memory, stream, words
 from alula.isa.fields import Choice, Operand
 from alula.isa.instructions.declaration import (

@@ -1,7 +1,5 @@
 """MM, MV: products on the MPE."""
 
-from __future__ import annotations
-
 from alula.isa.effects import (
     Effects,
     Error,

@@ -1,7 +1,5 @@
 """MISC: the SFU lanes."""
 
-from __future__ import annotations
-
 from alula.design.engines import MOST_ROW_GROUPS, MOST_ROWS
 from alula.isa.cycles import EXACT, Cycles
 from alula.isa.effects import (

@@ -1,7 +1,5 @@
 """ST: vector buffer and staging to memory."""
 
-from __future__ import annotations
-
 from alula.isa.effects import Effects, at_most, memory, staging, words
 from alula.isa.fields import Operand
 from alula.isa.instructions.declaration import (

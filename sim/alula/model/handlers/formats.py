@@ -1,7 +1,5 @@
 """The weight format that an instruction names."""
 
-from __future__ import annotations
-
 from alula.isa import FORMATS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.formats import DENSE
 from alula.model.errors import Unsupported

@@ -1,7 +1,5 @@
 """LD: memory to the weight stream and the vector buffer."""
 
-from __future__ import annotations
-
 from alula.isa import Engine
 from alula.model.handlers.formats import weight_format
 from alula.model.handlers.registry import executes

@@ -1,7 +1,5 @@
 """MM and MV: products of streamed weights and the activation buffer."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.isa import WeightFormat

@@ -1,7 +1,5 @@
 """QUANT and QUANTKV: fp32 vectors to the integers of products and KV cache."""
 
-from __future__ import annotations
-
 from alula.model.handlers.registry import executes
 from alula.model.kernels.quantise import quantise, quantise_kv
 from alula.model.state import State

@@ -1,7 +1,5 @@
 """Which function executes which instruction."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

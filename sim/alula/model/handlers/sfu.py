@@ -1,7 +1,5 @@
 """MISC but for quantisation: fp32 vectors on the SFU's lanes."""
 
-from __future__ import annotations
-
 from alula.isa.functions import FUNCTIONS, SOFTCAP
 from alula.model.errors import UndefinedBehaviour
 from alula.model.floats import from_register

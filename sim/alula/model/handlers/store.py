@@ -1,7 +1,5 @@
 """ST: vector buffer and staging to memory."""
 
-from __future__ import annotations
-
 from alula.model.handlers.registry import executes
 from alula.model.kernels.weights import store_rows
 from alula.model.kv import kv_places

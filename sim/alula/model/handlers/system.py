@@ -1,7 +1,5 @@
 """SYS: what the sequencer does itself."""
 
-from __future__ import annotations
-
 from alula.model.handlers.registry import executes
 from alula.model.sequencer import Sequencer
 

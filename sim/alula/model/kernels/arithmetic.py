@@ -1,7 +1,5 @@
 """fp32 as the contract has it: `fl`, SUM's tree and the interpolated functions."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

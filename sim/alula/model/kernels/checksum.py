@@ -1,7 +1,5 @@
 """The checksum of what an instruction wrote."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.model.kernels.compiled import kernel

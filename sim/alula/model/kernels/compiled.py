@@ -6,8 +6,6 @@ follows from the content of all those files, and machine code is compared with i
 is loaded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

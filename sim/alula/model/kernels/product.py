@@ -5,8 +5,6 @@ each group; for W8 and V8, `x` is scaled already and flat. `power` is each row's
 weights are computed in tiles that threads share out.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

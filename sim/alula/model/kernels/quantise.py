@@ -1,7 +1,5 @@
 """QUANT and QUANTKV."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

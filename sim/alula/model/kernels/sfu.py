@@ -3,8 +3,6 @@
 A result other than 0 says that an argument lies outside a function's domain.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.isa.formats import PARTIAL_SUMS

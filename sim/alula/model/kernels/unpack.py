@@ -3,8 +3,6 @@
 `memory` is uint8 and flat; `width` bytes of a beat, `lane` bytes of one channel's part of it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.model.kernels.arithmetic import clean

@@ -1,7 +1,5 @@
 """Vectors from memory to the vector buffer, as bits. Sources and destinations count elements."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.model.kernels.arithmetic import clean

@@ -4,8 +4,6 @@
 carries `lane // 8` rows of each row block.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from alula.model.kernels.arithmetic import clean

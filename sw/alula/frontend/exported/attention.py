@@ -1,7 +1,5 @@
 """The attention of a layer in an exported graph."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """A branch of the residual stream: norm, linear maps, something between, one linear map back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch.fx import Node

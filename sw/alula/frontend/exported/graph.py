@@ -4,8 +4,6 @@ Static shapes make everything that does not depend on the token ids a constant: 
 they are derived from parameters, rope tables and masks. What is left is the path of the data.
 """
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping

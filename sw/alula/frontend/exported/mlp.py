@@ -1,7 +1,5 @@
 """The MLP of a layer in an exported graph."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

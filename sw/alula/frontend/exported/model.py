@@ -1,7 +1,5 @@
 """A module as a Checkpoint: its residual stream from the embedding to the head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any

@@ -1,7 +1,5 @@
 """Normalisation in an exported graph: its weights by size, the rest by behaviour."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Made-up inputs, comparison of results, and the way to say that they differ."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -10,8 +10,6 @@ A configuration is compared once: the verdict is kept in the cache, under the co
 versions and Alula's own code.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ A family is plain data. `reading` turns it and a configuration into an `Architec
 turns it and a table of tensors into the place of each canonical tensor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

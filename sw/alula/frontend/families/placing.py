@@ -1,7 +1,5 @@
 """Where a family's file has each canonical tensor, and the way over."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

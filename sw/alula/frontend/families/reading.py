@@ -1,7 +1,5 @@
 """A configuration of a family as an `Architecture`, and what its weights must be changed by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

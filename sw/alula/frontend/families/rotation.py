@@ -1,7 +1,5 @@
 """The rope of a configuration, in the form that `Architecture` has: half-split over whole heads."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from alula.frontend import rope

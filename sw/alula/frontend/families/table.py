@@ -1,7 +1,5 @@
 """The table of families in the docs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from alula.frontend.families import FAMILIES, Family
