@@ -5,9 +5,11 @@ from itertools import product
 from random import Random
 
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
+from tests.gateware.refusals import refuses
 
-from alula.bench import Bench, BoundCase, Case, Mismatch, Unit, each, each_case, stream_cases
-from alula.gateware.hdl import register_slice, skid_buffer
+from alula.bench import Bench, BoundCase, Case, Mismatch, Unit, case, each, each_case, stream_cases
+from alula.gateware.hdl import fifo, register_slice, skid_buffer
+from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.hdl.register_slice import RegisterSlice
 from alula.gateware.hdl.skid_buffer import SkidBuffer
 
@@ -79,7 +81,37 @@ REGISTER_SLICE = Bench(
     ],
 )
 
+DEPTH = 6
 
-@each_case(SKID_BUFFER, REGISTER_SLICE)
+
+@case
+async def a_queue_holds_its_depth(unit: Unit) -> None:
+    """Nobody takes anything: it takes as many items as it is deep, and all of them come out."""
+    items = words(unit.random)
+    driver = unit.drive("items", items)
+    await unit.cycles(4 * DEPTH)
+    if driver.sent != DEPTH:
+        raise Mismatch(f"{DEPTH} items must be held, not {driver.sent}")
+    await unit.finish(unit.expect("taken", items))
+
+
+REGISTERED_FIFO = Bench(
+    "registered_fifo",
+    lambda: RegisteredFifo(shape=WIDTH, depth=DEPTH),
+    [
+        *stream_cases({"random": words}, each(lambda item: item), interval=1),
+        a_queue_holds_its_depth,
+        latency_case(fifo.LATENCY),
+        cut_case(INPUTS, FORWARD),
+        cut_case(INPUTS, BACK),
+    ],
+)
+
+
+@each_case(REGISTERED_FIFO, SKID_BUFFER, REGISTER_SLICE)
 def test_slices(case: BoundCase) -> None:
     case.check()
+
+
+def test_parameters_are_checked() -> None:
+    refuses("depth must be at least 3, not 2", lambda: RegisteredFifo(shape=1, depth=2))

@@ -1,0 +1,63 @@
+"""A queue whose outputs are registers."""
+
+from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.lib import stream
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+__all__ = ["LATENCY", "RegisteredFifo"]
+
+LATENCY = 2
+"""Cycles from an item's transfer into an empty queue to its offer."""
+
+
+class RegisteredFifo(Component):
+    """A memory with a register behind it: `ready`, `valid` and payload are registers.
+
+    An item a cycle passes. The memory has no read register, so it becomes LUTs: for few items.
+
+    Args:
+        shape: Of an item.
+        depth: Items that it holds, the offered one among them; at least 3.
+
+    Members:
+        items: In stream. taken: Out stream of the same items, from `LATENCY` cycles later on.
+    """
+
+    def __init__(self, *, shape: ShapeLike, depth: int) -> None:
+        if depth < 3:
+            raise ValueError(f"depth must be at least 3, not {depth}")
+        self.shape, self.depth = shape, depth
+        super().__init__(
+            {"items": In(stream.Signature(shape)), "taken": Out(stream.Signature(shape))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        items, taken = self.items, self.taken
+        most = self.depth - 1
+        m.submodules.memory = memory = Memory(
+            shape=self.shape, depth=1 << (most - 1).bit_length(), init=[]
+        )
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        room, some, level = Signal(init=1), Signal(), Signal(range(most + 1))
+        offered = Signal(self.shape, reset_less=True)
+        enters, leaves = items.valid & room, some & (~taken.valid | taken.ready)
+        m.d.comb += [
+            items.ready.eq(room),
+            taken.payload.eq(offered),
+            write.data.eq(items.payload),
+            write.en.eq(enters),
+        ]
+        with m.If(enters):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(leaves):
+            m.d.sync += [read.addr.eq(read.addr + 1), offered.eq(read.data), taken.valid.eq(1)]
+        with m.Elif(taken.ready):
+            m.d.sync += taken.valid.eq(0)
+        with m.If(enters & ~leaves):
+            m.d.sync += [level.eq(level + 1), some.eq(1), room.eq(level != most - 1)]
+        with m.Elif(leaves & ~enters):
+            m.d.sync += [level.eq(level - 1), some.eq(level != 1), room.eq(1)]
+        return m
