@@ -4,16 +4,18 @@ import enum
 import gc
 import time
 import warnings
+from pathlib import Path
 from random import Random
 
 import pytest
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.hdl.repeat import emit, placed
+from alula.gateware.hdl.repeat import emit, emitted, placed
 
 WIDTH = 12
 
@@ -216,3 +218,33 @@ def test_random_placement_order_gives_equal_modules() -> None:
     sizes = random.sample(range(1, 6), 4)
     kinds = {name: text for cells in sizes for name, text in emit(Row(cells=cells)).items()}
     assert kinds["Cell_plus0_plain"] == emit(Row(cells=1))["Cell_plus0_plain"]
+
+
+def test_signals_have_their_lines() -> None:
+    """In the modules and in what stands in them flat; the text itself stays the same elsewhere."""
+    found = emitted(Row(cells=1, flat=True), "row")
+    path, _, line = found.sources["row"]["part_0.x"].rpartition(":")
+    assert path == "tests/gateware/test_repeat.py"
+    assert "super().__init__" in Path(__file__).read_text().splitlines()[int(line) - 1]
+    assert "part_0.clk" in found.sources["row"]
+    assert found.modules == emit(Row(cells=1, flat=True), "row")
+    placed_apart = emitted(Row(cells=1), "row").sources
+    assert "x" in placed_apart[next(name for name in placed_apart if name.startswith("Cell"))]
+
+
+def test_lines_are_not_in_the_text() -> None:
+    class Holder(wiring.Component):
+        x: In(4)
+        y: Out(8)
+
+        def elaborate(self, platform: object) -> Module:
+            m = Module()
+            m.submodules.memory = memory = Memory(shape=8, depth=16, init=[])
+            port = memory.read_port()
+            m.d.comb += [port.addr.eq(self.x), port.en.eq(1), self.y.eq(port.data)]
+            return m
+
+    found = emitted(Holder(), "holder")
+    path, _, _ = found.sources["holder"]["memory"].partition(":")
+    assert path == "tests/gateware/test_repeat.py"
+    assert "src" not in found.modules["holder"]

@@ -110,6 +110,28 @@ def test_carries_are_no_levels() -> None:
     assert found.ns == pytest.approx(0.077 + 2 * 0.25 + 0.186 + 0.082 + 0.075 + 0.1)
 
 
+def test_a_path_has_the_lines_of_its_registers() -> None:
+    cells = chain(1)
+    del cells["last"]
+    # What Yosys made up has no line; then the memory's name says it.
+    cells["values.0.1"] = cell("RAMB36E2", DOUTADOUT=[5], DINADIN=[11])
+    text = {
+        "ports": {},
+        "cells": cells,
+        "netnames": {
+            "\\a$1": {"hide_name": 0, "bits": [10, 30]},
+            "$auto$7": {"hide_name": 1, "bits": [5]},
+        },
+    }
+    lines = {"a$1": "alula/one.py:3", "values": "alula/two.py:5"}
+    top = Module("top", text, DELAYS, frozenset(), lines)
+    (path,) = timing({"top": top}, "top").paths
+    assert (path.start, path.end) == ("top.\\a$1[0]", "top.values.0.1 (RAMB36E2.DINADIN)")
+    assert path.source == ("alula/one.py:3", "alula/two.py:5")
+    (path,) = timing({"top": Module("top", text, DELAYS, frozenset())}, "top").paths
+    assert path.source == (None, None)
+
+
 def test_a_memory_with_an_output_register_is_faster() -> None:
     def behind(register: str) -> float:
         cells = {

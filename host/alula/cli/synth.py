@@ -84,3 +84,6 @@ def _print_timing(timing: "Estimate", clock_mhz: int) -> None:
     )
     for path in whole["paths"]:
         print(f"{path['ns']:6.2f} ns {path['levels']:3} levels  {path['start']} -> {path['end']}")
+        lines = [line for line in path["source"] if line]
+        if lines:
+            print(f"{'':21}{' -> '.join(dict.fromkeys(lines))}")

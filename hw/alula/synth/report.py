@@ -7,9 +7,9 @@ from functools import cached_property
 from alula.chips import ChipFamily, Use
 from alula.design import Design
 from alula.synth.netlists import Netlists, Progress, cells_of, netlists
-from alula.synth.timing import Estimate, estimate
+from alula.synth.timing import Estimate, Lines, estimate
 from alula.synth.tools import SynthError, yosys
-from alula.synth.verilog import instances, verilog
+from alula.synth.verilog import described, instances
 
 __all__ = ["ModuleUse", "Progress", "Report", "declared", "module_uses", "synthesise"]
 
@@ -40,6 +40,7 @@ class Report:
     tool: str
     modules: tuple[ModuleUse, ...]
     netlists: Netlists
+    lines: Lines
 
     @cached_property
     def timing(self) -> Estimate:
@@ -48,7 +49,7 @@ class Report:
         Raises:
             SynthError: no delays are known of a cell.
         """
-        return estimate(self.netlists, self.design)
+        return estimate(self.netlists, self.design, self.lines)
 
     @property
     def total(self) -> Use:
@@ -109,7 +110,8 @@ def synthesise(
     family = design.family
     tool = yosys()
     progress("verilog", 0, 1)
-    modules = verilog(design)
+    written = described(design)
+    modules = written.modules
     progress("verilog", 1, 1)
     found = netlists(modules, family.synthesis, tool, progress, workers)
     return Report(
@@ -117,6 +119,7 @@ def synthesise(
         tool.version,
         module_uses(modules, {name: cells_of(text) for name, text in found.items()}, family),
         found,
+        written.sources,
     )
 
 

@@ -16,6 +16,8 @@ from alula.timing import Module, Netlist, UnknownCell, analyse, through
 
 __all__ = ["Estimate", "estimate"]
 
+Lines = Mapping[str, Mapping[str, str]]
+
 SETTING = "typical"
 _PATHS = 10
 _FILE = "timing.json"
@@ -27,7 +29,7 @@ class Estimate:
 
     Attributes:
         whole: levels, ns, mhz, mhz_fast, mhz_slow, endpoints, endpoints_over (of the design's
-            period), loops, paths (start, end, ns, levels, through).
+            period), loops, paths (start, end, ns, levels, source, through).
         modules: the same of each module alone, those placed in it left out, and `combinational`:
             start, end and levels of paths from port to port through all that is in it.
     """
@@ -43,30 +45,37 @@ class Estimate:
 def estimate(
     netlists: Netlists,
     design: Design,
+    lines: Lines,
     progress: Progress = lambda stage, done, total: None,
 ) -> Estimate:
     """Return the timing of a design from the netlists of its modules, the first the top.
+
+    Args:
+        netlists: of all modules.
+        design: what they are of.
+        lines: by module, and by name of a signal in it, the line of its source.
+        progress: told of each module.
 
     Raises:
         SynthError: no delays are known of a cell.
     """
     made_by = sources_id("alula.timing", "alula.chips", __name__)
-    texts = json.dumps([netlists, design.family.name, design.clock_mhz, made_by])
+    texts = json.dumps([netlists, lines, design.family.name, design.clock_mhz, made_by])
     key = hashlib.sha256(texts.encode()).hexdigest()[:32]
 
     def make(folder: Path) -> None:
-        found = asdict(_estimate(netlists, design, progress))
+        found = asdict(_estimate(netlists, design, lines, progress))
         (folder / _FILE).write_text(json.dumps(found), encoding="utf-8")
 
     return Estimate(**json.loads((kept("timing", key, make) / _FILE).read_text(encoding="utf-8")))
 
 
-def _estimate(netlists: Netlists, design: Design, progress: Progress) -> Estimate:
+def _estimate(netlists: Netlists, design: Design, lines: Lines, progress: Progress) -> Estimate:
     family, period = design.family, 1000 / design.clock_mhz
     names = frozenset(netlists)
     try:
         modules = {
-            name: Module(name, text, family.delays, names - {name})
+            name: Module(name, text, family.delays, names - {name}, lines.get(name, {}))
             for name, text in netlists.items()
         }
     except UnknownCell as error:

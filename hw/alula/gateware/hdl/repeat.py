@@ -9,10 +9,12 @@ stands.
 import enum
 import hashlib
 import inspect
+import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.back import rtlil
@@ -35,7 +37,7 @@ from amaranth.lib import wiring
 from alula.design import Design
 from alula.processes import run
 
-__all__ = ["Placed", "emit", "parameters", "placed", "ports"]
+__all__ = ["Emitted", "Placed", "emit", "emitted", "parameters", "placed", "ports"]
 
 _LONGEST_NAME = 64
 _PLAIN = re.compile(r"\w+")
@@ -87,7 +89,26 @@ def placed(component: wiring.Component, domain: str = "sync") -> Placed:
 
 
 def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
-    """Return the Verilog of a component and of everything placed in it, by module name.
+    """Return the Verilog of a component by module name, as `emitted` does."""
+    return emitted(top, name).modules
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """A component as Verilog.
+
+    Attributes:
+        modules: text by module name, the top first.
+        sources: by module name, and by name of a signal in it (those of submodules that stand in
+            its text behind the submodule's name and a point), the line of Python where it is made.
+    """
+
+    modules: dict[str, str]
+    sources: dict[str, dict[str, str]]
+
+
+def emitted(top: wiring.Component, name: str | None = None) -> Emitted:
+    """Return the Verilog of a component and of everything placed in it, and its lines of Python.
 
     The top comes first. Every module has ``clk`` and ``rst`` and the ports of its signature, joined
     with two underscores; submodules that were not placed stand in the text of the module around
@@ -109,16 +130,18 @@ def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
             emission.module(top)
         else:
             emission.named(name, top)
-        texts = {}
+        texts, sources = {}, {}
         while emission.waiting:
             module, component = emission.waiting.pop(0)
-            texts[module] = _rtlil(module, component)
+            design = _rtlil(module, component)
+            sources[module] = dict(_lines(design, module))
+            texts[module] = str(design)
     finally:
         _EMISSION.reset(token)
     verilog = _split(_verilog("\n".join(texts.values())))
     if empty := set(texts) - set(verilog):
         raise ValueError(f"a placed component must hold logic, not nothing: {sorted(empty)}")
-    return {module: verilog[module] for module in texts}
+    return Emitted({module: verilog[module] for module in texts}, sources)
 
 
 def parameters(component: wiring.Component) -> dict[str, object]:
@@ -213,7 +236,7 @@ def _verilog(text: str) -> str:
     return done.output
 
 
-def _rtlil(name: str, component: wiring.Component) -> str:
+def _rtlil(name: str, component: wiring.Component) -> rtlil.Design:
     sync = ClockDomain("sync")
     fragment = Fragment.get(component, None)
     fragment.add_domains(sync)
@@ -224,12 +247,30 @@ def _rtlil(name: str, component: wiring.Component) -> str:
     } | {port: (value, directions[way]) for port, (value, way) in ports(component).items()}
     netlist = build_netlist(fragment, ports=given, name=name)
     empty = rtlil.EmptyModuleChecker(netlist)
-    design, names = rtlil.Design(emit_src=False), SignalDict()
+    design, names = rtlil.Design(), SignalDict()
     for index, module in enumerate(netlist.modules):
         if not empty.is_empty(index):
             builder = design.module(".".join(module.name), src_loc=module.src_loc)
             _ModuleEmitter(builder, netlist, module, names, empty_checker=empty).emit()
-    return str(design)
+    return design
+
+
+def _lines(design: rtlil.Design, module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the signals and memories of a module and what is in it, each with its line."""
+    for item in design.modules[module].contents.values():
+        name = prefix + item.name.removeprefix("\\")
+        if isinstance(item, rtlil.Cell):
+            if (inside := item.kind.removeprefix("\\")) in design.modules:
+                yield from _lines(design, inside, f"{name}.")
+        elif isinstance(item, (rtlil.Wire, rtlil.Memory)) and "src" in item.attributes:
+            # It leaves the text, which is the same when lines move.
+            yield name, _line(item.attributes.pop("src"))
+
+
+def _line(source: str) -> str:
+    """A line's file by its place under one of the folders that Python imports from."""
+    fitting = (path for path in sys.path if path and source.startswith(f"{path}{os.sep}"))
+    return source[max(map(len, fitting), default=-1) + 1 :]
 
 
 class _ModuleEmitter(rtlil.ModuleEmitter):
