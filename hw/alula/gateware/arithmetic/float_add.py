@@ -1,17 +1,20 @@
 """fp32 addition."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic.float_format import pack, significand
-from alula.gateware.arithmetic.leading_zeros import leading_zeros
+from alula.gateware.arithmetic.normalise import normalise
 from alula.gateware.arithmetic.shift import shift_right
 
 __all__ = ["LATENCY", "FloatAdd"]
 
 LATENCY = 4
 """Cycles from operands to result; SUM of 16 lanes never waits because it is not more."""
+
+_GUARD = 2
+"""Bits below the larger operand's last: what a shift left by one brings in, and a half."""
+_WIDTH = 1 + 24 + _GUARD
 
 
 class FloatAdd(wiring.Component):
@@ -40,51 +43,117 @@ class FloatAdd(wiring.Component):
         m = Module()
         v1, v2, v3 = Signal(), Signal(), Signal()
         m.d.sync += [v1.eq(self.valid), v2.eq(v1), v3.eq(v2), self.result_valid.eq(v3)]
+        self._swap(m)
+        self._add(m, v1)
+        self._normalise(m, v2)
+        self._round(m, v3)
+        return m
 
+    def _swap(self, m: Module) -> None:
+        """The operand of the larger magnitude first, and how far the other lies below.
+
+        One subtraction tells both: its upper bits are the difference of the exponents, less one
+        if the fractions borrow. If `a` is smaller, their complement is the distance, less one if
+        they do not. A distance that is one more moves the smaller operand before it is kept.
+        """
+        a, b = self.a[:31], self.b[:31]
+        difference = Signal(32)
+        m.d.comb += difference.eq(a - b)
+        swap = difference[31]
+        more = difference[23] ^ a[23] ^ b[23] ^ swap
+        distance = difference[23:31] ^ swap.replicate(8)
+        small = Mux(swap, self._significand(a), self._significand(b))
         b_sign = self.b[31] ^ self.subtract
-        swap = Signal()
-        m.d.comb += swap.eq(self.a[:31] < self.b[:31])
-        big, small = Signal(31), Signal(31)
-        distance = Signal(8)
-        m.d.comb += [
-            big.eq(Mux(swap, self.b[:31], self.a[:31])),
-            small.eq(Mux(swap, self.a[:31], self.b[:31])),
-            distance.eq(big[23:31] - small[23:31]),
-        ]
-        sign1, differ1 = Signal(), Signal()
-        exponent1, shift1 = Signal(8), Signal(5)
-        big1, small1 = Signal(24), Signal(24)
+
+        self.sign1 = Signal(reset_less=True)
+        self.differ1 = Signal(reset_less=True)
+        self.exponent1 = Signal(8, reset_less=True)
+        self.shift1 = Signal(5, reset_less=True)
+        self.big1 = Signal(24, reset_less=True)
+        self.small1 = Signal(25, reset_less=True)
         with m.If(self.valid):
             m.d.sync += [
-                sign1.eq(Mux(swap, b_sign, self.a[31])),
-                differ1.eq(self.a[31] ^ b_sign),
-                exponent1.eq(big[23:31]),
-                shift1.eq(distance[:5] | distance[5:].any().replicate(5)),
-                big1.eq(significand(big)),
-                small1.eq(significand(small)),
+                self.sign1.eq(Mux(swap, b_sign, self.a[31])),
+                self.differ1.eq(self.a[31] ^ b_sign),
+                self.exponent1.eq(Mux(swap, b[23:], a[23:])),
+                self.shift1.eq(distance[:5] | distance[5:].any().replicate(5)),
+                self.big1.eq(Mux(swap, self._significand(b), self._significand(a))),
+                self.small1.eq(Mux(more, small, Cat(Const(0, 1), small))),
             ]
 
-        # Two guard bits and one that stands for everything below.
-        aligned, lost = shift_right(m, Cat(Const(0, 3), small1), shift1)
-        addend = Cat(aligned[0] | lost, aligned[1:], Const(0, 1))
-        base = Cat(Const(0, 3), big1)
-        sign2, exponent2, sum2 = Signal(), Signal(8), Signal(28)
-        with m.If(v1):
+    def _significand(self, bits: Value) -> Value:
+        """Of +0 all bits are zero."""
+        return Cat(bits[:23], bits[23:31].any())
+
+    def _add(self, m: Module, valid: Value) -> None:
+        """What is lost at the low end is remembered apart: it decides how a half is rounded."""
+        aligned, lost = shift_right(m, Cat(Const(0, _GUARD - 1), self.small1), self.shift1)
+        self.sign2 = Signal(reset_less=True)
+        self.differ2 = Signal(reset_less=True)
+        self.lost2 = Signal(reset_less=True)
+        self.exponent2 = Signal(8, reset_less=True)
+        self.sum2 = Signal(_WIDTH, reset_less=True)
+        base = Cat(Const(0, _GUARD), self.big1)
+        # Both operands are longer by a bit, whose sum carries into them.
+        addend = Cat(aligned, Const(0, 1)) ^ self.differ1.replicate(_WIDTH)
+        with m.If(valid):
             m.d.sync += [
-                sign2.eq(sign1),
-                exponent2.eq(exponent1),
-                sum2.eq(base + (addend ^ differ1.replicate(28)) + differ1),
+                self.sign2.eq(self.sign1),
+                self.differ2.eq(self.differ1),
+                self.lost2.eq(lost),
+                self.exponent2.eq(self.exponent1),
+                self.sum2.eq((Cat(self.differ1, base) + Cat(self.differ1, addend))[1:]),
             ]
 
-        zeros = leading_zeros(m, sum2)
-        sign3, exponent3, sum3 = Signal(), Signal(signed(10)), Signal(28)
-        with m.If(v2):
+    def _normalise(self, m: Module, valid: Value) -> None:
+        """All but the last bit of the way."""
+        total, exponent = self.sum2, self.exponent2
+        moved, moves = normalise(m, total, 8, 2)
+        self.sign3 = Signal(reset_less=True)
+        self.above3 = Signal(reset_less=True)
+        self.below3 = Signal(reset_less=True)
+        self.exponent3 = Signal(signed(9), reset_less=True)
+        self.moves3 = Signal(2, reset_less=True)
+        self.sum3 = Signal(_WIDTH, reset_less=True)
+        self.over3 = Signal(reset_less=True)
+        self.whole3 = Signal(reset_less=True)
+        # Larger than all numbers, or so large that it would be rounded up to that.
+        ones = total[3 : _WIDTH - 2].all()
+        over = (exponent == 254) & total[-1]
+        full = ones & Mux(
+            total[-1], (exponent == 253) & total[-2], (exponent == 254) & total[-2] & total[2]
+        )
+        with m.If(valid):
             m.d.sync += [
-                sign3.eq(sign2),
-                exponent3.eq(Mux(sum2.any(), exponent2 + 1 - zeros, 0)),
-                sum3.eq(sum2 << zeros),
+                self.sign3.eq(self.sign2),
+                self.exponent3.eq(exponent - Cat(Const(0, 3), moves[2:])),
+                self.moves3.eq(moves[:2]),
+                self.sum3.eq(moved),
+                self.above3.eq(self.lost2 & ~self.differ2),
+                self.below3.eq(self.lost2 & self.differ2),
+                self.over3.eq(over),
+                self.whole3.eq(over | full),
             ]
 
-        with m.If(v3):
-            m.d.sync += self.result.eq(pack(sign3, exponent3, sum3))
-        return m
+    def _round(self, m: Module, valid: Value) -> None:
+        """The last bit of the way; to the nearest number, ties to even."""
+        total, exponent = self.sum3, self.exponent3
+        there = total[-1]
+        last, half, rest = (
+            Mux(there, total[bit], total[bit - 1]) for bit in (_GUARD + 1, _GUARD, _GUARD - 1)
+        )
+        rest |= there & total[0]
+        up = half & (rest | self.above3 | (last & ~self.below3)) & ~self.whole3
+        fraction = Mux(there, total[3:-1], total[2:-2]) | self.over3.replicate(23)
+        # The exponent moves by 1 - zeros, which are moves and ~there.
+        high, low = self.moves3[1], self.moves3[0]
+        change = Cat(there & ~self.over3, low, high ^ low, (high | low).replicate(5))
+        zeros = Cat(~there, self.moves3)
+        small = exponent[-1] | (~exponent[3:].any() & (exponent[:3] < zeros))
+        magnitude = Cat(up, Const(0, 23), exponent[:8]) + Cat(up, fraction, change)
+        rounded = Signal(32, reset_less=True)
+        m.d.comb += self.result.eq(rounded)
+        with m.If(valid):
+            m.d.sync += rounded.eq(Cat(magnitude[1:32], self.sign3))
+            with m.If(small | ~total[-2:].any()):
+                m.d.sync += rounded.eq(0)

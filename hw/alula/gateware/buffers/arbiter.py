@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
 
 __all__ = ["Arbiter"]
 
 
 class Arbiter(Component):
-    """Shares banks among clients; combinational but for who lost.
+    """Shares banks among clients: who gets one now, and for whom it works in the next cycle.
 
-    In each bank the client that has lost for the most cycles goes first, then the one of the lowest
-    number. So nobody waits for more than `clients - 1` cycles, and streams that walk the banks in
+    In each bank the client that has lost most often goes first, then the one of the lowest number.
+    So nobody loses an open bank more than `clients - 1` times, and streams that walk the banks in
     the same direction settle one behind the other and meet no more.
 
     Args:
@@ -22,9 +22,10 @@ class Arbiter(Component):
     Members:
         want: Each client wants its bank.
         bank: Which one, of each client.
-        granted: Each client gets it.
-        client: For each bank, who got it.
-        taken: For each bank, somebody got it.
+        closed: For each bank, nobody gets it, and nobody loses it to another.
+        granted: Each client gets it, in the same cycle.
+        taken: For each bank, somebody got it a cycle before.
+        client: For each bank, who got it a cycle before, if somebody did.
     """
 
     def __init__(self, *, clients: int, banks: int) -> None:
@@ -37,33 +38,35 @@ class Arbiter(Component):
             {
                 "want": In(clients),
                 "bank": In(range(banks)).array(clients),
+                "closed": In(banks),
                 "granted": Out(clients),
-                "client": Out(range(clients)).array(banks),
                 "taken": Out(banks),
+                "client": Out(range(clients)).array(banks),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Make the module."""
+        """Each client beside each other one, so that no chain runs through all of them."""
         m = Module()
         ages = [Signal(range(self.clients), name=f"age_{client}") for client in range(self.clients)]
-        order = [
-            (client, age) for age in reversed(range(self.clients)) for client in range(self.clients)
-        ]
-        for bank in range(self.banks):
-            free: Value = Const(1, 1)
-            for client, age in order:
-                wants = self.want[client] & (self.bank[client] == bank) & (ages[client] == age)
-                with m.If(wants & free):
-                    m.d.comb += [
-                        self.granted[client].eq(1),
-                        self.client[bank].eq(client),
-                        self.taken[bank].eq(1),
-                    ]
-                free = free & ~wants
         for client, age in enumerate(ages):
+            closed = self.closed.bit_select(self.bank[client], 1)
+            loses: Value = closed
+            for other, other_age in enumerate(ages):
+                if other != client:
+                    before = other_age >= age if other < client else other_age > age
+                    loses |= self.want[other] & (self.bank[other] == self.bank[client]) & before
+            m.d.comb += self.granted[client].eq(self.want[client] & ~loses)
             with m.If(~self.want[client] | self.granted[client]):
                 m.d.sync += age.eq(0)
-            with m.Elif(age != self.clients - 1):
+            with m.Elif((age != self.clients - 1) & ~closed):
                 m.d.sync += age.eq(age + 1)
+        for bank in range(self.banks):
+            gets = [
+                self.granted[client] & (self.bank[client] == bank) for client in range(self.clients)
+            ]
+            m.d.sync += self.taken[bank].eq(Cat(gets).any())
+            for client, got in enumerate(gets):
+                with m.If(got):
+                    m.d.sync += self.client[bank].eq(client)
         return m

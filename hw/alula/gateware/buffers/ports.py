@@ -33,14 +33,14 @@ def word(lanes: int) -> ArrayLayout:
 
 
 def vector_read(lanes: int) -> Signature:
-    """Reads of the vector buffer: addresses out, words in, in order.
+    """Reads of the vector buffer: addresses out, words in, in order, taken as they come.
 
     A word read sees every write that was transferred in an earlier cycle than its address.
     """
     return Signature(
         {
             "request": Out(stream.Signature(VECTOR_ADDRESS)),
-            "data": In(stream.Signature(word(lanes))),
+            "data": In(stream.Signature(word(lanes), always_ready=True)),
         }
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal, unsigned
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -10,13 +12,17 @@ from amaranth.utils import ceil_log2
 
 from alula.design.engines import VECTOR_BANKS as BANKS
 from alula.gateware.buffers.arbiter import Arbiter
+from alula.gateware.hdl.delay import delayed
 
-__all__ = ["BANKS", "READ_LATENCY", "VectorBuffer", "address_bits", "write_layout"]
+__all__ = ["BANKS", "READ_LATENCY", "STORE_LATENCY", "VectorBuffer", "address_bits", "write_layout"]
 
 READ_LATENCY = 2
-"""Cycles from a request to its data, where no bank is wanted twice."""
-_HELD = 3
-_SLOTS = 4
+"""Cycles from a request of `a` or `b` to its data, where no bank is wanted twice."""
+STORE_LATENCY = READ_LATENCY + 1
+"""The same of `store`, whose words go through a queue."""
+_HELD = 4
+"""Words of `store` between request and departure: as many as keep it at a word a cycle."""
+_BANK_BITS = ceil_log2(BANKS)
 _READERS = ("a", "b", "store")
 _WRITERS = ("misc", "mpe", "load")
 
@@ -36,9 +42,13 @@ def write_layout(words: int, lanes: int) -> data.StructLayout:
 class VectorBuffer(Component):
     """Three readers and three writers; a bank serves one of each in a cycle.
 
-    The two low bits of an address are its bank. Readers and writers that want the same bank take
+    The low bits of an address are its bank. Readers and writers that want the same bank take
     turns (`Arbiter`); on consecutive words each reader gets, and each writer puts, a word a cycle.
     A word that has been written (transfer in cycle t) is read by requests from t + 1.
+
+    Every request and write is taken into a register, whether or not it gets its bank at once; one
+    that does not is asked for from there, and its port is not ready meanwhile. Banks work a cycle
+    after they were given. No output depends on an input of the same cycle.
 
     Args:
         words: Words of the buffer, a multiple of 4.
@@ -46,7 +56,8 @@ class VectorBuffer(Component):
 
     Members:
         request_a, request_b, request_store: Streams of addresses.
-        data_a, data_b, data_store: Streams of words, in the order of their requests.
+        data_a, data_b, data_store: Streams of words, in the order of their requests. `a` and `b`
+            take a word when it comes.
         write_misc, write_mpe, write_load: Streams of `write_layout(words, lanes)`.
     """
 
@@ -59,9 +70,11 @@ class VectorBuffer(Component):
             raise ValueError(f"lanes must be at least 1, not {lanes}")
         self.words, self.lanes = words, lanes
         members: dict[str, In | Out] = {}
+        word = data.ArrayLayout(32, lanes)
         for name in _READERS:
+            reply = stream.Signature(word, always_ready=name != "store")
             members[f"request_{name}"] = In(stream.Signature(address_bits(words)))
-            members[f"data_{name}"] = Out(stream.Signature(data.ArrayLayout(32, lanes)))
+            members[f"data_{name}"] = Out(reply)
         for name in _WRITERS:
             members[f"write_{name}"] = In(stream.Signature(write_layout(words, lanes)))
         super().__init__(members)
@@ -69,71 +82,97 @@ class VectorBuffer(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        width = 32 * self.lanes
         reads, writes = [], []
         for bank in range(BANKS):
-            memory = Memory(shape=unsigned(width), depth=self.words // BANKS, init=[])
+            shape = unsigned(32 * self.lanes)
+            memory = Memory(shape=shape, depth=self.words // BANKS, init=[])
             m.submodules[f"bank_{bank}"] = memory
             reads.append(memory.read_port())
             writes.append(memory.write_port(granularity=32))
-        self._write(m, writes)
-        self._read(m, reads)
+        self._read(m, reads, self._write(m, writes))
         return m
 
-    def _write(self, m: Module, ports: list) -> None:
-        streams = [getattr(self, f"write_{name}") for name in _WRITERS]
-        m.submodules.writers = arbiter = Arbiter(clients=len(streams), banks=BANKS)
-        payloads = Array(item.payload for item in streams)
-        for client, item in enumerate(streams):
-            m.d.comb += [
-                arbiter.want[client].eq(item.valid),
-                arbiter.bank[client].eq(item.payload.address),
-                item.ready.eq(arbiter.granted[client]),
-            ]
+    def _write(self, m: Module, ports: list) -> Signal:
+        """Return the banks for which a write waits that has been transferred."""
+        m.submodules.writers = arbiter = Arbiter(clients=len(_WRITERS), banks=BANKS)
+        held = Array(
+            self._taken(m, arbiter, client, getattr(self, f"write_{name}"), Const(1))
+            for client, name in enumerate(_WRITERS)
+        )
         for bank, port in enumerate(ports):
-            chosen = payloads[arbiter.client[bank]]
+            chosen = held[arbiter.client[bank]]
             m.d.comb += [
-                port.addr.eq(chosen.address[2:]),
+                port.addr.eq(chosen.address[_BANK_BITS:]),
                 port.data.eq(chosen.data),
                 port.en.eq(Mux(arbiter.taken[bank], chosen.mask, 0)),
             ]
+        late, loses = Signal(BANKS), Signal(len(_WRITERS))
+        m.d.comb += loses.eq(arbiter.want & ~arbiter.granted)
+        for bank in range(BANKS):
+            waits = [loses[client] & (at == bank) for client, at in enumerate(arbiter.bank)]
+            m.d.sync += late[bank].eq(Cat(waits).any())
+        return late
 
-    def _read(self, m: Module, ports: list) -> None:
-        requests = [getattr(self, f"request_{name}") for name in _READERS]
-        m.submodules.readers = arbiter = Arbiter(clients=len(requests), banks=BANKS)
-        addresses = Array(item.payload for item in requests)
+    def _read(self, m: Module, ports: list, late: Signal) -> None:
+        m.submodules.readers = arbiter = Arbiter(clients=len(_READERS), banks=BANKS)
+        m.d.comb += arbiter.closed.eq(late)
+        words, room, held = Array(port.data for port in ports), Signal(), []
+        for client, name in enumerate(_READERS):
+            request, reply = getattr(self, f"request_{name}"), getattr(self, f"data_{name}")
+            stores = name == "store"
+            held.append(self._taken(m, arbiter, client, request, room if stores else Const(1)))
+            bank = Signal(range(BANKS), name=f"bank_{name}")
+            m.d.sync += bank.eq(held[-1])
+            granted = arbiter.granted[client]
+            coming = delayed(m, granted, READ_LATENCY, name=f"coming_{name}")[-1]
+            if stores:
+                self._queue(m, coming, words[bank], room)
+            else:
+                m.d.comb += [reply.valid.eq(coming), reply.payload.eq(words[bank])]
         for bank, port in enumerate(ports):
             m.d.comb += [
-                port.addr.eq(addresses[arbiter.client[bank]][2:]),
+                port.addr.eq(Array(held)[arbiter.client[bank]][_BANK_BITS:]),
                 port.en.eq(arbiter.taken[bank]),
             ]
-        words = Array(port.data for port in ports)
-        for client, name in enumerate(_READERS):
-            request, reply = requests[client], getattr(self, f"data_{name}")
-            coming = Signal(name=f"coming_{name}")
-            bank = Signal(range(BANKS), name=f"bank_{name}")
-            # Look-up tables as memory: a shift register of words takes several times as many.
-            held = Memory(shape=unsigned(32 * self.lanes), depth=_SLOTS, init=[])
-            m.submodules[f"held_{name}"] = held
-            put, get = held.write_port(), held.read_port(domain="comb")
-            level = Signal(range(_HELD + 1), name=f"level_{name}")
-            owed = Signal(range(_HELD + 1), name=f"owed_{name}")
-            taken = Signal(name=f"taken_{name}")
-            m.d.comb += [
-                arbiter.want[client].eq(request.valid & (owed != _HELD)),
-                arbiter.bank[client].eq(request.payload),
-                request.ready.eq(arbiter.granted[client]),
-                reply.valid.eq(level != 0),
-                reply.payload.eq(get.data),
-                taken.eq(reply.valid & reply.ready),
-                put.en.eq(coming),
-                put.data.eq(words[bank]),
-            ]
-            m.d.sync += [
-                coming.eq(arbiter.granted[client]),
-                bank.eq(request.payload),
-                owed.eq(owed + arbiter.granted[client] - taken),
-                level.eq(level + coming - taken),
-                put.addr.eq(put.addr + coming),
-                get.addr.eq(get.addr + taken),
-            ]
+
+    def _taken(self, m: Module, arbiter: Arbiter, client: int, port: Any, room: Value) -> Any:
+        """Take what a client asks for where there is `room`; return what was taken last."""
+        asked = port.payload
+        held, waits = Signal.like(asked, name=f"held_{client}"), Signal(name=f"waits_{client}")
+        comes = port.valid & port.ready
+
+        def bank(item: Any) -> Value:
+            return (item.address if isinstance(item, data.View) else item)[:_BANK_BITS]
+
+        m.d.comb += [
+            port.ready.eq(~waits & room),
+            arbiter.want[client].eq(comes | waits),
+            arbiter.bank[client].eq(Mux(waits, bank(held), bank(asked))),
+        ]
+        m.d.sync += waits.eq(arbiter.want[client] & ~arbiter.granted[client])
+        with m.If(comes):
+            m.d.sync += held.eq(asked)
+        return held
+
+    def _queue(self, m: Module, coming: Value, word: Value, room: Signal) -> None:
+        """Words for `store`, which takes them at its own pace."""
+        request, reply = self.request_store, self.data_store
+        # Look-up tables as memory: a shift register of words takes several times as many.
+        held = Memory(shape=unsigned(32 * self.lanes), depth=_HELD, init=[])
+        m.submodules.held = held
+        put, get = held.write_port(), held.read_port(domain="comb")
+        level, owed = Signal(range(_HELD + 1)), Signal(range(_HELD + 1))
+        asks, taken = request.valid & request.ready, reply.valid & reply.ready
+        m.d.comb += [
+            room.eq(owed != _HELD),
+            reply.valid.eq(level != 0),
+            reply.payload.eq(get.data),
+            put.en.eq(coming),
+            put.data.eq(word),
+        ]
+        m.d.sync += [
+            owed.eq(owed + asks - taken),
+            level.eq(level + coming - taken),
+            put.addr.eq(put.addr + coming),
+            get.addr.eq(get.addr + taken),
+        ]

@@ -22,6 +22,7 @@ from amaranth.back.verilog import YosysError
 from amaranth.hdl import (
     ClockDomain,
     ClockSignal,
+    Const,
     DomainRenamer,
     Elaboratable,
     Fragment,
@@ -171,7 +172,7 @@ def ports(component: wiring.Component) -> dict[str, tuple[Value, str]]:
     for path, member, value in component.signature.flatten(component):
         if isinstance(value, ValueCastable):
             value = value.as_value()
-        if not isinstance(value, Value) or len(value) == 0:
+        if not isinstance(value, Value) or isinstance(value, Const) or len(value) == 0:
             continue
         direction = "input" if member.flow == wiring.In else "output"
         found["__".join(map(str, path))] = (value, direction)

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from alula.gateware.buffers import staging_buffer
+from alula.gateware.buffers import staging_buffer, vector_buffer
 from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
@@ -23,12 +23,14 @@ from alula.gateware.memory.store_word import StoreWord
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.instructions import Engine
 
-__all__ = ["CYCLES_PER_RUN", "IDLE", "INSTRUCTION", "Store"]
+__all__ = ["CYCLES_PER_RUN", "IDLE", "INSTRUCTION", "WORDS", "Store"]
 
 IDLE = 4
 """Cycles of an instruction that stores nothing."""
 INSTRUCTION = IDLE + 1 + bursts.LATENCY + pack.LATENCY
-"""Cycles that ST.V takes beside its words and memory's last answer."""
+"""Cycles that ST.W takes beside memory's last answer."""
+WORDS = vector_buffer.STORE_LATENCY - bursts.LATENCY
+"""Cycles that the first word of ST.V comes later than what memory is asked."""
 
 CYCLES_PER_RUN = 6
 """Cycles of one strobed run of ST.K and ST.T, where memory takes it at once."""

@@ -68,7 +68,7 @@ class SfuReader(wiring.Component):
         asked = Signal(range(DEPTH + 1))
         free = Signal(range(DEPTH + 1))
         request, data = self.port.request, self.port.data
-        sent, came = request.valid & request.ready, data.valid & data.ready
+        sent, came = request.valid & request.ready, data.valid
         m.d.comb += [
             walk.start.eq(self.start),
             walk.path.eq(self.path),
@@ -79,7 +79,6 @@ class SfuReader(wiring.Component):
             ),
             request.valid.eq(walk.active & (asked != DEPTH) & ~self.beyond),
             request.payload.eq(walk.address),
-            data.ready.eq(1),
             write.en.eq(came),
             write.data.eq(data.payload),
             self.word.eq(read.data),

@@ -33,7 +33,11 @@ STORE = (
             Operand("count", 20, "elements, written as fp32"),
         ),
         "Store a vector. Signals when memory has acknowledged the last beat.",
-        cycles("STORE + ACK + max(ceil(4 * count, B), ceil(count, L))", "count", idle="STORE_IDLE"),
+        cycles(
+            "STORE + WORDS + ACK + max(ceil(4 * count, B), ceil(count, L))",
+            "count",
+            idle="STORE_IDLE",
+        ),
         Effects(reads=(words("src", "ceil(count, L)"),), writes=(memory("addr", "4 * count"),)),
     ),
     Instruction(
