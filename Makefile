@@ -59,13 +59,14 @@ sweep: $(SYNTH) ## a small grid of designs, each simulated in RTL and synthesise
 
 SITE := $(PYTHON) tools/build_docs.py
 
-check: $(READY) ## lint, format, types, import directions, generated text, public names, docs
+check: $(SYNTH) ## lint, types, import directions, generated text, public names, LUT levels, docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(PYTHON) tools/check_imports.py
 	$(PYTHON) tools/generate.py --check
 	$(PYTHON) tools/check_names.py
+	ALULA_PROGRESS=lines $(PYTHON) tools/check_timing.py
 	$(SITE)
 
 bench: $(SYNTH) ## the measured promises, as JSON

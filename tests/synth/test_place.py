@@ -1,10 +1,14 @@
 """What is read from nextpnr's report."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from alula.design import load_design
-from alula.synth import SynthError, place_and_route
-from alula.synth.place import _fmax_mhz, _Stages
+from alula.synth import SynthError, place_and_route, place_modules, yosys
+from alula.synth.place import _Stages, fmax_mhz
+from alula.synth.place_modules import between_registers
 
 
 def path(start: str, end: str, *delays: float) -> dict:
@@ -19,14 +23,15 @@ def test_the_slowest_clock_or_path_between_clocks_counts() -> None:
             path("<async>", "posedge clk", 40.0),
         ],
     }
-    assert _fmax_mhz(report) == 90
+    assert fmax_mhz(report) == 90
     report["critical_paths"].append(path("posedge clk", "posedge gated", 8.0, 4.5))
-    assert _fmax_mhz(report) == 80
+    assert fmax_mhz(report) == 80
 
 
 def test_only_ecp5_is_placed() -> None:
-    with pytest.raises(SynthError, match=r"^part.family must be ecp5 for nextpnr, not ultrascale"):
-        place_and_route(load_design("kv260"))
+    for place in (place_and_route, place_modules):
+        with pytest.raises(SynthError, match=r"^part.family must be ecp5 for nextpnr, not ultra"):
+            place(load_design("kv260"))
 
 
 PRINTED = """\
@@ -48,3 +53,53 @@ def test_stages_are_told_as_they_begin() -> None:
     stages.end()
     names = ("pack", "place", "refine the placement", "route")
     assert told == [(name, done, 1) for name in names for done in (0, 1)]
+
+
+INNER = """\
+module Inner(clk, rst, a, y, z);
+  input clk;
+  input rst;
+  input [3:0] a;
+  output [2:0] y;
+  output z;
+  assign y = a[2:0];
+  assign z = a[3];
+endmodule
+"""
+OUTER = """\
+module Outer(clk, rst, x, y);
+  input clk;
+  input rst;
+  input [3:0] x;
+  output [3:0] y;
+  wire [2:0] low;
+  wire high;
+  assign y = { high, ~low };
+  Inner inner (
+    .clk(clk),
+    .rst(rst),
+    .a(~x),
+    .y(low),
+    .z(high)
+  );
+endmodule
+"""
+
+
+def test_a_module_alone_keeps_its_paths_and_no_other_s(tmp_path: Path) -> None:
+    """Registers are in the place of what is placed in it, and nothing of them is removed."""
+    try:
+        tool = yosys()
+    except SynthError as error:
+        pytest.skip(str(error))
+    texts = between_registers("Outer", {"Outer": OUTER, "Inner": INNER})
+    assert set(texts) >= {"scan", "Outer", "Inner"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.v").write_text(text)
+    files = " ".join(f"{name}.v" for name in texts)
+    script = f"read_verilog {files}; synth_ecp5 -top scan -json netlist.json"
+    tool.run(["-q", "-p", script], folder=tmp_path, limit_s=300)
+    cells = json.loads((tmp_path / "netlist.json").read_text())["modules"]["scan"]["cells"]
+    registers = [cell for cell in cells.values() if cell["type"] == "TRELLIS_FF"]
+    # Of the ports of Outer 4 and 4, of those of Inner 4, rst, and 4.
+    assert len(registers) == 8 + 9

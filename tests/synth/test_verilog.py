@@ -1,7 +1,7 @@
 """Verilog for a part: what is in it, counted from its text."""
 
 from alula.design import load_design
-from alula.synth.verilog import instances, memories, styled
+from alula.synth.verilog import inside, instances, memories, ports_of, styled
 
 KV260 = load_design("kv260")
 TINY = load_design("tiny")
@@ -44,6 +44,32 @@ ULTRA = '  (* ram_style = "ultra" *)\n'
 
 def test_instances_are_counted_through_the_hierarchy() -> None:
     assert instances(MODULES) == {"top": 1, "Middle": 2, "Leaf": 5}
+
+
+def test_what_stands_in_a_module() -> None:
+    assert inside("Middle", MODULES) == ["Leaf", "Leaf"]
+    assert inside("Leaf", MODULES) == []
+
+
+def test_ports() -> None:
+    text = """\
+(* top = 1 *)
+module Unit(clk, rst, a, function, y__payload);
+  input clk;
+  wire clk;
+  input rst;
+  input [7:0] a;
+  wire [7:0] a;
+  input \\function ;
+  output [12:0] y__payload;
+  reg [12:0] y__payload;
+endmodule
+module \\Unit.part (b);
+  input b;
+endmodule
+"""
+    wanted = {"a": ("input", 8), "function": ("input", 1), "y__payload": ("output", 13)}
+    assert ports_of("Unit", text) == wanted
 
 
 def test_memories() -> None:

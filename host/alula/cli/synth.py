@@ -20,6 +20,10 @@ def synth(
     place: Annotated[
         bool, typer.Option("--place", help="Place and route too, with nextpnr on ECP5.")
     ] = False,
+    modules: Annotated[
+        bool,
+        typer.Option("--modules", help="Place and route each module alone too, on ECP5."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Synthesise a design module by module with Yosys: what it takes, and how fast it might be.
@@ -33,16 +37,22 @@ def synth(
     alula synth kv260
 
     alula synth tiny --place --json
+
+    alula synth nano --modules
     """
     from alula.design import load_design
-    from alula.synth import place_and_route, synthesise
+    from alula.synth import check_flow, place_and_route, place_modules, synthesise
 
     chosen = load_design(design)
+    if place or modules:
+        check_flow(chosen)
     with progress_bar() as progress:
         report = synthesise(chosen, progress)
+        alone = place_modules(chosen, progress) if modules else None
         placement = place_and_route(chosen, progress) if place else None
     if json:
-        print_json(report.as_dict() | ({"placement": placement.as_dict()} if placement else {}))
+        placed = {"placement": placement, "placed_modules": alone}
+        print_json(report.as_dict() | {name: one.as_dict() for name, one in placed.items() if one})
     else:
         names = ("lut", "ff", "dsp", "bram36", "uram")
         rows = [
@@ -54,8 +64,14 @@ def synth(
         rows.append((f"of {chosen.part.name}", "", *shares))
         print_table(("module", "times", "LUT", "FF", "DSP", "BRAM36", "URAM"), rows)
         _print_timing(report.timing, chosen.clock_mhz)
+        if alone:
+            print()
+            slowest = sorted(alone.fmax_mhz.items(), key=lambda one: one[1])
+            print_table(
+                ("module, placed alone", "MHz"), [(name, f"{mhz:.1f}") for name, mhz in slowest]
+            )
         if placement:
-            print(f"\n{placement.fmax_mhz:.1f} MHz of {placement.clock_mhz} MHz by nextpnr")
+            print(f"\n{placement.fmax_mhz:.1f} MHz placed by nextpnr, of {placement.clock_mhz} MHz")
     if not report.fits:
         tell(f"{chosen.name} must fit {chosen.part.name}, and takes more than it has")
         raise typer.Exit(USER_ERROR)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alula.folders import cache_folder
 from alula.kept import kept
 from alula.processes import in_threads
 from alula.synth.tools import Tool
 
-__all__ = ["Netlists", "Progress", "cells_of", "netlists"]
+__all__ = ["Netlists", "Progress", "cells_of", "missing", "netlists"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
@@ -22,6 +23,7 @@ Netlists = Mapping[str, Mapping[str, Any]]
 """By module name what Yosys writes of it: ports, cells, netnames. The first is the top."""
 
 LIMIT_S = 3600
+_KIND = "netlists"
 _NETLIST = "netlist.json"
 _KEPT = "netlist.json.gz"
 _PARTS = {"ports": None, "cells": ("type", "parameters", "connections"), "netnames": None}
@@ -50,9 +52,7 @@ def netlists(
     stubs = {name: _stub(name, text) for name, text in modules.items()}
 
     def netlist(name: str) -> dict[str, Any]:
-        text = modules[name]
-        used = {other: stub for other, stub in stubs.items() if other in text and other != name}
-        return _netlist(name, text, used, script, tool)
+        return _netlist(name, _sources(name, modules, stubs), script, tool)
 
     found: dict[str, dict[str, Any]] = {}
     progress("synthesis", 0, len(modules))
@@ -60,6 +60,13 @@ def netlists(
         found[name] = text
         progress("synthesis", len(found), len(modules))
     return found
+
+
+def missing(modules: Mapping[str, str], script: str, tool: Tool) -> list[str]:
+    """Return the modules whose netlists are not kept yet; arguments as of `netlists`."""
+    stubs = {name: _stub(name, text) for name, text in modules.items()}
+    keys = {name: _key(_sources(name, modules, stubs), script, tool) for name in modules}
+    return [name for name, key in keys.items() if not (cache_folder() / _KIND / key).is_dir()]
 
 
 def cells_of(netlist: Mapping[str, Any]) -> dict[str, int]:
@@ -75,12 +82,20 @@ def _stub(name: str, text: str) -> str:
     return "\n".join(["(* blackbox *)", head, *ports, "endmodule", ""])
 
 
-def _netlist(
-    name: str, text: str, stubs: Mapping[str, str], script: str, tool: Tool
-) -> dict[str, Any]:
+def _sources(name: str, modules: Mapping[str, str], stubs: Mapping[str, str]) -> dict[str, str]:
+    """Return the files that Yosys reads for a module: itself, and stubs of what is placed in it."""
+    text = modules[name]
+    used = [stub for other, stub in stubs.items() if other in text and other != name]
+    return {"stubs.v": "".join(used), "module.v": text}
+
+
+def _key(sources: Mapping[str, str], script: str, tool: Tool) -> str:
+    text = f"{tool.name} {tool.version}\n{script}\n{sources}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _netlist(name: str, sources: Mapping[str, str], script: str, tool: Tool) -> dict[str, Any]:
     """Return a synthesised module, from the cache if it is there."""
-    sources = {"stubs.v": "".join(stubs.values()), "module.v": text}
-    digest = hashlib.sha256(f"{tool.name} {tool.version}\n{script}\n{sources}".encode())
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="alula-synth-") as temporary:
@@ -100,5 +115,5 @@ def _netlist(
         packed = gzip.compress(json.dumps(netlist).encode(), compresslevel=3, mtime=0)
         (folder / _KEPT).write_bytes(packed)
 
-    folder = kept("netlists", digest.hexdigest()[:32], make)
+    folder = kept(_KIND, _key(sources, script, tool), make)
     return json.loads(gzip.decompress((folder / _KEPT).read_bytes()))

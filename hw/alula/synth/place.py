@@ -19,9 +19,17 @@ from alula.synth.report import Progress
 from alula.synth.tools import SynthError, nextpnr, yosys
 from alula.synth.verilog import scanned
 
-__all__ = ["Placement", "place_and_route"]
+__all__ = [
+    "Placement",
+    "check_flow",
+    "fmax_mhz",
+    "place_and_route",
+    "routed",
+    "tools_used",
+]
 
 LIMIT_S = 4 * 3600
+_NETLIST = "netlist.json"
 _REPORT = "report.json"
 _STAGES = (
     ("Logic utilisation", "pack"),
@@ -63,20 +71,50 @@ def place_and_route(
     Raises:
         SynthError: the part is no ECP5, a tool is missing, or the design does not fit.
     """
+    check_flow(design)
+    progress("verilog", 0, 1)
+    texts = scanned(design)
+    progress("verilog", 1, 1)
+    report = routed(design, texts, progress)
+    use = {kind: cells for kind, cells in report["utilization"].items() if cells["used"]}
+    return Placement(
+        tool=tools_used(),
+        clock_mhz=design.clock_mhz,
+        fmax_mhz=fmax_mhz(report),
+        used={kind: cells["used"] for kind, cells in use.items()},
+        available={kind: cells["available"] for kind, cells in use.items()},
+    )
+
+
+def check_flow(design: Design) -> None:
+    """Refuse a design whose chip nextpnr does not place. SynthError: it is such a one."""
     if design.family.flow != "nextpnr":
         known = listed([name for name, family in FAMILIES.items() if family.flow == "nextpnr"])
         raise SynthError(
             f"part.family must be {known} for nextpnr, not {design.part.family} ({design.name})"
         )
-    options = nextpnr_options(design, "netlist.json", _REPORT)
+
+
+def tools_used() -> str:
+    """Return the versions of Yosys and nextpnr. SynthError: one is missing."""
+    return f"{yosys().version}, {nextpnr().version}"
+
+
+def routed(design: Design, texts: Mapping[str, str], progress: Progress) -> Mapping[str, Any]:
+    """Return nextpnr's report of a top, from the cache if that was done before.
+
+    Args:
+        design: its chip and clock.
+        texts: Verilog by module name, the top `SCAN` among them.
+        progress: told of the stages.
+
+    Raises:
+        SynthError: a tool is missing, or the top does not fit.
+    """
+    options = nextpnr_options(design, _NETLIST, _REPORT)
     planner = Path(floorplan.__file__).read_text(encoding="utf-8")
-    synthesiser, placer = yosys(), nextpnr()
-    progress("verilog", 0, 1)
-    texts = scanned(design)
-    progress("verilog", 1, 1)
-    tool = f"{synthesiser.version}, {placer.version}"
-    script = synthesis("netlist.json")
-    digest = hashlib.sha256(repr((tool, script, planner, options, texts)).encode()).hexdigest()[:32]
+    script = synthesis(_NETLIST)
+    text = repr((tools_used(), script, planner, options, dict(texts)))
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="alula-place-") as temporary:
@@ -86,23 +124,16 @@ def place_and_route(
             files = " ".join(f"{name}.v" for name in texts)
             progress("synthesis", 0, 1)
             command = ["-q", "-p", f"read_verilog {files}; {script}"]
-            synthesiser.run(command, folder=scratch, limit_s=LIMIT_S)
-            floorplan.main(chip(design)[0], scratch / "netlist.json")
+            yosys().run(command, folder=scratch, limit_s=LIMIT_S)
+            floorplan.main(chip(design)[0], scratch / _NETLIST)
             progress("synthesis", 1, 1)
             stages = _Stages(progress)
-            placer.run(options, folder=scratch, limit_s=LIMIT_S, heard=stages.hear)
+            nextpnr().run(options, folder=scratch, limit_s=LIMIT_S, heard=stages.hear)
             stages.end()
             shutil.copy(scratch / _REPORT, folder / _REPORT)
 
-    report = json.loads((kept("placement", digest, make) / _REPORT).read_text(encoding="utf-8"))
-    use = {kind: cells for kind, cells in report["utilization"].items() if cells["used"]}
-    return Placement(
-        tool=tool,
-        clock_mhz=design.clock_mhz,
-        fmax_mhz=round(_fmax_mhz(report), 2),
-        used={kind: cells["used"] for kind, cells in use.items()},
-        available={kind: cells["available"] for kind, cells in use.items()},
-    )
+    place = kept("placement", hashlib.sha256(text.encode()).hexdigest()[:32], make)
+    return json.loads((place / _REPORT).read_text(encoding="utf-8"))
 
 
 class _Stages:
@@ -125,7 +156,7 @@ class _Stages:
         self._progress(_STAGES[self._at][1], 1, 1)
 
 
-def _fmax_mhz(report: Mapping[str, Any]) -> float:
+def fmax_mhz(report: Mapping[str, Any]) -> float:
     """Return the fastest clock of nextpnr's report.
 
     A gated clock is another clock to nextpnr, which leaves the paths between the two out of both
@@ -135,4 +166,4 @@ def _fmax_mhz(report: Mapping[str, Any]) -> float:
     for critical in report["critical_paths"]:
         if all(critical[end].startswith(("posedge", "negedge")) for end in ("from", "to")):
             found.append(1000 / sum(step["delay"] for step in critical["path"]))
-    return min(found)
+    return round(min(found), 2)

@@ -23,8 +23,10 @@ __all__ = [
     "SCAN",
     "TOP",
     "described",
+    "inside",
     "instances",
     "memories",
+    "ports_of",
     "scanned",
     "styled",
     "top_of",
@@ -42,6 +44,7 @@ SHALLOW = 64
 """Depth up to which a memory is made of look-up tables."""
 
 _MEMORY = re.compile(r"^  (reg \[(\d+):0\] \S+ +\[(\d+):0\];)", re.MULTILINE)
+_PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", re.MULTILINE)
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
 
 
@@ -77,8 +80,8 @@ def described(design: Design) -> Emitted:
 def scanned(design: Design) -> dict[str, str]:
     """Return a design's Verilog behind scan registers: a top that needs four pins."""
     scan, top, *rest = emit(Scan(component=top_of(design)), SCAN).items()
-    inside = re.compile(rf"\b{top[0]}\b")
-    named = {SCAN: inside.sub(TOP, scan[1]), TOP: inside.sub(TOP, top[1])}
+    name = re.compile(rf"\b{top[0]}\b")
+    named = {SCAN: name.sub(TOP, scan[1]), TOP: name.sub(TOP, top[1])}
     return styled(named | dict(rest), design)
 
 
@@ -114,17 +117,29 @@ def memories(text: str) -> list[tuple[int, int]]:
     return [(int(width) + 1, int(depth) + 1) for _, width, depth in _MEMORY.findall(text)]
 
 
+def ports_of(name: str, text: str) -> dict[str, tuple[str, int]]:
+    """Return direction, "input" or "output", and width of a module's ports but for clk and rst."""
+    text = text[text.index(f"module {name}(") :]
+    found = {
+        port: (way, 1 + int(high or 0))
+        for way, high, port in _PORT.findall(text[: text.index("\nendmodule")])
+    }
+    return {port: value for port, value in found.items() if port not in ("clk", "rst")}
+
+
+def inside(name: str, modules: Mapping[str, str]) -> list[str]:
+    """Return the modules that stand in one, as often as they do."""
+    return [other for other in _INSTANCE.findall(modules[name]) if other in modules]
+
+
 def instances(modules: Mapping[str, str]) -> dict[str, int]:
     """Return how often each module is there in all, by name; the first is the top, once."""
-    inside = {
-        module: [name for name in _INSTANCE.findall(text) if name in modules]
-        for module, text in modules.items()
-    }
+    children = {module: inside(module, modules) for module in modules}
     counts = dict.fromkeys(modules, 0)
 
     def visit(module: str) -> None:
         counts[module] += 1
-        for name in inside[module]:
+        for name in children[module]:
             visit(name)
 
     visit(next(iter(modules)))
