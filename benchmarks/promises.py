@@ -119,7 +119,7 @@ PROMISES = (
         how=SYNTHESISED,
     ),
     Promise(
-        "tiny on ECP5-85F",
+        "tiny on ECP5-85F, placed and routed",
         "placement",
         "fmax_mhz",
         80,

@@ -63,6 +63,8 @@ def test_tokens_are_the_models_and_only_kv_and_result_are_written(run: Run) -> N
         assert sum(engine.values()) == found["rtl_cycles"]
     mean = sum(one["cycles"] for one in decoded) / 3
     assert found["cycles_per_token"] == mean
+    assert found["clock"] in ("declared", "estimated", "placed")
+    assert found["tokens_per_s"] == pytest.approx(found["clock_mhz"] * 1e6 / mean)
     assert mean / 2 < found["predicted"]["decode_cycles_at_least"] < mean
     needed = sum(one["must_read_bytes"] for one in decoded) / 3
     assert found["dram_efficiency"] == pytest.approx(needed / mean / 20)

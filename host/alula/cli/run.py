@@ -182,9 +182,12 @@ def run(
         if bound and sys.stderr.isatty():
             print(f"{loaded.design.name}: {bound.line()} ({bound.source})", file=sys.stderr)
         if report:
+            simulated = f"{report['sim_cycles_per_s']:,.0f}"
+            rate = f"{report['tokens_per_s']:,.1f} tokens/s at {report['clock_mhz']:.0f} MHz"
             print(
                 f"rtl: {report['rtl_cycles']:,} cycles, {report['cycles_per_token']:,.0f} a token, "
-                f"{report['sim_cycles_per_s']:,.0f} a second; all of memory is the machine model's"
+                f"{rate} ({report['clock']}), {simulated} simulated a second; "
+                f"all of memory is the machine model's"
             )
     if verified and verified.equal < verified.tokens:
         tell(f"torch must give the same {verified.tokens} tokens, not {verified.equal} of them")

@@ -16,7 +16,8 @@ class Row:
         source: How the cycles were found.
         design_hash: The design's.
         decode_cycles: Cycles of one decoded token in the layer.
-        decode_us: The same at the design's clock, in microseconds.
+        clock: How the clock of the microseconds is known: the design declares it.
+        decode_us: The same at that clock, in microseconds.
         decode_bytes: Bytes read from memory for it.
         prefill_cycles, prefill_us, prefill_bytes: Of the whole prompt.
         matches_model: All of memory equals the machine model's after each run.
@@ -27,6 +28,7 @@ class Row:
 
     values: Mapping[str, Any]
     source: str = "simulated"
+    clock: str = "declared"
     design_hash: str | None = None
     decode_cycles: int | None = None
     decode_us: float | None = None

@@ -33,7 +33,9 @@ def in_one_line(reason: str) -> str:
 def summary(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return head and cells of a table for people; `*` marks the points on the Pareto front."""
     best = front(rows)
-    head = [*rows[0].values, "decode us", "prefill us", "LUT", "DSP", "BRAM36", "URAM", "share", ""]
+    clock = rows[0].clock
+    times = (f"{phase} us ({clock} clock)" for phase in ("decode", "prefill"))
+    head = [*rows[0].values, *times, "LUT", "DSP", "BRAM36", "URAM", "share", ""]
     cells = []
     for number, row in enumerate(rows):
         numbers = (row.decode_us, row.prefill_us, row.lut, row.dsp, row.bram36, row.uram)

@@ -37,12 +37,14 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
     What is said of a token is said of the decoded ones, or of the prompt's if nothing was decoded.
     Both efficiencies count the bytes that any design must read: `stream_efficiency` over what a
     plain sequential reader gets from the same memory in the same cycles, `dram_efficiency` over the
-    memory's peak.
+    memory's peak. `tokens_per_s` is at the best known clock (`alula.synth.clock`), which is beside
+    it: `clock_mhz`, and whether it is placed, estimated or declared (`clock`).
 
     Raises:
         ToolchainError: there is no C++ compiler.
     """
     from alula.rtl.dram import dram_efficiency, sequential_bytes
+    from alula.synth.clock import clock_of
 
     decoded = [run for run in runs if run.phase == "decode"] or runs
     cycles = _total(decoded, "cycles")
@@ -51,9 +53,13 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
     sequential = sum(sequential_bytes(design, run.counters["cycles"]) for run in decoded)
     seconds = sum(run.seconds for run in runs)
     all_cycles = _total(runs, "cycles")
+    clock = clock_of(design)
     return {
         "rtl_cycles": all_cycles,
         "cycles_per_token": cycles / tokens,
+        "tokens_per_s": clock.mhz * 1e6 * tokens / cycles,
+        "clock_mhz": clock.mhz,
+        "clock": clock.source,
         "dram_read_bytes": _total(runs, "bytes_read"),
         "dram_write_bytes": _total(runs, "bytes_written"),
         "dram_efficiency": dram_efficiency(design, needed, cycles),

@@ -5,11 +5,11 @@ from alula.design.shipped import shipped_designs
 
 HEAD = (
     "design",
-    "MHz",
+    "MHz declared",
     "cores",
     "channels used",
     "bytes/cycle",
-    "GB/s",
+    "GB/s at it",
     "MACs/cycle",
     "DSP",
     "BRAM36",

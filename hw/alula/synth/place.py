@@ -14,6 +14,7 @@ from alula.design import Design
 from alula.design.error import listed
 from alula.kept import kept
 from alula.synth import floorplan
+from alula.synth.clock import remember
 from alula.synth.nextpnr_flow import chip, nextpnr_options, synthesis
 from alula.synth.report import Progress
 from alula.synth.tools import SynthError, nextpnr, yosys
@@ -76,6 +77,7 @@ def place_and_route(
     texts = scanned(design)
     progress("verilog", 1, 1)
     report = routed(design, texts, progress)
+    remember(design, "placed", fmax_mhz(report))
     use = {kind: cells for kind, cells in report["utilization"].items() if cells["used"]}
     return Placement(
         tool=tools_used(),

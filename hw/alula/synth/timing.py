@@ -10,6 +10,7 @@ from typing import Any
 from alula.design import Design
 from alula.kept import kept
 from alula.sources import sources_id
+from alula.synth.clock import remember
 from alula.synth.netlists import Netlists, Progress
 from alula.synth.tools import SynthError
 from alula.timing import Module, Netlist, UnknownCell, analyse, through
@@ -67,7 +68,10 @@ def estimate(
         found = asdict(_estimate(netlists, design, lines, progress))
         (folder / _FILE).write_text(json.dumps(found), encoding="utf-8")
 
-    return Estimate(**json.loads((kept("timing", key, make) / _FILE).read_text(encoding="utf-8")))
+    place = kept("timing", key, make)
+    found = Estimate(**json.loads((place / _FILE).read_text(encoding="utf-8")))
+    remember(design, "estimated", found.whole["mhz"])
+    return found
 
 
 def _estimate(netlists: Netlists, design: Design, lines: Lines, progress: Progress) -> Estimate:

