@@ -1,4 +1,4 @@
-// What the chains use of a DSP48E2: D + A times B, with or without the cascade.
+// What the gateware uses of a DSP48E2: A, or D + A, times B, and a cascade, C or nothing added.
 /* verilator lint_off UNUSEDPARAM */
 /* verilator lint_off UNUSEDSIGNAL */
 module DSP48E2 #(
@@ -19,33 +19,50 @@ module DSP48E2 #(
     input RSTA, RSTB, RSTC, RSTD, RSTM, RSTP, RSTCTRL, RSTALUMODE, RSTINMODE, RSTALLCARRYIN,
     output reg [47:0] P, output [47:0] PCOUT
 );
-    reg signed [26:0] a2, d1, ad;
+    reg signed [26:0] a1, a2, d1, ad;
     reg signed [17:0] b1, b2;
-    reg signed [44:0] mult;
-    reg [8:0] mode;
+    reg signed [44:0] m1;
+    reg [47:0] c1;
+    reg [8:0] mode1;
+    wire signed [26:0] a = AREG == 0 ? A[26:0] : a2;
+    wire signed [17:0] b = BREG == 0 ? B : b2;
+    wire signed [44:0] product = (AMULTSEL == "AD" ? ad : a) * b;
+    wire signed [44:0] m = MREG == 0 ? product : m1;
+    wire [47:0] c = CREG == 0 ? C : c1;
+    wire [8:0] mode = OPMODEREG == 0 ? OPMODE : mode1;
+    reg [47:0] z;
     assign PCOUT = P;
+    always @*
+        case (mode[6:4])
+            3'b000: z = 48'd0;
+            3'b001: z = PCIN;
+            3'b011: z = c;
+            default: z = {{17{PCIN[47]}}, PCIN[47:17]};
+        endcase
     always @(posedge CLK) begin
-        a2 <= A[26:0];
-        d1 <= D;
-        ad <= d1 + a2;
-        b1 <= B;
-        b2 <= b1;
-        mult <= ad * b2;
-        mode <= OPMODE;
-        P <= {{3{mult[44]}}, mult} + (mode[6:4] == 3'b001 ? PCIN : 48'd0);
+        if (CEA1) a1 <= A[26:0];
+        if (CEA2) a2 <= AREG == 2 ? a1 : A[26:0];
+        if (CED) d1 <= D;
+        if (CEAD) ad <= d1 + a2;
+        if (CEB1) b1 <= B;
+        if (CEB2) b2 <= BREG == 2 ? b1 : B;
+        if (CEM) m1 <= product;
+        if (CEC) c1 <= C;
+        if (CECTRL) mode1 <= OPMODE;
+        if (CEP) P <= {{3{m[44]}}, m} + z;
     end
     initial
-        if (AMULTSEL != "AD" || BMULTSEL != "B" || USE_MULT != "MULTIPLY" || USE_SIMD != "ONE48"
-            || AREG != 1 || DREG != 1 || ADREG != 1 || BREG != 2 || MREG != 1 || PREG != 1
-            || OPMODEREG != 1 || INMODEREG != 0 || ALUMODEREG != 0 || CARRYINREG != 0
-            || CARRYINSELREG != 0) begin
+        if ((AMULTSEL == "AD" ? AREG != 1 || DREG != 1 || ADREG != 1 : AMULTSEL != "A")
+            || BMULTSEL != "B" || PREADDINSEL != "A" || A_INPUT != "DIRECT" || B_INPUT != "DIRECT"
+            || USE_MULT != "MULTIPLY" || USE_SIMD != "ONE48" || PREG != 1
+            || INMODEREG != 0 || ALUMODEREG != 0 || CARRYINREG != 0 || CARRYINSELREG != 0) begin
             $display("DSP48E2: a mode without a model");
             $finish;
         end
     always @(posedge CLK)
-        if (INMODE != 5'b00100 || ALUMODE != 0 || CARRYIN || CARRYINSEL != 0
-            || OPMODE[3:0] != 4'b0101 || OPMODE[8:7] != 0 || (OPMODE[6:4] != 0 && OPMODE[6:4] != 1)
-            || !(CEA2 && CEB1 && CEB2 && CED && CEAD && CEM && CEP && CECTRL)) begin
+        if (INMODE != (AMULTSEL == "AD" ? 5'b00100 : 5'b00000) || ALUMODE != 0 || CARRYIN
+            || CARRYINSEL != 0 || mode[3:0] != 4'b0101 || mode[8:7] != 0
+            || mode[6:4] == 3'b010 || mode[6:4] == 3'b100 || mode[6:4] > 3'b101) begin
             $display("DSP48E2: an operation without a model");
             $finish;
         end

@@ -1,28 +1,37 @@
-"""Chains of vendor multipliers against integers, with behavioural models of the blocks."""
+"""Chains and fp32 units of vendor multipliers, with behavioural models of the blocks."""
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 from amaranth.lib.wiring import Component
+from tests.gateware import exact
 from tests.gateware.test_chain import block, expected
 
 from alula.bench.payload import pack, unpack
+from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import LATENCY, Chain
 from alula.rtl import simulate
+
+
+def with_model(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let simulations be of this target."""
+    model = Path(__file__).with_name(f"{target}.v").read_text()
+
+    def made(component: Component) -> dict[str, str]:
+        verilog = emit(component, None, target)  # pyright: ignore[reportArgumentType]
+        return verilog | {target.upper(): model}
+
+    monkeypatch.setattr("alula.rtl.simulation.emit", made)
 
 
 @pytest.mark.parametrize(
     ("target", "sparse"), [("dsp48e2", False), ("dsp48e2", True), ("mult18x18d", True)]
 )
 def test_chain(target: str, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Path(__file__).with_name(f"{target}.v").read_text()
-
-    def with_model(component: Component) -> dict[str, str]:
-        return emit(component) | {target.upper(): model}
-
-    monkeypatch.setattr("alula.rtl.simulation.emit", with_model)
+    with_model(target, monkeypatch)
     chain = Chain(target=target, sparse=sparse)  # pyright: ignore[reportArgumentType]
     shapes = {name: member.shape for name, member in chain.signature.members.items()}
     rng = Random(4)
@@ -49,3 +58,48 @@ def test_chain(target: str, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> No
                 for name, value in cases[cycle].items():
                     simulation.set(name, pack(shapes[name], value))
             simulation.step()
+
+
+def answers(unit: Component, items: list[dict[str, int]]) -> list[int]:
+    """What a unit answers to operands that come by fits and starts."""
+    rng, found = Random(5), []
+    with simulate(unit) as simulation:
+        simulation.reset()
+        left = items[::-1]
+        for _ in range(2 * len(items) + 100):
+            comes = bool(left) and rng.random() < 0.7
+            simulation.set("valid", int(comes))
+            for name, value in (left.pop() if comes else items[0]).items():
+                simulation.set(name, value)
+            simulation.step()
+            simulation.settle()
+            if simulation.get("result_valid"):
+                found.append(simulation.get("result"))
+    return found
+
+
+def _products(random: Random) -> list[dict[str, int]]:
+    # Among them such that are all ones and would be rounded up to another exponent.
+    close = [(x, (1 << 47) // x) for x in random.sample(range(1 << 23, 1 << 24), 300)]
+    edges = [
+        ((127 + high) << 23 | x & 0x7FFFFF, (127 + 126 - high + near) << 23 | y & 0x7FFFFF)
+        for x, y in close
+        for high in (3, 120)
+        for near in (0, 1, 2)
+    ]
+    return [{"a": a, "b": b} for a, b in [*exact.pairs(random, 4_000), *edges]]
+
+
+UNITS: dict[str, tuple[Callable[[], Component], Callable, Callable[..., int]]] = {
+    "multiply": (FloatMultiply, _products, exact.multiply),
+}
+
+
+@pytest.mark.parametrize("target", ["portable", "dsp48e2", "mult18x18d"])
+@pytest.mark.parametrize("name", UNITS)
+def test_float_units_of_blocks(name: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, table, model = UNITS[name]
+    if target != "portable":
+        with_model(target, monkeypatch)
+    items = table(Random(3))
+    assert answers(make(), items) == [model(**item) for item in items]

@@ -74,7 +74,7 @@ def described(design: Design) -> Emitted:
     """
 
     def make(folder: Path) -> None:
-        found = emitted(top_of(design), TOP)
+        found = emitted(top_of(design), TOP, design.family.multiplier)
         whole = Emitted(styled(found.modules, design), found.sources)
         (folder / _FILE).write_text(json.dumps(asdict(whole)), encoding="utf-8")
 
@@ -84,7 +84,7 @@ def described(design: Design) -> Emitted:
 
 def scanned(design: Design) -> dict[str, str]:
     """Return a design's Verilog behind scan registers: a top that needs four pins."""
-    scan, top, *rest = emit(Scan(component=top_of(design)), SCAN).items()
+    scan, top, *rest = emit(Scan(component=top_of(design)), SCAN, design.family.multiplier).items()
     name = re.compile(rf"\b{top[0]}\b")
     named = {SCAN: name.sub(TOP, scan[1]), TOP: name.sub(TOP, top[1])}
     return styled(named | dict(rest), design)

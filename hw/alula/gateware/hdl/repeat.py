@@ -36,6 +36,7 @@ from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
 
 from alula.design import Design
+from alula.gateware.hdl.target import Target
 from alula.processes import run
 
 __all__ = ["Emitted", "Placed", "emit", "emitted", "parameters", "placed", "ports"]
@@ -89,9 +90,11 @@ def placed(component: wiring.Component, domain: str = "sync") -> Placed:
     return Placed(component, domain)
 
 
-def emit(top: wiring.Component, name: str | None = None) -> dict[str, str]:
+def emit(
+    top: wiring.Component, name: str | None = None, target: Target = "portable"
+) -> dict[str, str]:
     """Return the Verilog of a component by module name, as `emitted` does."""
-    return emitted(top, name).modules
+    return emitted(top, name, target).modules
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Emitted:
     sources: dict[str, dict[str, str]]
 
 
-def emitted(top: wiring.Component, name: str | None = None) -> Emitted:
+def emitted(top: wiring.Component, name: str | None = None, target: Target = "portable") -> Emitted:
     """Return the Verilog of a component and of everything placed in it, and its lines of Python.
 
     The top comes first. Every module has ``clk`` and ``rst`` and the ports of its signature, joined
@@ -118,6 +121,7 @@ def emitted(top: wiring.Component, name: str | None = None) -> Emitted:
     Args:
         top: the component; its parameters as `Placed` demands.
         name: the top's module name; made from class and parameters if not given.
+        target: the platform that components are elaborated for.
 
     Raises:
         TypeError: a parameter cannot be read as an attribute.
@@ -134,7 +138,7 @@ def emitted(top: wiring.Component, name: str | None = None) -> Emitted:
         texts, sources = {}, {}
         while emission.waiting:
             module, component = emission.waiting.pop(0)
-            design = _rtlil(module, component)
+            design = _rtlil(module, component, target)
             sources[module] = dict(_lines(design, module))
             texts[module] = str(design)
     finally:
@@ -237,9 +241,9 @@ def _verilog(text: str) -> str:
     return done.output
 
 
-def _rtlil(name: str, component: wiring.Component) -> rtlil.Design:
+def _rtlil(name: str, component: wiring.Component, target: Target) -> rtlil.Design:
     sync = ClockDomain("sync")
-    fragment = Fragment.get(component, None)
+    fragment = Fragment.get(component, target)
     fragment.add_domains(sync)
     directions = {"input": PortDirection.Input, "output": PortDirection.Output}
     given = {

@@ -3,6 +3,7 @@
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.arithmetic.dsp48e2 import M, dsp48e2
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.target import TARGETS, Target
 
@@ -94,69 +95,15 @@ class PackedMultiplier(Component):
 
     def _one_block(self, m: Module, total: Signal) -> None:
         """Pre-adder, multiplier and post-adder, every register of the block in use."""
-        upper = Signal(signed(30))
-        lower = Signal(signed(27))
-        factor = Signal(signed(18))
+        upper = Signal(signed(27))
         first = self._starts(m, 2)
-        m.d.comb += [
-            upper.eq(self.a << LANE_BITS),
-            lower.eq(self.d),
-            factor.eq(self.b),
-        ]
-        registers = {
-            f"p_{name}": value
-            for name, value in {
-                "AREG": 1,
-                "ACASCREG": 1,
-                "DREG": 1,
-                "ADREG": 1,
-                "BREG": 2,
-                "BCASCREG": 2,
-                "MREG": 1,
-                "PREG": 1,
-                "CREG": 1,
-                "OPMODEREG": 1,
-                "INMODEREG": 0,
-                "ALUMODEREG": 0,
-                "CARRYINREG": 0,
-                "CARRYINSELREG": 0,
-            }.items()
-        }
-        enables = {
-            f"i_CE{name}": Const(1)
-            for name in ("A1", "A2", "B1", "B2", "D", "AD", "M", "P", "CTRL", "C")
-        }
-        unused = ("CEALUMODE", "CECARRYIN", "CEINMODE", "CARRYIN", "CARRYCASCIN", "MULTSIGNIN")
-        resets = ("A", "B", "C", "D", "M", "P", "CTRL", "ALUMODE", "INMODE", "ALLCARRYIN")
-        idle = {f"i_{name}": Const(0) for name in unused}
-        idle |= {f"i_RST{name}": Const(0) for name in resets}
-        m.submodules.dsp = Instance(
-            "DSP48E2",
-            p_AMULTSEL="AD",
-            p_BMULTSEL="B",
-            p_PREADDINSEL="A",
-            p_A_INPUT="DIRECT",
-            p_B_INPUT="DIRECT",
-            p_USE_MULT="MULTIPLY",
-            p_USE_SIMD="ONE48",
-            p_USE_PATTERN_DETECT="NO_PATDET",
-            **registers,
-            **enables,
-            **idle,
-            i_CLK=ClockSignal(),
-            i_A=upper,
-            i_B=factor,
-            i_C=Const(0, 48),
-            i_D=lower,
-            i_ACIN=Const(0, 30),
-            i_BCIN=Const(0, 18),
-            i_PCIN=self.cascade_in,
-            i_INMODE=Const(0b00100, 5),  # D + A2, B2
-            i_OPMODE=Cat(Const(0b0101, 4), ~first, Const(0, 4)),  # M, and PCIN unless it starts
-            i_ALUMODE=Const(0, 4),
-            i_CARRYINSEL=Const(0, 3),
-            o_P=total,
-            o_PCOUT=self.cascade_out,
+        m.d.comb += upper.eq(self.a << LANE_BITS)
+        m.submodules.dsp = dsp48e2(
+            Cat(Const(M, 4), ~first, Const(0, 4)),  # PCIN unless it starts
+            inputs={"A": upper, "D": self.d, "B": self.b, "PCIN": self.cascade_in},
+            outputs={"P": total, "PCOUT": self.cascade_out},
+            registers={"BREG": 2, "OPMODEREG": 1},
+            pre_adder=True,
         )
 
     def _two_blocks(self, m: Module) -> None:
