@@ -113,8 +113,11 @@ def test_decode_alternates_between_two_copies() -> None:
 def test_kv_heads_do_not_overlap(context: int, name: str) -> None:
     layout = KvLayout.of(SMOLLM2, load_design(name), context)
     assert context <= layout.context < context + 32
-    starts = [layout.k(1, head) for head in range(layout.heads)]
-    starts += [layout.v(1, head) for head in range(layout.heads)]
+    starts = [
+        layout.layer_stride + fields["addr"] + head * fields["stride"]
+        for fields in (layout.key_rows(0, 1), layout.value_rows(0, 1))
+        for head in range(layout.heads)
+    ]
     assert starts == sorted(starts)
     assert starts[0] == layout.layer_stride
     assert starts[-1] + layout.v_stride == 2 * layout.layer_stride

@@ -5,6 +5,7 @@ K of a head is a growing W8 matrix, row = position. V is a growing V8 matrix, ro
 head, input = position, whose row blocks lie a fixed pitch apart; its scales are a flat vector.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from alula.isa.formats import BLOCK, FORMATS, GROUP, BeatKind
 
-__all__ = ["KV_GROUPS", "STAGING_VALUES", "key_places", "row_bytes", "value_places"]
+__all__ = ["KV_GROUPS", "STAGING_VALUES", "Places", "kv_places", "row_bytes"]
 
 KV_GROUPS = 15
 """Groups of the longest row."""
@@ -23,6 +24,42 @@ _SCALE = np.arange(2)
 
 Places = NDArray[np.int64]
 """Bytes from the start of a head's K or V: int64 [token, value, then the two of the scale]."""
+
+
+def kv_places(
+    width: int,
+    lane: int,
+    *,
+    addr: int,
+    stride: int,
+    heads: int,
+    rows: int,
+    groups: int,
+    position: int,
+    pitch: int | None = None,
+    scales: int = 0,
+    src: int = 0,
+) -> Places:
+    """Bytes of memory that ST.K or, with a `pitch`, ST.T writes, by its fields.
+
+    int64 [row of a token and head, its values and the two bytes of its scale]; `width` bytes of a
+    beat, `lane` of a channel's part of it.
+    """
+    del src
+    starts = (addr + stride * np.arange(heads)) * width
+    head = _head(width, lane, position, rows, groups, pitch, scales)
+    return (head[:, None] + starts[:, None]).reshape(rows * heads, head.shape[1])
+
+
+@lru_cache(maxsize=64)
+def _head(
+    width: int, lane: int, position: int, rows: int, groups: int, pitch: int | None, scales: int
+) -> Places:
+    """Of one head, which is the same in each layer."""
+    positions = position + np.arange(rows)
+    if pitch is None:
+        return _keys(positions, groups, width, lane)
+    return _values(positions, groups, pitch, scales, width, lane)
 
 
 def row_bytes(groups: int) -> int:
@@ -44,8 +81,8 @@ def _runs(fmt: str, block: Any, column: Any, groups: int) -> Any:
     return beat + rest // BLOCK * (BLOCK // 8)
 
 
-def key_places(positions: Places, groups: int, *, width: int, lane: int) -> Places:
-    """Where the K rows of positions lie, `width` bytes to a beat and `lane` to a channel's part."""
+def _keys(positions: Places, groups: int, width: int, lane: int) -> Places:
+    """Where the K rows of positions lie."""
     rows, share = width // 8, lane // 8
     row, column = positions[:, None], np.arange(GROUP * groups)
     block: Any = row // rows
@@ -55,13 +92,10 @@ def key_places(positions: Places, groups: int, *, width: int, lane: int) -> Plac
     return np.hstack((values, scale + _SCALE))
 
 
-def value_places(
-    positions: Places, groups: int, pitch: int, scales: int, *, width: int, lane: int
+def _values(
+    positions: Places, groups: int, pitch: int, scales: int, width: int, lane: int
 ) -> Places:
-    """Where the V columns of positions lie; `pitch` from row block to row block, `scales` in beats.
-
-    `width` and `lane` as of `key_places`.
-    """
+    """Where the V columns of positions lie; `pitch` and `scales` count beats."""
     row, column = np.arange(GROUP * groups), positions[:, None]
     beat = row // (width // 8) * pitch + _runs("V8", 0, column, 1)
     values = _bytes(beat, row, column, width, lane)

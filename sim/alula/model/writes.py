@@ -14,9 +14,8 @@ from alula.isa import Op
 from alula.isa.effects import Range, Space
 from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
-from alula.isa.kv import STAGING_VALUES
+from alula.isa.kv import STAGING_VALUES, kv_places
 from alula.model.kernels.checksum import checksum
-from alula.model.kv import kv_places
 from alula.model.scheduler import Retired
 from alula.model.state import State
 

@@ -11,7 +11,7 @@ from alula.isa.effects import Range, Space, sizes
 from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME
-from alula.model.kv import kv_places
+from alula.isa.kv import kv_places
 from alula.model.writes import STAGING_ROW, WORD
 
 __all__ = ["tile"]

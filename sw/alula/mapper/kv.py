@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from alula.design import Design
 from alula.ir import Architecture
 from alula.isa.formats import FORMATS, GROUP
-from alula.quant import KvLayerLayout
 
 
 @dataclass(frozen=True)
@@ -66,24 +65,16 @@ class KvLayout:
         """Beats of the whole cache."""
         return self.layers * self.layer_stride
 
-    def k(self, layer: int, head: int) -> int:
-        """First beat of a head's K, from the start of the cache."""
-        return layer * self.layer_stride + head * self.k_stride
+    def key_rows(self, position: int, rows: int) -> dict[str, int]:
+        """Fields of the ST.K that stores tokens from `position` on; a layer begins at 0."""
+        return {"addr": 0, "stride": self.k_stride, **self._shape(position, rows)}
 
-    def v(self, layer: int, head: int) -> int:
-        """First beat of a head's V, from the start of the cache."""
-        return layer * self.layer_stride + self.heads * self.k_stride + head * self.v_stride
+    def value_rows(self, position: int, rows: int) -> dict[str, int]:
+        """Fields of the ST.T that stores tokens from `position` on; a layer begins at 0."""
+        place = {"addr": self.heads * self.k_stride, "stride": self.v_stride}
+        place |= {"pitch": self.v_pitch, "scales": self.v_scales}
+        return place | self._shape(position, rows)
 
-    def layer(self, channels: int) -> KvLayerLayout:
-        """How any layer lies in its `layer_stride` beats, behind so many memory channels."""
-        return KvLayerLayout(
-            channels=channels,
-            heads=self.heads,
-            head_dim=self.head_dim,
-            key=self.k(0, 0),
-            key_stride=self.k_stride,
-            value=self.v(0, 0),
-            value_stride=self.v_stride,
-            pitch=self.v_pitch,
-            scales=self.v_scales,
-        )
+    def _shape(self, position: int, rows: int) -> dict[str, int]:
+        groups = self.head_dim // GROUP
+        return {"heads": self.heads, "rows": rows, "groups": groups, "position": position}

@@ -4,22 +4,19 @@ The integer reference, `alula.quant.reference.IntegerReference`, is imported by 
 needs torch, and nothing here does.
 """
 
-from alula.quant.kv_packing import KvLayerLayout, pack_k, pack_v, unpack_k, unpack_v
+from alula.quant.kv_packing import get_rows, put_rows
 from alula.quant.matrix import QuantizedMatrix, quantize
 from alula.quant.model import QuantizedModel
 from alula.quant.packing import pack, unpack
 from alula.quant.padded import padded
 
 __all__ = [
-    "KvLayerLayout",
     "QuantizedMatrix",
     "QuantizedModel",
+    "get_rows",
     "pack",
-    "pack_k",
-    "pack_v",
     "padded",
+    "put_rows",
     "quantize",
     "unpack",
-    "unpack_k",
-    "unpack_v",
 ]

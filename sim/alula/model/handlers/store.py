@@ -1,8 +1,8 @@
 """ST: vector buffer and staging to memory."""
 
+from alula.isa.kv import kv_places
 from alula.model.handlers.registry import executes
 from alula.model.kernels.weights import store_rows
-from alula.model.kv import kv_places
 from alula.model.state import State
 
 
