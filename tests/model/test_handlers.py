@@ -17,10 +17,13 @@ def test_each_instruction_has_exactly_one_handler() -> None:
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=lambda item: item.name)
 def test_a_handler_takes_its_instructions_fields(instruction: Instruction) -> None:
-    parameters = list(inspect.signature(HANDLERS[instruction.name]).parameters)[1:]
+    """In order; it may take more, of an instruction that has them and shares its meaning."""
+    _, *parameters = inspect.signature(HANDLERS[instruction.name]).parameters.values()
     fields = [field.name for field in instruction.fields]
     renamed = {"len": "length", "type": "element"}
-    assert parameters == [renamed.get(name, name) for name in fields]
+    taken, more = parameters[: len(fields)], parameters[len(fields) :]
+    assert [one.name for one in taken] == [renamed.get(name, name) for name in fields]
+    assert all(one.default is not one.empty for one in more)
 
 
 def test_a_second_handler_is_refused() -> None:

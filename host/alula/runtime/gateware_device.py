@@ -30,6 +30,11 @@ class GatewareDevice:
         lockstep: compare every retirement too; waves of the first that differs go into this file.
         waves: of some cycles; complete once the device is closed, or gone.
 
+    Attributes:
+        counters: what the last run counted in the gateware, and the machine model's `macs`; engine
+            by engine the cycles it was busy, starved, blocked and idle, as `ld.busy`.
+        seconds: wall clock of the last run's simulation, without the machine model's.
+
     Raises:
         DeviceError: waves are asked for in both ways.
         RtlError: the gateware cannot be of this design.
@@ -59,25 +64,12 @@ class GatewareDevice:
         else:
             self._pair = LockstepDevice(design, waves=lockstep, progress=building)
         self._finish = weakref.finalize(self, self._pair.close)
-        self._counters: Mapping[str, int] = {}
-        self._seconds = 0.0
+        self.counters: Mapping[str, int] = {}
+        self.seconds = 0.0
 
     def close(self) -> None:
         """End the simulation, and the file of its waves."""
         self._finish()
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """What the last run counted in the gateware, and the machine model's `macs`.
-
-        Engine by engine the cycles it was busy, starved, blocked and idle, as `ld.busy`.
-        """
-        return self._counters
-
-    @property
-    def seconds(self) -> float:
-        """Wall clock of the last run's simulation, without the machine model's."""
-        return self._seconds
 
     def load(self, image: Image) -> None:
         """Make memory what an image says. MachineError if it is for another design."""
@@ -115,8 +107,8 @@ class GatewareDevice:
             advice = "in lock step (--lockstep) the instruction is found"
             message = f"{found}; {advice}"
             raise MismatchError(message, found.beat, found.byte, found.region) from None
-        self._seconds = done.seconds
-        self._counters = {
+        self.seconds = done.seconds
+        self.counters = {
             "cycles": done.outcome.cycles,
             "bytes_read": done.outcome.bytes_read,
             "bytes_written": done.outcome.bytes_written,

@@ -14,24 +14,18 @@ class ModelDevice:
 
     Args:
         design: the accelerator.
+
+    Attributes:
+        counters: what the last run counted, by name.
+        seconds: wall clock of the last run.
     """
 
     name = "model"
 
     def __init__(self, design: Design) -> None:
         self._machine = Machine(design)
-        self._counters: Mapping[str, int] = {}
-        self._seconds = 0.0
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """What the last run counted, by name."""
-        return self._counters
-
-    @property
-    def seconds(self) -> float:
-        """Wall clock of the last run, seconds."""
-        return self._seconds
+        self.counters: Mapping[str, int] = {}
+        self.seconds = 0.0
 
     def load(self, image: Image) -> None:
         """Make memory what an image says. MachineError if it is for another design."""
@@ -48,8 +42,8 @@ class ModelDevice:
     def run(self, program: Program, inputs: Mapping[str, int]) -> None:
         """Run a program to its end. MachineError names the instruction that cannot be."""
         started = time.perf_counter()
-        self._counters = self._machine.run(program, inputs).as_dict()
-        self._seconds = time.perf_counter() - started
+        self.counters = self._machine.run(program, inputs).as_dict()
+        self.seconds = time.perf_counter() - started
 
     def close(self) -> None:
         """Do nothing: there is nothing to end."""

@@ -147,16 +147,6 @@ class Machine:
 
     def _counters(self, scheduler: Scheduler) -> Counters:
         state = self.state
-        ld, st, mm, mv, misc, system = scheduler.counts
-        return Counters(
-            sum(scheduler.counts),
-            ld,
-            st,
-            mm,
-            mv,
-            misc,
-            system,
-            state.bytes_read,
-            state.bytes_written,
-            state.macs,
-        )
+        counts = scheduler.counts
+        moved = {"bytes_read": state.bytes_read, "bytes_written": state.bytes_written}
+        return Counters(sum(counts), *counts, **moved, macs=state.macs)

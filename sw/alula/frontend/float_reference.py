@@ -173,15 +173,6 @@ class FloatReference(UnitModel[LayerCache]):
         logits = F.linear(self._norm(hidden, weights, "final_norm"), weights["lm_head.weight"])
         return _capped(logits, self.architecture.logit_cap)
 
-    def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
-        tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
-        if tensor.ndim != 1 or not len(tensor):
-            raise ValueError(f"{name} must be a row of numbers, not of shape {tuple(tensor.shape)}")
-        low, high = (int(bound) for bound in torch.aminmax(tensor))
-        if low < 0 or high >= limit:
-            raise ValueError(f"{name} must be 0 to {limit - 1}, not {low if low < 0 else high}")
-        return tensor
-
     def _project(self, values: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
         return F.linear(values, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 

@@ -118,15 +118,6 @@ class IntegerReference(UnitModel[IntegerCache]):
         logits = self._project("lm_head", quantize_rows(self._norm("final_norm", hidden)))
         return _capped(logits, self.architecture.logit_cap)
 
-    def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
-        tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
-        if tensor.ndim != 1 or not len(tensor):
-            raise ValueError(f"{name} must be a row of numbers, not of shape {tuple(tensor.shape)}")
-        low, high = (int(bound) for bound in torch.aminmax(tensor))
-        if low < 0 or high >= limit:
-            raise ValueError(f"{name} must be 0 to {limit - 1}, not {low if low < 0 else high}")
-        return tensor
-
     def _matrix(self, name: str) -> tuple[Tensor, Tensor]:
         if name not in self._matrices:
             matrix = self._model.matrix(name)

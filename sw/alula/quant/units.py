@@ -65,3 +65,13 @@ class UnitModel(ABC, Generic[Cache]):
         context.
         """
         return self.head(self.hidden(ids, caches))
+
+    def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
+        """A row of ids or positions. ValueError if one is not from 0 to below `limit`."""
+        tensor = torch.as_tensor(values, dtype=torch.int64, device=self.device)
+        if tensor.ndim != 1 or not len(tensor):
+            raise ValueError(f"{name} must be a row of numbers, not of shape {tuple(tensor.shape)}")
+        low, high = (int(bound) for bound in torch.aminmax(tensor))
+        if low < 0 or high >= limit:
+            raise ValueError(f"{name} must be 0 to {limit - 1}, not {low if low < 0 else high}")
+        return tensor

@@ -1,5 +1,7 @@
 """MM and MV: products of streamed weights and the activation buffer."""
 
+from functools import partial
+
 import numpy as np
 
 from alula.isa import WeightFormat
@@ -21,15 +23,16 @@ SERIAL_MACS = 1_000_000
 
 
 def _multiply(
-    state: State, name: str, fmt: WeightFormat, src: int, groups: int, outputs: int, rows: int,
-    dst: int, stride: int,
+    name: str, state: State, fmt: str, nm: str, src: int, groups: int, outputs: int,
+    rows: int, dst: int, stride: int,
 ) -> None:  # fmt: skip
-    blocks = -(-outputs // (state.rows * fmt.pattern.parts))
+    item = weight_format(state, name, fmt, nm)
+    blocks = -(-outputs // (state.rows * item.pattern.parts))
     streamed = state.stream.take()
-    if streamed.shape != (fmt, blocks, groups):
+    if streamed.shape != (item, blocks, groups):
         found = _described(*streamed.shape)
         raise UndefinedBehaviour(
-            f"{name} must take {found} as streamed, not {_described(fmt, blocks, groups)}"
+            f"{name} must take {found} as streamed, not {_described(item, blocks, groups)}"
         )
     lanes, vector, tokens = state.lanes, state.vector, state.tokens
     words = state.words(outputs)
@@ -37,7 +40,7 @@ def _multiply(
     x, scales, sums, power, flat = state.scratch(rows, groups)
     overflow = np.empty(-(-outputs // TILE), np.uint8)
     place = (power, state.accumulator_limit, outputs, vector, dst * lanes, stride * lanes, overflow)
-    if fmt.metas:
+    if item.metas:
         gather(*state.activations, src, tokens, groups, rows, x, scales, sums, power)
         overflowed = product_w4(*streamed.arrays, x, scales, sums, *place)
     else:
@@ -59,21 +62,5 @@ def _described(fmt: WeightFormat, blocks: int, groups: int) -> str:
     return f"{fmt.title} blocks={blocks} groups={groups}"
 
 
-@executes("MV")
-def _(
-    state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
-    stride: int,
-) -> None:  # fmt: skip
-    _multiply(
-        state, "MV", weight_format(state, "MV", fmt, nm), src, groups, outputs, rows, dst, stride
-    )
-
-
-@executes("MM")
-def _(
-    state: State, fmt: str, nm: str, src: int, groups: int, outputs: int, rows: int, dst: int,
-    stride: int,
-) -> None:  # fmt: skip
-    _multiply(
-        state, "MM", weight_format(state, "MM", fmt, nm), src, groups, outputs, rows, dst, stride
-    )
+for _name in ("MV", "MM"):
+    executes(_name)(partial(_multiply, _name))

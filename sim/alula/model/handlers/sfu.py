@@ -1,5 +1,7 @@
 """MISC but for quantisation: fp32 vectors on the SFU's lanes."""
 
+from functools import partial
+
 from alula.isa.functions import FUNCTIONS, SOFTCAP
 from alula.model.errors import UndefinedBehaviour
 from alula.model.floats import from_register
@@ -10,13 +12,11 @@ from alula.model.tables import DISTRIBUTIONS, EXP2, RECIP, RSQRT
 
 
 def _normalise(
-    state: State, name: str, gains: int, dst: int, src: int, gain: int, rows: int, length: int,
-    inv: int, eps: int,
+    name: str, state: State, dst: int, src: int, gain: int, rows: int, length: int, inv: int,
+    eps: int,
 ) -> None:  # fmt: skip
-    words = state.words(length)
-    run = sfu.rms_norm if gains == 1 else sfu.layer_norm
-    lanes = state.lanes
-    negative = run(
+    words, lanes = state.words(length), state.lanes
+    negative = _NORMS[name](
         state.vector, dst * lanes, src * lanes, gain * lanes, rows, length, words * lanes,
         from_register(inv), from_register(eps), *RSQRT,
     )  # fmt: skip
@@ -24,18 +24,9 @@ def _normalise(
         raise UndefinedBehaviour(f"{name} variance must be at least 0, not negative")
 
 
-@executes("RMSNORM")
-def _(
-    state: State, dst: int, src: int, gain: int, rows: int, length: int, inv: int, eps: int
-) -> None:
-    _normalise(state, "RMSNORM", 1, dst, src, gain, rows, length, inv, eps)
-
-
-@executes("LAYERNORM")
-def _(
-    state: State, dst: int, src: int, gain: int, rows: int, length: int, inv: int, eps: int
-) -> None:
-    _normalise(state, "LAYERNORM", 2, dst, src, gain, rows, length, inv, eps)
+_NORMS = {"RMSNORM": sfu.rms_norm, "LAYERNORM": sfu.layer_norm}
+for _name in _NORMS:
+    executes(_name)(partial(_normalise, _name))
 
 
 @executes("SOFTMAX")

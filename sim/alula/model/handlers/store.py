@@ -25,30 +25,16 @@ def _(state: State, value: int, addr: int, skip: int) -> None:
 
 
 @executes("ST.K")
-def _(
-    state: State, src: int, addr: int, heads: int, rows: int, groups: int, stride: int,
-    position: int,
-) -> None:  # fmt: skip
-    _append(
-        state, src, addr=addr, heads=heads, rows=rows, groups=groups, stride=stride,
-        position=position,
-    )  # fmt: skip
-
-
 @executes("ST.T")
 def _(
     state: State, src: int, addr: int, heads: int, rows: int, groups: int, stride: int,
-    position: int, pitch: int, scales: int,
+    position: int, pitch: int | None = None, scales: int = 0,
 ) -> None:  # fmt: skip
-    _append(
-        state, src, addr=addr, heads=heads, rows=rows, groups=groups, stride=stride,
+    memory = state.memory
+    places = kv_places(
+        memory.width, memory.lane, addr=addr, stride=stride, heads=heads, rows=rows, groups=groups,
         position=position, pitch=pitch, scales=scales,
     )  # fmt: skip
-
-
-def _append(state: State, src: int, **fields: int) -> None:
-    memory = state.memory
-    places = kv_places(memory.width, memory.lane, **fields)
     place = (places, src, state.staging, state.staging_scale)
     if store_rows(memory.bytes, memory.marks, memory.width, *place):
         memory.forget_stored()
