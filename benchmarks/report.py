@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alula.cli.progress import progress_bar
-from alula.runtime.progress import Progress
+from alula.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "smollm2-135m"

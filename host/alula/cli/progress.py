@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alula.runtime.progress import Progress
+    from alula.progress import Progress
 
 _PAUSE_S = 10
 """Seconds before the first line: short work says nothing. Later they are further apart."""
@@ -27,7 +27,7 @@ def progress_bar(*, lines: bool = False) -> Iterator[Progress]:
     """
     wanted = os.environ.get("ALULA_PROGRESS")
     if wanted == "off":
-        from alula.runtime.progress import silent
+        from alula.progress import silent
 
         yield silent
     elif sys.stderr.isatty():

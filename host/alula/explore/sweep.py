@@ -1,17 +1,15 @@
 """All points of a sweep, in parallel processes."""
 
 import os
-from collections.abc import Callable
 
 from alula.explore.point import evaluate
 from alula.explore.row import Row
 from alula.explore.space import Sweep
 from alula.explore.store import Store
 from alula.explore.workers import Lost, in_processes
+from alula.progress import Progress, silent
 
 __all__ = ["run_sweep"]
-
-Progress = Callable[[str, int, int], None]
 
 
 def run_sweep(
@@ -19,7 +17,7 @@ def run_sweep(
     *,
     processes: int | None = None,
     store: Store | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> list[Row]:
     """Return a row for each point, in the order of the points.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from alula.design import Design
 from alula.frontend import Checkpoint
 from alula.kept import kept
-from alula.runtime.progress import Progress, silent
+from alula.progress import Progress, silent
 from alula.sources import sources_id
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from alula.design import Design
 from alula.design.error import listed, meant
 from alula.isa import Image, Program
 from alula.plugins import Plugin, PluginError, find_plugin, plugin_names
+from alula.progress import Progress, silent
 from alula.runtime.errors import DeviceError
-from alula.runtime.progress import Progress, silent
 
 Bytes = NDArray[np.uint8]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alula.progress import Progress, silent
 from alula.runtime.errors import PromptError
 from alula.runtime.executor import Executor
-from alula.runtime.progress import Progress, silent
 from alula.runtime.reference import Reference
 
 WINDOW = 512

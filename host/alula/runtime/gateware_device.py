@@ -7,13 +7,13 @@ from pathlib import Path
 from alula.design import Design
 from alula.isa import Image, Program
 from alula.model import Counters
+from alula.progress import Progress, silent
 from alula.rtl.checked import CheckedDevice, Mismatch
 from alula.rtl.device import Waves
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
 from alula.runtime.device import Bytes
 from alula.runtime.errors import DeviceError, MismatchError, OutOfStepError
-from alula.runtime.progress import Progress, silent
 
 _STREAMED = 0.92
 """Beats a cycle, and share of the peak, that a run is expected to reach: for time left only."""

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from alula.progress import Progress
 from alula.runtime.errors import ModelError
-from alula.runtime.progress import Progress
 
 __all__ = ["fetched", "is_hub_id"]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from alula.design import Design, load_design
 from alula.frontend import Checkpoint
 from alula.frontend import load as load_checkpoint
+from alula.progress import Progress, silent
 from alula.runtime.cache import built
 from alula.runtime.device import Device, Opener, find_device
 from alula.runtime.errors import RunError, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.known import KNOWN_MODELS
 from alula.runtime.models import is_known, resolve
-from alula.runtime.progress import Progress, silent
 from alula.runtime.runs import Run
 from alula.runtime.session import Session, SessionInfo
 from alula.runtime.split import DEFAULT_MAP, Split, Target, TorchMode, parse_split

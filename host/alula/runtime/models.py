@@ -18,10 +18,10 @@ from alula.folders import cache_folder
 from alula.frontend.content import file_digests
 from alula.kept import kept
 from alula.processes import run
+from alula.progress import Progress, silent
 from alula.runtime.errors import ModelError
 from alula.runtime.hub import fetched, is_hub_id
 from alula.runtime.known import KNOWN_MODELS, KnownModel
-from alula.runtime.progress import Progress, silent
 
 _CHUNK = 1 << 20
 _PIP_WITH_RAW_PROGRESS = Version("24.1")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal
 
+from alula.progress import Progress, silent
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
-from alula.runtime.progress import Progress, silent
 from alula.runtime.runs import Run
 from alula.runtime.sampling import Sampler, check_length
 from alula.runtime.split import Phase

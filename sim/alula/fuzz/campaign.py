@@ -12,11 +12,11 @@ from alula.fuzz.generator import Case, random_case
 from alula.fuzz.text import Text, groups, without
 from alula.isa import ContainerError, Image, Program, disassemble
 from alula.model import MachineError
+from alula.progress import Progress, silent
 from alula.rtl.checked import CheckedRun, Mismatch
 from alula.rtl.device import Outcome, RtlError, Timing
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
-from alula.rtl.verilate import Progress
 
 __all__ = ["Campaign", "Failure", "Result", "replay"]
 
@@ -78,7 +78,7 @@ class Campaign:
         design: Design,
         seed: int,
         folder: Path,
-        progress: Progress = lambda stage, done, total: None,
+        progress: Progress = silent,
     ) -> None:
         self.design, self.seed, self._folder, self._progress = design, seed, folder, progress
         self._device = LockstepDevice(design, patience=_PATIENCE, progress=progress)
@@ -122,7 +122,7 @@ class Campaign:
         return _run(self._device, program, case.image, case.timing)
 
 
-def replay(folder: Path, progress: Progress = lambda stage, done, total: None) -> Outcome:
+def replay(folder: Path, progress: Progress = silent) -> Outcome:
     """Run again what a campaign kept, in lock step; waves of where they part go into the folder.
 
     Raises:

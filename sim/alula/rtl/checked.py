@@ -9,10 +9,10 @@ import numpy as np
 from alula.design import Design
 from alula.isa import Image, Program, Region
 from alula.model import Counters, Machine
+from alula.progress import Progress, silent
 from alula.rtl.device import Outcome, RtlDevice, Timing, Waves
 from alula.rtl.retirement_log import RetirementLog
 from alula.rtl.snapshot import differing
-from alula.rtl.verilate import Progress
 
 __all__ = ["CheckedDevice", "CheckedRun", "Mismatch"]
 
@@ -86,7 +86,7 @@ class CheckedDevice:
         timing: Timing | None = None,
         patience: int = 50_000,
         waves: Waves | None = None,
-        progress: Progress = lambda stage, done, total: None,
+        progress: Progress = silent,
     ) -> None:
         self.design = design
         self.machine = Machine(design)

@@ -13,6 +13,7 @@ from alula.design import Design
 from alula.folders import check_seekable
 from alula.isa import Engine, Image, Program
 from alula.model.retirement import Retirements
+from alula.progress import Progress, silent
 from alula.rtl import dram, lockstep
 from alula.rtl.dram import HEADERS, DramConfig, dram_config
 from alula.rtl.driver import Driver, Outcome, RtlError
@@ -23,7 +24,7 @@ from alula.rtl.retirement_log import RetirementLog
 from alula.rtl.signals import signal
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.taps import Taps, taps, visible
-from alula.rtl.verilate import Progress, Recipe, verilate
+from alula.rtl.verilate import Recipe, verilate
 
 __all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing", "Waves"]
 
@@ -249,7 +250,7 @@ class RtlDevice:
         limit: int = 0,
         waves: Waves | None = None,
         traced: bool = False,
-        progress: Progress = lambda stage, done, total: None,
+        progress: Progress = silent,
     ) -> None:
         self.design = design
         self.waves = waves

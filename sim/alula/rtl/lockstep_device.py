@@ -8,12 +8,12 @@ from alula.folders import check_seekable
 from alula.isa import Program
 from alula.model import Counters, Retired
 from alula.model.retirement import Recorder, Seeker
+from alula.progress import Progress, silent
 from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, RtlDevice, Timing
 from alula.rtl.lockstep import Diverged, Divergence, Window
 from alula.rtl.report import OutOfStep
 from alula.rtl.snapshot import Snapshot, copy
-from alula.rtl.verilate import Progress
 
 __all__ = ["LockstepDevice"]
 
@@ -43,7 +43,7 @@ class LockstepDevice(CheckedDevice):
         timing: Timing | None = None,
         patience: int = 50_000,
         waves: Path | None = None,
-        progress: Progress = lambda stage, done, total: None,
+        progress: Progress = silent,
     ) -> None:
         if waves is not None:
             check_seekable(waves)

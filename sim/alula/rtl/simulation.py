@@ -9,7 +9,8 @@ from typing import Self
 from amaranth.lib import wiring
 
 from alula.gateware.hdl.repeat import emit, ports
-from alula.rtl.verilate import Progress, Recipe, verilate
+from alula.progress import Progress, silent
+from alula.rtl.verilate import Recipe, verilate
 
 __all__ = ["Simulation", "library_texts", "simulate"]
 
@@ -96,9 +97,7 @@ class Simulation:
         return (ctypes.c_uint32 * -(-width // 32)).from_address(place), 32
 
 
-def simulate(
-    component: wiring.Component, progress: Progress = lambda stage, done, total: None
-) -> Simulation:
+def simulate(component: wiring.Component, progress: Progress = silent) -> Simulation:
     """Return a component's simulation, built or taken from the cache, before its reset.
 
     Raises:

@@ -7,18 +7,16 @@ runtime is compiled once and linked into all of them.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alula.kept import kept
 from alula.processes import in_threads
+from alula.progress import Progress, silent
 from alula.rtl.toolchain import Toolchain, command, environment, toolchain
 
-__all__ = ["Progress", "Recipe", "verilate"]
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are done, and of how many."""
+__all__ = ["Recipe", "verilate"]
 
 _PREFIX = "Vtop"
 _UNITY_BYTES = 300_000
@@ -91,7 +89,7 @@ def verilate(
     modules: Mapping[str, str],
     top: str,
     recipe: Recipe,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Path:
     """Return the program or library built from Verilog modules; from the cache if it is there.
 

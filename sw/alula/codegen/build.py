@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,11 +15,8 @@ from alula.ir import Architecture
 from alula.isa import ContainerError, Image, Program
 from alula.kept import damage, seal
 from alula.mapper import FitReport, KvLayout, Traffic, traffic
+from alula.progress import Progress, silent
 from alula.quant import QuantizedModel
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, steps done and steps in all."""
-
 
 _FILES = ("build.json", "decode.alula", "image.alula", "prefill.alula")
 
@@ -106,14 +102,14 @@ class Build:
 
 
 def compile_model(
-    model: QuantizedModel, design: Design, context: int, progress: Progress | None = None
+    model: QuantizedModel, design: Design, context: int, progress: Progress = silent
 ) -> Build:
     """Place a model, generate its programs and fill its image.
 
     Raises DoesNotFit before any tensor is read. Peak memory is the image plus one matrix in float.
     """
     graph, memory, prefill, decode, fit = plan(model.architecture, design, context, model.precision)
-    data: np.ndarray = build_image(graph, memory, model, design, progress or (lambda *_: None))
+    data: np.ndarray = build_image(graph, memory, model, design, progress)
     image = Image(design.hash, data, memory.regions)
     return Build(
         design,

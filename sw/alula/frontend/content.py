@@ -4,26 +4,20 @@ Nothing is skipped and nothing is taken from size, name or date: a gigabyte take
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from threading import Event, Lock
 
 from alula.files import open_regular
+from alula.progress import Progress, silent
 
-__all__ = ["Progress", "content_id", "file_digests", "silent"]
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many bytes of it are done, and of how many."""
+__all__ = ["content_id", "file_digests"]
 
 _CHUNK = 8 << 20
 _LARGE = 512 << 20
 """Bytes from which on progress is told."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Say nothing."""
 
 
 def content_id(parts: Mapping[str, str]) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alula.frontend.checkpoint import Checkpoint
-from alula.frontend.content import Progress, silent
 from alula.frontend.gguf_file import MAGIC
 from alula.frontend.gguf_source import load_gguf
 from alula.frontend.kinds import beginning, is_safetensors, refuse_pickle
 from alula.frontend.refusal import FrontendError
+from alula.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,12 +10,13 @@ import numpy as np
 from alula.frontend import rope
 from alula.frontend.binding import Piece, Shape, bind, half_split, rows, same, surplus
 from alula.frontend.checkpoint import Checkpoint
-from alula.frontend.content import Progress, file_digests, silent
+from alula.frontend.content import file_digests
 from alula.frontend.fields import Fields
 from alula.frontend.gguf_file import GgufFile
 from alula.frontend.gguf_values import readable
 from alula.frontend.refusal import FrontendError, Refusal, UnsupportedModel
 from alula.ir.architecture import PROJECTIONS, Architecture
+from alula.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from alula.frontend.binding import Piece, Shape, bind, some, surplus
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.configuration import check_layers, read_config_file, read_configuration
-from alula.frontend.content import Progress, content_id, silent
+from alula.frontend.content import content_id
 from alula.frontend.families import Family, brought_by, family_names, find_family
 from alula.frontend.families.comparison import check_reading
 from alula.frontend.families.placing import Places
@@ -20,6 +20,7 @@ from alula.frontend.fields import Fields
 from alula.frontend.refusal import Refusal, UnsupportedModel
 from alula.frontend.safetensors_files import DTYPES, SafetensorsFiles, read_bytes
 from alula.printable import printable
+from alula.progress import Progress, silent
 
 _CONFIG = "config.json"
 _HEAD = "lm_head.weight"

@@ -7,11 +7,11 @@ from torch import nn
 
 from alula.frontend import exported, huggingface
 from alula.frontend.checkpoint import Checkpoint
-from alula.frontend.content import Progress
 from alula.frontend.families import family_names
 from alula.frontend.original import Original
 from alula.frontend.proof import prove
 from alula.frontend.refusal import FrontendError, UnsupportedModel
+from alula.progress import Progress
 
 
 def load_module(module: Any, source: str, progress: Progress, context: int | None) -> Checkpoint:

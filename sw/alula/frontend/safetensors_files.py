@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from alula import files
-from alula.frontend.content import Progress, file_digests, silent
+from alula.frontend.content import file_digests
 from alula.frontend.kinds import refuse_pickle
 from alula.frontend.refusal import FrontendError
+from alula.progress import Progress, silent
 
 DTYPES = ("F64", "F32", "F16", "BF16")
 """The number types that are read."""
