@@ -2,7 +2,7 @@ from random import Random
 
 from alula.bench import Bench, BoundCase, Case, Unit, each_case
 from alula.bench.scoreboard import Mismatch
-from alula.gateware.matrix.bounds import Bounds
+from alula.gateware.matrix.bounds import LATENCY, Bounds
 from alula.gateware.matrix.reason import NUMBER_BITS, Reason
 from alula.gateware.stream.weight_format import formats
 from alula.isa.formats import BeatKind
@@ -88,7 +88,7 @@ def judged() -> Case:
             while not wires["done"].get():
                 await unit.cycles()
                 cycles += 1
-            if cycles != 1 + given["last_row"].bit_length():
+            if cycles != LATENCY + given["last_row"].bit_length():
                 raise Mismatch(f"the result must come with the last bit, not after {cycles}")
             reason, number = expected(top, given)
             found = Reason(wires["refusal"].get()).name, wires["number"].get()

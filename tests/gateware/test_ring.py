@@ -18,6 +18,10 @@ from alula.gateware.stream.weight_stream import WeightStream
 BEATS = 600
 
 
+SURE = 32
+"""Quarters that are surely enough for two reads."""
+
+
 class Walker:
     """The whole history is a list of beats; pointers into it count quarters."""
 
@@ -26,18 +30,22 @@ class Walker:
         self.depth = ring.depth
         self.most = 8 if ring.pair else 1
         self.beats: list[int] = []
-        self.walker = self.stayed = self.step = 0
+        self.walker = self.stayed = 0
+        self.free, self.available = ring.depth, True
+        self.empty = True
+        self.now = dict.fromkeys(("step", "keep", "back", "align"), 0)
 
-    def choose(self, random: Random, goes: bool) -> dict[str, int]:
-        """What the reader asks for in the next cycle, where the ring may do it."""
-        self.step = min(random.randint(1, self.most), 8 - self.walker % 4)
+    def choose(self, random: Random) -> dict[str, int]:
+        """A read after the present one."""
         keep, back, align = (random.random() < p for p in (0.6, 0.2, 0.2))
-        if self.room <= 0 and self.ahead < self.most:
-            # Full in front of its walker: nothing moves until the second pointer follows.
-            self.step, keep = 0, False
-        go = goes and self.ahead >= self.step
-        return {"step": self.step, "next": go, "keep": keep, "back": back & keep,
-                "align": align & (not keep)}  # fmt: skip
+        step = min(random.randint(1, self.most), 8 - self.after()[0] % 4)
+        back, align = back and keep, align and not keep
+        return {"step": step, "keep": int(keep), "back": int(back), "align": int(align)}
+
+    @property
+    def stuck(self) -> bool:
+        """Full in front of its walker: nothing moves until the second pointer follows."""
+        return self.room <= 0 and self.ahead < self.now["step"]
 
     @property
     def room(self) -> int:
@@ -47,25 +55,33 @@ class Walker:
     def ahead(self) -> int:
         return 4 * len(self.beats) - self.walker
 
-    def check(self) -> None:
-        """What the ring said in this cycle."""
-        expected = {
-            "available": self.ahead >= self.step,
-            "empty": self.stayed == 4 * len(self.beats),
-            "free": self.room,
-        }
-        for name, value in expected.items():
-            if self.wires[name].get() != value:
-                raise Mismatch(f"{name} must be {value:d}, not {self.wires[name].get()}")
+    def after(self) -> tuple[int, int]:
+        """Where the pointers are after the present read."""
+        walker = self.walker + self.now["step"]
+        if self.now["align"]:
+            walker += -walker % 4
+        if not self.now["keep"]:
+            return walker, walker
+        return self.stayed if self.now["back"] else walker, self.stayed
 
-    def move(self, asked: dict[str, int]) -> None:
-        self.walker += self.step
-        if asked["align"]:
-            self.walker += -self.walker % 4
-        if not asked["keep"]:
-            self.stayed = self.walker
-        elif asked["back"]:
-            self.walker = self.stayed
+    def check(self) -> None:
+        """What the ring says in this cycle."""
+        for name in ("available", "free", "empty"):
+            value, found = getattr(self, name), self.wires[name].get()
+            if found != value:
+                raise Mismatch(f"{name} must be {value:d}, not {found}")
+
+    def pass_cycle(self, moves: bool, following: dict[str, int], written: list[int]) -> None:
+        """A cycle: the ring knows of a beat at once, of what follows from it a cycle later."""
+        held = 4 * len(self.beats) - self.stayed
+        self.free = (4 * self.depth - held) // 4 - len(written)
+        self.empty = not held and not written
+        sure = self.ahead >= SURE or not self.now["align"] or not moves
+        if moves:
+            self.walker, self.stayed = self.after()
+            self.now = following
+        self.available = sure and self.ahead >= self.now["step"]
+        self.beats += written
 
 
 def walk_case(idle: Pattern, pressure: Pattern) -> Case:
@@ -80,9 +96,12 @@ def walk_case(idle: Pattern, pressure: Pattern) -> Case:
         expected: tuple[int, list[int]] | None = None
         returns = 0
         while driver.sent < BEATS:
-            asked = walk.choose(unit.random, next(go))
-            for name, value in asked.items():
-                unit.wires[name].set(int(value))
+            if walk.stuck:
+                walk.now = dict.fromkeys(walk.now, 0)
+                walk.available = True
+            moves = next(go) and walk.available
+            following = walk.choose(unit.random)
+            unit.set(**walk.now, following=following["step"], moves=int(moves), next=int(moves))
             await unit.cycles()
             walk.check()
             if expected:
@@ -90,14 +109,12 @@ def walk_case(idle: Pattern, pressure: Pattern) -> Case:
                 found = unit.wires["beats"].get()[: len(beats)]
                 if (unit.wires["phase"].get(), found) != (phase, beats):
                     raise Mismatch(f"beats must be {beats} from {phase}, not {found}")
-            if asked["next"]:
-                begin = walk.walker
-                first, end = begin // 4, -(-(begin + walk.step) // 4)
-                expected = begin % 4, walk.beats[first:end] if walk.step else []
-                walk.move(asked)
-                returns += asked["back"]
-            if driver.sent > len(walk.beats):
-                walk.beats.append(items[len(walk.beats)])
+            if moves:
+                begin, returned = walk.walker, walk.now["back"]
+                first, end = begin // 4, -(-(begin + walk.now["step"]) // 4)
+                expected = begin % 4, walk.beats[first:end] if walk.now["step"] else []
+                returns += returned
+            walk.pass_cycle(moves, following, items[len(walk.beats) : driver.sent])
         if returns < 20:
             raise Mismatch(f"a walk must return at least 20 times, not {returns}")
 

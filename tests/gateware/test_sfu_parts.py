@@ -25,6 +25,7 @@ from alula.bench import (
     Unit,
     crossed,
     each_case,
+    pipeline_cases,
 )
 from alula.gateware.arithmetic.float_activation import EXP, NUMBERS, TABLES
 from alula.gateware.arithmetic.float_table import TableRom
@@ -39,7 +40,7 @@ from alula.gateware.sfu.plan import SfuPlan
 from alula.gateware.sfu.reader import SfuReader
 from alula.gateware.sfu.rotate import SfuRotate
 from alula.gateware.sfu.scalar import Scalar, SfuScalar
-from alula.gateware.sfu.steps import LATENCY, SfuSteps
+from alula.gateware.sfu.steps import LATENCY, SCALE_LATENCY, SfuSteps
 from alula.gateware.sfu.sum import SfuSum
 from alula.gateware.sfu.walk import LEVELS, Walk
 from alula.gateware.sfu.writer import DEPTH as WRITE_DEPTH
@@ -88,7 +89,8 @@ def walk_case(idle: Pattern) -> Case:
                     goes = next(go)
                     unit.set(next=int(goes))
                     await unit.cycles()
-                    unit.must(active=1, address=address, turn=int(number % row == row - 1))
+                    place = number % row + 1
+                    unit.must(active=1, address=address, place=place, turn=int(place == row))
             unit.set(next=0)
             await unit.cycles()
 
@@ -133,26 +135,20 @@ def reader_case(idle: Pattern, pressure: Pattern) -> Case:
 async def reader_beyond(unit: Unit) -> None:
     """A word that counts and does not exist is not asked for; one that does not count is."""
     asked: list[int] = []
+    unit.respond("port__request", "port__data", lambda at: [asked.append(at) or [at] * LANES])
     path = {"base": WORDS - 2, "counts": [4, 1, 1, 1], "strides": [1, 0, 0, 0]}
-    rows = {"base": WORDS - 5, "counts": [4, 2, 1, 1], "strides": [1, 3, 0, 0]}
-    for way, counted, words in (
-        (path, 4, 2),
-        (path, 3, 2),
-        (path, 2, 4),
-        (rows, 2, 8),
-        (rows, 4, 6),
-    ):
-        asked.clear()
-        unit.respond("port__request", "port__data", lambda at: [asked.append(at) or [at] * LANES])
-        unit.set(path=way, counted=counted, start=1)
-        await unit.cycles()
-        unit.set(start=0)
-        await unit.cycles(20)
-        stays = words < way["counts"][0] * way["counts"][1]
-        unit.must(beyond=int(stays), **({"address": WORDS} if stays else {}))
-        if len(asked) != words:
-            raise Mismatch(f"{words} words must be asked for, not {asked}")
-        await unit.reset()
+    unit.set(path=path, counted=4, start=1)
+    await unit.cycles()
+    unit.set(start=0)
+    await unit.cycles(20)
+    unit.must(beyond=1, address=WORDS)
+    if asked != [WORDS - 2, WORDS - 1]:
+        raise Mismatch(f"what exists must be asked for, not {asked}")
+    unit.set(counted=2)
+    await unit.cycles(20)
+    unit.must(beyond=0)
+    if len(asked) != 4:
+        raise Mismatch(f"words that do not count must come, not {asked}")
 
 
 READER = Bench(
@@ -375,7 +371,6 @@ def steps_case(idle: Pattern) -> Case:
                     unit.set(valid=int(goes), step=step if goes else noise)
                     await unit.cycles()
             unit.set(valid=0)
-            await unit.cycles(2)
             largest = exact.value(max(steps))
             exponent = exact.floor_log2(largest) - 7 if largest else 0
             looks: list[int | None] = []
@@ -386,11 +381,13 @@ def steps_case(idle: Pattern) -> Case:
                 unit.set(look=int(looked is not None), group=group)
                 await unit.cycles()
                 unit.must(exponent=exponent)
-                place = looks[number - LATENCY] if number >= LATENCY else None
-                if place is not None:
-                    whole = exact.value(steps[place]) * exact.Fraction(2) ** -exponent
-                    scale = min(max(whole.__ceil__(), 1), SCALE_MAX)
-                    unit.must(scale=scale, inverse=exact.fl(exact.Fraction(1, scale)))
+                for late, name in ((SCALE_LATENCY, "scale"), (LATENCY, "inverse")):
+                    place = looks[number - late] if number >= late else None
+                    if place is not None:
+                        whole = exact.value(steps[place]) * exact.Fraction(2) ** -exponent
+                        scale = min(max(whole.__ceil__(), 1), SCALE_MAX)
+                        inverse = exact.fl(exact.Fraction(1, scale))
+                        unit.must(**{name: scale if name == "scale" else inverse})
 
     return Case(f"rows-idle_{idle}", run)
 
@@ -654,7 +651,7 @@ def edge(random: Random, field: str) -> int:
     return random.choice((power, max(power - 1, 1), most))
 
 
-def instructions(random: Random) -> list[dict[str, Any]]:
+def instructions(random: Random) -> list[tuple]:
     found = []
     for name, passes in PASSES.items():
         for step in range(passes):
@@ -669,30 +666,15 @@ def instructions(random: Random) -> list[dict[str, Any]]:
                 fields["opcode"] = opcode(name)
                 count = random.randint(1, fields.get("len", 200))
                 places = (random.randrange(WORDS), random.randrange(WORDS))
-                row = dict(zip(("src", "dst"), places, strict=True))
-                found.append({"command": fields, "step": step, "count": count, "element": 0} | row)
+                found.append((fields, step, *places, count, 0))
     return found
 
 
 NAMES = {BY_NAME[name].opcode: name for name in PASSES}
 
 
-def settled_case(
-    draw: Callable[[Random], list[dict[str, Any]]], model: Callable[..., dict[str, Any]]
-) -> Case:
-    """What follows from inputs that hold still."""
-
-    async def run(unit: Unit) -> None:
-        for inputs in draw(unit.random):
-            unit.set(**inputs)
-            await unit.cycles(3)
-            unit.must(**model(**inputs))
-
-    return Case(draw.__name__, run)
-
-
 def planned(
-    command: dict[str, int], step: int, src: int, dst: int, count: int, element: int
+    command: dict[str, int], step: int, src: int, dst: int, count: int, offset: int
 ) -> dict[str, Any]:
     """How far a row goes, which pass is its last, and where words come from and go."""
     name = NAMES[command["opcode"]]
@@ -740,11 +722,18 @@ def planned(
 PLAN = Bench(
     "sfu_plan",
     lambda: SfuPlan(lanes=LANES),
-    [settled_case(instructions, planned)],
+    pipeline_cases(
+        {"instructions": instructions},
+        planned,
+        latency=0,
+        inputs=("command", "step", "src", "dst", "count", "offset"),
+        output=("plan", "row_words", "groups"),
+        patterns=(ALWAYS,),
+    ),
 )
 
 
-def counted(random: Random) -> list[dict[str, Any]]:
+def counted(random: Random) -> list[tuple]:
     """Each count of each instruction at its edges and beyond, the others at some edge."""
     found = []
     for name in PASSES:
@@ -757,7 +746,7 @@ def counted(random: Random) -> list[dict[str, Any]]:
             most = MISC_COUNTS[field]
             for value in (0, *powers, most, most + 1, 1 << 20, 1 << 31):
                 others = {other: edge(random, other) for other in counts}
-                found.append({"command": drawn | others | {field: value}, "groups": 1})
+                found.append((drawn | others | {field: value}, 1))
     return found
 
 
@@ -774,7 +763,14 @@ def checked(command: dict[str, int], groups: int) -> dict[str, Any]:
 CHECK = Bench(
     "sfu_check",
     lambda: SfuCheck(lanes=LANES),
-    [settled_case(counted, checked)],
+    pipeline_cases(
+        {"counts": counted},
+        checked,
+        latency=0,
+        inputs=("command", "groups"),
+        output=("nothing", "refusal"),
+        patterns=(ALWAYS,),
+    ),
 )
 
 

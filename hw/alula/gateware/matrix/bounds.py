@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.arithmetic.quotient import multiple
@@ -10,9 +10,13 @@ from alula.gateware.matrix.finisher import OUTPUT_BITS
 from alula.gateware.matrix.reason import NUMBER_BITS, Reason
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.stream.weight_format import FORMAT_BITS, by_format, parts_power
+from alula.gateware.stream.weight_stream import MOST_PARTS
 from alula.isa.formats import BeatKind, WeightFormat
 
-__all__ = ["Bounds"]
+__all__ = ["LATENCY", "Bounds"]
+
+LATENCY = 3
+"""Cycles from a product of one row to what is found of it."""
 
 
 class Reach(Component):
@@ -22,7 +26,7 @@ class Reach(Component):
         start (In(1)): ``base``, ``extra`` and ``step`` are there.
         base, step (In(32)), extra (In(20))
         bit (In(1)): The count's next bit, the lowest in the cycle after ``start``.
-        last (Out(24)): The sum with the bits so far; all ones if it has more.
+        last (Out(24)): The sum, two cycles after the last bit; all ones if it has more.
     """
 
     start: In(1)
@@ -36,19 +40,22 @@ class Reach(Component):
         """Make the module."""
         m = Module()
         # The highest bit says that there are more.
-        total, step, left, right = (
-            Signal(NUMBER_BITS + 1, name=name) for name in ("total", "step", "left", "right")
+        total, step, summand = (
+            Signal(NUMBER_BITS + 1, name=name) for name in ("total", "step", "summand")
         )
-        added = left[:NUMBER_BITS] + right[:NUMBER_BITS]
-        m.d.sync += total.eq(Cat(added[:NUMBER_BITS], (added | left | right)[NUMBER_BITS]))
+        added = total[:NUMBER_BITS] + summand[:NUMBER_BITS]
         with m.If(self.start):
-            m.d.comb += [left.eq(_limited(self.base)), right.eq(self.extra)]
-            m.d.sync += step.eq(_limited(self.step))
+            m.d.sync += [
+                total.eq(_limited(self.base)),
+                summand.eq(self.extra),
+                step.eq(_limited(self.step)),
+            ]
         with m.Else():
-            m.d.comb += left.eq(total)
-            with m.If(self.bit):
-                m.d.comb += right.eq(step)
-            m.d.sync += step.eq(_limited(step << 1))
+            m.d.sync += [
+                total.eq(Cat(added[:NUMBER_BITS], (added | total | summand)[NUMBER_BITS])),
+                summand.eq(Mux(self.bit, step, 0)),
+                step.eq(_limited(step << 1)),
+            ]
         m.d.comb += self.last.eq(Mux(total[NUMBER_BITS], (1 << NUMBER_BITS) - 1, total))
         return m
 
@@ -68,15 +75,14 @@ class Bounds(Component):
         sparse (bool): Weights may have a pattern.
 
     Members:
-        start (In(1)): A product is there and stays until ``done``; not while busy.
+        start (In(1)): A product is there, and stays until the next one; not before ``done``.
         format (In(7)), blocks (In(20)), row_groups (In(14)): Of its weights.
         src, last_row, dst, stride, outputs (In(32)): Of the instruction; ``last_row`` is one less
             than its rows.
-        busy (Out(1)): From the next cycle to that of ``done``.
-        done (Out(1)): The result is there, for one cycle: 1 after ``start``, and 1 more for each
-            bit of ``last_row``.
+        done (Out(1)): The result is there, high for one cycle: `LATENCY` after ``start``, and 1
+            more for each bit of ``last_row``.
         refusal (Out(`Reason`)): REPLAY, OUTPUTS, SRC or DST, the first that applies; otherwise
-            NONE.
+            NONE. From ``done`` to the next ``start``.
         number (Out(24)): As of `Reason`.
     """
 
@@ -94,6 +100,7 @@ class Bounds(Component):
         self.block_rows, self.tokens, self.lanes = block_rows, tokens, lanes
         self.groups, self.words, self.stream_beats = groups, words, stream_beats
         self.sparse = sparse
+        self.most_parts = MOST_PARTS if sparse else 1
         super().__init__(
             {
                 "start": In(1),
@@ -105,7 +112,6 @@ class Bounds(Component):
                 "dst": In(32),
                 "stride": In(32),
                 "outputs": In(32),
-                "busy": Out(1),
                 "done": Out(1),
                 "refusal": Out(Reason),
                 "number": Out(NUMBER_BITS),
@@ -119,7 +125,7 @@ class Bounds(Component):
         m.submodules.group = group = Reach()
         m.submodules.word = word = Reach()
         left = Signal(32)
-        fits, replays = Signal(), Signal()
+        counts, adds = Signal(), Signal()
         m.d.comb += [
             group.start.eq(self.start),
             group.base.eq(self.src),
@@ -131,42 +137,59 @@ class Bounds(Component):
             word.extra.eq((self.outputs - 1)[lane_bits:OUTPUT_BITS]),
             word.step.eq(self.stride),
             word.bit.eq(left[0]),
-            self.done.eq(self.busy & ~left.any()),
         ]
         m.d.sync += [
-            self.busy.eq(self.start | (self.busy & ~self.done)),
-            left.eq(Mux(self.start, self.last_row, left >> 1)),
+            counts.eq(self.start | (counts & left.any())),
+            adds.eq(counts & ~left.any()),
+            self.done.eq(adds),
         ]
         with m.If(self.start):
+            m.d.sync += left.eq(self.last_row)
+        with m.Elif(counts):
+            m.d.sync += left.eq(left >> 1)
+
+        fits, replays = self._fits(m), self._replays(m, token_bits)
+        beyond_groups, beyond_words = Signal(), Signal()
+        with m.If(adds):
             m.d.sync += [
-                fits.eq(self._fits(m)),
-                replays.eq((self.last_row >> token_bits).any() & self._too_long(m)),
+                beyond_groups.eq(group.last >= self.groups),
+                beyond_words.eq(word.last >= self.words),
             ]
         with m.If(replays):
             m.d.comb += [self.refusal.eq(Reason.REPLAY), self.number.eq(self.row_groups)]
         with m.Elif(~fits):
             m.d.comb += self.refusal.eq(Reason.OUTPUTS)
-        with m.Elif(group.last >= self.groups):
+        with m.Elif(beyond_groups):
             m.d.comb += [self.refusal.eq(Reason.SRC), self.number.eq(group.last)]
-        with m.Elif(word.last >= self.words):
+        with m.Elif(beyond_words):
             m.d.comb += [self.refusal.eq(Reason.DST), self.number.eq(word.last)]
         return m
 
     def _fits(self, m: Module) -> Value:
-        """Whether the outputs end in the last row block."""
+        """Whether the outputs end in the last row block, `LATENCY` cycles after the start."""
         power = by_format(m, self.format, parts_power, name="power", sparse=self.sparse)
-        end = multiple(self.blocks, self.block_rows) << power
-        padding = end - self.outputs[:OUTPUT_BITS]
-        return (
-            (padding >= 0)
-            & (padding < self.block_rows << power)
-            & ~self.outputs[OUTPUT_BITS:].any()
-        )
+        end = Signal(range((self.block_rows << BLOCK_BITS) * self.most_parts))
+        padding = Signal(signed(len(end) + 1))
+        share, fits = Signal(range(self.block_rows * self.most_parts + 1)), Signal()
+        with m.If(self.start):
+            m.d.sync += [
+                end.eq(multiple(self.blocks, self.block_rows) << power),
+                share.eq(self.block_rows << power),
+            ]
+        m.d.sync += [
+            padding.eq(end - self.outputs[:OUTPUT_BITS]),
+            fits.eq((padding >= 0) & (padding < share) & ~self.outputs[OUTPUT_BITS:].any()),
+        ]
+        return fits
 
-    def _too_long(self, m: Module) -> Value:
-        """Whether a row block does not fit the weight stream."""
+    def _replays(self, m: Module, token_bits: int) -> Value:
+        """Whether several passes need a row block that does not fit the weight stream."""
         most = by_format(m, self.format, self._most_groups, name="most", sparse=self.sparse)
-        return self.row_groups > most
+        several, too_long, limit = Signal(), Signal(), Signal.like(most)
+        with m.If(self.start):
+            m.d.sync += [several.eq((self.last_row >> token_bits).any()), limit.eq(most)]
+        m.d.sync += too_long.eq(self.row_groups > limit)
+        return several & too_long
 
     def _most_groups(self, item: WeightFormat) -> int:
         def too_many(groups: int) -> bool:

@@ -1,6 +1,6 @@
 """Instructions of MM and MV: which is next, whether it can be, and what it sets going."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
@@ -21,15 +21,17 @@ PRODUCTS_AHEAD = 4
 """Products that may have been taken and not fired their last block."""
 FINISHING = 64
 """Products, at most, whose last results are still on their way."""
+PLACE = ("src", "dst", "stride", "outputs")
+"""Fields that say what a product reads and writes."""
 
 
 class Commands(Component):
     """Begins products in the order of the weight stream, and says when each is done.
 
-    The stream and the activation buffer are read as soon as a product is offered, which changes
-    nothing in them. Meanwhile `Bounds` looks at what it reads and writes. Only then it is taken and
-    handed on, and none of its row blocks ends before: what is refused writes nothing, and what came
-    before ends as it should.
+    A product that is offered is kept and decoded in a cycle. Then the stream and the activation
+    buffer are read, which changes nothing in them. Meanwhile `Bounds` finds what the product reads
+    and writes. Only then it is taken and handed on, and none of its row blocks ends before: what is
+    refused writes nothing, and what came before ends as it should.
 
     Args:
         bounds: Of the same sizes; it becomes part of this.
@@ -78,82 +80,115 @@ class Commands(Component):
         m = Module()
         head = self.head.payload
         command = Signal(layout(Engine.MM))
-        offered, begins, takes = Signal(), Signal(), Signal()
-        m.d.comb += [
-            command.eq(Mux(head.mm, self.mm_command.payload, self.mv_command.payload)),
-            offered.eq(
-                self.head.valid
-                & Mux(head.mm, self.mm_command.valid, self.mv_command.valid)
-                & (command.opcode == Mux(head.mm, opcode("MM"), opcode("MV")))
-            ),
-        ]
         m.submodules.bounds = bounds = self._bounds
-        with m.If(bounds.done):
-            m.d.comb += [self.refusal.eq(bounds.refusal), self.number.eq(bounds.number)]
-        with m.Elif(offered):
-            self._judge(m, command)
-
+        m.submodules.steps = steps = Steps(tag=self.request.payload.group.shape())
         shape = self.product.payload.shape()
         m.submodules.products = products = SyncFIFO(width=shape.size, depth=PRODUCTS_AHEAD)
-        m.submodules.steps = steps = Steps(tag=self.request.payload.group.shape())
-        token_bits = self.tokens.bit_length() - 1
-        last_row, product = Signal(32), Signal(shape)
+        offered = Signal(command.shape())
+        there, started, judged = Signal(), Signal(), Signal()
+        begins, takes = Signal(), Signal()
+        wrong = self._decode(m, offered, command, ~there)
         m.d.comb += [
+            offered.eq(Mux(head.mm, self.mm_command.payload, self.mv_command.payload)),
             begins.eq(
-                offered
-                & ~self.halt
-                & (self.refusal == Reason.NONE)
-                & ~bounds.busy
-                & self.walk.ready
-                & steps.command.ready
+                there
+                & ~(started | self.halt | self.walk.valid | steps.command.valid)
+                & (wrong == Reason.NONE)
                 & products.w_rdy
             ),
-            takes.eq(bounds.done & ~self.halt & (bounds.refusal == Reason.NONE)),
-            last_row.eq(command.rows - 1),
-            bounds.start.eq(begins),
+            takes.eq(
+                started & ~self.halt & (bounds.done | judged) & (bounds.refusal == Reason.NONE)
+            ),
+            bounds.start.eq(self._is_offered() & ~there),
             bounds.format.eq(head.format),
             bounds.blocks.eq(head.blocks),
             bounds.row_groups.eq(head.groups),
-            bounds.last_row.eq(last_row),
-            self.walk.valid.eq(begins),
-            self.walk.payload.tag.eq(head.format),
-            steps.command.valid.eq(begins),
-            steps.command.payload.tag.eq(command.src),
+            bounds.last_row.eq(offered.rows - 1),
+            *(getattr(bounds, name).eq(offered[name]) for name in PLACE),
             self.head.ready.eq(takes),
+        ]
+        with m.If(bounds.start):
+            m.d.sync += there.eq(1)
+        with m.If(begins):
+            m.d.sync += started.eq(1)
+        with m.If(bounds.done):
+            m.d.sync += judged.eq(1)
+        with m.If(takes):
+            m.d.sync += [there.eq(0), started.eq(0), judged.eq(0)]
+        with m.If(there & (wrong != Reason.NONE)):
+            m.d.comb += self.refusal.eq(wrong)
+        with m.Elif(bounds.done | judged):
+            m.d.comb += [self.refusal.eq(bounds.refusal), self.number.eq(bounds.number)]
+
+        token_bits = self.tokens.bit_length() - 1
+        product = Signal(shape)
+        m.d.comb += [
             product.mm.eq(head.mm),
             product.dst.eq(command.dst),
             product.stride.eq(command.stride),
             product.outputs.eq(command.outputs),
-            product.last_token.eq(last_row[:token_bits]),
+            product.last_token.eq((command.rows - 1)[:token_bits]),
             products.w_data.eq(product),
             products.w_en.eq(takes),
             self.product.payload.eq(products.r_data),
             self.product.valid.eq(products.r_rdy),
             products.r_en.eq(self.product.ready),
         ]
-        for name in ("src", "dst", "stride", "outputs"):
-            m.d.comb += getattr(bounds, name).eq(command[name])
-        for walk in (self.walk.payload, steps.command.payload):
-            m.d.comb += [
-                walk.blocks.eq(head.blocks),
-                walk.groups.eq(head.groups),
-                walk.passes.eq((last_row >> token_bits) + 1),
-            ]
+        for walk, tag in ((self.walk, head.format), (steps.command, command.src)):
+            self._begin(m, walk, tag, begins, (command.rows + self.tokens - 1) >> token_bits)
         self._read(m, steps)
         self._count(m, Engine.MM, takes & head.mm)
         self._count(m, Engine.MV, takes & ~head.mm)
         return m
 
-    def _judge(self, m: Module, command: data.View) -> None:
-        """Refuse what is not as the head of the stream, or as the contract says."""
-        head, format_code = self.head.payload, Cat(command.fmt, command.nm)
-        known = by_format(m, format_code, lambda _: 1, name="known", sparse=self.sparse)
+    def _is_offered(self) -> Value:
+        """Whether the engine that the stream's head is for has a product for it."""
+        mm, mv = self.mm_command, self.mv_command
+        return self.head.valid & Mux(
+            self.head.payload.mm,
+            mm.valid & (mm.payload.opcode == opcode("MM")),
+            mv.valid & (mv.payload.opcode == opcode("MV")),
+        )
+
+    def _decode(self, m: Module, offered: data.View, command: data.View, waits: Value) -> Signal:
+        """Keep what is offered while `waits`, and what is wrong with it, a cycle later."""
+        head = self.head.payload
+        format_code = Cat(offered.fmt, offered.nm)
+        found = by_format(m, format_code, lambda _: 1, name="found", sparse=self.sparse)
+        known, other, empty, many = (Signal(name=n) for n in ("known", "other", "empty", "many"))
+        wrong = Signal(Reason)
+        with m.If(waits):
+            m.d.sync += [
+                command.eq(offered),
+                known.eq(found),
+                other.eq((format_code != head.format) | (offered.groups != head.groups)),
+                empty.eq(~offered.rows.any()),
+                many.eq(~head.mm & (offered.rows > self.tokens)),
+            ]
         with m.If(~known):
-            m.d.comb += self.refusal.eq(Reason.FORMAT)
-        with m.Elif((format_code != head.format) | (command.groups != head.groups)):
-            m.d.comb += self.refusal.eq(Reason.STREAM)
-        with m.Elif(~command.rows.any() | (~head.mm & (command.rows > self.tokens))):
-            m.d.comb += self.refusal.eq(Reason.ROWS)
+            m.d.comb += wrong.eq(Reason.FORMAT)
+        with m.Elif(other):
+            m.d.comb += wrong.eq(Reason.STREAM)
+        with m.Elif(empty | many):
+            m.d.comb += wrong.eq(Reason.ROWS)
+        return wrong
+
+    def _begin(
+        self, m: Module, walk: stream.Interface, tag: Value, begins: Value, passes: Value
+    ) -> None:
+        """Offer a product's walk, from the cycle after it begins until it is taken."""
+        valid, payload = Signal(), Signal(walk.payload.shape())
+        m.d.comb += [walk.valid.eq(valid), walk.payload.eq(payload)]
+        with m.If(begins):
+            m.d.sync += [
+                valid.eq(1),
+                payload.tag.eq(tag),
+                payload.blocks.eq(self.head.payload.blocks),
+                payload.groups.eq(self.head.payload.groups),
+                payload.passes.eq(passes),
+            ]
+        with m.Elif(walk.ready):
+            m.d.sync += valid.eq(0)
 
     def _read(self, m: Module, steps: Steps) -> None:
         """Ask for the activations of each step; groups follow each other through all passes."""
@@ -178,16 +213,15 @@ class Commands(Component):
         )
         count = Signal(range(2 * PRODUCTS_AHEAD + FINISHING), name=f"{name}_under_way")
         sync, synced = Signal(name=f"{name}_sync"), Signal(name=f"{name}_synced")
+        is_sync = command.payload.opcode == opcode(f"{engine.name}.SYNC")
         m.d.comb += [
             taken.eq(takes),
-            sync.eq(
-                command.valid
-                & (command.payload.opcode == opcode(f"{engine.name}.SYNC"))
-                & ~count.any()
-                & ~synced
-            ),
             command.ready.eq(taken | sync),
             done.eq(finished | synced),
-            busy.eq(count.any() | synced),
+            busy.eq(count.any() | sync | synced),
         ]
-        m.d.sync += [count.eq(count + taken - finished), synced.eq(sync)]
+        m.d.sync += [
+            sync.eq(command.valid & is_sync & ~count.any() & ~sync),
+            synced.eq(sync),
+            count.eq(count + taken - finished),
+        ]

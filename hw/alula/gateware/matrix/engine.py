@@ -21,7 +21,8 @@ from alula.gateware.matrix.chain import Chain
 from alula.gateware.matrix.commands import Commands
 from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.matrix.dequantiser import Dequantiser
-from alula.gateware.matrix.finisher import LANE_LATENCY, Finisher
+from alula.gateware.matrix.finisher import LATENCY as FINISHER_LATENCY
+from alula.gateware.matrix.finisher import Finisher
 from alula.gateware.matrix.operands import Operands
 from alula.gateware.matrix.reason import CODES, DETAIL, NUMBER_BITS, Reason
 from alula.gateware.matrix.sparse.accumulator import LATENCY as SPARSE_LATENCY
@@ -34,16 +35,16 @@ from alula.isa.instructions import Engine
 
 __all__ = ["IDLE", "INSTRUCTION", "Mpe", "latency"]
 
-IDLE = 3
+IDLE = 4
 """Cycles of a SYNC."""
-INSTRUCTION = IDLE + 1
+INSTRUCTION = IDLE + 3
 """Cycles that a product takes beside its blocks, `latency` and the last results."""
 
 
 def latency(*, sparse: bool) -> int:
     """Cycles from the last block of a row block to the first word of its results."""
     accumulator = SPARSE_LATENCY if sparse else ACCUMULATOR_LATENCY
-    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + LANE_LATENCY + 1
+    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + FINISHER_LATENCY
 
 
 class Mpe(Component):

@@ -4,7 +4,6 @@ import math
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.design.engines import finish_width
@@ -14,11 +13,14 @@ from alula.gateware.arithmetic.float_multiply import LATENCY as MULTIPLY_LATENCY
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.buffers.vector_buffer import address_bits, write_layout
 from alula.gateware.hdl.delay import delayed
+from alula.gateware.hdl.fifo import LATENCY as QUEUE_LATENCY
+from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 
 __all__ = [
     "LANE_LATENCY",
+    "LATENCY",
     "OUTPUT_BITS",
     "POWER_BITS",
     "FinishLane",
@@ -30,6 +32,8 @@ OUTPUT_BITS = 20
 POWER_BITS = 10
 LANE_LATENCY = INTEGER_LATENCY + MULTIPLY_LATENCY + 1
 """Cycles from an accumulator to its result."""
+LATENCY = 1 + LANE_LATENCY + QUEUE_LATENCY
+"""Cycles from a row block's accumulators to its first word: picked, finished, queued."""
 
 
 def info_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.StructLayout:
@@ -210,169 +214,242 @@ class Finisher(Component):
         m = Module()
         turn = self._turns(m)
         results = self._lanes(m, turn)
-        entry = delayed(m, turn, LANE_LATENCY, name="turn")[-1]
-        self._words(m, entry, results)
+        self._words(m, self._places(m, turn), results)
         return m
 
     def _turns(self, m: Module) -> data.View:
-        """Who comes when and where its results go: a chunk of one token's results a cycle."""
+        """Who comes when: a chunk of one token's results a cycle."""
         chunks = self.rows // self.width
-        word_bits = self.lanes.bit_length() - 1
-        layout = data.StructLayout(
-            {
-                "valid": 1,
-                "number": range(max(2, self.cycles)),
-                "token": range(max(2, self.tokens)),
-                "chunk": range(max(2, chunks)),
-                "address": address_bits(self.words),
-                "position": range(max(2, self.lanes // self.width)),
-                "count": range(self.width + 1),
-                "tail": 1,
-                "flush": 1,
-                "set_end": 1,
-                "ends": 1,
-                "mm": 1,
-                "overflow": 1,
-            }
+        turn = Signal(
+            data.StructLayout(
+                {
+                    "valid": 1,
+                    "number": range(max(2, self.cycles)),
+                    "token": range(max(2, self.tokens)),
+                    "chunk": range(max(2, chunks)),
+                    "begins": 1,
+                    "last_chunk": 1,
+                    "set_end": 1,
+                }
+            )
         )
-        turn = Signal(layout)
         busy = Signal()
-        number, token = Signal(range(max(2, self.cycles))), Signal(range(max(2, self.tokens)))
-        chunk = Signal(range(max(2, chunks)))
-        begins = Signal()
-        block, element, following = (Signal(OUTPUT_BITS, name=n) for n in ("block", "e", "next_e"))
-        row, next_row = (Signal(address_bits(self.words), name=n) for n in ("row", "next_row"))
-        starts_at = Signal(OUTPUT_BITS)
-        last_chunk, last_token = Signal(), Signal()
-        left = Signal(signed(OUTPUT_BITS + 1))
-        info = self.info
+        number, token, chunk = (
+            Signal.like(turn[name], name=name) for name in ("number", "token", "chunk")
+        )
         m.d.comb += [
-            begins.eq(self.start & ~busy),
+            turn.begins.eq(self.start & ~busy),
             turn.valid.eq(self.start | busy),
-            starts_at.eq(block),
-            row.eq(next_row),
-            last_chunk.eq(chunk == chunks - 1),
-            last_token.eq(token == info.last_token),
-        ]
-        several = self.parts > 1
-        begins_block = begins & info.first_part if several else begins
-        with m.If(begins_block & info.first_pass):
-            m.d.comb += row.eq(info.dst)
-            with m.If(info.first_block):
-                m.d.comb += starts_at.eq(self.first)
-            with m.Else():
-                m.d.comb += starts_at.eq(block + self.block_rows)
-        last_part: Value = Const(1)
-        if several:
-            last_part = info.last_part
-            whole, whole_row = Signal(OUTPUT_BITS), Signal(address_bits(self.words))
-            with m.Elif(begins_block):
-                m.d.comb += starts_at.eq(whole)
-            with m.Elif(begins):
-                m.d.comb += [starts_at.eq(block + self.block_rows), row.eq(whole_row)]
-            with m.If(begins_block):
-                m.d.sync += [whole.eq(starts_at), whole_row.eq(row)]
-        m.d.comb += [
-            element.eq(Mux(begins, starts_at, following)),
-            left.eq(info.outputs - element),
             turn.number.eq(number),
             turn.token.eq(token),
             turn.chunk.eq(chunk),
-            turn.address.eq(row + (element >> word_bits)),
-            turn.position.eq((element & (self.lanes - 1)) // self.width),
-            turn.count.eq(Mux(left < 0, 0, Mux(left > self.width, self.width, left))),
-            turn.tail.eq((left <= self.width) & (left > 0)),
-            turn.flush.eq(last_chunk | (turn.position == self.lanes // self.width - 1)),
-            turn.set_end.eq(last_chunk & last_token),
-            turn.ends.eq(info.ends & last_part),
-            turn.mm.eq(info.mm),
-            turn.overflow.eq(self.overflow),
+            turn.last_chunk.eq(chunk == chunks - 1),
+            turn.set_end.eq(turn.last_chunk & (token == self.info.last_token)),
             self.taken.eq(turn.valid & turn.set_end),
         ]
         with m.If(turn.valid):
-            m.d.sync += [
-                block.eq(starts_at),
-                busy.eq(~turn.set_end),
-                number.eq(number + 1),
-                chunk.eq(chunk + 1),
-                following.eq(element + self.width),
-                next_row.eq(row),
-            ]
-            with m.If(last_chunk):
-                m.d.sync += [
-                    chunk.eq(0),
-                    token.eq(token + 1),
-                    following.eq(starts_at),
-                    next_row.eq(row + info.stride),
-                ]
+            m.d.sync += [busy.eq(~turn.set_end), number.eq(number + 1), chunk.eq(chunk + 1)]
+            with m.If(turn.last_chunk):
+                m.d.sync += [chunk.eq(0), token.eq(token + 1)]
             with m.If(turn.set_end):
                 m.d.sync += [token.eq(0), number.eq(0)]
         return turn
 
     def _lanes(self, m: Module, turn: data.View) -> list[Value]:
+        """Pick each lane's operands in one cycle; its results come `LANE_LATENCY` later."""
         chunks = self.rows // self.width
         order = [(token, chunk) for token in range(self.tokens) for chunk in range(chunks)]
+        valid = Signal(name="picked")
+        m.d.sync += valid.eq(turn.valid)
         results = []
         for place in range(self.width):
             lane = FinishLane()
             m.submodules[f"lane_{place}"] = placed(lane)
-            values = [
-                self.accumulators[chunk * self.width + place][token] for token, chunk in order
-            ]
-            factors = [self.info.factor[chunk * self.width + place] for chunk in range(chunks)]
-            powers = [self.info.power[token] for token in range(self.tokens)]
-            m.d.comb += [
-                lane.valid.eq(turn.valid),
-                lane.value.eq(Array(values)[turn.number]),
-                lane.factor.eq(Array(factors)[turn.chunk]),
-                lane.power.eq(Array(powers)[turn.token]),
-            ]
+            operands = {
+                "value": Array(
+                    self.accumulators[chunk * self.width + place][token] for token, chunk in order
+                )[turn.number],
+                "factor": Array(
+                    self.info.factor[chunk * self.width + place] for chunk in range(chunks)
+                )[turn.chunk],
+                "power": Array(self.info.power[token] for token in range(self.tokens))[turn.token],
+            }
+            m.d.comb += lane.valid.eq(valid)
+            for name, operand in operands.items():
+                port = getattr(lane, name)
+                picked = Signal(port.shape(), name=f"{name}_{place}", reset_less=True)
+                m.d.comb += port.eq(picked)
+                with m.If(turn.valid):
+                    m.d.sync += picked.eq(operand)
             results.append(lane.result)
         return results
 
-    def _words(self, m: Module, entry: data.View, results: list[Value]) -> None:
-        """Put chunks of a word together; hold words until they can be written."""
-        positions = self.lanes // self.width
-        held, held_mask = Signal(32 * self.lanes), Signal(self.lanes)
-        word, mask = Signal(32 * self.lanes), Signal(self.lanes)
-        m.d.comb += [word.eq(held), mask.eq(held_mask)]
-        for position in range(positions):
-            for place, result in enumerate(results):
-                lane = position * self.width + place
-                target = word.word_select(lane, 32)
-                with m.If(entry.position == position):
-                    with m.If(place < entry.count):
-                        m.d.comb += [target.eq(result), mask[lane].eq(1)]
-                    with m.Elif(entry.tail):
-                        m.d.comb += [target.eq(0), mask[lane].eq(1)]
-                with m.Elif(entry.tail & (entry.position < position)):
-                    m.d.comb += [target.eq(0), mask[lane].eq(1)]
-        with m.If(entry.valid):
-            m.d.sync += [held.eq(word), held_mask.eq(Mux(entry.flush, 0, mask))]
-
-        layout = data.StructLayout(
-            {"write": write_layout(self.words, self.lanes)}
-            | dict.fromkeys(("set_end", "ends", "mm", "overflow"), 1)
+    def _places(self, m: Module, turn: data.View) -> data.View:
+        """Where the results of this cycle go: three stages of address, and a delay."""
+        word_bits = self.lanes.bit_length() - 1
+        now = self._elements(m, turn)
+        flags = dict.fromkeys(("valid", "last_chunk", "set_end", "ends", "mm", "overflow"), 1)
+        position = range(max(2, self.lanes // self.width))
+        address = address_bits(self.words)
+        measured = Signal(
+            data.StructLayout(
+                flags | {"address": address, "position": position, "left": signed(OUTPUT_BITS + 1)}
+            )
         )
-        depth = self.sets * self.tokens * self.touched
-        m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=depth)
-        given, taken = Signal(layout), Signal(layout)
-        leaves = Signal()
+        m.d.sync += [
+            *(measured[name].eq(now[name]) for name in flags),
+            measured.address.eq(now.row + (now.element >> word_bits)),
+            measured.position.eq((now.element & (self.lanes - 1)) // self.width),
+            measured.left.eq(now.outputs - now.element),
+        ]
+        left = measured.left
+        chunk = Signal(
+            data.StructLayout(
+                flags
+                | {"address": address, "position": position, "count": range(self.width + 1)}
+                | {"tail": 1, "flush": 1}
+            ),
+        )
+        m.d.sync += [
+            *(chunk[name].eq(measured[name]) for name in (*flags, "address", "position")),
+            chunk.count.eq(Mux(left < 0, 0, Mux(left > self.width, self.width, left))),
+            chunk.tail.eq((left <= self.width) & (left > 0)),
+            chunk.flush.eq(
+                measured.last_chunk | (measured.position == self.lanes // self.width - 1)
+            ),
+        ]
+        stages = 4  # from a turn to `chunk`
+        return delayed(m, chunk, LANE_LATENCY - stages, name="chunk")[-1]
+
+    def _elements(self, m: Module, turn: data.View) -> data.View:
+        """Each turn's row of the vector buffer and its first output, two cycles later."""
+        info = self.info
+        several = self.parts > 1
+        parts = ("first_part",) if several else ()
+        flags = dict.fromkeys(("valid", "last_chunk", "set_end", "ends", "mm", "overflow"), 1)
+        counts = {"outputs": OUTPUT_BITS}
+        picked = Signal(
+            data.StructLayout(
+                flags
+                | dict.fromkeys(("begins", "first_pass", "first_block", *parts), 1)
+                | dict.fromkeys(("dst", "stride"), address_bits(self.words))
+                | counts
+            )
+        )
+        m.d.sync += [
+            *(picked[name].eq(turn[name]) for name in ("valid", "begins", "last_chunk", "set_end")),
+            *(
+                picked[name].eq(info[name])
+                for name in ("first_pass", "first_block", *parts, "mm", "dst", "stride", "outputs")
+            ),
+            picked.ends.eq(info.ends & info.last_part if several else info.ends),
+            picked.overflow.eq(self.overflow),
+        ]
+
+        now = Signal(
+            data.StructLayout(
+                flags | {"row": address_bits(self.words), "element": OUTPUT_BITS} | counts
+            )
+        )
+        m.d.sync += [now[name].eq(picked[name]) for name in (*flags, *counts)]
+        block, next_block, following = Signal(OUTPUT_BITS), Signal(OUTPUT_BITS), Signal()
+        starts_at, row = Signal(OUTPUT_BITS), Signal.like(now.row)
+        m.d.comb += [
+            next_block.eq(block + self.block_rows),
+            starts_at.eq(Mux(picked.first_block, self.first, next_block)),
+            row.eq(Mux(following, now.row + picked.stride, now.row)),
+        ]
+        with m.If(picked.valid):
+            m.d.sync += [
+                now.element.eq(Mux(following, block, now.element + self.width)),
+                now.row.eq(row),
+                following.eq(picked.last_chunk),
+            ]
+        begins_block = picked.begins & picked.first_part if several else picked.begins
+        with m.If(begins_block & picked.first_pass):
+            m.d.sync += [block.eq(starts_at), now.element.eq(starts_at), now.row.eq(picked.dst)]
+        if several:
+            whole, whole_row = Signal(OUTPUT_BITS), Signal.like(now.row)
+            with m.Elif(begins_block):
+                m.d.sync += [block.eq(whole), now.element.eq(whole)]
+            with m.Elif(picked.begins):
+                m.d.sync += [
+                    block.eq(next_block),
+                    now.element.eq(next_block),
+                    now.row.eq(whole_row),
+                ]
+            with m.If(begins_block):
+                m.d.sync += whole_row.eq(Mux(picked.first_pass, picked.dst, row))
+                with m.If(picked.first_pass):
+                    m.d.sync += whole.eq(starts_at)
+        return now
+
+    def _words(self, m: Module, chunk: data.View, results: list[Value]) -> None:
+        """Put chunks of a word together; hold words until they can be written.
+
+        `chunk` comes a cycle before its results.
+        """
+        flags = ("set_end", "ends", "mm", "overflow")
+        entry = Signal(
+            data.StructLayout(
+                dict.fromkeys(("valid", "flush", "some", *flags), 1)
+                | {"address": address_bits(self.words), "put": self.lanes, "zero": self.lanes}
+            )
+        )
+        m.d.sync += [
+            *(entry[name].eq(chunk[name]) for name in ("valid", "flush", "address", *flags)),
+            entry.some.eq(chunk.count.any() | chunk.tail),
+        ]
+        word, held = Signal(32 * self.lanes), Signal(32 * self.lanes, reset_less=True)
+        for lane in range(self.lanes):
+            position, place = divmod(lane, self.width)
+            here, before = chunk.position == position, chunk.position < position
+            m.d.sync += [
+                entry.put[lane].eq(here & (place < chunk.count)),
+                entry.zero[lane].eq(chunk.tail & (before | (here & (place >= chunk.count)))),
+            ]
+            m.d.comb += word.word_select(lane, 32).eq(
+                Mux(
+                    entry.put[lane],
+                    results[place],
+                    Mux(entry.zero[lane], 0, held.word_select(lane, 32)),
+                )
+            )
+        held_mask, held_some = Signal(self.lanes), Signal()
+        mask = held_mask | entry.put | entry.zero
+        with m.If(entry.valid):
+            m.d.sync += [
+                held.eq(word),
+                held_mask.eq(Mux(entry.flush, 0, mask)),
+                held_some.eq(~entry.flush & (held_some | entry.some)),
+            ]
+        layout = data.StructLayout(
+            {"write": write_layout(self.words, self.lanes), "some": 1} | dict.fromkeys(flags, 1)
+        )
+        given = Signal(layout)
+        some = held_some | entry.some
         m.d.comb += [
             given.write.address.eq(entry.address),
             given.write.data.as_value().eq(word),
             given.write.mask.eq(mask),
-            given.set_end.eq(entry.set_end),
-            given.ends.eq(entry.ends),
-            given.mm.eq(entry.mm),
-            given.overflow.eq(entry.overflow),
-            queue.w_data.eq(given),
-            queue.w_en.eq(entry.valid & entry.flush & (mask.any() | entry.set_end)),
-            taken.eq(queue.r_data),
+            given.some.eq(some),
+            *(given[name].eq(entry[name]) for name in flags),
+        ]
+        self._write(m, given, entry.valid & entry.flush & (some | entry.set_end))
+
+    def _write(self, m: Module, given: data.View, enters: Value) -> None:
+        """Queue words, and say what has been written."""
+        layout = given.shape()
+        depth = self.sets * self.tokens * self.touched
+        m.submodules.queue = queue = RegisteredFifo(shape=layout, depth=max(3, depth))
+        taken, leaves = queue.taken.payload, Signal()
+        m.d.comb += [
+            queue.items.payload.eq(given),
+            queue.items.valid.eq(enters),
             self.write.payload.eq(taken.write),
-            self.write.valid.eq(queue.r_rdy & taken.write.mask.any()),
-            leaves.eq(queue.r_rdy & (self.write.ready | ~taken.write.mask.any())),
-            queue.r_en.eq(leaves),
+            self.write.valid.eq(queue.taken.valid & taken.some),
+            queue.taken.ready.eq(self.write.ready | ~taken.some),
+            leaves.eq(queue.taken.valid & queue.taken.ready),
             self.finished.eq(leaves & taken.set_end),
         ]
         ends, loses, lost = self.finished & taken.ends, Signal(), Signal()

@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.buffers.activation_buffer import read_layout
+from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.matrix.finisher import POWER_BITS
 from alula.gateware.matrix.layout import group_layout, product_layout, row_block_layout
 from alula.gateware.matrix.sparse.sums import Weighing
@@ -71,7 +71,7 @@ class Operands(Component):
             self.fires.eq(
                 self.block.valid
                 & self.activations.valid
-                & (~step.last | (self.product.valid & self._room(m, ends, power)))
+                & (~step.last | self._may_end(m, ends, power))
                 & ~self._weighs(m)
             ),
             self.block.ready.eq(self.fires),
@@ -124,16 +124,25 @@ class Operands(Component):
                 m.d.comb += factors[row].eq(Mux(scales, block.factors[part][row], ONE))
         return m
 
-    def _room(self, m: Module, ends: Value, power: Value) -> Value:
-        """Whether a row block may end: the finisher can take it by then, and keep its results."""
+    def _may_end(self, m: Module, ends: Value, power: Value) -> Signal:
+        """Whether a row block may end, a cycle ahead; they end every other cycle at most.
+
+        Its product is there, and the finisher can take it by then and keep its results.
+        """
         gap = Signal(range(max(2, self.cycles * self.parts)))
         under_way = Signal(range(self.sets + 1))
+        may_end = Signal()
         with m.If(ends):
             m.d.sync += gap.eq((self.cycles << power) - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
-        m.d.sync += under_way.eq(under_way + Mux(ends, 1 << power, 0) - self.finished)
-        return (gap == 0) & (under_way + (1 << power) <= self.sets)
+        m.d.sync += [
+            under_way.eq(under_way + Mux(ends, 1 << power, 0) - self.finished),
+            may_end.eq(
+                ~ends & self.product.valid & (gap <= 1) & (under_way + (1 << power) <= self.sets)
+            ),
+        ]
+        return may_end
 
     def _weighs(self, m: Module) -> Value:
         """Whether a group's second half must wait for what is behind the chains."""
@@ -152,13 +161,8 @@ class Operands(Component):
     ) -> data.View:
         """Return what is put into a queue behind an output, which never overflows."""
         shape = port.payload.shape()
-        m.submodules[name] = queue = SyncFIFO(width=shape.size, depth=depth)
+        m.submodules[name] = queue = RegisteredFifo(shape=shape, depth=max(3, depth))
         given = Signal(shape, name=name)
-        m.d.comb += [
-            queue.w_data.eq(given),
-            queue.w_en.eq(enters),
-            port.payload.eq(queue.r_data),
-            port.valid.eq(queue.r_rdy),
-            queue.r_en.eq(port.ready),
-        ]
+        m.d.comb += [queue.items.payload.eq(given), queue.items.valid.eq(enters)]
+        connect(m, queue.taken, flipped(port))
         return given

@@ -16,7 +16,8 @@ MAX_STEP = 2 * QUARTERS
 class Ring(Component):
     """Beats in order, with two read pointers: one walks, one stays where the walker can return to.
 
-    Space is freed as far as the second pointer has come.
+    Space is freed as far as the second pointer has come. Whether the next read can be is known from
+    registers: the reader says a cycle ahead what it will ask for.
 
     Args:
         width (int): Bits of a beat.
@@ -26,16 +27,21 @@ class Ring(Component):
     Members:
         write (In stream of ``width``): Beats.
         step (In(4)): Quarters that the next read takes, 0 to 8, of one beat, or two if ``pair``.
-        available (Out(1)): That much is there. Combinational in ``step``.
-        next (In(1)): Read at the walker and move it by ``step``; only while ``available``.
+        following (In(4)): What ``step`` is in the next cycle if ``moves``; else it stays.
+        moves (In(1)): The read is over, or there is none: ``step`` is 0.
+        available (Out(1)): What ``step`` takes is there: a beat two cycles after it was written. A
+            cycle late after ``align`` with fewer than 8 beats. A register.
+        next (In(1)): Read at the walker and move it by ``step``; only while ``available``, with
+            ``moves``.
         keep (In(1)): With ``next``: the second pointer stays. Otherwise it follows the walker.
         back (In(1)): With ``next`` and ``keep``: the walker returns to the second pointer.
         align (In(1)): With ``next``: what is left of the beat is skipped.
-        free (Out(range(depth + 1))): Beats that can be written before anything is read.
+        free (Out(range(depth + 1))): Beats that can be written before anything is read; it knows of
+            a read a cycle later. A register.
         beats (Out(2 x width), or (1 x width)): What the last ``next`` read, one cycle later, until
             the next one.
         phase (Out(2)): Where in the first beat it begins.
-        empty (Out(1)): Nothing is held.
+        empty (Out(1)): Nothing is held. A register.
     """
 
     def __init__(self, *, width: int, depth: int, pair: bool = False) -> None:
@@ -51,61 +57,50 @@ class Ring(Component):
             {
                 "write": In(stream.Signature(width)),
                 "step": In(range(MAX_STEP + 1)),
-                "available": Out(1),
+                "following": In(range(MAX_STEP + 1)),
+                "moves": In(1),
+                "available": Out(1, init=1),
                 "next": In(1),
                 "keep": In(1),
                 "back": In(1),
                 "align": In(1),
-                "free": Out(range(depth + 1)),
+                "free": Out(range(depth + 1), init=depth),
                 "beats": Out(data.ArrayLayout(width, 1 + self.pair)),
                 "phase": Out(2),
-                "empty": Out(1),
+                "empty": Out(1, init=1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        quarters = QUARTERS * self.depth
         writer = Signal(range(self.depth))
-        walker, stayed = Signal(range(quarters)), Signal(range(quarters))
-        # Quarters between each pointer and the writer.
-        ahead, held = Signal(range(quarters + 1)), Signal(range(quarters + 1))
+        walker, stayed = Signal(range(self._quarters)), Signal(range(self._quarters))
         written = Signal()
+        room = Signal(init=1)
         m.d.comb += [
-            self.free.eq((quarters - held) >> 2),
-            self.write.ready.eq(self.free != 0),
+            self.write.ready.eq(room),
             written.eq(self.write.valid & self.write.ready),
-            self.available.eq(ahead >= self.step),
-            self.empty.eq(held == 0),
         ]
         with m.If(written):
-            m.d.sync += writer.eq(Mux(writer == self.depth - 1, 0, writer + 1))
+            m.d.sync += writer.eq(self._wrapped(writer + 1, self.depth))
 
-        reached, left = Signal(range(quarters + MAX_STEP)), Signal(range(quarters + 1))
-        wrapped = Signal(range(quarters))
+        way, target = Signal(range(MAX_STEP + QUARTERS)), Signal.like(walker)
         m.d.comb += [
-            reached.eq(walker + self.step),
-            left.eq(ahead - self.step),
+            way.eq(self.step + Mux(self.align, QUARTERS - 1, 0)),
+            target.eq(self._wrapped(walker + way, self._quarters)),
         ]
         with m.If(self.align):
-            m.d.comb += [
-                reached.eq((walker + self.step + QUARTERS - 1) & ~(QUARTERS - 1)),
-                left.eq((ahead - self.step) & ~(QUARTERS - 1)),
-            ]
-        m.d.comb += wrapped.eq(Mux(reached >= quarters, reached - quarters, reached))
-        more = Mux(written, QUARTERS, 0)
-        m.d.sync += [ahead.eq(ahead + more), held.eq(held + more)]
+            m.d.comb += target[:2].eq(0)
         with m.If(self.next):
-            m.d.sync += [walker.eq(wrapped), ahead.eq(left + more)]
+            m.d.sync += [walker.eq(target), self.phase.eq(walker[:2])]
             with m.If(~self.keep):
-                m.d.sync += [stayed.eq(wrapped), held.eq(left + more)]
+                m.d.sync += stayed.eq(target)
             with m.Elif(self.back):
-                m.d.sync += [walker.eq(stayed), ahead.eq(held + more)]
+                m.d.sync += walker.eq(stayed)
+        self._count(m, written, room)
 
         beat = walker >> 2
-        with m.If(self.next):
-            m.d.sync += self.phase.eq(walker[:2])
         if self.pair:
             self._banks(m, writer, written, beat)
         else:
@@ -113,6 +108,59 @@ class Ring(Component):
             self._write(m, memory, writer, written)
             self._read(m, memory, beat, self.beats[0])
         return m
+
+    @property
+    def _quarters(self) -> int:
+        return QUARTERS * self.depth
+
+    def _wrapped(self, value: Value, size: int) -> Value:
+        """A number below twice `size`, modulo `size`: both sums are made at the same time."""
+        if size & size - 1 == 0:
+            return value[: size.bit_length() - 1]
+        below = value - size
+        return Mux(below < 0, value, below)
+
+    def _count(self, m: Module, written: Signal, room: Signal) -> None:
+        """Quarters between each pointer and the writer, and what follows from them."""
+        ahead = Signal(range(self._quarters + 1))
+        held = Signal(range(self._quarters + 1))
+        more, change = Signal(range(QUARTERS + 1)), Signal(range(-MAX_STEP, QUARTERS + 1))
+        left = Signal.like(ahead)
+        m.d.comb += [
+            more.eq(Mux(written, QUARTERS, 0)),
+            change.eq(more - self.step),
+            left.eq(ahead + change),
+        ]
+        with m.If(self.align):
+            m.d.comb += left[:2].eq(0)
+        m.d.sync += [ahead.eq(ahead + more), held.eq(held + more)]
+        with m.If(self.next):
+            m.d.sync += ahead.eq(left)
+            with m.If(~self.keep):
+                m.d.sync += held.eq(left)
+            with m.Elif(self.back):
+                m.d.sync += ahead.eq(held + more)
+
+        low = (2 * MAX_STEP + QUARTERS - 1).bit_length()
+
+        def enough(count: Signal, least: Value) -> Value:
+            """Few bits are compared: what more there is, is enough for two reads of any size."""
+            return count[low:].any() | (count[:low] >= least)
+
+        with m.If(~self.moves):
+            m.d.sync += self.available.eq(enough(ahead, self.step))
+        with m.Elif(self.back):
+            m.d.sync += self.available.eq(enough(held, self.following))
+        with m.Elif(self.align):
+            m.d.sync += self.available.eq(ahead[low:].any())
+        with m.Else():
+            m.d.sync += self.available.eq(enough(ahead, self.step + self.following))
+        some, two = held <= self._quarters - QUARTERS, held <= self._quarters - 2 * QUARTERS
+        m.d.sync += [
+            room.eq(Mux(written, two, some)),
+            self.free.eq((self._quarters - held - more) >> 2),
+            self.empty.eq(~held.any() & ~written),
+        ]
 
     def _banks(self, m: Module, writer: Value, written: Value, beat: Value) -> None:
         words = []

@@ -1,14 +1,24 @@
 """The order of a product: row blocks, passes of T rows, groups, halves."""
 
-from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.hdl import Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-__all__ = ["BLOCK_BITS", "GROUP_BITS", "PASS_BITS", "Steps", "command_layout", "step_layout"]
+__all__ = [
+    "BLOCK_BITS",
+    "GROUP_BITS",
+    "PASS_BITS",
+    "STEP_FLAGS",
+    "Steps",
+    "command_layout",
+    "step_layout",
+]
 
 BLOCK_BITS = 20
 GROUP_BITS = 14
 PASS_BITS = 16
+STEP_FLAGS = ("half", "first", "last", "first_pass", "last_pass", "first_block", "last_block")
+"""Where a step stands in its product."""
 
 
 def command_layout(tag: ShapeLike) -> data.StructLayout:
@@ -20,12 +30,14 @@ def command_layout(tag: ShapeLike) -> data.StructLayout:
 
 def step_layout(tag: ShapeLike) -> data.StructLayout:
     """One half group of a pass: where in the product it stands."""
-    flags = ("half", "first", "last", "first_pass", "last_pass", "first_block", "last_block")
-    return data.StructLayout({**dict.fromkeys(flags, 1), "tag": tag})
+    return data.StructLayout({**dict.fromkeys(STEP_FLAGS, 1), "tag": tag})
 
 
 class Steps(Component):
     """Counts through products, a step each cycle, without a pause between products.
+
+    Counters count down; whether a step is the last of its group, pass or row block is known a cycle
+    before and kept in registers.
 
     Args:
         tag (ShapeLike): What a command carries to its steps.
@@ -34,7 +46,7 @@ class Steps(Component):
         command (In stream of `command_layout`): One is taken ahead.
         step (Out stream of `step_layout`): ``half``: the second half of a group; ``first``: in a
             pass's first group; ``last``: the last step of a pass. The first step follows a command
-            after two cycles.
+            after two cycles. All registers.
     """
 
     def __init__(self, *, tag: ShapeLike) -> None:
@@ -51,40 +63,46 @@ class Steps(Component):
         m = Module()
         layout = command_layout(self.tag)
         waiting, now = Signal(layout), Signal(layout)
-        has_next, active = Signal(), Signal()
-        half = Signal()
-        group, pass_, block = Signal(GROUP_BITS), Signal(PASS_BITS), Signal(BLOCK_BITS)
-        last_group, last_pass, last_block = Signal(), Signal(), Signal()
+        has_next, moves, loads = Signal(), Signal(), Signal()
         step = self.step.payload
+        group_over, pass_over, block_over = Signal(), Signal(), Signal()
         m.d.comb += [
-            last_group.eq(group == now.groups - 1),
-            last_pass.eq(pass_ == now.passes - 1),
-            last_block.eq(block == now.blocks - 1),
-            self.step.valid.eq(active),
-            step.half.eq(half),
-            step.first.eq(group == 0),
-            step.last.eq(half & last_group),
-            step.first_pass.eq(pass_ == 0),
-            step.last_pass.eq(last_pass),
-            step.first_block.eq(block == 0),
-            step.last_block.eq(last_block),
+            moves.eq(self.step.valid & self.step.ready),
+            group_over.eq(moves & step.half),
+            loads.eq(~self.step.valid | (block_over & step.last_block)),
+            self.command.ready.eq(~has_next),
             step.tag.eq(now.tag),
         ]
-        ends = Signal()
-        with m.If(active & self.step.ready):
-            m.d.sync += half.eq(~half)
-            with m.If(half):
-                m.d.sync += group.eq(group + 1)
-                with m.If(last_group):
-                    m.d.sync += [group.eq(0), pass_.eq(pass_ + 1)]
-                    with m.If(last_pass):
-                        m.d.sync += [pass_.eq(0), block.eq(block + 1)]
-                        with m.If(last_block):
-                            m.d.sync += block.eq(0)
-                            m.d.comb += ends.eq(1)
-        with m.If(ends | ~active):
-            m.d.sync += [active.eq(has_next), now.eq(waiting), has_next.eq(0)]
-        m.d.comb += self.command.ready.eq(~has_next)
+        with m.If(moves):
+            m.d.sync += step.half.eq(~step.half)
+        last_group = self._count(m, "groups", loads, waiting, now, group_over, step.first)
+        m.d.comb += pass_over.eq(group_over & last_group)
+        last_pass = self._count(m, "passes", loads, waiting, now, pass_over, step.first_pass)
+        m.d.comb += [block_over.eq(pass_over & last_pass), step.last_pass.eq(last_pass)]
+        last_block = self._count(m, "blocks", loads, waiting, now, block_over, step.first_block)
+        m.d.comb += [step.last.eq(step.half & last_group), step.last_block.eq(last_block)]
+
+        with m.If(loads):
+            m.d.sync += [self.step.valid.eq(has_next), now.eq(waiting), has_next.eq(0)]
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [waiting.eq(self.command.payload), has_next.eq(1)]
         return m
+
+    def _count(
+        self, m: Module, name: str, loads: Value, waiting: data.View, now: data.View,
+        over: Value, first: Value,
+    ) -> Signal:  # fmt: skip
+        """Count one of the three down to 1 each time that `over` ends one; whether it is the last.
+
+        `first` follows: set until one is over.
+        """
+        left, last = Signal.like(now[name], name=f"{name}_left"), Signal(name=f"last_of_{name}")
+        only = Signal(name=f"only_of_{name}")
+        with m.If(over):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 2), first.eq(last)]
+            with m.If(last):
+                m.d.sync += [left.eq(now[name]), last.eq(only)]
+        with m.If(loads):
+            alone = waiting[name] == 1
+            m.d.sync += [left.eq(waiting[name]), last.eq(alone), only.eq(alone), first.eq(1)]
+        return last

@@ -2,11 +2,18 @@
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from alula.gateware.stream.ring import Ring
-from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS, Steps, command_layout, step_layout
+from alula.gateware.hdl.fifo import RegisteredFifo
+from alula.gateware.stream.ring import MAX_STEP, Ring
+from alula.gateware.stream.steps import (
+    BLOCK_BITS,
+    GROUP_BITS,
+    STEP_FLAGS,
+    Steps,
+    command_layout,
+    step_layout,
+)
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format, channel_rows
 from alula.isa.formats import PATTERNS, QUARTERS, BeatKind
 
@@ -59,7 +66,8 @@ def ring_depths(depth: int, *, sparse: bool = False) -> dict[BeatKind, int]:
     even = depth + depth % 2
     depths = {
         BeatKind.VALUE: even,
-        BeatKind.META: even // (4 if sparse else 5) + 2,
+        # Pointers of a power of two need no end.
+        BeatKind.META: 1 << (even // (4 if sparse else 5) + 1).bit_length(),
         BeatKind.SCALE: 2 * max(2, even // 64),
     }
     return depths | ({BeatKind.INDEX: even // 2} if sparse else {})
@@ -71,16 +79,17 @@ class WeightStream(Component):
     Args:
         rows (int): Rows of a block in this core, a multiple of ``channels``.
         channels (int): Memory channels of this core.
-        depth (int): Value beats, at least 16; made even. There are a fifth as many meta beats and a
-            32nd as many scale beats, so that a row block of any format fits the rings if its beats
-            fit ``depth``. With ``sparse`` there are half as many index beats and a quarter as many
-            meta beats.
+        depth (int): Value beats, at least 16; made even. There are at least a fifth as many meta
+            beats and a 32nd as many scale beats, so that a row block of any format fits the rings
+            if its beats fit ``depth``. With ``sparse`` there are half as many index beats and at
+            least a quarter as many meta beats.
         sparse (bool): Matrices may have a pattern.
 
     Members:
         tag (In stream of `TAG`): LD's, before the first beat of each LD.W.
         beat (In stream of `beat_layout`): LD's. A beat waits while its ring is full.
-        free (Out, one for each `BeatKind`): Beats that each ring can take now.
+        free (Out, one for each `BeatKind`): Beats that each ring can take; a cycle late where some
+            were read.
         head (Out stream of `TAG`): The oldest LD.W that no product has begun to take.
         walk (In stream of `WALK`): A product of the head, which is taken in the same cycle or
             later.
@@ -89,7 +98,7 @@ class WeightStream(Component):
             group come with its second half: scales and mins, or the scales of each part.
             ``factors`` (bf16) of each part come with the last step of a pass. At other times they
             are what they were.
-        empty (Out(1)): No tag and no beat is held, nothing is under way.
+        empty (Out(1)): No tag and no beat is held or offered, nothing is under way. A register.
     """
 
     def __init__(self, *, rows: int, channels: int = 1, depth: int, sparse: bool = False) -> None:
@@ -108,22 +117,16 @@ class WeightStream(Component):
                 "head": Out(stream.Signature(TAG)),
                 "walk": In(stream.Signature(WALK)),
                 "block": Out(stream.Signature(block_layout(rows, sparse=self.sparse))),
-                "empty": Out(1),
+                "empty": Out(1, init=1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        m.submodules.tag_queue = queue = SyncFIFO(width=TAG.size, depth=TAGS)
-        m.d.comb += [
-            queue.w_data.eq(self.tag.payload),
-            queue.w_en.eq(self.tag.valid),
-            self.tag.ready.eq(queue.w_rdy),
-            self.head.payload.eq(queue.r_data),
-            self.head.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.head.ready),
-        ]
+        m.submodules.tag_queue = queue = RegisteredFifo(shape=TAG, depth=TAGS)
+        connect(m, flipped(self.tag), queue.items)
+        connect(m, queue.taken, flipped(self.head))
 
         width = ROW_BITS * self.rows
         # A block of 8 bits takes two beats, and so do the factors of eight parts.
@@ -145,48 +148,22 @@ class WeightStream(Component):
                         self.beat.ready.eq(ring.write.ready),
                     ]
 
-        m.submodules.steps = steps = Steps(tag=FORMAT_BITS)
-        connect(m, flipped(self.walk), steps.command)
-        step = steps.step.payload
-
-        def quarters(kind: BeatKind) -> Signal:
-            share = 2 if kind in (BeatKind.VALUE, BeatKind.INDEX) else 1
-            return by_format(
-                m, step.tag, lambda item: item.quarters(kind) // share, name=f"{kind.name}_step",
-                sparse=self.sparse,
-            )  # fmt: skip
-
-        takes: dict[BeatKind, Value] = {kind: quarters(kind) for kind in rings}
-        takes[BeatKind.META] = Mux(step.half, takes[BeatKind.META], 0)
-        takes[BeatKind.SCALE] = Mux(step.last, takes[BeatKind.SCALE], 0)
-        moves, full = Signal(), Signal()
-        m.d.comb += [
-            moves.eq(
-                steps.step.valid
-                & Cat(ring.available for ring in rings.values()).all()
-                & (~full | self.block.ready)
+        under_way, told = self._walk(m, rings), Signal()
+        m.d.sync += [
+            told.eq(self.tag.valid),
+            self.empty.eq(
+                ~(self.tag.valid | told | self.head.valid)
+                & ~self.beat.valid
+                & Cat(ring.empty for ring in rings.values()).all()
+                & ~self.walk.valid
+                & ~under_way
             ),
-            steps.step.ready.eq(moves),
         ]
-        for kind, ring in rings.items():
-            m.d.comb += [
-                ring.step.eq(takes[kind]),
-                ring.next.eq(moves & takes[kind].any()),
-                ring.keep.eq(~step.last_pass),
-                ring.back.eq(step.last),
-                ring.align.eq(step.last & step.last_pass & step.last_block),
-            ]
-        with m.If(moves):
-            m.d.sync += [self.block.payload.step.eq(step), full.eq(1)]
-        with m.Elif(self.block.ready):
-            m.d.sync += full.eq(0)
-
         block = self.block.payload
         values, meta, scale = (
             rings[kind] for kind in (BeatKind.VALUE, BeatKind.META, BeatKind.SCALE)
         )
         m.d.comb += [
-            self.block.valid.eq(full),
             block.beats.eq(values.beats),
             block.phase.eq(values.phase),
         ]
@@ -202,14 +179,83 @@ class WeightStream(Component):
                     for row in range(rows):
                         place = channel * rows + row
                         m.d.comb += target[number][place].eq(piece.word_select(row, bits))
-        m.d.comb += self.empty.eq(
-            ~queue.r_rdy
-            & Cat(ring.empty for ring in rings.values()).all()
-            & ~steps.step.valid
-            & steps.command.ready
-            & ~full
-        )
         return m
+
+    def _walk(self, m: Module, rings: dict[BeatKind, Ring]) -> Value:
+        """Read what each step takes of each ring; each knows a step ahead what it must have.
+
+        Return whether any product is under way.
+        """
+        takes = data.StructLayout({kind.name: range(MAX_STEP + 1) for kind in rings})
+        # What steps take is decoded once, before a product's first one.
+        tag = data.StructLayout({"format": FORMAT_BITS, "takes": takes})
+        m.submodules.steps = steps = Steps(tag=tag)
+        command, step = steps.command.payload, steps.step.payload
+        m.d.comb += [
+            steps.command.valid.eq(self.walk.valid),
+            self.walk.ready.eq(steps.command.ready),
+            *(command[name].eq(self.walk.payload[name]) for name in ("blocks", "passes", "groups")),
+            command.tag.format.eq(self.walk.payload.tag),
+            *(command.tag.takes[kind.name].eq(self._quarters(m, kind)) for kind in rings),
+        ]
+        following, now = Signal(step_layout(FORMAT_BITS)), Signal(step_layout(FORMAT_BITS))
+        valid, full, moves, loads = (Signal(name=n) for n in ("valid", "full", "moves", "loads"))
+        m.d.comb += [
+            following.tag.eq(step.tag.format),
+            *(following[name].eq(step[name]) for name in STEP_FLAGS),
+            moves.eq(
+                valid
+                & Cat(ring.available for ring in rings.values()).all()
+                & (~full | self.block.ready)
+            ),
+            loads.eq(moves | ~valid),
+            steps.step.ready.eq(loads),
+            self.block.valid.eq(full),
+        ]
+        with m.If(loads):
+            m.d.sync += [now.eq(following), valid.eq(steps.step.valid)]
+        with m.If(moves):
+            m.d.sync += [self.block.payload.step.eq(now), full.eq(1)]
+        with m.Elif(self.block.ready):
+            m.d.sync += full.eq(0)
+
+        for kind, ring in rings.items():
+            counts: Value = steps.step.valid
+            if kind is BeatKind.META:
+                counts &= step.half
+            if kind is BeatKind.SCALE:
+                counts &= step.last
+            reads, back, align = (
+                Signal(name=f"{kind.name}_{n}") for n in ("reads", "back", "align")
+            )
+            m.d.comb += [
+                ring.following.eq(Mux(counts, step.tag.takes[kind.name], 0)),
+                ring.moves.eq(loads),
+                ring.next.eq(moves & reads),
+                ring.keep.eq(~now.last_pass),
+                ring.back.eq(back),
+                ring.align.eq(align),
+            ]
+            over = step.last & ring.following.any()
+            with m.If(loads):
+                m.d.sync += [
+                    ring.step.eq(ring.following),
+                    reads.eq(ring.following.any()),
+                    back.eq(over & ~step.last_pass),
+                    align.eq(over & step.last_pass & step.last_block),
+                ]
+        return valid | full | steps.step.valid | ~steps.command.ready
+
+    def _quarters(self, m: Module, kind: BeatKind) -> Signal:
+        """Quarters of a kind that a step takes in which it takes any, of a product to come."""
+        share = 2 if kind in (BeatKind.VALUE, BeatKind.INDEX) else 1
+        return by_format(
+            m,
+            self.walk.payload.tag,
+            lambda item: item.quarters(kind) // share,
+            name=f"{kind.name}_quarters",
+            sparse=self.sparse,
+        )
 
     def _channel(self, ring: Ring, channel: int) -> Value:
         """A channel's part of the beats that a ring hands out."""
