@@ -129,7 +129,7 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_vivado_project_of_kv260() -> None:
-    texts = vivado.scripts(load_design("kv260"))
+    texts = vivado.scripts(load_design("kv260"), ["top", "Core_x"])
     assert "create_clock -name clk -period 3.333 [get_ports clk]" in texts["kv260.xdc"]
     script = texts["vivado.tcl"]
     assert "-part xck26-sfvc784-2LV-c\n" in script
@@ -141,7 +141,7 @@ def test_vivado_project_of_kv260() -> None:
 
 def regions(design: Design) -> list[tuple[str, str]]:
     """Each core's die in a design's constraints."""
-    text = vivado.scripts(design)[f"{design.name}.xdc"]
+    text = vivado.scripts(design, ["top"])[f"{design.name}.xdc"]
     placed = re.findall(
         r"create_pblock (\w+)\nresize_pblock \[get_pblocks \1\] -add \{(\w+)\}\n"
         r"add_cells_to_pblock \[get_pblocks \1\] \[get_cells (\w+)\]\n",
@@ -155,10 +155,10 @@ def test_a_core_for_each_die() -> None:
     u280 = load_design("u280")
     dies = [("core_0", "SLR0"), ("core_1", "SLR1"), ("core_2", "SLR2")]
     assert regions(u280) == dies
-    assert "-part xcu280-fsvh2892-2L-e\n" in vivado.scripts(u280)["vivado.tcl"]
+    assert "-part xcu280-fsvh2892-2L-e\n" in vivado.scripts(u280, ["top"])["vivado.tcl"]
     vhk158 = load_design("vhk158")
     assert regions(vhk158) == dies[:2]
-    assert "-part xcvh1582-vsva3697-2MP-e-S\n" in vivado.scripts(vhk158)["vivado.tcl"]
+    assert "-part xcvh1582-vsva3697-2MP-e-S\n" in vivado.scripts(vhk158, ["top"])["vivado.tcl"]
     assert regions(u280.replace({"part.slrs": 2})) == [
         ("core_0", "SLR0"),
         ("core_1", "SLR0"),

@@ -1,20 +1,21 @@
 """A design as a folder that a vendor's tools take: Verilog, file list, constraints, scripts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from alula.design import Design
 from alula.folders import new_folder
 from alula.synth import nextpnr_flow, vivado
+from alula.synth.order import order_number
 from alula.synth.report import Progress
 from alula.synth.tools import SynthError
 from alula.synth.verilog import scanned, verilog
 
 __all__ = ["Scripts", "export"]
 
-Scripts = Callable[[Design], dict[str, str]]
-"""From a design to the texts of its constraints and scripts by name."""
+Scripts = Callable[[Design, Sequence[str]], dict[str, str]]
+"""From a design and names of its modules to the texts of constraints and scripts by name."""
 
 _DESIGN = "design.json"
 _SCRIPTS: dict[str, Scripts] = {"vivado": vivado.scripts, "nextpnr": nextpnr_flow.scripts}
@@ -44,7 +45,7 @@ def export(
         OSError: it cannot be written.
     """
     earlier = _earlier(place, force)
-    scripts = _SCRIPTS[design.family.flow](design)
+    order_number(design)
     progress("verilog", 0, 1)
     # nextpnr must have pins for all ports of a top; Vivado builds out of context.
     modules = scanned(design) if design.family.flow == "nextpnr" else verilog(design)
@@ -53,7 +54,7 @@ def export(
     texts = dict(zip(paths, modules.values(), strict=True))
     texts[f"{design.name}.f"] = "".join(f"{path}\n" for path in paths)
     texts[_DESIGN] = json.dumps(design.model_dump(mode="json"), indent=2) + "\n"
-    texts |= scripts
+    texts |= _SCRIPTS[design.family.flow](design, list(modules))
     with new_folder(place, replace=earlier) as folder:
         (folder / "rtl").mkdir()
         for name, text in texts.items():

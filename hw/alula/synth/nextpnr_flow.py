@@ -1,6 +1,7 @@
 """Constraints and scripts for Yosys and nextpnr, which here are of ECP5."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from alula.chips.ecp5 import ECP5
@@ -59,8 +60,12 @@ def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
     ]
 
 
-def scripts(design: Design) -> dict[str, str]:
+def scripts(design: Design, modules: Sequence[str]) -> dict[str, str]:
     """Return the texts of an LPF file and of two scripts by name.
+
+    Args:
+        design: what is exported.
+        modules: names of its modules, each in a file in ``rtl``; the file list has them.
 
     Raises:
         SynthError: the part's order number is of no ECP5.

@@ -1,9 +1,14 @@
-"""Constraints and a project script for Vivado."""
+"""Constraints, project scripts, an IP's description and a README for Vivado."""
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 
 from alula.design import Design
 from alula.gateware.top.top import core_names
+from alula.synth.axi_wrapper import CLOCK, CONTROL, INTERRUPT, RESET, Wrapper
 from alula.synth.order import order_number
 from alula.synth.verilog import TOP
+from alula.synth.zynq import HP_BITS, HP_PORTS, block_design, has_processor
 
 __all__ = ["scripts"]
 
@@ -60,10 +65,59 @@ puts "worst slack: [get_property STATS.WNS [get_runs impl_1]] ns of {period} ns"
 """
 
 
-def scripts(design: Design) -> dict[str, str]:
-    """Return the texts of an XDC file and a Tcl script by name.
+_README = """\
+# {name} for {part}
 
-    On a chip of several dies each core has its own, or as many share one as must.
+Written by Alula {version}. Vivado was not available to try it: no script here was run in it.
+
+| file | what it is |
+|---|---|
+| `rtl/` | Verilog, a file a module; `component.xml` there makes an IP of it, its top `{module}` |
+| `{name}.f` | the Verilog of the accelerator alone, its top `{top}` first |
+| `{name}.xdc` | constraints of the accelerator alone: {constraints} |
+| `vivado.tcl` | synthesises, places and routes the accelerator alone, out of context |
+{zynq_file}| `design.json` | the design |
+
+## Ports of the IP
+
+`{clock}`, one clock, {mhz} MHz asked for; `{reset}`, low while it resets; `{interrupt}`, high from
+the end of a run until it is cleared. `{control}`: AXI4-Lite, the control registers. Memory ports,
+AXI4:
+
+| port | bits a beat |
+|---|--:|
+{masters}
+The design asks for {mhz} MHz and does not prove it: read the worst slack in `reports/`, and lower
+`clock_mhz` in the design where it is negative. No multi-cycle or false paths are declared, so none
+are in the constraints.
+{zynq}"""
+_WIDE = "The design's are wider, and slower than Alula predicts: a beat takes several of theirs."
+_ZYNQ_FILE = "| `zynq.tcl` | makes a bitstream with the processing system, and an `.xsa` |\n"
+_ZYNQ = """
+## On the board
+
+`vivado -mode batch -source zynq.tcl` makes a block design: the processing system, which gives clock
+(PL0) and reset; a SmartConnect from its M_AXI_HPM0_FPD to the control registers; and from the
+memory ports to {used} of its {ports} HP ports, which are {bits} bits wide. {note}
+
+1. Run the script; it writes `{name}.xsa`, which has the bitstream. The address editor has the
+   control registers' address.
+2. In the device tree overlay ask for PL0 at {mhz} MHz (`assigned-clock-rates`): else it may stay at
+   100 MHz.
+3. Load the overlay, and reserve memory for the image: the accelerator reads physical addresses.
+4. The host does what `alula.rtl.driver.Driver` does through the control registers.
+"""
+
+
+def scripts(design: Design, modules: Sequence[str]) -> dict[str, str]:
+    """Return the texts of constraints, Tcl scripts, an IP's description and a README by name.
+
+    On a chip of several dies each core has its own, or as many share one as must. A chip with a
+    processing system has a script for a block design too.
+
+    Args:
+        design: what is exported.
+        modules: names of its modules, each in a file in ``rtl``.
 
     Raises:
         SynthError: the design does not name its chip, or one of another family.
@@ -75,10 +129,43 @@ def scripts(design: Design) -> dict[str, str]:
         "part": order_number(design),
         "top": TOP,
     }
-    return {
+    wrapper = Wrapper(design)
+    texts = {
         f"{design.name}.xdc": _CONSTRAINTS.format(**values) + _regions(design),
         "vivado.tcl": _PROJECT.format(**values),
+        "README.md": _readme(design, wrapper, values),
+        f"rtl/{wrapper.name}.v": wrapper.verilog(),
+        "rtl/component.xml": wrapper.component(
+            [f"{module}.v" for module in (wrapper.name, *modules)]
+        ),
     }
+    return texts | ({"zynq.tcl": block_design(design, wrapper)} if has_processor(design) else {})
+
+
+def _readme(design: Design, wrapper: Wrapper, values: Mapping[str, object]) -> str:
+    note = _WIDE if max(wrapper.widths.values()) > HP_BITS else "The design's are no wider."
+    zynq = has_processor(design)
+    return _README.format(
+        **values,
+        version=metadata.version("alula"),
+        module=wrapper.name,
+        clock=CLOCK,
+        reset=RESET,
+        interrupt=INTERRUPT,
+        control=CONTROL,
+        constraints="the clock" if not _regions(design) else "the clock, and a die for each core",
+        masters="".join(f"| `{name}` | {bits:,} |\n" for name, bits in wrapper.widths.items()),
+        zynq_file=_ZYNQ_FILE if zynq else "",
+        zynq=_ZYNQ.format(
+            **values,
+            used=min(HP_PORTS, len(wrapper.masters)),
+            ports=HP_PORTS,
+            bits=HP_BITS,
+            note=note,
+        )
+        if zynq
+        else "",
+    )
 
 
 def _regions(design: Design) -> str:
