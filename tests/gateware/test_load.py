@@ -213,7 +213,8 @@ class Uses:
     """Compares `starved` and `blocked` with what passes, in each cycle of matrices.
 
     Between an instruction's first beat and its last it is starved in every cycle in which there is
-    no beat; wherever a beat waits it is blocked. Join it before the roles of the streams.
+    no beat; wherever a beat waits it is blocked. It tells of each cycle in the next one. Join it
+    before the roles of the streams.
     """
 
     moved = False
@@ -221,25 +222,34 @@ class Uses:
     def __init__(self, unit: Unit, lengths: list[int]) -> None:
         self.unit, self.left, self.inside = unit, lengths, 0
         self.seen = {"starved": 0, "blocked": 0, "passed": 0}
+        self.told: tuple[int, int] | None = None
+        self.tag_waits = [False, False]
 
     def cycle(self) -> None:
-        beat, tag = self.unit.outputs["beat"], self.unit.outputs["tag"]
-        offered, taken = beat.valid_now(), beat.ready_now()
         starved, blocked = (self.unit.wires[name].get() for name in ("starved", "blocked"))
-        if offered or self.inside:
-            wanted = (int(not offered), int(offered and not taken))
-            if (starved, blocked) != wanted:
-                raise Mismatch(f"starved and blocked must be {wanted}, not {(starved, blocked)}")
-        elif blocked and (starved or not tag.valid_now() or tag.ready_now()):
+        told, self.told = self.told, self.look()
+        if told is not None:
+            if (starved, blocked) != told:
+                raise Mismatch(f"starved and blocked must be {told}, not {(starved, blocked)}")
+        elif blocked and (starved or not self.tag_waits[1]):
             raise Mismatch("what is blocked must have something that waits")
         for name, value in (("starved", starved), ("blocked", blocked)):
             self.seen[name] += value
+
+    def look(self) -> tuple[int, int] | None:
+        """Return what must be told of this cycle in the next one; None: it may be either."""
+        beat, tag = self.unit.outputs["beat"], self.unit.outputs["tag"]
+        offered, taken = beat.valid_now(), beat.ready_now()
+        self.tag_waits = [tag.valid_now() and not tag.ready_now(), self.tag_waits[0]]
+        if not offered and not self.inside:
+            return None
         if offered and taken:
             self.seen["passed"] += 1
             self.inside += 1
             if self.inside == self.left[0]:
                 self.left.pop(0)
                 self.inside = 0
+        return int(not offered), int(offered and not taken)
 
 
 def use_case(idle: Pattern, pressure: Pattern, pause: float) -> Case:

@@ -50,33 +50,39 @@ def burst_case(beat_bytes: int, patient: int, idle: Pattern, pressure: Pattern) 
         unit.drive("transfer", items, idle)
         waiting = deque(items)
         now, left, room = 0, 0, 0
+        granted = took = 0
         longest = min(MAX_BURST, PAGE // beat_bytes)
 
         def take(burst: dict[str, int]) -> None:
-            nonlocal now, left, room
+            nonlocal now, left, took
             if not left:
                 now, left = waiting[0]["address"], waiting[0]["beats"]
             metered = waiting[0]["metered"]
             count = burst["last"] + 1
             most = min(left, longest - now % longest)
-            wanted = {"address": now, "ends": int(count == left), "metered": metered}
-            if burst | wanted != burst or count > (min(most, room) if metered else most):
+            wanted = {"address": now, "ends": int(count == left)}
+            if burst | wanted != burst or count > most:
                 raise Mismatch(f"a burst must be {wanted} of at most {most}, not {burst}")
+            took += count * metered
+            if took > granted:
+                raise Mismatch(f"{granted} metered beats may be asked for, not {took}")
             if count < (min(WORTH, most) if metered and patient else 1 if metered else most):
                 raise Mismatch(f"a burst must be worth it: of {most}, not {count} beats")
             now, left = now + count, left - count
-            room -= count * metered
             if not left:
                 waiting.popleft()
 
         unit.watch("burst", take, pressure)
         unit.set(patient=patient)
-        quiet = 0
+        quiet = asked = 0
         while waiting:
             before = len(waiting), left
+            room -= asked  # of the cycle before the last
             unit.set(room=min(room, MAX_BURST))
+            more = min(random.choice((0, 0, 1, 5, 40)), 2 * MAX_BURST - room)
+            room, granted = room + more, granted + more
+            asked = unit.wires["asked"].get()
             await unit.cycles()
-            room = min(room + random.choice((0, 0, 1, 5, 40)), 2 * MAX_BURST)
             quiet = quiet + 1 if before == (len(waiting), left) else 0
             if quiet > 300:
                 raise Mismatch(f"{len(waiting)} transfers must be cut: none moves any more")

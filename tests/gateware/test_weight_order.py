@@ -7,7 +7,6 @@ from random import Random
 from tests.gateware.matrix import steps_of, stream_order
 
 from alula.bench import (
-    PATTERNS,
     Bench,
     BoundCase,
     Case,
@@ -19,7 +18,7 @@ from alula.bench import (
     stream_cases,
 )
 from alula.gateware.hdl.axi import MAX_BURST
-from alula.gateware.stream.room import Room
+from alula.gateware.stream.room import LATENCY, Room
 from alula.gateware.stream.steps import Steps
 from alula.gateware.stream.weight_beats import WeightBeats
 from alula.gateware.stream.weight_format import code, formats
@@ -55,47 +54,38 @@ def matrices(random: Random, sparse: bool, count: int) -> list[Matrix]:
     return found
 
 
-def beats_case(sparse: bool, idle: Pattern) -> Case:
-    """Matrices follow each other with and without a pause."""
+def shapes(random: Random, sparse: bool) -> list[dict[str, int]]:
+    return [shape for shape, _ in matrices(random, sparse, 60)]
 
-    async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
-        waiting = deque(matrices(random, sparse, 60))
-        now, left, place = None, deque(), 0
-        while waiting or left:
-            goes = next(go)
-            ends = goes and len(left) == 1
-            starts = bool(waiting) and (ends or not left) and random.random() < 0.8
-            unit.set(next=int(goes and bool(left)), start=int(starts))
-            if starts:
-                unit.set(matrix=waiting[0][0])
-            else:
-                wire = unit.wires["matrix"]
-                wire.set_bits(random.getrandbits(wire.width))
-            await unit.cycles()
-            if left:
-                unit.must(kind=left[0].value, last=int(len(left) == 1))
-                if now and formats(sparse=sparse)[now["format"]].name == "V8":
-                    # Row blocks of nothing but values end with a beat.
-                    unit.must(ends_block=int(place % (4 * now["groups"]) == 4 * now["groups"] - 1))
-            if goes and left:
-                left.popleft()
-                place += 1
-            if starts:
-                now, kinds = waiting.popleft()
-                left, place = deque(kinds), 0
 
-    return Case(f"every_format-idle_{idle}", run)
+def beats_of(sparse: bool, items: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Beats of matrices that follow each other."""
+    found = []
+    for item in items:
+        fmt, groups = formats(sparse=sparse)[item["format"]], item["groups"]
+        order = partial(stream_order, fmt.name, groups=groups, nm=fmt.pattern.name)
+        kinds = order(item["blocks"])
+        ends = {len(order(blocks)) for blocks in range(1, item["blocks"] + 1)}
+        found += [
+            {"kind": kind.value, "ends_block": int(place in ends), "last": int(place == len(kinds))}
+            for place, kind in enumerate(kinds, 1)
+        ]
+    return found
 
 
 BEATS = [
     Bench(
         f"weight_beats_{sparse:d}",
         lambda sparse=sparse: WeightBeats(sparse=sparse),
-        [beats_case(sparse, idle) for idle in PATTERNS],
+        stream_cases(
+            {"every_format": partial(shapes, sparse=sparse)},
+            partial(beats_of, sparse),
+            interval=1,
+        ),
     )
     for sparse in (False, True)
 ]
+BEHIND = LATENCY - 1
 DEPTH = 20
 
 
@@ -114,20 +104,23 @@ def room_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
         depths = ring_depths(DEPTH, sparse=sparse)
         held = dict.fromkeys(depths, 0)
         unit.drive("matrix", [shape for shape, _ in some], idle)
-        beats = quiet = 0
+        quiet = 0
+        # Changes of `beats` that it does not tell of yet, the latest first.
+        asks_late, growth_late = deque([0] * BEHIND, BEHIND), deque([0] * BEHIND, BEHIND)
+        beats = 0
         while to_ask or to_come:
-            asked = random.randint(0, min(beats, 16)) if next(asks) else 0
+            asked = random.randint(0, min(beats - sum(asks_late), 16)) if next(asks) else 0
             enters = to_come[0] if to_come and next(comes) else None
             for kind, depth in depths.items():
                 unit.wires[f"free__{kind.value}"].set(depth - held[kind])
             unit.set(asked=asked, enters=int(enters is not None))
             unit.set(kind=(enters or BeatKind.VALUE).value)
             await unit.cycles()
-            growing = unit.wires["growing"].get()
             unit.must(beats=min(beats, MAX_BURST))
-            if growing and unit.wires["waits"].get():
-                raise Mismatch("a beat must not wait that has a place")
-            beats += growing - asked
+            growing = unit.wires["growing"].get()
+            beats += growth_late[-1] - asks_late[-1]
+            growth_late.appendleft(growing)
+            asks_late.appendleft(asked)
             for _ in range(asked):
                 to_come.append(to_ask.popleft())
             if enters is not None:

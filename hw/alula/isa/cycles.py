@@ -52,7 +52,7 @@ LATENCIES = {
     "LOAD_IDLE": "LD with nothing to load",
     "STORE": "ST takes an instruction, asks for the first word and reports the last answer",
     "STORE_IDLE": "ST with nothing to store",
-    "WORDS": "ST waits for the first word of the vector buffer",
+    "RUN": "ST looks where some bytes of a beat go",
     "MPE_IDLE": "the matrix engine with nothing to multiply",
     "EXECUTE": "the sequencer reads operands and executes",
     "TIMES": "a product in the sequencer, beyond that",

@@ -14,12 +14,10 @@ from alula.design.engines import VECTOR_BANKS as BANKS
 from alula.gateware.buffers.arbiter import Arbiter
 from alula.gateware.hdl.delay import delayed
 
-__all__ = ["BANKS", "READ_LATENCY", "STORE_LATENCY", "VectorBuffer", "address_bits", "write_layout"]
+__all__ = ["BANKS", "READ_LATENCY", "VectorBuffer", "address_bits", "write_layout"]
 
 READ_LATENCY = 2
 """Cycles from a request of `a` or `b` to its data, where no bank is wanted twice."""
-STORE_LATENCY = READ_LATENCY + 1
-"""The same of `store`, whose words go through a queue."""
 _HELD = 4
 """Words of `store` between request and departure: as many as keep it at a word a cycle."""
 _BANK_BITS = ceil_log2(BANKS)

@@ -10,8 +10,8 @@ from alula.gateware.hdl.axi import BOUNDARY, MAX_BURST
 
 __all__ = ["LATENCY", "Bursts", "burst_layout", "transfer_layout"]
 
-LATENCY = 2
-"""Cycles from a transfer to its first burst; then a burst every 2 cycles."""
+LATENCY = 4
+"""Cycles from a transfer to its first burst; then a burst every 4 cycles."""
 _WORTH = 16
 
 
@@ -22,7 +22,7 @@ def transfer_layout(beat_bits: int) -> data.StructLayout:
 
 def burst_layout(beat_bits: int) -> data.StructLayout:
     """One burst: its first beat and the number of beats less one."""
-    return data.StructLayout({"address": beat_bits, "last": 8, "ends": 1, "metered": 1})
+    return data.StructLayout({"address": beat_bits, "last": 8, "ends": 1})
 
 
 class Bursts(Component):
@@ -37,8 +37,10 @@ class Bursts(Component):
 
     Members:
         transfer: Stream of `transfer_layout(beat_bits)`.
-        room: Beats that may be asked for; `MAX_BURST` stands for more, too.
+        room: Beats that may be asked for; `MAX_BURST` stands for more, too. It tells of `asked`
+            two cycles later.
         patient: Something is under way that will make room.
+        asked: Metered beats of the burst that has just been cut, for one cycle.
         burst: Stream of `burst_layout(beat_bits)`; `ends` marks the last of its transfer.
     """
 
@@ -55,6 +57,7 @@ class Bursts(Component):
                 "transfer": In(stream.Signature(transfer_layout(beat_bits))),
                 "room": In(range(MAX_BURST + 1)),
                 "patient": In(1),
+                "asked": Out(range(MAX_BURST + 1)),
                 "burst": Out(stream.Signature(burst_layout(beat_bits))),
             }
         )
@@ -63,36 +66,51 @@ class Bursts(Component):
         """Make the module."""
         m = Module()
         longest = min(MAX_BURST, BOUNDARY // self.beat_bytes)
-        active = Signal()
-        now = Signal(transfer_layout(self.beat_bits))
-        left = Signal(range(longest + 1))
-        wish = Signal(range(longest + 1))
-        count = Signal(range(longest + 1))
-        go = Signal()
+        now, burst = Signal(transfer_layout(self.beat_bits)), self.burst
+        # What is left of the page or the transfer, whether it is the transfer, and what may go now.
+        wish, whole = Signal(range(longest + 1)), Signal()
+        fits, worth, room = Signal(), Signal(), Signal(range(MAX_BURST + 1))
+        left, count = Signal(range(longest + 1)), Signal(range(longest + 1))
         within = Signal(range(longest))
         m.d.comb += [
             within.eq(now.address),
             left.eq(longest - within),
-            wish.eq(Mux(now.beats < left, now.beats, left)),
-            count.eq(Mux(now.metered & (self.room < wish), self.room, wish)),
-            go.eq((count == wish) | (count >= _WORTH) | ((count != 0) & ~self.patient)),
-            self.transfer.ready.eq(~active),
+            count.eq(Mux(fits, wish, room)),
         ]
-        with m.If(self.transfer.valid & ~active):
-            m.d.sync += [now.eq(self.transfer.payload), active.eq(1)]
-        burst = self.burst
+        m.d.sync += [
+            whole.eq(now.beats <= left),
+            wish.eq(Mux(now.beats <= left, now.beats, left)),
+            room.eq(self.room),
+            fits.eq(~now.metered | (self.room >= wish)),
+            worth.eq((self.room >= _WORTH) | ((self.room != 0) & ~self.patient)),
+            self.asked.eq(0),
+        ]
         with m.If(burst.valid & burst.ready):
             m.d.sync += burst.valid.eq(0)
-        # `room` follows a burst one cycle later, so a burst is chosen every second cycle at most.
-        with m.If(active & go & ~burst.valid):
-            m.d.sync += [
-                burst.valid.eq(1),
-                burst.payload.address.eq(now.address),
-                burst.payload.last.eq(count - 1),
-                burst.payload.ends.eq(now.beats == count),
-                burst.payload.metered.eq(now.metered),
-                now.address.eq(now.address + count),
-                now.beats.eq(now.beats - count),
-                active.eq(now.beats != count),
-            ]
+        with m.FSM():
+            with m.State("Idle"):
+                m.d.comb += self.transfer.ready.eq(1)
+                m.d.sync += now.eq(self.transfer.payload)
+                with m.If(self.transfer.valid):
+                    m.next = "Wish"
+            # `room` tells of the burst before from here on: it is compared in the next state.
+            with m.State("Wish"):
+                m.next = "Compare"
+            with m.State("Compare"):
+                m.next = "Cut"
+            with m.State("Cut"), m.If((fits | worth) & ~burst.valid):
+                m.d.sync += [
+                    burst.valid.eq(1),
+                    burst.payload.address.eq(now.address),
+                    burst.payload.last.eq(count - 1),
+                    burst.payload.ends.eq(fits & whole),
+                    self.asked.eq(Mux(now.metered, count, 0)),
+                    now.address.eq(now.address + count),
+                    now.beats.eq(now.beats - count),
+                ]
+                m.next = "Settle"
+                with m.If(fits & whole):
+                    m.next = "Idle"
+            with m.State("Settle"):
+                m.next = "Wish"
         return m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
@@ -15,7 +15,12 @@ from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.instructions import Engine
 
-__all__ = ["MemoryEngine"]
+__all__ = ["DECODING", "MemoryEngine"]
+
+DECODING = ("Size", "End", "Compare", "Begin")
+"""States from an instruction to its start, a cycle each: its sizes; where it ends; whether that
+exists. What is known of it stands in registers when it begins.
+"""
 
 
 class MemoryEngine(Component):
@@ -32,7 +37,7 @@ class MemoryEngine(Component):
         axi: A port for each channel.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
-        starved, blocked: As of `Use`, while it holds instructions.
+        starved, blocked: As of `Use`, while it holds instructions; of the cycle before.
     """
 
     def __init__(
@@ -60,18 +65,19 @@ class MemoryEngine(Component):
         )
 
     def attach(self, m: Module, master: ReadMaster | WriteMaster) -> tuple[FaultLatch, Value]:
-        """Place what works the ports. Return the latch of the engine's faults, and if it has one.
+        """Place what works the ports. Return the latch of the engine's faults, and if it stops.
 
-        A fault cancels what is under way.
+        A fault cancels what is under way, as `cancel` does, a cycle later.
         """
         m.submodules.master = master
         m.submodules.latch = latch = FaultLatch(sources=2)
         for ours, theirs in zip(self.axi, master.axi, strict=True):
             connect(m, theirs, flipped(ours))
-        stopped = latch.fault.code != Code.NONE
+        stops = Signal()
+        m.d.sync += stops.eq(self.cancel | (latch.fault.code != Code.NONE))
         m.d.comb += [
-            master.cancel.eq(self.cancel | stopped),
+            master.cancel.eq(stops),
             self.error.eq(latch.fault),
             self.quiet.eq(master.quiet),
         ]
-        return latch, stopped
+        return latch, stops

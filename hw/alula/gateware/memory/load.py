@@ -10,12 +10,14 @@ from alula.gateware.arithmetic.quotient import quotient
 from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
+from alula.gateware.hdl import skid_buffer
 from alula.gateware.hdl.axi import reader
+from alula.gateware.hdl.states import following
 from alula.gateware.memory import bursts, unpack
-from alula.gateware.memory.engine import MemoryEngine
+from alula.gateware.memory.engine import DECODING, MemoryEngine
 from alula.gateware.memory.load_delivery import LoadDelivery
 from alula.gateware.memory.load_gather import LoadGather
-from alula.gateware.memory.load_jobs import COUNT_BITS, asked_layout, extent_layout
+from alula.gateware.memory.load_jobs import COUNT_BITS, JobKind, asked_layout, extent_layout
 from alula.gateware.memory.load_matrix import LoadMatrix
 from alula.gateware.memory.load_vector import LoadVector
 from alula.gateware.memory.read_master import ReadMaster
@@ -26,9 +28,9 @@ from alula.isa.instructions import Engine
 
 __all__ = ["IDLE", "INSTRUCTION", "Load"]
 
-IDLE = 7
+IDLE = 12
 """Cycles of an instruction that loads nothing."""
-INSTRUCTION = IDLE + bursts.LATENCY + unpack.LATENCY
+INSTRUCTION = IDLE + bursts.LATENCY + unpack.LATENCY + 2 * skid_buffer.LATENCY
 """Cycles that LD.V takes beside memory's latency and its words."""
 
 
@@ -78,7 +80,7 @@ class Load(MemoryEngine):
         master = ReadMaster(
             channels=sizes.channels, beat_bits=sizes.beat_bits, beat_bytes=sizes.beat_bytes
         )
-        latch, stopped = self.attach(m, master)
+        latch, stops = self.attach(m, master)
         m.submodules.room = room = self._room
         m.submodules.delivery = delivery = LoadDelivery(sizes, sparse=self.sparse)
         m.d.comb += [
@@ -89,7 +91,7 @@ class Load(MemoryEngine):
             room.kind.eq(delivery.weights.payload.kind),
             *(mine.eq(theirs) for mine, theirs in zip(room.free, self.free, strict=True)),
         ]
-        asking = self._ask(m, master, delivery, latch.report[0], stopped)
+        asking = self._ask(m, master, delivery, latch.report[0], stops)
         self._hand_on(m, master, delivery, latch.report[1])
         m.d.comb += [
             self.busy.eq(asking | delivery.busy),
@@ -104,31 +106,38 @@ class Load(MemoryEngine):
         master: ReadMaster,
         delivery: LoadDelivery,
         report: data.View,
-        stopped: Value,
+        stops: Value,
     ) -> Value:
         """From commands to transfers and jobs. Return whether there is a command."""
         m.submodules.vector = vector = LoadVector(self.sizes)
         m.submodules.matrix = matrix = LoadMatrix(self.sizes, sparse=self.sparse)
         m.submodules.gather = gather = LoadGather(self.sizes)
         connect(m, matrix.tag, flipped(self.tag))
-        connect(m, matrix.matrix, self._room.matrix)
+        connect(m, matrix.reserve, self._room.matrix)
+        connect(m, matrix.matrix, delivery.matrix)
         command = Signal(self.command.payload.shape(), name="held")
         begins, over, asked = Signal(), Signal(), Signal(asked_layout(self.sizes))
         with m.FSM() as machine:
             with m.State("Idle"):
-                m.d.comb += self.command.ready.eq(~stopped & ~self.cancel)
+                m.d.comb += self.command.ready.eq(~stops)
                 m.d.sync += command.eq(self.command.payload)
                 with m.If(self.command.valid & self.command.ready):
-                    m.next = "Decode"
-            with m.State("Decode"):
+                    m.next = DECODING[0]
+            following(m, DECODING)
+            with m.State(DECODING[-1]):
                 m.d.comb += begins.eq(1)
                 m.next = "Ask"
             with m.State("Ask"), m.If(over):
                 m.next = "Idle"
-        with m.Switch(command.opcode):
+        kind = Signal(JobKind)
+        m.d.sync += kind.eq(JobKind.ROW)
+        for name, value in (("LD.W", JobKind.MATRIX), ("LD.G", JobKind.IDS)):
+            with m.If(command.opcode == opcode(name)):
+                m.d.sync += kind.eq(value)
+        with m.Switch(kind):
             for case, asker in (
-                (m.Case(opcode("LD.W")), matrix),
-                (m.Case(opcode("LD.G")), gather),
+                (m.Case(JobKind.MATRIX), matrix),
+                (m.Case(JobKind.IDS), gather),
                 (m.Default(), vector),
             ):
                 with case:
@@ -146,7 +155,6 @@ class Load(MemoryEngine):
         m.d.comb += [
             job.asked.eq(asked),
             job.stride.eq(command.stride),
-            job.matrix.eq(matrix.matrix.payload),
             job.count.eq(extent.elements),
             job.bf16.eq(command.type == 1),
         ]
@@ -162,28 +170,33 @@ class Load(MemoryEngine):
     def _extent(self, m: Module, command: data.View) -> data.View:
         """Of the row, or of each row, that a command loads."""
         sizes = self.sizes
-        extent = Signal(extent_layout(sizes))
-        short = extent.elements[: sizes.elements.bit_length()]
+        extent, elements = Signal(extent_layout(sizes)), Signal(32)
+        short = elements[: sizes.elements.bit_length()]
         size = Mux(command.type == 1, short << 1, short << 2)
         padded = Signal(len(size) + 1)
         m.d.comb += [
-            extent.elements.eq(Mux(command.opcode == opcode("LD.G"), command.len, command.count)),
+            elements.eq(Mux(command.opcode == opcode("LD.G"), command.len, command.count)),
             padded.eq(size + (sizes.whole_width - 1)),
+        ]
+        m.d.sync += [
+            extent.elements.eq(elements),
             extent.beats.eq(quotient(padded, sizes.whole_width)),
             extent.words.eq(quotient(short + (sizes.lanes - 1), sizes.lanes)),
-            extent.fits.eq(extent.elements <= sizes.elements),
+            extent.fits.eq(elements <= sizes.elements),
         ]
         return extent
 
     def _product(self, m: Module, command: data.View, gather: LoadGather) -> Value:
         """Of LD.W's row blocks and groups, or of what LD.G multiplies: one multiplier for both."""
         first, second = Signal(32), Signal(COUNT_BITS)
-        product = Signal(32 + COUNT_BITS)
+        low, high, product = Signal(37), Signal(35), Signal(32 + COUNT_BITS)
         gathers = command.opcode == opcode("LD.G")
         m.d.sync += [
             first.eq(Mux(gathers, gather.factors.first, command.blocks)),
             second.eq(Mux(gathers, gather.factors.second, command.groups)),
-            product.eq(first * second),
+            low.eq(first[:17] * second),
+            high.eq(first[17:] * second),
+            product.eq(low + (high << 17)),
         ]
         return product
 
@@ -201,11 +214,13 @@ class Load(MemoryEngine):
             connect(m, delivery.part, delivery.whole)
         m.d.comb += [
             delivery.full.eq(self._room.waits & master.quiet),
+        ]
+        m.d.sync += [
             self.starved.eq(~delivery.idle & delivery.starved),
             self.blocked.eq(~delivery.idle & delivery.blocked),
         ]
         with m.If(delivery.idle):
-            m.d.comb += self.blocked.eq(self.tag.valid & ~self.tag.ready & ~master.beat.valid)
+            m.d.sync += self.blocked.eq(self.tag.valid & ~self.tag.ready & ~master.beat.valid)
         # What memory refuses is the beat that the job at hand wants next, once it wants one.
         with m.If(master.error & delivery.wants):
             m.d.comb += [

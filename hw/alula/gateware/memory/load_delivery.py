@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Out, connect
 
-from alula.gateware.buffers.vector_buffer import write_layout
+from alula.gateware.buffers.vector_buffer import address_bits, write_layout
+from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.memory.load_jobs import JobKind, job_layout
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.unpack import Unpack
-from alula.gateware.stream.weight_beats import WeightBeats
+from alula.gateware.stream.weight_beats import MATRIX, WeightBeats
 from alula.gateware.stream.weight_stream import beat_layout
 
 __all__ = ["JOBS", "LoadDelivery"]
@@ -29,18 +30,19 @@ class LoadDelivery(Component):
 
     Members:
         job: Stream of jobs, up to `JOBS` ahead of their beats.
+        matrix: Stream of the matrices, each before its job.
         beat: Stream of beats from memory: this core's part.
         weights: Stream of beats to the weight stream. A beat waits while its ring is full.
-        enters: A beat passes there.
+        enters: A beat passes there; of its kind.
         part, whole: Of several cores: this core's parts of the beats of vectors and ids; the same
             beats whole, each in the cycle in which its part is taken. Of one core they are one.
         write: Stream of words to the vector buffer.
         ids, ids_valid: A beat of row numbers passes.
-        done: An instruction's last word or beat has been taken; high for one cycle.
+        done: An instruction's last word or beat was taken in the cycle before; for one cycle.
         busy: There is a job.
         wants: The job at hand can take `passed`, the address of the next beat.
         full: The weight stream has no place left, and memory owes nothing.
-        idle: No job is at hand, or a beat passes.
+        idle: No job is at hand and no beat on its way, or a beat passes.
         starved, blocked: Otherwise: it waits for memory, or for who takes what came.
     """
 
@@ -49,6 +51,7 @@ class LoadDelivery(Component):
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(sizes))),
+                "matrix": In(stream.Signature(MATRIX)),
                 "beat": In(stream.Signature(8 * sizes.width)),
                 "weights": Out(stream.Signature(beat_layout(sizes.width // 8))),
                 "enters": Out(1),
@@ -71,94 +74,174 @@ class LoadDelivery(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        layout = job_layout(self.sizes)
-        m.submodules.jobs = jobs = SyncFIFOBuffered(width=layout.size, depth=JOBS)
-        m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
-        m.submodules.unpack = unpack = Unpack(
-            beat_bytes=self.sizes.whole_width, words=self.sizes.words, lanes=self.sizes.lanes
-        )
-        connect(m, unpack.word, flipped(self.write))
-        coming, job = Signal(layout), Signal(layout)
-        active, over, given, takes = Signal(), Signal(), Signal(), Signal()
+        coming = self._queue(m, "jobs", job_layout(self.sizes), self.job)
+        job, now = Signal.like(coming.payload), Signal(_NOW)
+        active, over, takes, given = (Signal(name=name) for name in _CONTROL)
         passes = self.beat.valid & self.beat.ready
         m.d.comb += [
-            jobs.w_data.eq(self.job.payload),
-            jobs.w_en.eq(self.job.valid),
-            self.job.ready.eq(jobs.w_rdy),
-            coming.eq(jobs.r_data),
-            takes.eq(jobs.r_rdy & (~active | over)),
-            jobs.r_en.eq(takes),
-            walk.matrix.eq(coming.matrix),
-            walk.start.eq(takes),
-            self.weights.payload.data.eq(self.beat.payload),
-            self.weights.payload.kind.eq(walk.kind),
+            active.eq(now.as_value().any()),
+            coming.ready.eq(~active | over),
+            takes.eq(coming.valid & coming.ready),
             self.part.payload.eq(self.beat.payload),
-            unpack.beat.payload.eq(self.whole.payload),
-            unpack.row.payload.count.eq(job.count),
-            unpack.row.payload.dst.eq(job.asked.dst),
-            unpack.row.payload.bf16.eq(job.bf16),
-            unpack.row.payload.ends.eq(job.asked.ends),
             self.ids.eq(self.whole.payload),
-            self.done.eq(active & over & job.asked.ends),
-            self.busy.eq(active | jobs.r_rdy | (jobs.level != 0)),
-            self.idle.eq(~active | passes),
         ]
+        with m.If(over):
+            m.d.sync += now.eq(0)
         with m.If(takes):
-            m.d.sync += [job.eq(coming), active.eq(1), given.eq(0)]
-        with m.Elif(over):
-            m.d.sync += active.eq(0)
-        self._follow(m, takes, passes & walk.ends_block & (job.asked.kind == JobKind.MATRIX), job)
-        with m.If(active), m.Switch(job.asked.kind):
-            with m.Case(JobKind.NOTHING):
-                m.d.comb += over.eq(1)
-            with m.Case(JobKind.MATRIX):
-                m.d.comb += [
-                    self.wants.eq(1),
-                    self.weights.valid.eq(self.beat.valid),
-                    self.beat.ready.eq(self.weights.ready),
-                    walk.next.eq(passes),
-                    self.enters.eq(passes),
-                    over.eq(passes & walk.last),
-                    self.blocked.eq(self.beat.valid | self.full),
-                    self.starved.eq(~self.blocked),
-                ]
-            with m.Case(JobKind.ROW):
-                self._row(m, unpack, given)
-                m.d.comb += over.eq(given & ~unpack.busy)
-            with m.Case(JobKind.IDS):
-                m.d.comb += [
-                    self.wants.eq(1),
-                    self.part.valid.eq(self.beat.valid),
-                    self.beat.ready.eq(self.part.ready),
-                    self.whole.ready.eq(1),
-                    self.ids_valid.eq(passes),
-                    over.eq(passes),
-                    self.starved.eq(1),
-                ]
+            m.d.sync += [job.eq(coming.payload), given.eq(0)]
+            with m.Switch(coming.payload.asked.kind):
+                for kind in JobKind:
+                    with m.Case(kind):
+                        m.d.sync += now.eq(Const({kind.name: 1}, _NOW))
+        ends_matrix = self._weights(m)
+        unpack = self._unpack(m, job)
+        items, walk = m.submodules.weights.items, m.submodules.walk.beat
+        ends_block = now.MATRIX & walk.payload.ends_block
+        self._follow(m, takes, coming.payload, ends_block, job.stride)
+        with m.If(now.NOTHING):
+            m.d.comb += over.eq(~self.weights.valid)
+        with m.If(now.MATRIX):
+            # Not by `passes`: what else may take a beat comes late.
+            walks = self.beat.valid & items.ready
+            m.d.comb += [
+                self.wants.eq(1),
+                items.valid.eq(self.beat.valid & walk.valid),
+                self.beat.ready.eq(items.ready & walk.valid),
+                walk.ready.eq(walks),
+                over.eq(walks & walk.valid & walk.payload.last),
+            ]
+        with m.If(now.ROW):
+            m.d.comb += over.eq(self._pass_row(m, unpack, given) & ~self.weights.valid)
+        with m.If(now.IDS):
+            m.d.comb += [
+                self.wants.eq(1),
+                self.part.valid.eq(self.beat.valid),
+                self.beat.ready.eq(self.part.ready),
+                self.whole.ready.eq(1),
+                self.ids_valid.eq(passes),
+                over.eq(passes),
+            ]
+        m.d.sync += self.done.eq(ends_matrix | (over & job.asked.ends & ~now.MATRIX))
+        m.d.comb += self.busy.eq(active | coming.valid | (m.submodules.jobs.level != 0) | self.done)
+        self._use(m, now, passes)
         return m
 
-    def _row(self, m: Module, unpack: Unpack, given: Signal) -> None:
-        """Tell `unpack` of the row at hand, which is then `given`; bring it the row's beats."""
+    def _queue(
+        self, m: Module, name: str, layout: data.StructLayout, items: stream.Interface
+    ) -> stream.Interface:
+        """Return a stream of what waits for its beats."""
+        queue = SyncFIFOBuffered(width=layout.size, depth=JOBS)
+        m.submodules[name] = queue
+        m.submodules[f"{name}_next"] = buffer = SkidBuffer(shape=layout)
         m.d.comb += [
-            self.wants.eq(given & unpack.beat.ready),
+            queue.w_data.eq(items.payload),
+            queue.w_en.eq(items.valid),
+            items.ready.eq(queue.w_rdy),
+            buffer.items.payload.eq(queue.r_data),
+            buffer.items.valid.eq(queue.r_rdy),
+            queue.r_en.eq(buffer.items.ready),
+        ]
+        return buffer.taken
+
+    def _weights(self, m: Module) -> Value:
+        """Bring beats to the weight stream, by their kinds. Return whether a matrix ends there."""
+        m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
+        connect(m, self._queue(m, "matrices", MATRIX, self.matrix), walk.matrix)
+        beat = beat_layout(self.sizes.width // 8)
+        m.submodules.weights = buffer = SkidBuffer(
+            shape=data.StructLayout({"beat": beat, "last": 1})
+        )
+        m.d.comb += [
+            buffer.items.payload.beat.data.eq(self.beat.payload),
+            buffer.items.payload.beat.kind.eq(walk.beat.payload.kind),
+            buffer.items.payload.last.eq(walk.beat.payload.last),
+            self.weights.payload.eq(buffer.taken.payload.beat),
+            self.weights.valid.eq(buffer.taken.valid),
+            buffer.taken.ready.eq(self.weights.ready),
+            self.enters.eq(self.weights.valid & self.weights.ready),
+        ]
+        return self.enters & buffer.taken.payload.last
+
+    def _unpack(self, m: Module, job: data.View) -> Unpack:
+        """Make the row at hand into words, and bring these to the vector buffer."""
+        sizes = self.sizes
+        m.submodules.unpack = unpack = Unpack(
+            beat_bytes=sizes.whole_width, words=sizes.words, lanes=sizes.lanes
+        )
+        shape = {"address": address_bits(sizes.words), "data": 32 * sizes.lanes}
+        m.submodules.words = words = SkidBuffer(shape=data.StructLayout(shape))
+        row, word, written = unpack.row.payload, words.items.payload, self.write.payload
+        m.d.comb += [
+            row.count.eq(job.count),
+            row.dst.eq(job.asked.dst),
+            row.bf16.eq(job.bf16),
+            row.ends.eq(job.asked.ends),
+            unpack.beat.payload.eq(self.whole.payload),
+            word.address.eq(unpack.word.payload.address),
+            word.data.eq(unpack.word.payload.data),
+            words.items.valid.eq(unpack.word.valid),
+            unpack.word.ready.eq(words.items.ready),
+            written.address.eq(words.taken.payload.address),
+            written.data.eq(words.taken.payload.data),
+            written.mask.eq(~0),
+            self.write.valid.eq(words.taken.valid),
+            words.taken.ready.eq(self.write.ready),
+        ]
+        return unpack
+
+    def _pass_row(self, m: Module, unpack: Unpack, given: Signal) -> Value:
+        """Tell `unpack` of the row at hand, which is then `given`; bring it the row's beats.
+
+        Return whether all of its words have been taken.
+        """
+        m.d.comb += [
+            self.wants.eq(unpack.beat.ready),
             unpack.row.valid.eq(~given),
-            self.part.valid.eq(self.beat.valid & given),
-            self.beat.ready.eq(self.part.ready & given),
-            unpack.beat.valid.eq(self.whole.valid & given),
-            self.whole.ready.eq(unpack.beat.ready & given),
-            self.blocked.eq(self.write.valid & ~self.write.ready),
-            self.starved.eq(~self.write.valid & unpack.beat.ready & ~self.beat.valid),
+            self.part.valid.eq(self.beat.valid & unpack.active),
+            self.beat.ready.eq(self.part.ready & unpack.active),
+            unpack.beat.valid.eq(self.whole.valid),
+            self.whole.ready.eq(unpack.beat.ready),
         ]
         with m.If(~given & unpack.row.ready):
             m.d.sync += given.eq(1)
+        return given & ~unpack.busy & ~self.write.valid
 
-    def _follow(self, m: Module, begins: Value, ends_block: Value, job: data.View) -> None:
-        """Keep the address of the next beat in `passed`."""
-        address = job_layout(self.sizes)(m.submodules.jobs.r_data).asked.address
-        block = Signal(self.sizes.beat_bits)
+    def _follow(
+        self, m: Module, begins: Value, coming: data.View, ends_block: Value, stride: Value
+    ) -> None:
+        """Keep the address of the next beat in `passed`, and that of the next row block."""
+        next_block = Signal(self.sizes.beat_bits)
         with m.If(begins):
-            m.d.sync += [self.passed.eq(address), block.eq(address)]
+            m.d.sync += [
+                self.passed.eq(coming.asked.address),
+                next_block.eq(coming.asked.address + coming.stride),
+            ]
         with m.Elif(self.beat.valid & self.beat.ready):
             m.d.sync += self.passed.eq(self.passed + 1)
-            with m.If(ends_block & (job.stride != 0)):
-                m.d.sync += [self.passed.eq(block + job.stride), block.eq(block + job.stride)]
+            with m.If(ends_block & (stride != 0)):
+                m.d.sync += [self.passed.eq(next_block), next_block.eq(next_block + stride)]
+
+    def _use(self, m: Module, now: data.View, passes: Value) -> None:
+        """Say what is waited for: first by the beats on their way to the weight stream."""
+        inside, unpack = Signal(), m.submodules.unpack
+        with m.If(self.enters):
+            m.d.sync += inside.eq(~m.submodules.weights.taken.payload.last)
+        m.d.comb += self.idle.eq(
+            ~(self.weights.valid | inside | now.MATRIX | ((now.ROW | now.IDS) & ~passes))
+        )
+        with m.If(self.weights.valid):
+            m.d.comb += self.blocked.eq(~self.weights.ready)
+        with m.Elif(inside | now.MATRIX):
+            m.d.comb += [self.blocked.eq(self.full), self.starved.eq(~self.full)]
+        with m.Elif(now.ROW):
+            m.d.comb += [
+                self.blocked.eq(self.write.valid & ~self.write.ready),
+                self.starved.eq(~self.write.valid & unpack.beat.ready & ~self.beat.valid),
+            ]
+        with m.Elif(now.IDS):
+            m.d.comb += self.starved.eq(1)
+
+
+_NOW = data.StructLayout({kind.name: 1 for kind in JobKind})
+"""The kind of the job at hand, a bit each."""
+_CONTROL = ("active", "over", "takes", "given")

@@ -7,6 +7,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.control.fault import Code
+from alula.gateware.hdl.states import following
 from alula.gateware.memory.load_jobs import COUNT_BITS, Asker, JobKind, extent_layout
 from alula.gateware.memory.sizes import MemorySizes
 
@@ -38,15 +39,25 @@ class LoadGather(Asker):
         """Make the module."""
         m = Module()
         sizes, command, extent = self.sizes, self.command, self.extent
-        sized = Signal()
+        sized, empty, excess = Signal(), Signal(), Signal()
         ids, ids_there = Signal(8 * sizes.whole_width), Signal()
         ids_address, ids_left = Signal(33), Signal(range(sizes.whole_width // 4 + 1))
-        address, rows_left, dst = Signal(33), Signal(COUNT_BITS), Signal(COUNT_BITS + 1)
-        beats, words = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        address, rows_left = Signal(len(self.product) + 1), Signal(COUNT_BITS)
+        dst, end = Signal(COUNT_BITS + 1), Signal.like(address)
+        ids_beyond, beyond = (
+            self.beyond(m, ids_address, 1), self.beyond(m, address, extent.beats)
+        )  # fmt: skip
         m.d.comb += [
-            self.factors.first.eq(Mux(sized, ids[:32], words)),
-            self.factors.second.eq(Mux(sized, beats, command.count)),
+            self.factors.first.eq(Mux(sized, ids[:32], extent.words)),
+            self.factors.second.eq(Mux(sized, extent.beats, command.count)),
         ]
+        m.d.sync += [
+            empty.eq((extent.elements == 0) | (command.count == 0)),
+            excess.eq(~extent.fits | (command.count >> COUNT_BITS).any()),
+            address.eq(command.table + self.product),
+            end.eq(command.dst + self.product),
+        ]
+        job, transfer = self.job.payload, self.transfer.payload
         with m.FSM() as machine:
             with m.State("Idle"), m.If(self.start):
                 m.d.sync += [
@@ -55,59 +66,68 @@ class LoadGather(Asker):
                     ids_left.eq(0),
                     rows_left.eq(command.count),
                     dst.eq(command.dst),
-                    beats.eq(extent.beats),
-                    words.eq(extent.words),
                 ]
-                m.next = "Multiply"
-                with m.If((extent.elements == 0) | (command.count == 0)):
+                m.next = "Factors"
+                with m.If(empty):
                     m.next = "Nothing"
-                with m.Elif(~extent.fits | (command.count >> COUNT_BITS).any()):
+                with m.Elif(excess):
                     self.refuse(m, Code.OUT_OF_RANGE, command.len)
             with m.State("Nothing"):
-                m.d.comb += self.job.valid.eq(1)
+                m.d.comb += [self.job.valid.eq(1), job.kind.eq(JobKind.NOTHING), job.ends.eq(1)]
                 with m.If(self.job.ready):
                     m.d.comb += self.over.eq(1)
                     m.next = "Idle"
-            with m.State("Multiply"):
-                m.next = "Multiplied"
-            with m.State("Multiplied"):
+            following(m, ("Factors", "Multiply", "Multiplied", "Sum"))
+            with m.State("Sum"):
                 m.next = "Size"
                 with m.If(sized):
-                    m.next = "Row"
+                    m.next = "Row end"
             with m.State("Size"):
                 m.d.sync += sized.eq(1)
                 m.next = "Ids"
-                with m.If(command.dst + self.product > sizes.words):
+                with m.If(end > sizes.words):
                     self.refuse(m, Code.OUT_OF_RANGE, command.dst)
             with m.State("Ids"):
                 with m.If(ids_left == 0):
                     m.d.sync += [ids_left.eq(sizes.whole_width // 4), ids_there.eq(0)]
                     m.next = "Ids job"
                 with m.Elif(ids_there):
-                    m.next = "Multiply"
+                    m.next = "Factors"
             with m.State("Ids job"):
-                m.d.comb += self.job.valid.eq(1)
+                m.d.comb += [
+                    self.job.valid.eq(1),
+                    job.kind.eq(JobKind.IDS),
+                    job.address.eq(ids_address),
+                ]
                 with m.If(self.job.ready):
                     m.next = "Ids transfer"
             with m.State("Ids transfer"):
-                self.ask(m, ids_address, 1)
-                with m.If(self.transfer.valid & self.transfer.ready):
+                m.d.comb += self.transfer.valid.eq(~ids_beyond)
+                with m.If(ids_beyond):
+                    self.refuse(m, Code.OUT_OF_RANGE, ids_address)
+                with m.Elif(self.transfer.ready):
                     m.d.sync += ids_address.eq(ids_address + 1)
                     m.next = "Ids"
+            following(m, ("Row end", "Row check", "Row"))
             with m.State("Row"):
-                m.d.sync += address.eq(command.table + self.product)
                 m.next = "Row job"
-                with m.If(command.table + self.product >= sizes.memory_beats):
-                    self.refuse(m, Code.OUT_OF_RANGE, command.table + self.product)
+                with m.If(beyond):
+                    self.refuse(m, Code.OUT_OF_RANGE, address)
             with m.State("Row job"):
-                m.d.comb += self.job.valid.eq(1)
+                m.d.comb += [
+                    self.job.valid.eq(1),
+                    job.kind.eq(JobKind.ROW),
+                    job.ends.eq(rows_left == 1),
+                    job.address.eq(address),
+                    job.dst.eq(dst),
+                ]
                 with m.If(self.job.ready):
                     m.next = "Row transfer"
             with m.State("Row transfer"):
-                self.ask(m, address, beats)
-                with m.If(self.transfer.valid & self.transfer.ready):
+                m.d.comb += self.transfer.valid.eq(1)
+                with m.If(self.transfer.ready):
                     m.d.sync += [
-                        dst.eq(dst + words),
+                        dst.eq(dst + extent.words),
                         rows_left.eq(rows_left - 1),
                         ids.eq(ids.shift_right(32)),
                         ids_left.eq(ids_left - 1),
@@ -118,17 +138,11 @@ class LoadGather(Asker):
                         m.next = "Idle"
             with m.State("Stopped"):
                 pass
+        asks_row = machine.ongoing("Row transfer")
+        m.d.comb += [
+            transfer.address.eq(Mux(asks_row, address, ids_address)),
+            transfer.beats.eq(Mux(asks_row, extent.beats, 1)),
+        ]
         with m.If(self.ids_valid):
             m.d.sync += [ids.eq(self.ids), ids_there.eq(1)]
-        nothing, of_row = machine.ongoing("Nothing"), machine.ongoing("Row job")
-        asks_row = machine.ongoing("Row transfer")
-        job, transfer = self.job.payload, self.transfer.payload
-        m.d.comb += [
-            job.kind.eq(Mux(of_row, JobKind.ROW, Mux(nothing, JobKind.NOTHING, JobKind.IDS))),
-            job.ends.eq(nothing | (of_row & (rows_left == 1))),
-            job.address.eq(Mux(of_row, address, ids_address)),
-            job.dst.eq(dst),
-            transfer.address.eq(Mux(asks_row, address, ids_address)),
-            transfer.beats.eq(Mux(asks_row, beats, 1)),
-        ]
         return m

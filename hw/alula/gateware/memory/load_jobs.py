@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Value, ValueLike
+from amaranth.hdl import Module, Signal, Value, ValueLike
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -11,7 +11,6 @@ from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.memory.bursts import transfer_layout
 from alula.gateware.memory.sizes import MemorySizes
-from alula.gateware.stream.weight_beats import MATRIX
 from alula.isa.instructions import Engine
 
 __all__ = ["COUNT_BITS", "Asker", "JobKind", "asked_layout", "extent_layout", "job_layout"]
@@ -48,7 +47,6 @@ def job_layout(sizes: MemorySizes) -> data.StructLayout:
         {
             "asked": asked_layout(sizes),
             "stride": sizes.beat_bits,
-            "matrix": MATRIX,
             "count": range(sizes.elements + 1),
             "bf16": 1,
         }
@@ -56,7 +54,10 @@ def job_layout(sizes: MemorySizes) -> data.StructLayout:
 
 
 def extent_layout(sizes: MemorySizes) -> data.StructLayout:
-    """A row: elements, the beats and words that hold them, and whether the vector buffer could."""
+    """A row: elements, the beats and words that hold them, and whether the vector buffer could.
+
+    It stands two cycles before `start`.
+    """
     return data.StructLayout({"elements": 32, "beats": COUNT_BITS, "words": COUNT_BITS, "fits": 1})
 
 
@@ -64,7 +65,7 @@ class Asker(Component):
     """Asks memory for what one kind of instruction loads, and says where it goes.
 
     Members:
-        command: The instruction; stands from `start` until `over`.
+        command: The instruction; stands from the first state of `DECODING` until `over`.
         start: Begin with it; for one cycle.
         job: Stream of jobs, each before its transfers.
         transfer: Stream of transfers to `ReadMaster`.
@@ -91,9 +92,8 @@ class Asker(Component):
         m.d.comb += [self.fault.code.eq(code), self.fault.detail.eq(detail)]
         m.next = "Stopped"
 
-    def ask(self, m: Module, address: Value, beats: ValueLike) -> None:
-        """Offer the transfer, of these beats; refuse it where it ends beyond memory."""
-        with m.If(address + beats > self.sizes.memory_beats):
-            self.refuse(m, Code.OUT_OF_RANGE, address)
-        with m.Else():
-            m.d.comb += self.transfer.valid.eq(1)
+    def beyond(self, m: Module, address: Value, beats: ValueLike) -> Signal:
+        """Return whether these beats end beyond memory: two cycles after both stand."""
+        end, beyond = Signal(len(address) + 1), Signal()
+        m.d.sync += [end.eq(address + beats), beyond.eq(end > self.sizes.memory_beats)]
+        return beyond

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.control.fault import Code
+from alula.gateware.hdl.states import following
 from alula.gateware.memory.load_jobs import COUNT_BITS, Asker, JobKind
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
@@ -28,9 +27,9 @@ class LoadMatrix(Asker):
         sparse: Matrices may have a pattern.
 
     Members: those of `Asker`, and
-        product: Of the command's `blocks` and `groups`, from three cycles after `start` on.
+        product: Of the command's `blocks` and `groups`, as it stands with `start`.
         tag: To the weight stream, before the job.
-        matrix: To `Room`, together with the job.
+        reserve: To `Room`, before the job. matrix: To `LoadDelivery`, then.
     """
 
     def __init__(self, sizes: MemorySizes, *, sparse: bool) -> None:
@@ -40,6 +39,7 @@ class LoadMatrix(Asker):
             {
                 "product": In(32 + COUNT_BITS),
                 "tag": Out(stream.Signature(TAG)),
+                "reserve": Out(stream.Signature(MATRIX)),
                 "matrix": Out(stream.Signature(MATRIX)),
             },
         )
@@ -47,11 +47,16 @@ class LoadMatrix(Asker):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        command, known = self.command, self._describe(m)
-        address, blocks_left = Signal(33), Signal(BLOCK_BITS)
-        scales = self._by_format(m, BeatKind.SCALE)
-        block, total = self._sizes(m, scales)
-        strided, beats = command.stride != 0, Signal.like(total, name="beats")
+        command = self.command
+        self._describe(m)
+        refusals = self._refusals(m)
+        strided = Signal()
+        block, total = self._sizes(m)
+        beats, address = Signal.like(total), Signal(33)
+        blocks_left, last = Signal(BLOCK_BITS), Signal()
+        # A matrix without gaps is known to fit before the stream hears of it.
+        beyond = self.beyond(m, address, beats)
+        m.d.sync += strided.eq(command.stride != 0)
         m.d.comb += [
             self.transfer.payload.address.eq(address),
             self.transfer.payload.beats.eq(beats),
@@ -59,55 +64,57 @@ class LoadMatrix(Asker):
         ]
         with m.FSM():
             with m.State("Idle"), m.If(self.start):
-                m.d.sync += [address.eq(command.addr), blocks_left.eq(command.blocks)]
-                m.next = "Multiply"
-                with m.If(~known):
-                    self.refuse(m, Code.UNSUPPORTED, self.tag.payload.format)
-                with m.Elif((command.blocks == 0) | (command.groups == 0)):
-                    self.refuse(m, Code.UNDEFINED, 0)
-                with m.Elif(strided & scales.any()):
-                    self.refuse(m, Code.UNDEFINED, command.stride)
-                with m.Elif((command.blocks >> BLOCK_BITS).any()):
-                    self.refuse(m, Code.OUT_OF_RANGE, command.blocks)
-                with m.Elif((command.groups >> GROUP_BITS).any()):
-                    self.refuse(m, Code.OUT_OF_RANGE, command.groups)
-            for state, following in pairwise(("Multiply", "Multiplied", "Size", "Sum", "Check")):
-                with m.State(state):
-                    m.next = following
-            with m.State("Check"):
-                m.d.sync += beats.eq(Mux(strided, block, total))
-                m.next = "Tag"
-                with m.If(~strided & (command.addr + total > self.sizes.memory_beats)):
-                    self.refuse(m, Code.OUT_OF_RANGE, command.addr)
-            with m.State("Tag"):
-                m.d.comb += self.tag.valid.eq(1)
-                with m.If(self.tag.ready):
-                    m.next = "Job"
-            with m.State("Job"):
-                m.d.comb += [
-                    self.job.valid.eq(self.matrix.ready),
-                    self.matrix.valid.eq(self.job.ready),
+                m.d.sync += [
+                    address.eq(command.addr),
+                    blocks_left.eq(command.blocks),
+                    last.eq(~strided | (command.blocks == 1)),
                 ]
-                with m.If(self.job.ready & self.matrix.ready):
-                    m.next = "Transfer"
+                m.next = "Add"
+                for number, (refused, code, detail) in enumerate(refusals):
+                    with m.If(refused) if number == 0 else m.Elif(refused):
+                        self.refuse(m, code, detail)
+            following(m, ("Add", "Sum", "Beats"))
+            with m.State("Beats"):
+                m.d.sync += beats.eq(Mux(strided, block, total))
+                m.next = "End"
+            following(m, ("End", "Compare", "Check"))
+            with m.State("Check"):
+                m.next = "Tag"
+                with m.If(~strided & beyond):
+                    self.refuse(m, Code.OUT_OF_RANGE, command.addr)
+            for state, offer, after in (
+                ("Tag", self.tag, "Room"),
+                ("Room", self.reserve, "Beats job"),
+                ("Beats job", self.matrix, "Job"),
+                ("Job", self.job, "Transfer"),
+            ):
+                with m.State(state):
+                    m.d.comb += offer.valid.eq(1)
+                    with m.If(offer.ready):
+                        m.next = after
             with m.State("Transfer"):
-                self.ask(m, address, beats)
-                with m.If(self.transfer.valid & self.transfer.ready):
+                m.d.comb += self.transfer.valid.eq(~beyond)
+                with m.If(beyond):
+                    self.refuse(m, Code.OUT_OF_RANGE, address)
+                with m.Elif(self.transfer.ready):
                     m.d.sync += [
                         address.eq(address + command.stride),
                         blocks_left.eq(blocks_left - 1),
+                        last.eq(blocks_left == 2),
                     ]
-                    with m.If(~strided | (blocks_left == 1)):
+                    m.next = "Next end"
+                    with m.If(last):
                         m.d.comb += self.over.eq(1)
                         m.next = "Idle"
+            following(m, ("Next end", "Next compare", "Transfer"))
             with m.State("Stopped"):
                 pass
         return m
 
-    def _describe(self, m: Module) -> Value:
-        """Say what the matrix is to all who are told. Return whether there is such a format."""
+    def _describe(self, m: Module) -> None:
+        """Say what the matrix is to all who are told."""
         command, job = self.command, self.job.payload
-        for shape in (self.tag.payload, self.matrix.payload):
+        for shape in (self.tag.payload, self.reserve.payload, self.matrix.payload):
             m.d.comb += [
                 shape.format.eq(Cat(command.fmt, command.nm)),
                 shape.blocks.eq(command.blocks),
@@ -119,25 +126,50 @@ class LoadMatrix(Asker):
             job.ends.eq(1),
             job.address.eq(command.addr),
         ]
-        return self._by_format(m, name="known")
 
-    def _sizes(self, m: Module, scales: Signal) -> tuple[Signal, Signal]:
-        """Beats of a row block and of the matrix, two and three cycles behind `product`."""
+    def _refusals(self, m: Module) -> list[tuple[Signal, Code, ValueLike]]:
+        """Return why a command may be refused, the first first; known a cycle after it stands."""
+        command = self.command
+        known, scales = self._by_format(m, name="known"), self._by_format(m, BeatKind.SCALE)
+        empty = (command.blocks == 0) | (command.groups == 0)
+        found = []
+        for name, refused, code, detail in (
+            ("unknown", ~known, Code.UNSUPPORTED, self.tag.payload.format),
+            ("empty", empty, Code.UNDEFINED, 0),
+            ("gaps", command.stride.any() & scales.any(), Code.UNDEFINED, command.stride),
+            ("tall", command.blocks >> BLOCK_BITS, Code.OUT_OF_RANGE, command.blocks),
+            ("wide", command.groups >> GROUP_BITS, Code.OUT_OF_RANGE, command.groups),
+        ):
+            flag = Signal(name=name)
+            m.d.sync += flag.eq(refused.any())
+            found.append((flag, code, detail))
+        return found
+
+    def _sizes(self, m: Module) -> tuple[Signal, Signal]:
+        """Beats of a row block and of the matrix, three cycles behind `product`."""
         command = self.command
         # In quarters of beats. Values and indices of a group fill whole ones together.
         values = self._by_format(m, BeatKind.VALUE, BeatKind.INDEX)
-        parts = {
-            "values": self.product * values,
-            "metas": self.product * self._by_format(m, BeatKind.META),
-            "scales": command.blocks * scales,
+        factors = {
+            "values": (self.product, values),
+            "metas": (self.product, self._by_format(m, BeatKind.META, name="metas_of_group")),
+            "scales": (command.blocks, self._by_format(m, BeatKind.SCALE, name="scales_of_block")),
+            "block": (command.groups, values),
         }
-        quarters = [Signal(38, name=f"{name}_quarters") for name in parts]
+        quarters = {}
+        for name, (count, factor) in factors.items():
+            held = Signal.like(factor, name=f"{name}_each")
+            low, high = (Signal(22, name=f"{name}_{part}") for part in ("low", "high"))
+            quarters[name] = Signal(38, name=f"{name}_quarters")
+            m.d.sync += [
+                held.eq(factor),
+                low.eq(count[:17] * held),
+                high.eq(count[17:34] * held),
+                quarters[name].eq(low + (high << 17)),
+            ]
         block, total = Signal(36), Signal(36)
-        m.d.sync += [
-            *(mine.eq(value) for mine, value in zip(quarters, parts.values(), strict=True)),
-            block.eq(command.groups * values >> 2),
-            total.eq(sum((number + (QUARTERS - 1)) >> 2 for number in quarters)),
-        ]
+        whole = [(quarters[name] + (QUARTERS - 1)) >> 2 for name in ("values", "metas", "scales")]
+        m.d.sync += [block.eq(quarters["block"] >> 2), total.eq(sum(whole))]
         return block, total
 
     def _by_format(self, m: Module, *kinds: BeatKind, name: str = "") -> Signal:

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
-from alula.gateware.memory.load_jobs import COUNT_BITS, Asker, JobKind, extent_layout
+from alula.gateware.memory.load_jobs import Asker, JobKind, extent_layout
 from alula.gateware.memory.sizes import MemorySizes
 
 __all__ = ["LoadVector"]
@@ -27,24 +27,28 @@ class LoadVector(Asker):
         """Make the module."""
         m = Module()
         sizes, command, extent, job = self.sizes, self.command, self.extent, self.job.payload
-        beats, empty = Signal(COUNT_BITS), Signal()
-        m.d.comb += [
+        empty, excess, end = Signal(), Signal(), Signal(33)
+        beyond = self.beyond(m, command.addr, extent.beats)
+        m.d.sync += [
             empty.eq((command.opcode != opcode("LD.V")) | (extent.elements == 0)),
+            end.eq(command.dst + extent.words),
+            excess.eq(~extent.fits | (end > sizes.words)),
+        ]
+        m.d.comb += [
             job.kind.eq(Mux(empty, JobKind.NOTHING, JobKind.ROW)),
             job.ends.eq(1),
             job.address.eq(command.addr),
             job.dst.eq(command.dst),
             self.transfer.payload.address.eq(command.addr),
-            self.transfer.payload.beats.eq(beats),
+            self.transfer.payload.beats.eq(extent.beats),
         ]
         with m.FSM():
             with m.State("Idle"), m.If(self.start):
-                m.d.sync += beats.eq(extent.beats)
                 m.next = "Job"
                 with m.If(~empty):
-                    with m.If(~extent.fits | (command.dst + extent.words > sizes.words)):
+                    with m.If(excess):
                         self.refuse(m, Code.OUT_OF_RANGE, command.dst)
-                    with m.Elif(command.addr + extent.beats > sizes.memory_beats):
+                    with m.Elif(beyond):
                         self.refuse(m, Code.OUT_OF_RANGE, command.addr)
             with m.State("Job"):
                 m.d.comb += self.job.valid.eq(1)
@@ -54,8 +58,8 @@ class LoadVector(Asker):
                     with m.If(empty):
                         m.next = "Idle"
             with m.State("Transfer"):
-                self.ask(m, command.addr, beats)
-                with m.If(self.transfer.valid & self.transfer.ready):
+                m.d.comb += self.transfer.valid.eq(1)
+                with m.If(self.transfer.ready):
                     m.d.comb += self.over.eq(1)
                     m.next = "Idle"
             with m.State("Stopped"):

@@ -10,10 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.memory.write_master import beat_layout
 
-__all__ = ["LATENCY", "Pack"]
-
-LATENCY = 2
-"""Cycles from a word to its first beat."""
+__all__ = ["Pack"]
 
 
 class Pack(Component):
@@ -56,6 +53,7 @@ class Pack(Component):
         word, held = Signal(32 * self.lanes), Signal()
         used, place = Signal(range(self.lanes)), Signal(range(elements))
         covered, valid = Signal(range(elements + 1)), Signal(range(elements + 1))
+        last_beat = Signal()
         full, step, spent, finishes, flushes = (Signal(name=n) for n in _NAMES)
         m.d.comb += [
             self.word.ready.eq(active & (~held | (step & spent & ~finishes))),
@@ -64,12 +62,13 @@ class Pack(Component):
             step.eq(active & held & (~full | self.beat.ready)),
             covered.eq(place + piece),
             spent.eq(used == self.lanes - piece),
-            finishes.eq(left <= covered),
+            finishes.eq(last_beat & (left[: len(covered)] <= covered)),
             flushes.eq(finishes | (covered == elements)),
             self.busy.eq(active | full),
         ]
         with m.If(self.start):
             m.d.sync += [left.eq(self.count), active.eq(1), held.eq(0), place.eq(0)]
+            m.d.sync += last_beat.eq(self.count <= elements)
         with m.If(full & self.beat.ready):
             m.d.sync += full.eq(0)
         with m.If(step):
@@ -87,8 +86,9 @@ class Pack(Component):
             with m.If(flushes):
                 m.d.sync += [
                     full.eq(1),
-                    valid.eq(Mux(left < elements, left, elements)),
+                    valid.eq(Mux(last_beat, left, elements)),
                     left.eq(left - elements),
+                    last_beat.eq(left <= 2 * elements),
                 ]
             with m.If(finishes):
                 m.d.sync += active.eq(0)

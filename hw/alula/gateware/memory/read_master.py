@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.hdl.axi import MAX_BURST, Burst, reader
+from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.memory.bursts import Bursts, transfer_layout
 
 __all__ = ["OUTSTANDING", "ReadMaster", "axi_address_bits"]
@@ -24,8 +25,8 @@ class ReadMaster(Component):
     """Turns transfers into bursts on every channel, and their data into one stream of beats.
 
     Reads are outstanding without limit but `OUTSTANDING` bursts and, for metered transfers, `room`.
-    A beat passes in the cycle in which every channel has its part. After an error, or while
-    `cancel` is high, no burst begins and what comes back is dropped.
+    A beat passes in the cycle in which every channel has its part. After an error, or a cycle after
+    `cancel` is high, no burst begins and what comes back is dropped. Registers stand at all ports.
 
     Args:
         channels: AXI ports, each with the same part of every beat.
@@ -36,8 +37,7 @@ class ReadMaster(Component):
         axi: The ports; a beat's address counts `beat_bytes`.
         transfer: Stream of `transfer_layout(beat_bits)`.
         beat: Stream of beats, in order.
-        room: Metered beats that may be asked for. growing: It will be more in the next cycle.
-        asked: Metered beats that are asked for now.
+        room, asked: As of `Bursts`. growing: `room` will soon be more.
         cancel: Drop everything; stay so until reset.
         error: A channel answered with an error; sticky. `response` is its code, `channel` its
             number.
@@ -70,68 +70,101 @@ class ReadMaster(Component):
         """Make the module."""
         m = Module()
         m.submodules.bursts = bursts = self._bursts
-        drop = Signal()
+        connect(m, flipped(self.transfer), bursts.transfer)
+        drop, owes, full = Signal(), Signal(self.channels), Signal(self.channels)
+        start, asking = self._ask(m, bursts.burst, drop, full)
         m.d.comb += [
-            drop.eq(self.cancel | self.error),
-            bursts.transfer.payload.eq(self.transfer.payload),
-            bursts.transfer.valid.eq(self.transfer.valid),
-            self.transfer.ready.eq(bursts.transfer.ready),
             bursts.room.eq(self.room),
-            bursts.patient.eq(~self.quiet | self.growing),
+            bursts.patient.eq(~self.quiet | self.growing | bursts.burst.valid),
+            self.asked.eq(bursts.asked),
         ]
+        m.d.sync += [
+            drop.eq(self.cancel | self.error),
+            self.quiet.eq(~start & ~asking & ~owes.any()),
+        ]
+        came = [self._receive(m, number, owes, full) for number in range(self.channels)]
+        self._join(m, came, drop)
+        return m
 
-        # A burst that a channel has been shown must stand, so one that has begun is finished.
-        asking, start = Signal(), Signal()
-        held = Signal.like(bursts.burst.payload)
-        sent, owes, full, bad = (
-            Signal(self.channels, name=n) for n in ("sent", "owes", "full", "bad")
-        )
+    def _ask(
+        self, m: Module, burst: stream.Interface, drop: Value, full: Value
+    ) -> tuple[Signal, Signal]:
+        """Show each burst to every channel. Return whether one begins, and whether one is shown.
+
+        A burst that a channel has been shown must stand, so one that has begun is finished.
+        """
+        start, asking = Signal(), Signal()
+        held = Signal.like(burst.payload)
+        sent, accepted = Signal(self.channels), Signal(self.channels)
         m.d.comb += [
-            start.eq(bursts.burst.valid & ~asking & ~drop & ~full.any()),
-            bursts.burst.ready.eq(start),
-            self.quiet.eq(~asking & ~owes.any()),
+            start.eq(burst.valid & ~asking & ~drop & ~full.any()),
+            burst.ready.eq(start),
         ]
-        accepted = Cat(port.arready for port in self.axi)
         with m.If(start):
-            m.d.sync += [asking.eq(1), held.eq(bursts.burst.payload), sent.eq(0)]
+            m.d.sync += [asking.eq(1), held.eq(burst.payload), sent.eq(0)]
         with m.Elif(asking):
             m.d.sync += sent.eq(sent | accepted)
             with m.If((sent | accepted).all()):
                 m.d.sync += asking.eq(0)
-
-        beat_moves = Signal()
-        valid = Cat(port.rvalid for port in self.axi)
-        m.d.comb += [
-            self.beat.valid.eq(valid.all() & ~drop & ~bad.any()),
-            self.beat.payload.eq(Cat(port.rdata for port in self.axi)),
-            beat_moves.eq(self.beat.valid & self.beat.ready),
-        ]
-        with m.If(start & bursts.burst.payload.metered):
-            m.d.comb += self.asked.eq(bursts.burst.payload.last + 1)
-
+        power = (self.beat_bytes - 1).bit_length()
+        shape = data.StructLayout({"address": self.beat_bits, "last": 8})
         for number, port in enumerate(self.axi):
-            owed = Signal(range(OUTSTANDING + 1), name=f"owed_{number}")
-            shown, ends = Signal(name=f"shown_{number}"), Signal(name=f"ends_{number}")
+            m.submodules[f"ar_{number}"] = buffer = SkidBuffer(shape=shape)
             m.d.comb += [
-                shown.eq(asking & ~sent[number]),
-                port.araddr.eq(held.address << (self.beat_bytes - 1).bit_length()),
-                port.arlen.eq(held.last),
-                port.arsize.eq((self.beat_bytes - 1).bit_length()),
+                buffer.items.payload.address.eq(held.address),
+                buffer.items.payload.last.eq(held.last),
+                buffer.items.valid.eq(asking & ~sent[number]),
+                accepted[number].eq(buffer.items.ready),
+                port.araddr.eq(buffer.taken.payload.address << power),
+                port.arlen.eq(buffer.taken.payload.last),
+                port.arsize.eq(power),
                 port.arburst.eq(Burst.INCR),
-                port.arvalid.eq(shown),
-                port.rready.eq(drop | beat_moves | (bad.any() & valid.all())),
-                bad[number].eq(port.rvalid & port.rresp[1]),
-                ends.eq(port.rvalid & port.rready & port.rlast),
-                owes[number].eq(owed != 0),
-                full[number].eq(owed == OUTSTANDING),
+                port.arvalid.eq(buffer.taken.valid),
+                buffer.taken.ready.eq(port.arready),
             ]
-            m.d.sync += owed.eq(owed + (shown & port.arready) - ends)
-        with m.If(valid.all() & bad.any() & ~drop):
+        return start, asking
+
+    def _receive(self, m: Module, number: int, owes: Signal, full: Signal) -> stream.Interface:
+        """Return what a channel sends, behind registers; count the bursts that it owes.
+
+        A burst is owed from its first cycle before the channel until its last beat is taken. One
+        more may be under way there than `full` knows of.
+        """
+        port, asked = self.axi[number], m.submodules[f"ar_{number}"].items
+        shape = data.StructLayout({"data": 8 * self.beat_bytes, "response": 2, "last": 1})
+        m.submodules[f"r_{number}"] = buffer = SkidBuffer(shape=shape)
+        taken = buffer.taken
+        owed = Signal(range(OUTSTANDING + 1), name=f"owed_{number}")
+        m.d.comb += [
+            buffer.items.payload.data.eq(port.rdata),
+            buffer.items.payload.response.eq(port.rresp),
+            buffer.items.payload.last.eq(port.rlast),
+            buffer.items.valid.eq(port.rvalid),
+            port.rready.eq(buffer.items.ready),
+            owes[number].eq(owed != 0),
+        ]
+        ends = taken.valid & taken.ready & taken.payload.last
+        m.d.sync += [
+            owed.eq(owed + (asked.valid & asked.ready) - ends),
+            full[number].eq(owed >= OUTSTANDING - 1),
+        ]
+        return taken
+
+    def _join(self, m: Module, came: list[stream.Interface], drop: Value) -> None:
+        """Make whole beats of the channels' parts, until a channel refuses one."""
+        there, bad = Signal(), Signal(self.channels)
+        m.d.comb += [
+            there.eq(Cat(part.valid for part in came).all()),
+            bad.eq(Cat(part.payload.response[1] for part in came)),
+            self.beat.valid.eq(there & ~drop & ~bad.any()),
+            self.beat.payload.eq(Cat(part.payload.data for part in came)),
+            *(part.ready.eq(drop | (there & (self.beat.ready | bad.any()))) for part in came),
+        ]
+        with m.If(there & bad.any() & ~drop):
             m.d.sync += self.error.eq(1)
-            for number in reversed(range(self.channels)):
+            for number, part in reversed(list(enumerate(came))):
                 with m.If(bad[number]):
                     m.d.sync += [
-                        self.response.eq(self.axi[number].rresp),
+                        self.response.eq(part.payload.response),
                         self.channel.eq(number),
                     ]
-        return m

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from alula.gateware.buffers import staging_buffer, vector_buffer
+from alula.gateware.buffers import staging_buffer
 from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
 from alula.gateware.hdl.axi import writer
-from alula.gateware.memory import bursts, pack
-from alula.gateware.memory.engine import MemoryEngine
+from alula.gateware.hdl.states import following
+from alula.gateware.memory import bursts, write_master
+from alula.gateware.memory.engine import DECODING, MemoryEngine
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store_cache import StoreCache
 from alula.gateware.memory.store_keys import KeyRuns
@@ -23,17 +24,14 @@ from alula.gateware.memory.store_word import StoreWord
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.instructions import Engine
 
-__all__ = ["CYCLES_PER_RUN", "IDLE", "INSTRUCTION", "WORDS", "Store"]
+__all__ = ["IDLE", "INSTRUCTION", "RUN", "Store"]
 
-IDLE = 4
+IDLE = 7
 """Cycles of an instruction that stores nothing."""
-INSTRUCTION = IDLE + 1 + bursts.LATENCY + pack.LATENCY
-"""Cycles that ST.W takes beside memory's last answer."""
-WORDS = vector_buffer.STORE_LATENCY - bursts.LATENCY
-"""Cycles that the first word of ST.V comes later than what memory is asked."""
-
-CYCLES_PER_RUN = 6
-"""Cycles of one strobed run of ST.K and ST.T, where memory takes it at once."""
+INSTRUCTION = IDLE + bursts.LATENCY + write_master.LATENCY
+"""Cycles that ST.V takes beside its words and memory's last answer."""
+RUN = 2
+"""Cycles that ST.W takes beyond those: it is seen whether its bytes exist; they are one beat."""
 
 
 class Store(MemoryEngine):
@@ -72,7 +70,7 @@ class Store(MemoryEngine):
         master = WriteMaster(
             channels=sizes.channels, beat_bits=sizes.beat_bits, beat_bytes=sizes.beat_bytes
         )
-        latch, stopped = self.attach(m, master)
+        latch, stops = self.attach(m, master)
         m.submodules.runs = runs = RunWriter(sizes)
         m.submodules.vector = vector = StoreVector(sizes)
         m.submodules.store_word = word = StoreWord(sizes)
@@ -88,11 +86,12 @@ class Store(MemoryEngine):
         m.d.comb += sends.eq(runs.busy | vector.asks)
         with m.FSM() as machine:
             with m.State("Idle"):
-                m.d.comb += self.command.ready.eq(~stopped & ~self.cancel)
+                m.d.comb += self.command.ready.eq(~stops)
                 m.d.sync += command.eq(self.command.payload)
                 with m.If(self.command.valid & self.command.ready):
-                    m.next = "Decode"
-            with m.State("Decode"):
+                    m.next = DECODING[0]
+            following(m, DECODING)
+            with m.State(DECODING[-1]):
                 m.d.comb += begins.eq(1)
                 m.next = "Store"
                 with m.If(over):
@@ -108,10 +107,15 @@ class Store(MemoryEngine):
             *(part.number.eq(self.number) for part in (runs, vector)),
             *(storer.command.eq(command) for storer in (vector, word, cache)),
         ]
-        with m.Switch(command.opcode):
+        of_cache, of_word = Signal(), Signal()
+        m.d.sync += [
+            of_cache.eq(command.opcode.matches(opcode("ST.K"), opcode("ST.T"))),
+            of_word.eq(command.opcode == opcode("ST.W")),
+        ]
+        with m.Switch(Cat(of_cache, of_word)):
             for case, storer, writes in (
-                (m.Case(opcode("ST.K"), opcode("ST.T")), cache, runs),
-                (m.Case(opcode("ST.W")), word, runs),
+                (m.Case(0b01), cache, runs),
+                (m.Case(0b10), word, runs),
                 (m.Default(), vector, vector),
             ):
                 with case:
@@ -136,8 +140,9 @@ class Store(MemoryEngine):
         """Say what the instruction waits for; `finishing`: only for what has been handed on."""
         beat, vector, cache = m.submodules.master.beat, m.submodules.vector, m.submodules.cache
         waits = finishing & vector.packs & ~vector.beat.valid
+        m.d.sync += [self.starved.eq(0), self.blocked.eq(0)]
         with m.If(~(beat.valid & beat.ready) & ~self.done):
             with m.If(cache.waits | waits):
-                m.d.comb += self.starved.eq(~Mux(cache.waits, self.part.valid, self.word.valid))
+                m.d.sync += self.starved.eq(~Mux(cache.waits, self.part.valid, self.word.valid))
             with m.Else():
-                m.d.comb += self.blocked.eq(sends | finishing)
+                m.d.sync += self.blocked.eq(sends | finishing)

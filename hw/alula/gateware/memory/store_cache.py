@@ -107,6 +107,20 @@ class StoreCache(Storer):
         begins, takes, scales = Signal(), Signal(), Signal()
         last_piece = self._cut(m, walk, begins, takes, scales)
         tokens_left, heads_left, row = Signal(32), Signal(32), Signal(32)
+        # What is compared stands in a register before it decides.
+        empty, wide, far, excess = Signal(), Signal(), Signal(), Signal()
+        last_token, last_head, last_part = Signal(), Signal(), Signal()
+        rows = Signal(range(self.staging_bytes))
+        m.d.sync += [
+            empty.eq((command.heads == 0) | (command.rows == 0) | (command.groups == 0)),
+            wide.eq(command.groups > KV_GROUPS),
+            far.eq((command.position >> _POSITION_BITS).any()),
+            rows.eq(self._rows()[groups]),
+            excess.eq(row >= rows),
+            last_token.eq(tokens_left == 1),
+            last_head.eq(heads_left == 1),
+            last_part.eq(walk.part == (groups << 1) - 1),
+        ]
         block_rows = self._cuts["keys"].block_rows
         request = self.request.payload
         m.d.comb += [request.row.eq(row), request.part.eq(walk.part), request.groups.eq(groups)]
@@ -117,11 +131,11 @@ class StoreCache(Storer):
                     tokens_left.eq(command.rows),
                     row.eq(command.src),
                 ]
-                with m.If((command.heads == 0) | (command.rows == 0) | (command.groups == 0)):
+                with m.If(empty):
                     m.d.comb += self.over.eq(1)
-                with m.Elif(command.groups > KV_GROUPS):
+                with m.Elif(wide):
                     self.refuse(m, Code.OUT_OF_RANGE, command.groups)
-                with m.Elif((command.position >> _POSITION_BITS).any()):
+                with m.Elif(far):
                     self.refuse(m, Code.OUT_OF_RANGE, command.position)
                 with m.Else():
                     m.next = "Token"
@@ -138,8 +152,10 @@ class StoreCache(Storer):
             with m.State("Head"):
                 m.d.comb += begins.eq(1)
                 m.d.sync += [walk.part.eq(0), walk.piece.eq(0)]
+                m.next = "Check"
+            with m.State("Check"):
                 m.next = "Ask"
-                with m.If(row >= self._rows()[groups]):
+                with m.If(excess):
                     self.refuse(m, Code.OUT_OF_RANGE, row)
                     m.next = "Stopped"
             with m.State("Ask"):
@@ -158,7 +174,7 @@ class StoreCache(Storer):
                     with m.If(last_piece):
                         m.d.sync += [walk.piece.eq(0), walk.part.eq(walk.part + 1)]
                         m.next = "Ask"
-                        with m.If(walk.part == (groups << 1) - 1):
+                        with m.If(last_part):
                             m.next = "Scale"
             with m.State("Scale"):
                 m.d.comb += [run.valid.eq(1), scales.eq(1)]
@@ -169,13 +185,13 @@ class StoreCache(Storer):
                         row.eq(row + 1),
                     ]
                     m.next = "Head"
-                    with m.If(heads_left == 1):
+                    with m.If(last_head):
                         m.d.sync += [
                             walk.position.eq(walk.position + 1),
                             tokens_left.eq(tokens_left - 1),
                         ]
                         m.next = "Token"
-                        with m.If(tokens_left == 1):
+                        with m.If(last_token):
                             m.d.comb += self.over.eq(1)
                             m.next = "Idle"
             with m.State("Stopped"):

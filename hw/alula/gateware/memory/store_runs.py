@@ -41,7 +41,7 @@ class Storer(Component):
     """Stores what one kind of instruction has.
 
     Members:
-        command: The instruction; stands from `start` until it is done.
+        command: The instruction; stands from the first state of `DECODING` until it is done.
         start: Begin with it; for one cycle.
         over: All of it has been handed on; may come with `start`.
         fault: It cannot go on, in one cycle; neither does the storer from then on.
@@ -72,7 +72,7 @@ class RunWriter(Component):
         run: Stream of `run_layout`. What is another core's passes and is dropped.
         transfer, beat: To `WriteMaster`.
         busy: A run has not left.
-        fault: A run lies beyond memory; it is not taken.
+        fault: A run lies beyond memory; it never leaves.
     """
 
     def __init__(self, sizes: MemorySizes) -> None:
@@ -95,11 +95,14 @@ class RunWriter(Component):
         mine, exists = Signal(sizes.channels), Signal()
         held, strobe = Signal(8 * sizes.beat_bytes), Signal(sizes.beat_bytes)
         transfer = self.transfer.payload
+        # A run waits here until the one before has left; here it is seen whether it exists.
+        next_run, waiting, leaves = Signal.like(run), Signal(), Signal()
         m.d.comb += [
-            mine.eq(own(sizes, self.number, 1 << run.channel, 1)),
-            exists.eq(run.address < sizes.memory_beats),
-            self.busy.eq(self.transfer.valid | self.beat.valid),
-            self.run.ready.eq(~self.busy & exists),
+            mine.eq(own(sizes, self.number, 1 << next_run.channel, 1)),
+            exists.eq(next_run.address < sizes.memory_beats),
+            leaves.eq(waiting & exists & ~self.transfer.valid & ~self.beat.valid),
+            self.busy.eq(waiting | self.transfer.valid | self.beat.valid),
+            self.run.ready.eq(~waiting),
             transfer.transfer.beats.eq(1),
             # Only the channels of its transfer see it.
             self.beat.payload.data.eq(held.replicate(sizes.channels)),
@@ -109,15 +112,19 @@ class RunWriter(Component):
             m.d.sync += self.transfer.valid.eq(0)
         with m.If(self.beat.valid & self.beat.ready):
             m.d.sync += self.beat.valid.eq(0)
-        with m.If(self.run.valid & self.run.ready):
+        with m.If(self.run.valid & ~waiting):
+            m.d.sync += [next_run.eq(run), waiting.eq(1)]
+        with m.If(leaves):
             m.d.sync += [
-                transfer.transfer.address.eq(run.address),
+                waiting.eq(0),
+                transfer.transfer.address.eq(next_run.address),
                 transfer.channels.eq(mine),
-                held.eq(run.data),
-                strobe.eq(run.strobe),
+                held.eq(next_run.data),
+                strobe.eq(next_run.strobe),
                 self.transfer.valid.eq(mine.any()),
                 self.beat.valid.eq(mine.any()),
             ]
-        with m.If(self.run.valid & ~self.busy & ~exists):
-            m.d.comb += [self.fault.code.eq(Code.OUT_OF_RANGE), self.fault.detail.eq(run.address)]
+        m.d.comb += self.fault.detail.eq(next_run.address)
+        with m.If(waiting & ~exists):
+            m.d.comb += self.fault.code.eq(Code.OUT_OF_RANGE)
         return m

@@ -53,7 +53,7 @@ class StoreVector(Storer):
             most=sizes.elements,
         )
         connect(m, flipped(self.word), pack.word)
-        words, beats = self._extent(m)
+        words, beats, nothing, excess, beyond = self._extent(m)
         asked, left = Signal(address_bits(sizes.words) + 1), Signal(range(sizes.words + 1))
         transfer, beat = self.transfer.payload, self.beat.payload
         held = Signal(len(transfer.transfer.beats))
@@ -76,11 +76,11 @@ class StoreVector(Storer):
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [asked.eq(asked + 1), left.eq(left - 1)]
         with m.If(self.start):
-            with m.If((command.opcode != opcode("ST.V")) | (command.count == 0)):
+            with m.If(nothing):
                 m.d.comb += self.over.eq(1)
-            with m.Elif((command.count > sizes.elements) | (command.src + words > sizes.words)):
+            with m.Elif(excess):
                 self.refuse(m, Code.OUT_OF_RANGE, command.src)
-            with m.Elif(command.addr + beats > sizes.memory_beats):
+            with m.Elif(beyond):
                 self.refuse(m, Code.OUT_OF_RANGE, command.addr)
             with m.Else():
                 m.d.comb += [self.over.eq(1), pack.start.eq(1)]
@@ -88,15 +88,29 @@ class StoreVector(Storer):
                 m.d.sync += [asked.eq(command.src), left.eq(words)]
         return m
 
-    def _extent(self, m: Module) -> tuple[Signal, Signal]:
-        """Words and beats of the vector."""
-        sizes = self.sizes
-        short = self.command.count[: sizes.elements.bit_length()]
+    def _extent(self, m: Module) -> tuple[Signal, Signal, Signal, Signal, Signal]:
+        """Return words and beats of the vector, and what its start depends on.
+
+        That is: there is nothing to store; the vector buffer, or memory, ends before the vector.
+        """
+        sizes, command = self.sizes, self.command
+        short = command.count[: sizes.elements.bit_length()]
         size = Signal(range(4 * sizes.elements + sizes.whole_width))
         words, beats = Signal(len(short) + 1), Signal(sizes.beat_bits + 8)
-        m.d.comb += [
-            size.eq((short << 2) + (sizes.whole_width - 1)),
+        nothing, long, excess, beyond = (Signal(name=name) for name in _FLAGS)
+        end, memory_end = Signal(33), Signal(34)
+        m.d.comb += size.eq((short << 2) + (sizes.whole_width - 1))
+        m.d.sync += [
             words.eq(quotient(short + (sizes.lanes - 1), sizes.lanes)),
             beats.eq(quotient(size, sizes.whole_width)),
+            nothing.eq((command.opcode != opcode("ST.V")) | (command.count == 0)),
+            long.eq(command.count > sizes.elements),
+            end.eq(command.src + words),
+            memory_end.eq(command.addr + beats),
+            excess.eq(long | (end > sizes.words)),
+            beyond.eq(memory_end > sizes.memory_beats),
         ]
-        return words, beats
+        return words, beats, nothing, excess, beyond
+
+
+_FLAGS = ("nothing", "long", "excess", "beyond")

@@ -28,7 +28,8 @@ class StoreWord(Storer):
         m = Module()
         command, run, lane = self.command, self.run.payload, self.sizes.beat_bytes
         in_lane = lane.bit_length() - 1
-        skipped = Signal(range(self.sizes.whole_width))
+        skipped, excess = Signal(range(self.sizes.whole_width)), Signal()
+        m.d.sync += excess.eq(command.skip >= self.sizes.whole_width // 4)
         m.d.comb += [
             skipped.eq(command.skip << 2),
             run.address.eq(command.addr),
@@ -38,7 +39,7 @@ class StoreWord(Storer):
             self.over.eq(self.run.valid & self.run.ready),
         ]
         with m.If(self.start):
-            with m.If(command.skip >= self.sizes.whole_width // 4):
+            with m.If(excess):
                 self.refuse(m, Code.OUT_OF_RANGE, command.skip)
             with m.Else():
                 m.d.comb += self.run.valid.eq(1)

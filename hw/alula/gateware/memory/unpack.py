@@ -47,7 +47,7 @@ class Unpack(Component):
         beat: Stream of beats. What a row does not need of its last one is dropped.
         word: Stream of words to write, cleaned.
         done: For one cycle, the last word of a row that `ends` was taken.
-        busy: A row is not over.
+        active: Beats of a row are not all there. busy: The row is not over.
     """
 
     def __init__(self, *, beat_bytes: int, words: int, lanes: int) -> None:
@@ -60,6 +60,7 @@ class Unpack(Component):
                 "beat": In(stream.Signature(8 * beat_bytes)),
                 "word": Out(stream.Signature(write_layout(words, lanes))),
                 "done": Out(1),
+                "active": Out(1),
                 "busy": Out(1),
             }
         )
@@ -68,7 +69,7 @@ class Unpack(Component):
         """Make the module."""
         m = Module()
         lanes = self.lanes
-        row, active = Signal(row_layout(self.words, lanes)), Signal()
+        row, active = Signal(row_layout(self.words, lanes)), self.active
         beat, held = Signal(8 * self.beat_bytes), Signal()
         used = Signal(range(self.beat_bytes))
         place = Signal(range(lanes))
@@ -77,7 +78,7 @@ class Unpack(Component):
         full, ends = Signal(), Signal()
         step, takes, finishes = Signal(), Signal(), Signal()
         flushes, spent = Signal(), Signal()
-        covered = Signal(range(lanes + 1))
+        covered, last_word = Signal(range(lanes + 1)), Signal()
 
         m.d.comb += [
             self.row.ready.eq(~active),
@@ -86,7 +87,6 @@ class Unpack(Component):
             self.word.valid.eq(full),
             self.word.payload.mask.eq(~0),
             step.eq(active & held & (~full | self.word.ready)),
-            finishes.eq(row.count <= covered),
             flushes.eq(finishes | (covered == lanes)),
             self.done.eq(full & self.word.ready & ends),
             self.busy.eq(active | full),
@@ -95,7 +95,7 @@ class Unpack(Component):
             m.d.comb += self.word.payload.data[lane].eq(Mux(lane < valid, clean(raw[lane]), 0))
         with m.If(self.row.valid & ~active):
             m.d.sync += [row.eq(self.row.payload), active.eq(1), held.eq(0)]
-            m.d.sync += [used.eq(0), place.eq(0)]
+            m.d.sync += [used.eq(0), place.eq(0), last_word.eq(self.row.payload.count <= lanes)]
         with m.If(takes):
             m.d.sync += [beat.eq(self.beat.payload), held.eq(1), used.eq(0)]
         with m.If(full & self.word.ready):
@@ -108,8 +108,14 @@ class Unpack(Component):
             with m.If(row.bf16 == bf16):
                 m.d.comb += [
                     covered.eq(place + piece),
-                    spent.eq(used == self.beat_bytes - taken),
+                    finishes.eq(last_word),
                 ]
+                with m.If(takes):
+                    m.d.sync += spent.eq(taken == self.beat_bytes)
+                with m.Elif(step):
+                    m.d.sync += spent.eq(used == self.beat_bytes - 2 * taken)
+                if piece < lanes:
+                    m.d.comb += finishes.eq(last_word & (row.count[: len(covered)] <= covered))
                 with m.If(step):
                     values = [
                         Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
@@ -131,10 +137,11 @@ class Unpack(Component):
                 m.d.sync += [
                     full.eq(1),
                     ends.eq(row.ends & finishes),
-                    valid.eq(Mux(row.count < lanes, row.count, lanes)),
+                    valid.eq(Mux(last_word, row.count, lanes)),
                     self.word.payload.address.eq(row.dst),
                     row.dst.eq(row.dst + 1),
                     row.count.eq(row.count - lanes),
+                    last_word.eq(row.count <= 2 * lanes),
                 ]
             with m.If(finishes):
                 m.d.sync += active.eq(0)

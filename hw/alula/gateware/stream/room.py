@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.hdl.axi import MAX_BURST
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.stream.weight_beats import MATRIX, WeightBeats
 from alula.gateware.stream.weight_stream import ring_depths
 from alula.isa.formats import BeatKind
 
-__all__ = ["Room"]
+__all__ = ["LATENCY", "Room"]
+
+LATENCY = 2
+"""Cycles from `asked` to `beats`."""
+_SETTLE = 3
+"""Cycles that a beat is counted twice, as kept and as held, until `free` surely tells of it."""
 
 
 class Room(Component):
@@ -28,12 +34,13 @@ class Room(Component):
         sparse: Matrices may have a pattern.
 
     Members:
-        free: Beats that each ring can take now.
+        free: Beats that each ring can take; may tell of a beat two cycles late.
         matrix: Stream of the matrices in order, each before its beats are asked for.
         enters, kind: A beat goes into its ring now.
-        asked: Weight beats that are asked for now, at most `beats`.
+        asked: Weight beats that are asked for now, at most `beats` less what was asked for in the
+            cycles before that `beats` does not tell of yet.
         beats: Beats that may be asked for; `MAX_BURST` stands for more, too.
-        growing: `beats` will be more in the next cycle.
+        growing: `beats` will be more in `LATENCY` cycles.
         waits: The next beat's ring is full.
     """
 
@@ -58,27 +65,44 @@ class Room(Component):
         """Make the module."""
         m = Module()
         m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
-        active, over = Signal(), Signal()
+        connect(m, flipped(self.matrix), walk.matrix)
         depths = ring_depths(self.depth, sparse=self.sparse)
         beats = Signal(range(sum(depths.values()) + 1))
+        keeps, full = Signal(), Signal()
         m.d.comb += [
-            over.eq(self.growing & walk.last),
-            self.matrix.ready.eq(~active | over),
-            walk.matrix.eq(self.matrix.payload),
-            walk.start.eq(self.matrix.valid & self.matrix.ready),
-            walk.next.eq(self.growing),
-            self.waits.eq(active & ~self.growing),
-            self.beats.eq(Mux(beats > MAX_BURST, MAX_BURST, beats)),
+            walk.beat.ready.eq(keeps),
+            keeps.eq(walk.beat.valid & ~full),
         ]
-        with m.If(walk.start):
-            m.d.sync += active.eq(1)
-        with m.Elif(over):
-            m.d.sync += active.eq(0)
-        m.d.sync += beats.eq(beats + self.growing - self.asked)
-        for kind, depth in depths.items():
-            kept = Signal(range(depth + 1), name=f"kept_{kind.name.lower()}")
-            keeps, enters = active & (walk.kind == kind), self.enters & (self.kind == kind)
-            with m.If(keeps):
-                m.d.comb += self.growing.eq(self.free[kind.value] > kept)
-            m.d.sync += kept.eq(kept + (keeps & self.growing) - enters)
+        m.d.sync += [
+            self.growing.eq(keeps),
+            beats.eq(beats + self.growing - self.asked),
+            self.beats.eq(Mux(beats > MAX_BURST, MAX_BURST, beats)),
+            self.waits.eq(walk.beat.valid & full),
+        ]
+        with m.Switch(walk.beat.payload.kind):
+            for kind, depth in depths.items():
+                places = self._places(m, kind, depth, keeps & (walk.beat.payload.kind == kind))
+                with m.Case(kind):
+                    m.d.comb += full.eq(~places)
         return m
+
+    def _places(self, m: Module, kind: BeatKind, depth: int, keeps: Value) -> Value:
+        """Return whether a ring has a place that is not kept.
+
+        One and two of them are counted a cycle behind: whoever keeps one after the other needs two.
+        """
+        kept = Signal(range(depth + 1), name=f"kept_{kind.name.lower()}")
+        free, spare = Signal(range(depth + 1)), Signal(range(-depth, depth + 1))
+        kept_now, one, two = Signal(), Signal(), Signal()
+        enters = delayed(
+            m, self.enters & (self.kind == kind), _SETTLE, name=f"enters_{kind.name.lower()}"
+        )[-1]
+        m.d.comb += spare.eq(free - kept)
+        m.d.sync += [
+            free.eq(self.free[kind.value]),
+            kept.eq(kept + keeps - enters),
+            kept_now.eq(keeps),
+            one.eq(spare > 0),
+            two.eq(spare > 1),
+        ]
+        return two | (one & ~kept_now)

@@ -2,128 +2,200 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data
+from collections.abc import Callable
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.stream.weight_format import FORMAT_BITS, by_format
-from alula.isa.formats import QUARTERS, STREAM_ORDER, BeatKind, WeightFormat
+from alula.isa.formats import QUARTERS, BeatKind, WeightFormat
 
-__all__ = ["MATRIX", "WeightBeats"]
+__all__ = ["MATRIX", "WEIGHT_BEAT", "WeightBeats"]
 
 MATRIX = data.StructLayout({"format": FORMAT_BITS, "blocks": BLOCK_BITS, "groups": GROUP_BITS})
+"""A matrix; at least one row block and one group."""
+WEIGHT_BEAT = data.StructLayout({"kind": BeatKind, "ends_block": 1, "last": 1})
+"""A beat: its kind, and whether it is the last of its row block and of the matrix."""
+
+
+def _scale_left(item: WeightFormat) -> int:
+    return int(item.quarters(BeatKind.SCALE) > QUARTERS)
+
+
+def _value_beats(item: WeightFormat, group: int) -> int:
+    """Value beats that begin with this group: not the one that it shares with the group before."""
+    first, end = (item.quarters(BeatKind.VALUE) * number for number in (group, group + 1))
+    return -(-end // QUARTERS) - -(-first // QUARTERS)
+
+
+_DECODED: dict[str, Callable[[WeightFormat], int]] = {
+    "first": lambda item: (
+        BeatKind.SCALE if item.scales else BeatKind.META if item.metas else BeatKind.VALUE
+    ),
+    "first_left": lambda item: (
+        _scale_left(item) if item.scales else 0 if item.metas else _value_beats(item, 0) - 1
+    ),
+    "even_left": lambda item: _value_beats(item, 0) - 1,
+    "odd_left": lambda item: _value_beats(item, 1) - 1,
+    "scale_left": lambda item: _scale_left(item),
+    "index_left": lambda item: max(0, item.quarters(BeatKind.INDEX) // QUARTERS - 1),
+    "scales": lambda item: item.quarters(BeatKind.SCALE) % QUARTERS,
+    "metas": lambda item: item.quarters(BeatKind.META) % QUARTERS,
+    "scaled": lambda item: item.scales,
+    "metad": lambda item: item.metas,
+    "indexed": lambda item: item.quarters(BeatKind.INDEX) > 0,
+}
+"""What is decoded of a format once: the first kind; beats of each kind less one; how far scales
+and metas move on within a beat, in quarters; which kinds there are.
+
+Values of two groups fill whole beats in all formats, so a group's are those of an even or an odd
+one.
+"""
 
 
 class WeightBeats(Component):
-    """Walks through a matrix in stream order.
+    """Walks through matrices in stream order, a beat each cycle, without a pause between them.
 
     Args:
         sparse: Matrices may have a pattern.
 
     Members:
-        matrix: The matrix that `start` begins; at least one row block and one group.
-        start: Begin; the first beat's kind is there in the next cycle. May come with `next` of the
-            beat before.
-        next: This beat is over.
-        kind: Of this beat.
-        ends_block: It is the last of its row block.
-        last: It is the last of the matrix.
+        matrix: Stream of `MATRIX`; one is taken ahead.
+        beat: Stream of `WEIGHT_BEAT`. The first follows its matrix after two cycles.
     """
 
     def __init__(self, *, sparse: bool = False) -> None:
         self.sparse = bool(sparse)
         super().__init__(
-            {
-                "matrix": In(MATRIX),
-                "start": In(1),
-                "next": In(1),
-                "kind": Out(BeatKind),
-                "ends_block": Out(1),
-                "last": Out(1),
-            }
+            {"matrix": In(stream.Signature(MATRIX)), "beat": Out(stream.Signature(WEIGHT_BEAT))}
         )
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        matrix = Signal(MATRIX)
-        kind = Signal(BeatKind)
-        number = Signal(3)
-        group, block = Signal(GROUP_BITS), Signal(BLOCK_BITS)
-
-        def quarters(kind: BeatKind) -> Signal:
-            return by_format(
-                m, matrix.format, lambda item: item.quarters(kind), name=kind.name.lower(),
-                sparse=self.sparse,
-            )  # fmt: skip
-
-        # Quarters of the last beat of each kind that are in use; what comes next begins there.
-        phases = {item: Signal(2, name=f"{item.name.lower()}_phase") for item in STREAM_ORDER[:3]}
-        needs = {item: quarters(item) for item in BeatKind}
-        ends = {item: phases[item] + needs[item] for item in (BeatKind.META, BeatKind.SCALE)}
-        has = {item: needs[item].any() for item in needs}
-        values, ends_kind, ends_group = Signal(3), Signal(), Signal()
-        reached = phases[BeatKind.VALUE] + needs[BeatKind.VALUE]
+        beat = self.beat.payload
+        active, advances, starts, waiting = _signals("active", "advances", "starts", "waiting")
+        coming = self._decode(m, waiting, starts)
+        now = Signal.like(coming)
+        # `final`: no kind of the group follows. What a counter says last stands in a register.
+        left = Signal.like(now.first_left)
+        ends_kind, final, last_group, last_block = _signals(
+            "ends_kind", "final", "last_group", "last_block"
+        )
+        ends_group = ends_kind & final
         m.d.comb += [
-            # As many beats as this group needs beyond the one that it begins in.
-            values.eq(((reached + QUARTERS - 1) >> 2) - phases[BeatKind.VALUE].any()),
-            self.kind.eq(kind),
-            ends_group.eq(
-                ends_kind & (kind == Mux(has[BeatKind.INDEX], BeatKind.INDEX, BeatKind.VALUE))
-            ),
-            self.ends_block.eq(ends_group & (group == matrix.groups - 1)),
-            self.last.eq(self.ends_block & (block == matrix.blocks - 1)),
+            self.beat.valid.eq(active),
+            beat.ends_block.eq(ends_group & last_group),
+            beat.last.eq(ends_group & last_group & last_block),
+            advances.eq(active & self.beat.ready),
+            starts.eq(waiting & (~active | (advances & beat.last))),
         ]
-        with m.Switch(kind):
-            with m.Case(BeatKind.SCALE):
-                m.d.comb += ends_kind.eq(number == (needs[BeatKind.SCALE] > QUARTERS))
-            with m.Case(BeatKind.META):
-                m.d.comb += ends_kind.eq(1)
-            with m.Case(BeatKind.VALUE):
-                m.d.comb += ends_kind.eq(number == values - 1)
-            with m.Case(BeatKind.INDEX):
-                m.d.comb += ends_kind.eq(number == (needs[BeatKind.INDEX] >> 2) - 1)
-        with m.If(self.next):
-            m.d.sync += number.eq(number + 1)
-            with m.If(ends_kind):
-                m.d.sync += [number.eq(0), kind.eq(BeatKind.VALUE)]
-                with m.If(kind == BeatKind.VALUE):
-                    m.d.sync += kind.eq(BeatKind.INDEX)
-                with m.Elif(
-                    (kind == BeatKind.SCALE) & has[BeatKind.META] & ~phases[BeatKind.META].any()
-                ):
-                    m.d.sync += kind.eq(BeatKind.META)
-            with m.If(ends_group):
-                m.d.sync += [
-                    kind.eq(BeatKind.VALUE),
-                    group.eq(group + 1),
-                    phases[BeatKind.VALUE].eq(reached),
-                    phases[BeatKind.META].eq(ends[BeatKind.META]),
-                ]
-                with m.If(has[BeatKind.META] & ~ends[BeatKind.META][:2].any()):
-                    m.d.sync += kind.eq(BeatKind.META)
-                with m.If(self.ends_block):
-                    m.d.sync += [
-                        group.eq(0),
-                        block.eq(block + 1),
-                        phases[BeatKind.SCALE].eq(ends[BeatKind.SCALE]),
-                    ]
-                    with m.If(has[BeatKind.SCALE] & ~ends[BeatKind.SCALE][:2].any()):
-                        m.d.sync += kind.eq(BeatKind.SCALE)
-        with m.If(self.start):
+        kind, kind_left = self._follow(m, now, coming, ends_group, starts)
+        with m.If(starts):
+            m.d.sync += [now.eq(coming), active.eq(1)]
+        with m.Elif(advances & beat.last):
+            m.d.sync += active.eq(0)
+        with m.If(starts | (advances & ends_kind)):
+            indexed = Mux(starts, coming.indexed, now.indexed)
             m.d.sync += [
-                matrix.eq(self.matrix),
-                kind.eq(self._first(m)),
-                *(counter.eq(0) for counter in (number, group, block, *phases.values())),
+                beat.kind.eq(kind),
+                left.eq(kind_left),
+                ends_kind.eq(kind_left == 0),
+                final.eq((kind == BeatKind.INDEX) | ((kind == BeatKind.VALUE) & ~indexed)),
             ]
+        with m.Elif(advances):
+            m.d.sync += [left.eq(left - 1), ends_kind.eq(left == 1)]
+        groups_left, blocks_left = Signal(GROUP_BITS), Signal(BLOCK_BITS)
+        ends_block = advances & beat.ends_block
+        for counter, last, count, ends, again in (
+            (groups_left, last_group, "groups", advances & ends_group, ends_block),
+            (blocks_left, last_block, "blocks", ends_block, None),
+        ):
+            with m.If(ends):
+                m.d.sync += [counter.eq(counter - 1), last.eq(counter == 2)]
+            if again is not None:
+                with m.If(again):
+                    m.d.sync += [counter.eq(now[count]), last.eq(now[f"one_{count}"])]
+            with m.If(starts):
+                m.d.sync += [counter.eq(coming[count]), last.eq(coming[f"one_{count}"])]
         return m
 
-    def _first(self, m: Module) -> Signal:
-        """The kind of the first beat of the matrix to come."""
+    def _decode(self, m: Module, waiting: Signal, starts: Signal) -> data.View:
+        """Take the next matrix. Return what is decoded of it."""
+        matrix = self.matrix.payload
+        decoded = {
+            name: by_format(
+                m, matrix.format, lambda item, find=find: int(find(item)), name=name,
+                sparse=self.sparse,
+            )
+            for name, find in _DECODED.items()
+        }  # fmt: skip
+        decoded |= {"groups": matrix.groups, "one_groups": matrix.groups == 1}
+        decoded |= {"blocks": matrix.blocks, "one_blocks": matrix.blocks == 1}
+        layout = data.StructLayout({name: len(value) for name, value in decoded.items()})
+        coming = Signal(layout)
+        m.d.comb += self.matrix.ready.eq(~waiting | starts)
+        with m.If(self.matrix.ready):
+            m.d.sync += waiting.eq(self.matrix.valid)
+            m.d.sync += [coming[name].eq(value) for name, value in decoded.items()]
+        return coming
 
-        def first(item: WeightFormat) -> int:
-            scales, metas = item.scales, item.metas
-            return BeatKind.SCALE if scales else BeatKind.META if metas else BeatKind.VALUE
+    def _follow(
+        self, m: Module, now: data.View, coming: data.View, ends_group: Value, starts: Value
+    ) -> tuple[Signal, Signal]:
+        """Return the kind that follows the one at hand, and its beats less one."""
+        beat, odd, meta_now = self.beat.payload, Signal(), Signal()
+        kind, left = Signal(BeatKind, name="next_kind"), Signal.like(now.first_left)
+        advances = self.beat.valid & self.beat.ready
+        group_ends, block_ends = advances & ends_group, advances & beat.ends_block
+        meta_next = _due(m, starts, group_ends, *((of.metad, of.metas) for of in (coming, now)))
+        scale_next = _due(m, starts, block_ends, *((of.scaled, of.scales) for of in (coming, now)))
+        with m.If(starts):
+            m.d.sync += [odd.eq(0), meta_now.eq(coming.metad)]
+        with m.Elif(group_ends):
+            m.d.sync += [odd.eq(~odd), meta_now.eq(meta_next)]
+        with m.If(starts):
+            m.d.comb += kind.eq(coming.first)
+        with m.Elif(ends_group):
+            m.d.comb += kind.eq(Mux(meta_next, BeatKind.META, BeatKind.VALUE))
+            with m.If(beat.ends_block & scale_next):
+                m.d.comb += kind.eq(BeatKind.SCALE)
+        with m.Else():
+            m.d.comb += kind.eq(Mux(beat.kind == BeatKind.VALUE, BeatKind.INDEX, BeatKind.VALUE))
+            with m.If((beat.kind == BeatKind.SCALE) & meta_now):
+                m.d.comb += kind.eq(BeatKind.META)
+        with m.Switch(kind):
+            with m.Case(BeatKind.SCALE):
+                m.d.comb += left.eq(now.scale_left)
+            with m.Case(BeatKind.VALUE):
+                m.d.comb += left.eq(Mux(odd ^ ends_group, now.odd_left, now.even_left))
+            with m.Case(BeatKind.INDEX):
+                m.d.comb += left.eq(now.index_left)
+        with m.If(starts):
+            m.d.comb += left.eq(coming.first_left)
+        return kind, left
 
-        return by_format(m, self.matrix.format, first, name="first", sparse=self.sparse)
+
+def _signals(*names: str) -> tuple[Signal, ...]:
+    return tuple(Signal(name=name) for name in names)
+
+
+def _due(
+    m: Module, starts: Value, moves: Value, coming: tuple[Value, Value], now: tuple[Value, Value]
+) -> Signal:
+    """Return whether a beat of a kind comes before the group or block after the one at hand.
+
+    It does where the one at hand uses the last quarter of the beat before. A pair says whether a
+    matrix has the kind, and by how many quarters it moves on.
+    """
+    due, phase = Signal(), Signal(range(QUARTERS))
+    has, step = now
+    reached = (phase + step)[: len(phase)]
+    with m.If(moves):
+        m.d.sync += [phase.eq(reached), due.eq(has & (reached == 0))]
+    has, step = coming
+    with m.If(starts):
+        m.d.sync += [phase.eq(step), due.eq(has & (step == 0))]
+    return due

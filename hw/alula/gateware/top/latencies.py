@@ -44,7 +44,7 @@ def latencies(design: Design) -> dict[str, int]:
         "LOAD_IDLE": load.IDLE,
         "STORE": store.INSTRUCTION,
         "STORE_IDLE": store.IDLE,
-        "WORDS": store.WORDS,
+        "RUN": store.RUN,
         "EXECUTE": sequencer.CYCLES["operands"] + sequencer.CYCLES["execute"],
         "TIMES": sequencer.CYCLES["multiply"],
         "DIVIDE": sequencer.CYCLES["divide"],

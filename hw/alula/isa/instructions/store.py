@@ -33,11 +33,7 @@ STORE = (
             Operand("count", 20, "elements, written as fp32"),
         ),
         "Store a vector. Signals when memory has acknowledged the last beat.",
-        cycles(
-            "STORE + WORDS + ACK + max(ceil(4 * count, B), ceil(count, L))",
-            "count",
-            idle="STORE_IDLE",
-        ),
+        cycles("STORE + ACK + max(ceil(4 * count, B), ceil(count, L))", "count", idle="STORE_IDLE"),
         Effects(reads=(words("src", "ceil(count, L)"),), writes=(memory("addr", "4 * count"),)),
     ),
     Instruction(
@@ -50,7 +46,7 @@ STORE = (
             Operand("skip", 8, "words into the beat"),
         ),
         "Store one 32-bit word.",
-        cycles("STORE + ACK"),
+        cycles("STORE + RUN + ACK"),
         Effects(
             writes=(memory("addr", "4", skip="4 * skip"),), limits=(at_most("skip", "B // 4 - 1"),)
         ),
