@@ -48,10 +48,12 @@ class Dram final : public MemoryTiming {
     static constexpr unsigned DEPTH = 32, CAP = 128, HIGH = 24, LOW = 8, RETURN = 128;
 
     // The refreshes of all ranks of all channels are spread evenly over tREFI.
-    explicit Dram(const DramConfig& config, unsigned channel = 0, unsigned channels = 1)
+    // Reads are of `ports` askers, each of which gets its own in order.
+    explicit Dram(const DramConfig& config, unsigned channel = 0, unsigned channels = 1,
+                  unsigned ports = 1)
         : MemoryTiming(config.access_bytes), c_(config), ranks_(config.ranks),
           groups_(size_t{config.ranks} * config.bank_groups),
-          banks_(groups_.size() * config.banks), arrivals_(RETURN) {
+          banks_(groups_.size() * config.banks), returns_(ports) {
         reads_.reserve(DEPTH);
         writes_.reserve(DEPTH);
         uint64_t number = uint64_t{channel} * c_.ranks;
@@ -72,22 +74,33 @@ class Dram final : public MemoryTiming {
         now_ = end;
     }
 
-    bool can_read() const override { return reads_.size() < DEPTH && asked_ - taken_ < RETURN; }
-
-    void read(uint64_t access) override {
-        arrivals_[asked_ % RETURN] = NEVER;
-        push(reads_, access, asked_++);
+    bool can_read() const override { return has_place() && can_return(0, 0); }
+    bool has_place() const { return reads_.size() < DEPTH; }
+    // Whether a port can take what it waits for, so many reads that are not asked for yet, and one.
+    bool can_return(unsigned port, size_t waiting) const {
+        return returns_[port].asked - returns_[port].taken + waiting < RETURN;
     }
 
-    bool arrived() const override {
-        return taken_ < asked_ && arrivals_[taken_ % RETURN] <= cycle_;
+    void read(uint64_t access) override { read(access, 0); }
+    void read(uint64_t access, unsigned port) {
+        Return& into = returns_[port];
+        uint64_t* arrival = &into.arrivals[into.asked++ % RETURN];
+        *arrival = NEVER;
+        push(reads_, access, arrival);
     }
 
-    void take() override { ++taken_; }
+    bool arrived() const override { return arrived(0); }
+    bool arrived(unsigned port) const {
+        const Return& from = returns_[port];
+        return from.taken < from.asked && from.arrivals[from.taken % RETURN] <= cycle_;
+    }
+
+    void take() override { take(0); }
+    void take(unsigned port) { ++returns_[port].taken; }
 
     bool can_write() const override { return writes_.size() < DEPTH; }
 
-    void write(uint64_t access) override { push(writes_, access, 0); }
+    void write(uint64_t access) override { push(writes_, access, nullptr); }
 
     uint64_t answered() const override { return cycle_ + c_.latency; }
 
@@ -97,7 +110,7 @@ class Dram final : public MemoryTiming {
     void forget() override {
         reads_.clear();
         writes_.clear();
-        taken_ = asked_;
+        for (Return& port : returns_) port.taken = port.asked;
         misses_ = 0;
         wake_ = 0;
     }
@@ -106,8 +119,15 @@ class Dram final : public MemoryTiming {
     static constexpr uint64_t NEVER = ~uint64_t{0};
     static constexpr uint64_t CLOSED = ~uint64_t{0};
 
+    // The reads of a port in order, and when each arrives, in core cycles.
+    struct Return {
+        uint64_t asked = 0, taken = 0;
+        std::vector<uint64_t> arrivals = std::vector<uint64_t>(RETURN);
+    };
+
     struct Access {
-        uint64_t row, ticket;
+        uint64_t row;
+        uint64_t* arrival;  // of a read
         uint32_t bank, group, rank;
         bool opened;  // its row
     };
@@ -134,7 +154,7 @@ class Dram final : public MemoryTiming {
         size_t place = 0;
     };
 
-    void push(std::vector<Access>& queue, uint64_t access, uint64_t ticket) {
+    void push(std::vector<Access>& queue, uint64_t access, uint64_t* arrival) {
         uint64_t value[ADDRESS_FIELDS] = {};
         unsigned known[ADDRESS_FIELDS] = {};
         for (uint32_t slice = 0; slice < c_.slices; ++slice) {
@@ -149,7 +169,7 @@ class Dram final : public MemoryTiming {
             bank ^= row / c_.bank_groups % c_.banks;
         }
         uint32_t rank = uint32_t(value[RANK]), whole = uint32_t(rank * c_.bank_groups + group);
-        Access made{row, ticket, uint32_t(whole * c_.banks + bank), whole, rank, false};
+        Access made{row, arrival, uint32_t(whole * c_.banks + bank), whole, rank, false};
         misses_ += banks_[made.bank].row != row;
         queue.push_back(made);
         wake_ = 0;
@@ -266,8 +286,7 @@ class Dram final : public MemoryTiming {
                 } else {
                     was_read(at, bank, group, rank);
                     uint64_t end = at + c_.CL + c_.burst;
-                    arrivals_[access.ticket % RETURN] =
-                        (end * c_.cycles + c_.clocks - 1) / c_.clocks + c_.latency;
+                    *access.arrival = (end * c_.cycles + c_.clocks - 1) / c_.clocks + c_.latency;
                 }
                 queue.erase(queue.begin() + std::ptrdiff_t(step.place));
         }
@@ -312,8 +331,7 @@ class Dram final : public MemoryTiming {
     std::vector<Group> groups_;
     std::vector<Bank> banks_;
     std::vector<Access> reads_, writes_;  // by age
-    std::vector<uint64_t> arrivals_;      // core cycles, by ticket
-    uint64_t asked_ = 0, taken_ = 0;      // tickets
+    std::vector<Return> returns_;         // by port
     uint64_t cycle_ = 0, now_ = 0;        // in core cycles and in DRAM clocks
     uint64_t wake_ = 0;                   // nothing can be issued before
     unsigned misses_ = 0;                 // accesses whose row is not open
