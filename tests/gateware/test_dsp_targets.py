@@ -8,9 +8,12 @@ import pytest
 from amaranth.lib.wiring import Component
 from tests.gateware import exact
 from tests.gateware.test_chain import block, expected
+from tests.gateware.test_float_units import Activation, exponents, roots
 
 from alula.bench.payload import pack, unpack
+from alula.gateware.arithmetic.float_activation import EXP
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
+from alula.gateware.arithmetic.float_root import FloatRoot
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import LATENCY, Chain
 from alula.rtl import simulate
@@ -92,6 +95,16 @@ def _products(random: Random) -> list[dict[str, int]]:
 
 UNITS: dict[str, tuple[Callable[[], Component], Callable, Callable[..., int]]] = {
     "multiply": (FloatMultiply, _products, exact.multiply),
+    "activation": (
+        Activation,
+        lambda random: [{"x": x, "function": EXP} for x in exponents(random)],
+        lambda x, function: exact.exponential_of_product(x),
+    ),
+    "root": (
+        FloatRoot,
+        lambda random: [{"x": x, "root": root} for x, root in roots(random)],
+        lambda x, root: exact.reciprocal_root(x) if root else exact.reciprocal(x),
+    ),
 }
 
 

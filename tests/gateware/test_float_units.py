@@ -27,6 +27,7 @@ from alula.gateware.arithmetic.float_convert import (
     FIXED_LATENCY,
     INT8_LATENCY,
     INTEGER_LATENCY,
+    UNMOVED,
     FloatToFixed,
     FloatToInt8,
     IntegerToFloat,
@@ -126,20 +127,17 @@ def _fractions(random: Random) -> list[tuple[int, int]]:
         *exact.numbers(random, 1_000),
         *(exact.number(random, 90, 140) for _ in range(5_000)),
     ]
-    return [(x, random.choice((0, 15, 16, 17, 31))) for x in numbers]
+    return [(x, UNMOVED - random.choice((0, 15, 16, 17, 31))) for x in numbers]
 
 
-TO_FIXED = [
-    _bench(
-        f"float-to-fixed-{width}",
-        lambda width=width: FloatToFixed(width=width),
-        lambda x, fraction, width=width: exact.fixed(x, fraction, width),
-        _fractions,
-        FIXED_LATENCY,
-        ("x", "fraction"),
-    )
-    for width in (8, 20, 25)
-]
+TO_FIXED = _bench(
+    "float-to-fixed",
+    FloatToFixed,
+    lambda x, unmoved: exact.fixed(x, UNMOVED - unmoved, 25),
+    _fractions,
+    FIXED_LATENCY,
+    ("x", "unmoved"),
+)
 
 
 LEAST = -126 - 7
@@ -198,7 +196,7 @@ FORMAT = Bench(
 )
 
 
-class _Activation(wiring.Component):
+class Activation(wiring.Component):
     """An activation and its ROM."""
 
     valid: In(1)
@@ -239,7 +237,7 @@ def _arguments(bound: int):
     return table
 
 
-def _exponents(random: Random) -> list[int]:
+def exponents(random: Random) -> list[int]:
     """Arguments of exp times log2(e), none of them positive."""
     xs = [
         *(x | 1 << 31 if x else 0 for x in exact.numbers(random, 500)),
@@ -264,7 +262,7 @@ def _activation_cases(function: str, model: Callable[[int], int], table: Callabl
 
 ACTIVATION = Bench(
     "float-activation",
-    _Activation,
+    Activation,
     [
         *(
             found
@@ -275,12 +273,12 @@ ACTIVATION = Bench(
                 _arguments(int(table.high)),
             )
         ),
-        *_activation_cases(EXP2.name, exact.exponential_of_product, _exponents),
+        *_activation_cases(EXP2.name, exact.exponential_of_product, exponents),
     ],
 )
 
 
-def _roots(random: Random) -> list[tuple[int, int]]:
+def roots(random: Random) -> list[tuple[int, int]]:
     xs = [x & ~(1 << 31) for x in exact.numbers(random, 8_000)]
     return [(x, root) for x in xs for root in (0, 1) if x or root]
 
@@ -289,7 +287,7 @@ ROOT = _bench(
     "float-root",
     float_root.FloatRoot,
     lambda x, root: exact.reciprocal_root(x) if root else exact.reciprocal(x),
-    _roots,
+    roots,
     float_root.LATENCY,
     ("x", "root"),
 )
@@ -389,7 +387,7 @@ ROM = Bench("table-rom", lambda: TableRom(tables=FUNCTIONS, ports=2), [rows_of_b
     ADD,
     MULTIPLY,
     *FROM_INTEGER,
-    *TO_FIXED,
+    TO_FIXED,
     TO_INT8,
     FORMAT,
     ACTIVATION,
@@ -413,6 +411,5 @@ def test_interpolation_is_the_contracts_table() -> None:
 
 def test_refused() -> None:
     refuses("width must be 26 to 64, not 25", lambda: IntegerToFloat(width=25))
-    refuses("width must be 8 to 25, not 26", lambda: FloatToFixed(width=26))
     refuses(r"tables must be among EXP2, .*, not 'SINE'", lambda: TableRom(tables=("SINE",)))
     refuses("ports must be 1 or 2, not 3", lambda: TableRom(tables=("RECIP",), ports=3))

@@ -1,20 +1,20 @@
 """The functions that every lane has: exp, and what ACT looks up."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic import float_table
-from alula.gateware.arithmetic.float_convert import FIXED_LATENCY, FloatToFixed
+from alula.gateware.arithmetic.float_convert import FIXED_LATENCY, UNMOVED, FloatToFixed
 from alula.gateware.arithmetic.float_format import BIAS
 from alula.gateware.arithmetic.float_table import Interpolate, coefficients
-from alula.gateware.arithmetic.leading_zeros import leading_zeros
+from alula.gateware.arithmetic.normalise import normalise
 from alula.isa.functions import EXP2, LOOKED_UP
 
 __all__ = ["EXP", "LATENCY", "NUMBERS", "TABLES", "FloatActivation", "shape"]
 
 TABLES = tuple(table.name for table in (*LOOKED_UP, EXP2))
-LATENCY = FIXED_LATENCY + float_table.LATENCY + 2
+LATENCY = FIXED_LATENCY + float_table.LATENCY + 3
 """Cycles from argument to result."""
 
 _STEP = 10
@@ -59,12 +59,12 @@ class FloatActivation(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """To fixed point; interpolate; back to floating point."""
+        """To fixed point; interpolate; negate; normalise; back to floating point."""
         m = Module()
         exp = Signal()
         m.d.comb += exp.eq(self.function == EXP)
 
-        m.submodules.fixed = fixed = FloatToFixed(width=25)
+        m.submodules.fixed = fixed = FloatToFixed()
         m.d.comb += [
             fixed.valid.eq(self.valid),
             fixed.x.eq(Cat(self.x[:31], self.x[31] & exp)),
@@ -72,16 +72,15 @@ class FloatActivation(wiring.Component):
         with m.Switch(self.function):
             for number, table in enumerate((*LOOKED_UP, EXP2)):
                 with m.Case(number):
-                    m.d.comb += fixed.fraction.eq(table.argument_bits)
+                    m.d.comb += fixed.unmoved.eq(UNMOVED - table.argument_bits)
         signs = Signal(FIXED_LATENCY)
         m.d.sync += signs.eq(Cat(self.x[31], signs[:-1]))
 
         argument = fixed.result
-        power = Signal(signed(8))
+        power = argument[17:]
         end = Signal()
         m.d.comb += [
-            power.eq(argument[17:]),
-            end.eq(Mux(exp, argument < -126 * 2**17, argument[19:].any())),
+            end.eq(Mux(exp, power[-1] & ~power[1:-1].any(), argument[19:].any())),
             self.rom_enable.eq(fixed.result_valid & ~end),
             self.rom_address.eq(
                 Cat(argument[_STEP : _STEP + _SEGMENT_BITS] & Mux(exp, 0x7F, 0x1FF), self.function)
@@ -90,16 +89,16 @@ class FloatActivation(wiring.Component):
 
         # Beside the ROM and the interpolation: what becomes of the value.
         depth = float_table.LATENCY
-        valids = Signal(depth)
-        m.d.sync += valids.eq(Cat(fixed.result_valid, valids[:-1]))
+        valids = Signal(depth + 2)
+        m.d.sync += Cat(valids, self.result_valid).eq(Cat(fixed.result_valid, valids))
         rest = [argument[:_STEP]]
-        fate = [Cat(end, signs[-1], power)]
+        fate = [Cat(end, signs[-1] & ~exp, power)]
         for stage in range(depth):
-            now = Signal.like(fate[-1], name=f"fate{stage}")
+            now = Signal.like(fate[-1], name=f"fate{stage}", reset_less=True)
             with m.If(valids[stage - 1] if stage else fixed.result_valid):
                 m.d.sync += now.eq(fate[-1])
                 if stage < float_table.ROM_LATENCY:
-                    place = Signal(_STEP, name=f"rest{stage}")
+                    place = Signal(_STEP, name=f"rest{stage}", reset_less=True)
                     m.d.sync += place.eq(rest[-1])
                     rest.append(place)
             fate.append(now)
@@ -110,28 +109,41 @@ class FloatActivation(wiring.Component):
             interpolate.row.eq(self.rom_row),
             interpolate.rest.eq(rest[-1]),
         ]
-
-        # The exponent of a result whose bit 24 is set; 0 for a result of zero.
-        at_end, negative, power_now = fate[-1][0], fate[-1][1], fate[-1][2:].as_signed()
-        valid7, value7, exponent7 = Signal(), Signal(25), Signal(8)
-        m.d.sync += [valid7.eq(valids[-1]), self.result_valid.eq(valid7)]
-        y = Signal(25)
-        m.d.comb += y.eq(Mux(at_end, 1 << 24, interpolate.result))
-        with m.If(valids[-1]):
-            with m.If(exp):
-                m.d.sync += [
-                    value7.eq(y),
-                    exponent7.eq(Mux(at_end, 0, power_now + BIAS + 1)),
-                ]
-            with m.Else():
-                m.d.sync += [value7.eq(Mux(negative, (1 << 24) - y, y)), exponent7.eq(BIAS)]
-
-        zeros = leading_zeros(m, value7)
-        normal = Signal(25)
-        m.d.comb += normal.eq(value7 << zeros)
-        with m.If(valid7):
-            with m.If((exponent7 == 0) | ~normal[24]):
-                m.d.sync += self.result.eq(0)
-            with m.Else():
-                m.d.sync += self.result.eq(Cat(normal[1:24], (exponent7 - zeros)[:8], Const(0, 1)))
+        self._finish(m, interpolate.result, fate[-1], exp, valids[depth - 1 :])
         return m
+
+    def _finish(self, m: Module, y: Value, fate: Value, exp: Value, valids: Value) -> None:
+        """The value or what it lacks of one, and its exponent; as fp32.
+
+        `1 - y` is `~y + 1`, and one again.
+        """
+        end, negative, power = fate[0], fate[1], fate[2:]
+        value, exponent = Signal(25, reset_less=True), Signal(8, reset_less=True)
+        none = Signal(reset_less=True)
+        chosen = Mux(end, 1 << 24, y) ^ negative.replicate(25)
+        with m.If(valids[0]):
+            # Two more than the exponent of a value whose second bit is the highest one.
+            m.d.sync += [
+                value.eq((Cat(negative, chosen) + Cat(negative, Const(0, 24), negative))[1:]),
+                exponent.eq(Mux(exp, power, 0) + Mux(exp, BIAS + 2, BIAS + 1)),
+                none.eq(end & exp),
+            ]
+        moved, moves = normalise(m, value, 8, 2)
+        wide, moved_by = Signal(25, reset_less=True), Signal(4, reset_less=True)
+        exponent_now, none_now = Signal(8, reset_less=True), Signal(reset_less=True)
+        with m.If(valids[1]):
+            m.d.sync += [
+                wide.eq(moved),
+                moved_by.eq(moves),
+                exponent_now.eq(exponent),
+                none_now.eq(none),
+            ]
+        top = wide[-1]
+        # By -2 * moved_by - 2, and one more for the top bit; modulo 256.
+        change = Cat(top, ~moved_by, Const(0b111, 3))
+        result = Signal(31, reset_less=True)
+        m.d.comb += self.result.eq(result)
+        with m.If(valids[2]):
+            m.d.sync += result.eq(Cat(Mux(top, wide[1:24], wide[:23]), (exponent_now + change)[:8]))
+            with m.If(none_now | ~wide[-2:].any()):
+                m.d.sync += result.eq(0)

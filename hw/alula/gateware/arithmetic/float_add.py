@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from alula.gateware.arithmetic.float_format import significand
 from alula.gateware.arithmetic.normalise import normalise
 from alula.gateware.arithmetic.shift import shift_right
 
@@ -62,7 +63,7 @@ class FloatAdd(wiring.Component):
         swap = difference[31]
         more = difference[23] ^ a[23] ^ b[23] ^ swap
         distance = difference[23:31] ^ swap.replicate(8)
-        small = Mux(swap, self._significand(a), self._significand(b))
+        small = Mux(swap, significand(a), significand(b))
         b_sign = self.b[31] ^ self.subtract
 
         self.sign1 = Signal(reset_less=True)
@@ -77,13 +78,9 @@ class FloatAdd(wiring.Component):
                 self.differ1.eq(self.a[31] ^ b_sign),
                 self.exponent1.eq(Mux(swap, b[23:], a[23:])),
                 self.shift1.eq(distance[:5] | distance[5:].any().replicate(5)),
-                self.big1.eq(Mux(swap, self._significand(b), self._significand(a))),
+                self.big1.eq(Mux(swap, significand(b), significand(a))),
                 self.small1.eq(Mux(more, small, Cat(Const(0, 1), small))),
             ]
-
-    def _significand(self, bits: Value) -> Value:
-        """Of +0 all bits are zero."""
-        return Cat(bits[:23], bits[23:31].any())
 
     def _add(self, m: Module, valid: Value) -> None:
         """What is lost at the low end is remembered apart: it decides how a half is rounded."""

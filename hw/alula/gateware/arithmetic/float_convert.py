@@ -1,25 +1,29 @@
 """Between fp32 and integers."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic.float_format import BIAS, pack, significand
-from alula.gateware.arithmetic.leading_zeros import leading_zeros
+from alula.gateware.arithmetic.float_format import BIAS, significand
+from alula.gateware.arithmetic.normalise import normalise
 from alula.gateware.arithmetic.shift import shift_right
 
 __all__ = [
     "FIXED_LATENCY",
     "INT8_LATENCY",
     "INTEGER_LATENCY",
+    "UNMOVED",
     "FloatToFixed",
     "FloatToInt8",
     "IntegerToFloat",
 ]
 
-INTEGER_LATENCY = 3
+INTEGER_LATENCY = 4
 FIXED_LATENCY = 3
-INT8_LATENCY = 2
+INT8_LATENCY = 3
+
+UNMOVED = BIAS + 23
+"""The exponent of a number whose significand is an integer as it stands."""
 
 
 class IntegerToFloat(wiring.Component):
@@ -49,59 +53,65 @@ class IntegerToFloat(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Magnitude; normalise; round."""
+        """Magnitude; normalise by multiples of 4; the rest of the way; round."""
         m = Module()
-        v1, v2 = Signal(), Signal()
-        m.d.sync += [v1.eq(self.valid), v2.eq(v1), self.result_valid.eq(v2)]
+        v1, v2, v3 = Signal(), Signal(), Signal()
+        m.d.sync += [v1.eq(self.valid), v2.eq(v1), v3.eq(v2), self.result_valid.eq(v3)]
 
-        sign1, magnitude1 = Signal(), Signal(self.width)
+        sign1, magnitude1 = Signal(reset_less=True), Signal(self.width, reset_less=True)
+        negative = self.value[-1]
         with m.If(self.valid):
             m.d.sync += [
-                sign1.eq(self.value[-1]),
-                magnitude1.eq(Mux(self.value[-1], -self.value, self.value)),
+                sign1.eq(negative),
+                magnitude1.eq((self.value ^ negative.replicate(self.width)) + negative),
             ]
 
-        zeros = leading_zeros(m, magnitude1)
-        sign2, exponent2, wide2 = Signal(), Signal(signed(9)), Signal(self.width)
+        coarse, moves = normalise(m, magnitude1, 16, 4)
+        sign2, moves2 = Signal(reset_less=True), Signal(4, reset_less=True)
+        wide2 = Signal(self.width, reset_less=True)
         with m.If(v1):
+            m.d.sync += [sign2.eq(sign1), moves2.eq(moves), wide2.eq(coarse)]
+
+        fine, move = normalise(m, wide2, 1)
+        below = self.width - 24
+        up = fine[below - 1] & (fine[: below - 1].any() | fine[below])
+        sign3, up3 = Signal(reset_less=True), Signal(reset_less=True)
+        some3 = Signal(reset_less=True)
+        exponent3, digits3 = Signal(8, reset_less=True), Signal(23, reset_less=True)
+        with m.If(v2):
             m.d.sync += [
-                sign2.eq(sign1),
-                exponent2.eq(Mux(magnitude1.any(), BIAS + self.width - 1 - zeros, 0)),
-                wide2.eq(magnitude1 << zeros),
+                sign3.eq(sign2),
+                up3.eq(up),
+                some3.eq(fine[-1]),
+                exponent3.eq(BIAS + self.width - 1 - Cat(move, moves2)),
+                digits3.eq(fine[below:-1]),
             ]
 
-        with m.If(v2):
-            m.d.sync += self.result.eq(pack(sign2, exponent2, wide2))
+        rounded = Signal(32, reset_less=True)
+        m.d.comb += self.result.eq(rounded)
+        with m.If(v3):
+            m.d.sync += rounded.eq(Cat((Cat(digits3, exponent3) + up3)[:31], sign3))
+            with m.If(~some3):
+                m.d.sync += rounded.eq(0)
         return m
 
 
 class FloatToFixed(wiring.Component):
-    """`floor(x * 2**fraction + 1/2)`, saturated to `width` bits, a result each cycle.
-
-    Args:
-        width: bits of the result, 8 to 25.
+    """`floor(x * 2**fraction + 1/2)`, saturated to 25 bits, a result each cycle.
 
     Members:
         valid (In): the argument is there.
         x (In): +0 or normal.
-        fraction (In): bits after the point, 0 to 31.
+        unmoved (In): `UNMOVED - fraction`, the exponent of an `x` whose significand is the result.
         result_valid (Out): `valid`, `FIXED_LATENCY` cycles later.
-        result (Out): signed, `width` bits.
+        result (Out): signed.
     """
 
-    def __init__(self, *, width: int) -> None:
-        if not 8 <= width <= 25:
-            raise ValueError(f"width must be 8 to 25, not {width!r}")
-        self.width = width
-        super().__init__(
-            {
-                "valid": In(1),
-                "x": In(32),
-                "fraction": In(5),
-                "result_valid": Out(1),
-                "result": Out(signed(width)),
-            }
-        )
+    valid: In(1)
+    x: In(32)
+    unmoved: In(8)
+    result_valid: Out(1)
+    result: Out(signed(25))
 
     def elaborate(self, platform: object) -> Module:
         """How far to shift; shift; round."""
@@ -109,42 +119,33 @@ class FloatToFixed(wiring.Component):
         v1, v2 = Signal(), Signal()
         m.d.sync += [v1.eq(self.valid), v2.eq(v1), self.result_valid.eq(v2)]
 
-        # x * 2**fraction = significand * 2**-right
-        right = Signal(signed(10))
-        m.d.comb += right.eq(BIAS + 23 - self.x[23:31] - self.fraction)
-        sign1, over1, shift1, significand1 = Signal(), Signal(), Signal(5), Signal(24)
+        right = Signal(signed(9))
+        m.d.comb += right.eq(self.unmoved - self.x[23:31])
+        sign1, over1 = Signal(reset_less=True), Signal(reset_less=True)
+        shift1, significand1 = Signal(5, reset_less=True), Signal(24, reset_less=True)
         with m.If(self.valid):
             m.d.sync += [
                 sign1.eq(self.x[31]),
-                over1.eq(right < 0),
-                shift1.eq(right[:5] | right[5:].any().replicate(5)),
+                over1.eq(right[-1]),
+                shift1.eq(right[:5] | right[5:8].any().replicate(5)),
                 significand1.eq(significand(self.x)),
             ]
 
-        shifted, lost = shift_right(m, Cat(Const(0, 2), significand1), shift1)
-        sign2, over2, shifted2, lost2 = Signal(), Signal(), Signal(26), Signal()
+        shifted, lost = shift_right(m, Cat(Const(0, 1), significand1), shift1)
+        sign2, over2 = Signal(reset_less=True), Signal(reset_less=True)
+        shifted2, lost2 = Signal(25, reset_less=True), Signal(reset_less=True)
         with m.If(v1):
-            m.d.sync += [
-                sign2.eq(sign1),
-                over2.eq(over1),
-                shifted2.eq(shifted),
-                lost2.eq(lost),
-            ]
+            m.d.sync += [sign2.eq(sign1), over2.eq(over1), shifted2.eq(shifted), lost2.eq(lost)]
 
-        # A half rounds towards +infinity. The magnitude m + up is negated as ~m + 1 - up.
-        up = shifted2[1] & (~sign2 | shifted2[0] | lost2)
-        magnitude, value = Signal(26), Signal(signed(26))
-        m.d.comb += [
-            magnitude.eq(shifted2[2:]),
-            value.eq((magnitude ^ sign2.replicate(26)) + (up ^ sign2)),
-        ]
-        beyond = value[self.width - 1 :]
-        top = (1 << self.width - 1) - 1
+        # A half rounds towards +infinity. The magnitude m + up is negated as ~m + 1 - up; what is
+        # too large is ~0 or its complement.
+        up = shifted2[0] & (~sign2 | lost2)
+        carry = (up ^ sign2) & ~over2
+        magnitude = (shifted2[1:] | over2.replicate(24)) ^ sign2.replicate(24)
+        fixed = Signal(25, reset_less=True)
+        m.d.comb += self.result.eq(fixed)
         with m.If(v2):
-            with m.If(over2 | (beyond.any() & ~beyond.all())):
-                m.d.sync += self.result.eq(Mux(sign2, ~top, top))
-            with m.Else():
-                m.d.sync += self.result.eq(value)
+            m.d.sync += fixed.eq((Cat(carry, magnitude, sign2) + carry)[1:])
         return m
 
 
@@ -166,28 +167,46 @@ class FloatToInt8(wiring.Component):
     result: Out(signed(8))
 
     def elaborate(self, platform: object) -> Module:
-        """How far to shift; shift, round and clamp."""
+        """How far to shift; shift; round and clamp."""
         m = Module()
-        v1 = Signal()
-        m.d.sync += [v1.eq(self.valid), self.result_valid.eq(v1)]
+        v1, v2 = Signal(), Signal()
+        m.d.sync += [v1.eq(self.valid), v2.eq(v1), self.result_valid.eq(v2)]
 
-        left = Signal(signed(12))
-        m.d.comb += left.eq(self.x[23:31] - (BIAS - 1) - self.exponent)
-        sign1, over1, shift1, significand1 = Signal(), Signal(), Signal(3), Signal(24)
+        # Bits before the point are x's exponent - (BIAS - 1) - exponent: two more than this.
+        less = Signal(signed(12))
+        m.d.comb += less.eq(Cat(self.x[23:30], ~self.x[30]).as_signed() - self.exponent)
+        before = less + 2
+        none = less[-1] & ~(less[1:-1].all())
+        sign1, over1 = Signal(reset_less=True), Signal(reset_less=True)
+        shift1, significand1 = Signal(3, reset_less=True), Signal(24, reset_less=True)
         with m.If(self.valid):
             m.d.sync += [
                 sign1.eq(self.x[31]),
-                over1.eq(left > 7),
-                shift1.eq(left),
-                significand1.eq(Mux(left < 0, 0, significand(self.x))),
+                over1.eq(~less[-1] & (less[3:-1].any() | less[1:3].all())),
+                shift1.eq(before[:3]),
+                significand1.eq(significand(self.x)),
+            ]
+            with m.If(none):
+                m.d.sync += significand1.eq(0)
+
+        shifted = Signal(31)
+        m.d.comb += shifted.eq(significand1 << shift1)
+        sign2, over2 = Signal(reset_less=True), Signal(reset_less=True)
+        half2, rest2 = Signal(reset_less=True), Signal(reset_less=True)
+        whole2 = Signal(7, reset_less=True)
+        with m.If(v1):
+            m.d.sync += [
+                Cat(sign2, over2).eq(Cat(sign1, over1)),
+                Cat(half2, whole2).eq(shifted[23:]),
+                rest2.eq(shifted[:23].any()),
             ]
 
-        shifted = Signal(32)
-        m.d.comb += shifted.eq(significand1 << shift1)
-        up = shifted[23] & (shifted[:23].any() | shifted[24])
-        rounded = Signal(8)
-        m.d.comb += rounded.eq(shifted[24:31] + up)
-        magnitude = Mux(rounded[7] | over1, 127, rounded[:7])
-        with m.If(v1):
-            m.d.sync += self.result.eq(Mux(sign1, -magnitude, magnitude))
+        # What would round up to 128 stays 127. The magnitude m + up is negated as ~m + 1 - up.
+        up = half2 & (rest2 | whole2[0]) & ~whole2.all() & ~over2
+        carry = up ^ sign2
+        magnitude = (whole2 | over2.replicate(7)) ^ sign2.replicate(7)
+        rounded = Signal(8, reset_less=True)
+        m.d.comb += self.result.eq(rounded)
+        with m.If(v2):
+            m.d.sync += rounded.eq((Cat(carry, magnitude, sign2) + carry)[1:])
         return m

@@ -9,7 +9,6 @@ __all__ = [
     "ONE",
     "ONE_127TH",
     "clean",
-    "pack",
     "significand",
     "to_bf16",
     "widen",
@@ -26,33 +25,8 @@ ONE_127TH = 0x3C01_0204
 
 
 def significand(bits: Value) -> Value:
-    """The 24 bits of the significand, 0 for zero."""
-    return Cat(bits[:23], bits[23:31].any()) & Mux(bits[23:31].any(), 0xFF_FFFF, 0)
-
-
-def pack(sign: Value, exponent: Value, wide: Value) -> Value:
-    """`fl` of a normalised number.
-
-    Args:
-        sign: 1 for negative.
-        exponent: biased, signed, at least 9 bits, of the exact number.
-        wide: its significand, top bit one, at least 26 bits; the lowest may stand for more below.
-    """
-    low = len(wide) - 24
-    up = wide[low - 1] & (wide[: low - 1].any() | wide[low])
-    magnitude = (Cat(wide[low:-1], exponent[:8]) + up)[:31]
-    # Without comparators: less than 1, more than 254.
-    below = exponent[-1] | ~exponent.any()
-    above = exponent[8:].any() | exponent[:8].all()
-    return Mux(
-        below,
-        Const(0, 32),
-        Mux(
-            above | magnitude[23:31].all(),
-            Cat(Const(LARGEST, 31), sign),
-            Cat(magnitude, sign),
-        ),
-    )
+    """The 24 bits of the significand: 0 for zero, all of whose bits are."""
+    return Cat(bits[:23], bits[23:31].any())
 
 
 def clean(bits: Value) -> Value:

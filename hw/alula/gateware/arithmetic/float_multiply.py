@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic.dsp48e2 import PCIN_17, M, dsp48e2
-from alula.gateware.arithmetic.float_format import BIAS
+from alula.gateware.arithmetic.float_format import BIAS, significand
 
 __all__ = ["LATENCY", "FloatMultiply"]
 
@@ -40,7 +40,7 @@ class FloatMultiply(wiring.Component):
         m = Module()
         v1, v2, v3 = Signal(), Signal(), Signal()
         m.d.sync += [v1.eq(self.valid), v2.eq(v1), v3.eq(v2), self.result_valid.eq(v3)]
-        factors = [Cat(one[:23], one[23:31].any()) for one in (self.a, self.b)]
+        factors = [significand(self.a), significand(self.b)]
         product = Signal(48 - _LOW)
         rest = Signal(reset_less=True)
         if platform == "dsp48e2":

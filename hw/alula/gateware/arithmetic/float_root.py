@@ -1,11 +1,11 @@
 """1/x and 1/sqrt(x)."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic import float_table
-from alula.gateware.arithmetic.float_format import BIAS, LARGEST
+from alula.gateware.arithmetic.float_format import BIAS
 from alula.gateware.arithmetic.float_table import Interpolate, TableRom, coefficients, offsets
 from alula.gateware.hdl.delay import delayed
 from alula.isa.functions import RECIP, RSQRT
@@ -51,8 +51,8 @@ class FloatRoot(wiring.Component):
         m.d.comb += root_argument.eq(Mux(odd, Cat(Const(0, 1), mantissa) + (1 << 23), mantissa))
         starts = offsets(_TABLES)
         valid1, address1, rest1 = Signal(), Signal(len(rom.address[0])), Signal(_STEP)
-        # The exponent of a result whose bit 24 is set.
-        exponent1 = Signal(signed(10))
+        # The exponent of a result whose bit 24 is set, from 0 on; it is never too large.
+        exponent1 = Signal(8)
         zero1 = Signal()
         half = (exponent - BIAS - odd) >> 1
         m.d.sync += valid1.eq(self.valid)
@@ -62,7 +62,7 @@ class FloatRoot(wiring.Component):
                 m.d.sync += [
                     address1.eq(starts["RSQRT"] + root_argument[RSQRT.step_bits :]),
                     rest1.eq(root_argument[: RSQRT.step_bits]),
-                    exponent1.eq(BIAS - half),
+                    exponent1.eq(Mux(exponent.any(), BIAS - half, 255)),
                 ]
             with m.Else():
                 m.d.sync += [
@@ -82,21 +82,18 @@ class FloatRoot(wiring.Component):
         ]
 
         y = interpolate.result
-        zero, last = fate[-1][0], fate[-1][1:].as_signed()
-        biased, digits = Signal(signed(11)), Signal(23)
-        with m.If(y[24]):
-            m.d.comb += [biased.eq(last), digits.eq(y[1:24])]
-        with m.Elif(y[23]):
-            m.d.comb += [biased.eq(last - 1), digits.eq(y[:23])]
-        with m.Else():
-            m.d.comb += [biased.eq(last - 2), digits.eq(Cat(Const(0, 1), y[:22]))]
+        zero, last = fate[-1][0], fate[-1][1:]
+        # The exponent moves by 0, -1 or -2 as the highest one is the first bit, the second or the
+        # third; that of zero, 255, by -1.
+        first, second = y[24], y[23]
+        digits = Mux(first, y[1:24], Mux(second, y[:23], Cat(Const(0, 1), y[:22])))
+        change = Cat(~first & second | zero, (~first | zero).replicate(7))
+        small = ~last[2:].any() & (last[:2] < Mux(first, 1, Mux(second, 2, 3)))
         m.d.sync += self.result_valid.eq(valid[-1])
+        result = Signal(31, reset_less=True)
+        m.d.comb += self.result.eq(result)
         with m.If(valid[-1]):
-            m.d.sync += self.result.eq(
-                Mux(
-                    zero | (biased > 254),
-                    LARGEST,
-                    Mux(biased < 1, 0, Cat(digits, biased[:8], Const(0, 1))),
-                )
-            )
+            m.d.sync += result.eq(Cat(digits | zero.replicate(23), (last + change)[:8]))
+            with m.If(small):
+                m.d.sync += result.eq(0)
         return m

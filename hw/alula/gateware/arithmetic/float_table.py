@@ -9,6 +9,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from alula.gateware.arithmetic.dsp48e2 import C, M, dsp48e2
 from alula.isa.functions import TABLES, Table
 
 __all__ = ["LATENCY", "ROM_LATENCY", "Interpolate", "TableRom", "coefficients", "offsets"]
@@ -136,10 +137,23 @@ class Interpolate(wiring.Component):
         v1 = Signal()
         m.d.sync += [v1.eq(self.valid), self.result_valid.eq(v1)]
         c0, c1 = self.row["c0"], self.row["c1"]
-        product1 = Signal(signed(len(c1) + self.step + 1))
-        base1 = Signal.like(c0)
+        if platform == "dsp48e2":
+            total = Signal(48)
+            m.submodules.block = dsp48e2(
+                M | C,
+                inputs={"A": c1, "B": self.rest, "C": c0 << self.step},
+                outputs={"P": total},
+                registers={"AREG": 0, "BREG": 0},
+                enables={"M": self.valid, "C": self.valid, "P": v1},
+            )
+            m.d.comb += self.result.eq(total[self.step :])
+            return m
+        product1 = Signal(signed(len(c1) + self.step + 1), reset_less=True)
+        base1 = Signal(c0.shape(), reset_less=True)
+        result = Signal(self.width, reset_less=True)
+        m.d.comb += self.result.eq(result)
         with m.If(self.valid):
             m.d.sync += [product1.eq(c1 * self.rest), base1.eq(c0)]
         with m.If(v1):
-            m.d.sync += self.result.eq(base1 + (product1 >> self.step))
+            m.d.sync += result.eq(base1 + (product1 >> self.step))
         return m
