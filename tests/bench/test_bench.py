@@ -14,7 +14,9 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.bench import (
+    ALTERNATE,
     ALWAYS,
+    BURSTS,
     Bench,
     BoundCase,
     Case,
@@ -206,10 +208,25 @@ async def waits_for_an_edge(unit: Unit) -> None:
     await RisingEdge(unit.dut.o__valid)
 
 
+async def accepts_everything(unit: Unit) -> None:
+    """Looks as if it were crossed with back-pressure."""
+    items = queue_items(unit.random)
+    unit.drive("i", items, BURSTS)
+    await unit.finish(unit.expect("o", [queue_model(item) for item in items]))
+
+
 ENDLESS = Bench(
     "queue_endless",
     lambda: Queue(depth=4),
     [Case(body.__name__, body, limit=300) for body in (waits_while_all_moves, waits_for_an_edge)],
+)
+DEAF = Bench(
+    "queue_deaf",
+    lambda: Queue(depth=4),
+    [
+        Case("deaf", accepts_everything, idle=BURSTS, pressure=ALTERNATE),
+        Case("deaf", accepts_everything, idle=BURSTS, pressure=ALWAYS),
+    ],
 )
 DIES = Bench("adder_dies", Adder, [passes_but_the_process_dies])
 LATE = Bench("adder_late", lambda: Adder(late=True), adder_cases(settings={"enable": 1}))
@@ -275,6 +292,13 @@ def test_a_case_that_would_not_end() -> None:
     for name, result in ENDLESS.results().items():
         assert (result.error or "").startswith(f"{name} must end within 300 cycles\n"), result
         assert result.cycles <= 300
+
+
+def test_a_case_that_ignores_its_pressure() -> None:
+    ignored, used = DEAF.results().values()
+    words = "the case must use its pattern alternate, which nothing goes by\n"
+    assert (ignored.error or "").startswith(words), ignored
+    assert used.error is None
 
 
 def test_a_simulator_that_crashes_at_its_end() -> None:

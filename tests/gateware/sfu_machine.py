@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from tests.gateware import exact
+from tests.gateware.uses import Uses, waits
 
-from alula.bench import Case, Mismatch, Pattern, Unit
+from alula.bench import ALWAYS, Case, Mismatch, Pattern, Unit
 from alula.isa import Op
 from alula.isa.instructions import BY_NAME
 from alula.isa.kv import STAGING_VALUES
@@ -120,6 +121,15 @@ def sfu_case(
             if part == 0:
                 found.staging_scale[item["row"]] = item["scale"]
 
+        def wanted() -> tuple[bool, bool]:
+            requests, words = (
+                any(waits(unit.outputs[port]) for port in ports)
+                for ports in (("a__request", "b__request"), ("write", "activation", "staging"))
+            )
+            return requests, words
+
+        uses = Uses(unit, wanted)
+        unit.join(uses)
         for port in ("a", "b"):
             unit.respond(f"{port}__request", f"{port}__data", read, pressure, idle)
         unit.watch("write", write, pressure)
@@ -155,8 +165,10 @@ def sfu_case(
             same(what, "staging scale", found.staging_scale, model.staging_scale)
             index_found = unit.wires["argmax"].get()
             same(what, "argmax", [index_found], [max(model.best_index, 0)])
+        if bool(uses.seen["starved"]) != (pressure is not ALWAYS):
+            raise Mismatch(f"requests must wait where {pressure} says so, not {uses.seen}")
 
-    return Case(f"{name}-idle_{idle}-pressure_{pressure}", run)
+    return Case(f"{name}", run, idle=idle, pressure=pressure)
 
 
 def same(what: str, part: str, found: Any, expected: Any) -> None:

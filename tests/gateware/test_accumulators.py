@@ -105,7 +105,7 @@ class Feeder:
     def __init__(self, unit: Unit, sparse: bool, groups: list[Group], idle: Pattern) -> None:
         self.unit, self.sparse = unit, sparse
         self.halves = deque((item, half) for item in groups for half in (0, 1))
-        self._go = idle.start(unit.random)
+        self._go = unit.goes(idle)
         self._due: dict[int, dict[str, Any]] = {}
         self.ends: deque[int] = deque()
         """Cycles in which row blocks ended."""
@@ -196,7 +196,7 @@ def row_block_case(sparse: bool, bits: int, idle: Pattern) -> Case:
             if want != have:
                 raise Mismatch(f"row {index} of {len(expected)} must be {want}, not {have}")
 
-    return Case(f"row_blocks-idle_{idle}", run)
+    return Case("row_blocks", run, idle=idle)
 
 
 def bench(sparse: bool, bits: int) -> Bench:

@@ -60,7 +60,7 @@ def vector_case(idle, pressure) -> Case:
         unit.drive("request_a", range(WORDS))
         await unit.finish(unit.expect("data_a", [memory[i] for i in range(WORDS)]))
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}", run)
+    return Case("random", run, idle=idle, pressure=pressure)
 
 
 async def vector_speed(unit: Unit) -> None:
@@ -171,7 +171,7 @@ def activation_case(idle, pressure) -> Case:
         asked = [{"group": group, "half": half} for group, half in reads]
         await written_and_read(unit, writes, asked, expected, idle, pressure)
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}", run)
+    return Case("random", run, idle=idle, pressure=pressure)
 
 
 ACTIVATION = Bench(
@@ -208,7 +208,7 @@ def staging_case(groups, idle, pressure) -> Case:
         asked = [place(*read) for read in reads]
         await written_and_read(unit, writes, asked, expected, idle, pressure)
 
-    return Case(f"groups{groups}-idle_{idle}-pressure_{pressure}", run)
+    return Case(f"groups{groups}", run, idle=idle, pressure=pressure)
 
 
 STAGED = Bench(
@@ -228,7 +228,7 @@ def arbiter_case(idle: Pattern) -> Case:
     """
 
     async def run(unit: Unit) -> None:
-        goes = [idle.start(unit.random) for _ in range(CLIENTS)]
+        goes = [unit.goes(idle) for _ in range(CLIENTS)]
         lost, waits, banks = [0] * CLIENTS, [False] * CLIENTS, [0] * CLIENTS
         before: dict[int, int] = {}
         for _ in range(1000):
@@ -259,7 +259,7 @@ def arbiter_case(idle: Pattern) -> Case:
             if max(lost) >= CLIENTS:
                 raise Mismatch(f"nobody may lose {CLIENTS} times: {lost}")
 
-    return Case(f"idle_{idle}", run)
+    return Case("shares", run, idle=idle)
 
 
 ARBITER = Bench(

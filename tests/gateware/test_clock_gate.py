@@ -1,10 +1,19 @@
-"""The clock passes where it is wanted, whole or not at all."""
+"""The clock passes where it is wanted, whole or not at all; MISC's is wanted while it works."""
 
+from collections import deque
+
+from amaranth.hdl import ClockSignal, Module
+from amaranth.lib.wiring import Component, Out, connect, flipped
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, Timer
 from tests.gateware.refusals import refuses
+from tests.gateware.sfu_machine import encoded
+from tests.rtl.programs import NANO
 
 from alula.bench import Bench, BoundCase, Mismatch, Unit, case, each_case
 from alula.gateware.hdl.clock_gate import ClockGate
+from alula.gateware.hdl.repeat import placed
+from alula.gateware.sfu.engine import Sfu
+from alula.gateware.top.core import SFU_TAIL, Core
 
 
 @case
@@ -30,7 +39,72 @@ async def edges_that_are_wanted(unit: Unit) -> None:
 BENCH = Bench("clock_gate", ClockGate, [edges_that_are_wanted])
 
 
-@each_case(BENCH)
+class Clocked(Component):
+    """MISC and its clock, as a core makes them."""
+
+    def __init__(self) -> None:
+        self._core = Core(design=NANO)
+        self._sfu = Sfu(lanes=2, tokens=2)
+        members = self._sfu.signature.members
+        names = ("command", "busy", "a", "b", "write")
+        super().__init__({name: members[name] for name in names} | {"clock": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._core._clocks(m, self._sfu)
+        m.submodules.sfu = placed(self._sfu, "sfu")
+        for name in ("command", "a", "b", "write"):
+            connect(m, flipped(getattr(self, name)), getattr(self._sfu, name))
+        m.d.comb += [self.busy.eq(self._sfu.busy), self.clock.eq(ClockSignal("sfu"))]
+        return m
+
+
+class Work:
+    """Whether MISC held or was offered an instruction at an edge. Join it before other roles."""
+
+    moved = False
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit, self.wanted = unit, False
+
+    def cycle(self) -> None:
+        command = self.unit.inputs["command"]
+        self.wanted = bool(self.unit.wires["busy"].get()) or command.valid_now()
+
+
+@case
+async def misc_works_or_stands(unit: Unit) -> None:
+    """Its clock passes while there is an instruction, and for a tail; then it stands."""
+    unit.join(work := Work(unit))
+    for port in ("a", "b"):
+        unit.respond(f"{port}__request", f"{port}__data", lambda _: [[0, 0]])
+    unit.watch("write", lambda _: None)
+    driver = unit.drive("command")
+    act = encoded("ACT", {"func": "relu", "gated": 0, "dst": 0, "a": 0, "b": 0, "count": 9})
+    pauses = deque([SFU_TAIL // 2, 2 * SFU_TAIL, SFU_TAIL // 3, SFU_TAIL - 3, 5 * SFU_TAIL, 9])
+    begins = worked = quiet = 0
+    ran = True
+    while pauses:
+        await unit.cycles()
+        await ReadOnly()
+        runs = bool(int(unit.dut.clock.value))
+        quiet = 0 if work.wanted else quiet + 1
+        worked += work.wanted
+        if worked and runs != (quiet <= SFU_TAIL):
+            raise Mismatch(f"the clock must not be {runs:d}, {quiet} cycles after the work")
+        begins += runs > ran
+        ran = runs
+        if quiet == pauses[0]:
+            pauses.popleft()
+            driver.send(act)
+    if begins != 2 or worked < 5 * 9:
+        raise Mismatch(f"the clock must begin again twice, not {begins} times; {worked} worked")
+
+
+SFU_CLOCK = Bench("sfu_clock", Clocked, [misc_works_or_stands])
+
+
+@each_case(BENCH, SFU_CLOCK)
 def test_clock_gate(case: BoundCase) -> None:
     case.check()
 

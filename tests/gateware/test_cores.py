@@ -103,7 +103,7 @@ def join_case(idle: Pattern) -> Case:
     """Each core's ends come in its own time; no core is further ahead than instructions fly."""
 
     async def run(unit: Unit) -> None:
-        goes = [idle.start(unit.random) for _ in range(3)]
+        goes = [unit.goes(idle) for _ in range(3)]
         done, each = 0, [0] * 3
         for _ in range(2000):
             ends = [next(go) and n - done < IN_FLIGHT for go, n in zip(goes, each, strict=True)]
@@ -120,7 +120,7 @@ def join_case(idle: Pattern) -> Case:
         if done < 500:
             raise Mismatch(f"at least 500 must be done, not {done}")
 
-    return Case(f"idle_{idle}", run)
+    return Case("shares", run, idle=idle)
 
 
 JOIN = Bench("join", lambda: Join(count=3), [join_case(idle) for idle in PATTERNS])
@@ -151,7 +151,7 @@ def share_case(count: int, idle: Pattern, pressure: Pattern) -> Case:
             if pressure is ALWAYS and took > count * ITEMS + 4:
                 raise Mismatch(f"{count * ITEMS} items must take as many cycles, not {took}")
 
-    return Case(f"idle_{idle}-pressure_{pressure}", run)
+    return Case("shares", run, idle=idle, pressure=pressure)
 
 
 SHARES = [

@@ -48,7 +48,7 @@ class Engines:
         self.tokens = dict.fromkeys(product(Engine, Engine), 0)
         self.flying: dict[Engine, deque[int]] = {engine: deque() for engine in ENGINES}
         self._done = dict.fromkeys(ENGINES, False)
-        self._goes = {engine: idle.start(unit.random) for engine in ENGINES}
+        self._goes = {engine: unit.goes(idle) for engine in ENGINES}
         self.boards = {
             engine: Scoreboard(engine.name, entries)
             for engine, entries in expected(program, registers).items()
@@ -105,7 +105,7 @@ def program_case(idle: Pattern, pressure: Pattern) -> Case:
             await one(unit)
             await unit.reset()
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}", run)
+    return Case("random", run, idle=idle, pressure=pressure)
 
 
 FAULTS: list[tuple[list[Op], tuple[int, int] | None, Reason, int]] = [
@@ -215,7 +215,7 @@ def queue_case(idle: Pattern, pressure: Pattern) -> Case:
         unit.drive("push", items, idle)
         board = Scoreboard("command", [item["command"] for item in items])
         unit.watch("command", board.take, pressure)
-        tokens, ends = pressure.start(random), idle.start(random)
+        tokens, ends = unit.goes(pressure), unit.goes(idle)
         oldest, available = 0, False
         while oldest < len(items):
             # Tokens that are there stay until they are taken.
@@ -243,7 +243,7 @@ def queue_case(idle: Pattern, pressure: Pattern) -> Case:
         await unit.cycles(5)
         unit.must(busy=0, flying=0)
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}", run)
+    return Case("random", run, idle=idle, pressure=pressure)
 
 
 QUEUE = Bench(

@@ -125,7 +125,7 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
         unit.wires["first"].set(first)
         unit.watch("write", write, pressure)
         room, since, done, lost = top.sets, top.cycles, "", False
-        go = idle.start(unit.random)
+        go = unit.goes(idle)
         while under_way or done:
             starts = bool(waiting) and room > 0 and since >= top.cycles and next(go)
             if starts:
@@ -150,7 +150,7 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
             raise Mismatch(f"nothing else must be written, not {sorted(extra)}")
 
     what = "overflow-" if overflows else ""
-    return Case(f"{what}core_{core}-idle_{idle}-pressure_{pressure}", body)
+    return Case(f"{what}core_{core}", body, idle=idle, pressure=pressure)
 
 
 def make(rows: int, lanes: int, tokens: int, cores: int = 1, parts: int = 1) -> Bench:

@@ -193,8 +193,7 @@ def load_case(design: Design, idle: Pattern, pressure: Pattern, pause: float, ga
             raise Mismatch("words must be those of the model")
         check_bursts(design, ports)
 
-    name = f"gather{gather:d}-idle_{idle}-pressure_{pressure}-pause{pause}"
-    return Case(name, run)
+    return Case(f"gather{gather:d}-pause{pause}", run, idle=idle, pressure=pressure)
 
 
 def tally(unit: Unit, done: list[int]) -> int:
@@ -274,7 +273,7 @@ def use_case(idle: Pattern, pressure: Pattern, pause: float) -> Case:
         if uses.seen["starved"] < 50 * starves or uses.seen["blocked"] < 50 * blocks:
             raise Mismatch(f"all that there is must be seen, not {uses.seen}")
 
-    return Case(f"uses-idle_{idle}-pressure_{pressure}-pause{pause}", run)
+    return Case(f"uses-pause{pause}", run, idle=idle, pressure=pressure)
 
 
 async def speed(unit: Unit) -> None:

@@ -87,7 +87,7 @@ def burst_case(beat_bytes: int, patient: int, idle: Pattern, pressure: Pattern) 
             if quiet > 300:
                 raise Mismatch(f"{len(waiting)} transfers must be cut: none moves any more")
 
-    return Case(f"patient{patient}-idle_{idle}-pressure_{pressure}", run)
+    return Case(f"patient{patient}", run, idle=idle, pressure=pressure)
 
 
 BURSTS = [
@@ -159,7 +159,7 @@ def read_case(count: int, size: int, idle: Pattern, pressure: Pattern, pause: fl
         for port in ports:
             within_pages(port.reads)
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}-pause{pause}", run)
+    return Case(f"random-pause{pause}", run, idle=idle, pressure=pressure)
 
 
 def read_error_case(count: int, size: int, place: int, response: Response) -> Case:
@@ -260,7 +260,7 @@ def write_case(count: int, size: int, idle: Pattern, pressure: Pattern, pause: f
         await unit.cycles(20)
         unit.must(quiet=1, error=0)
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}-pause{pause}", run)
+    return Case(f"random-pause{pause}", run, idle=idle, pressure=pressure)
 
 
 async def refused_write(unit: Unit) -> None:

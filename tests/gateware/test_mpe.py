@@ -1,4 +1,6 @@
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
@@ -7,6 +9,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from tests.gateware.matrix import Activations, Product, results
 from tests.gateware.refusals import refuses
+from tests.gateware.uses import Uses, waits
 
 from alula.bench import ALWAYS, BURSTS, Bench, BoundCase, Case, Pattern, Unit, each_case
 from alula.bench import random_pattern as chance
@@ -56,7 +59,13 @@ class Matrix(Component):
                 "fault_mm": Out(1),
                 "fault_next": Out(1),
                 "empty": Out(1),
+                "there": Out(1),
                 "fires": Out(1),
+            }
+            | {
+                f"{engine}_{use}": Out(1)
+                for engine in ("mm", "mv")
+                for use in ("starved", "blocked")
             }
         )
 
@@ -88,8 +97,11 @@ class Matrix(Component):
         m.d.comb += [
             mpe.first.eq(self.first),
             self.empty.eq(weights.empty),
+            self.there.eq(mpe.block.valid & mpe.activations.valid),
             self.fires.eq(mpe.block.valid & mpe.block.ready),
         ]
+        for name in ("mm_starved", "mm_blocked", "mv_starved", "mv_blocked"):
+            m.d.comb += getattr(self, name).eq(getattr(mpe, name))
         return m
 
 
@@ -127,6 +139,50 @@ class Watch:
         if self._wires["fires"].get():
             self.fired.append(self.unit.count)
         self.moved = False
+
+
+class Taken:
+    """The products that MM and MV have taken and not ended, and so what either waits for.
+
+    The one whose blocks are next needs blocks and activations, and then its results' way on; the
+    other waits for its turn, or for what is left of its results to be taken.
+    """
+
+    moved = False
+
+    def __init__(self, unit: Unit, products: list[Product]) -> None:
+        self.unit = unit
+        top = unit.component
+        assert isinstance(top, Matrix)
+        self.held = dict.fromkeys(("MM", "MV"), 0)
+        self.blocks = deque(
+            [p.engine, p.blocks(top.rows) * p.groups * 2 * -(-p.rows // top.tokens)]
+            for p in products
+        )
+        self.uses = {
+            engine: Uses(unit, partial(self.wanted, engine), f"{engine.lower()}_")
+            for engine in self.held
+        }
+
+    def wanted(self, engine: str) -> tuple[bool, bool]:
+        unit = self.unit
+        there, fires = (bool(unit.wires[name].get()) for name in ("there", "fires"))
+        if self.held[engine] and self.blocks[0][0] == engine:
+            return not there, there and not fires
+        return self.held[engine] > 0, not self.held[engine] and waits(unit.outputs["write"])
+
+    def cycle(self) -> None:
+        for uses in self.uses.values():
+            uses.cycle()
+        if self.unit.wires["fires"].get():
+            self.blocks[0][1] -= 1
+            if not self.blocks[0][1]:
+                self.held[self.blocks.popleft()[0]] -= 1
+        for engine in self.held:
+            command = self.unit.inputs[f"{engine.lower()}_command"]
+            if command.valid_now() and command.ready_now():
+                item = command.value(command.bits_now())
+                self.held[engine] += item["opcode"] == opcode(engine)
 
 
 def place(products: list[Product], lanes: int, random: Random) -> None:
@@ -184,6 +240,7 @@ async def run(
         for p in products
     ]
     unit.join(watch)
+    unit.join(Taken(unit, products))
     unit.drive("tag", tags)
     unit.drive("beat", [b for p in products for b in p.beats(rows, top.channels)], beats)
     counts = {}

@@ -90,7 +90,7 @@ def walk_case(idle: Pattern, pressure: Pattern) -> Case:
     async def run(unit: Unit) -> None:
         ring = unit.component
         assert isinstance(ring, Ring)
-        walk, go = Walker(unit, ring), pressure.start(unit.random)
+        walk, go = Walker(unit, ring), unit.goes(pressure)
         items = [unit.random.getrandbits(ring.width) for _ in range(BEATS)]
         driver = unit.drive("write", items, idle)
         expected: tuple[int, list[int]] | None = None
@@ -118,7 +118,7 @@ def walk_case(idle: Pattern, pressure: Pattern) -> Case:
         if returns < 20:
             raise Mismatch(f"a walk must return at least 20 times, not {returns}")
 
-    return Case(f"walk-idle_{idle}-pressure_{pressure}", run)
+    return Case("walk", run, idle=idle, pressure=pressure)
 
 
 BENCHES = [

@@ -58,7 +58,7 @@ class System:
 
     def __init__(self, unit: Unit, entries: list[dict], idle: Pattern) -> None:
         self.unit, self.left = unit, deque(entries)
-        self._go, self._available = idle.start(unit.random), False
+        self._go, self._available = unit.goes(idle), False
 
     def cycle(self) -> None:
         """Look at what is taken and given; decide on the next cycle."""
@@ -101,7 +101,7 @@ def program_case(idle: Pattern, pressure: Pattern) -> Case:
             await one(unit)
             await unit.reset()
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}", run)
+    return Case("random", run, idle=idle, pressure=pressure)
 
 
 @case
@@ -238,7 +238,7 @@ def divide_case(idle: Pattern) -> Case:
     """Divisions one after the other, some of them given up for the next."""
 
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         edges = (0, 1, 2, 3, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)
         pairs = [(a, b) for a in edges for b in edges if b]
         for _ in range(100):
@@ -258,7 +258,7 @@ def divide_case(idle: Pattern) -> Case:
                 await unit.cycles()
                 unit.must(done=0, quotient=dividend // divisor)
 
-    return Case(f"divisions-idle_{idle}", run)
+    return Case("divisions", run, idle=idle)
 
 
 DIVIDER = Bench("divider", Divider, [divide_case(idle) for idle in PATTERNS])
@@ -268,7 +268,7 @@ def loop_case(idle: Pattern) -> Case:
     """Loops against a list."""
 
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         loops: list[list[int]] = []
         deepest = 0
         for _ in range(2000):
@@ -297,7 +297,7 @@ def loop_case(idle: Pattern) -> Case:
         if deepest < LOOP_DEPTH:
             raise Mismatch("loops must have been nested as deep as they may")
 
-    return Case(f"nested-idle_{idle}", run)
+    return Case("nested", run, idle=idle)
 
 
 LOOPS = Bench("loops", lambda: LoopStack(place_bits=9), [loop_case(idle) for idle in PATTERNS])

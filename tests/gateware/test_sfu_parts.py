@@ -75,7 +75,7 @@ def random_path(random: Random, end: int = WORDS) -> tuple[dict[str, Any], list[
 
 def walk_case(idle: Pattern) -> Case:
     async def run(unit: Unit) -> None:
-        go = idle.start(unit.random)
+        go = unit.goes(idle)
         for _ in range(25):
             path, addresses = random_path(unit.random, 1 << 17)
             row = path["counts"][0]
@@ -94,7 +94,7 @@ def walk_case(idle: Pattern) -> Case:
             unit.set(next=0)
             await unit.cycles()
 
-    return Case(f"paths-idle_{idle}", run)
+    return Case("paths", run, idle=idle)
 
 
 WALK = Bench("sfu_walk", Walk, [walk_case(idle) for idle in PATTERNS])
@@ -107,7 +107,7 @@ def reader_case(idle: Pattern, pressure: Pattern) -> Case:
         random = unit.random
         memory = [word(random) for _ in range(WORDS)]
         unit.respond("port__request", "port__data", lambda at: [memory[at]], pressure, idle)
-        reserves, takes = pressure.start(random), pressure.start(random)
+        reserves, takes = unit.goes(pressure), unit.goes(pressure)
         reply = unit.inputs["port__data"]
         for _ in range(4):
             path, addresses = random_path(random)
@@ -129,7 +129,7 @@ def reader_case(idle: Pattern, pressure: Pattern) -> Case:
             await unit.cycles(2)
             unit.must(idle=1, valid=0)
 
-    return Case(f"paths-idle_{idle}-pressure_{pressure}", run)
+    return Case("paths", run, idle=idle, pressure=pressure)
 
 
 async def reader_beyond(unit: Unit) -> None:
@@ -160,7 +160,7 @@ READER = Bench(
 
 def writer_case(idle: Pattern, pressure: Pattern) -> Case:
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         board = Scoreboard("port")
         unit.watch("port", board.take, pressure)
         for _ in range(6):
@@ -185,7 +185,7 @@ def writer_case(idle: Pattern, pressure: Pattern) -> Case:
             unit.set(valid=0)
             await unit.cycles()
 
-    return Case(f"paths-idle_{idle}-pressure_{pressure}", run)
+    return Case("paths", run, idle=idle, pressure=pressure)
 
 
 async def writer_beyond(unit: Unit) -> None:
@@ -221,7 +221,7 @@ def max_case(idle: Pattern) -> Case:
     """The first largest of the lanes that count, on time."""
 
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         due: deque[dict[str, int] | None] = deque([None] * latency(LANES))
         for _ in range(60):
             absolute, count = random.getrandbits(1), random.choice((1, 2, 7))
@@ -254,7 +254,7 @@ def max_case(idle: Pattern) -> Case:
         expected = due.popleft()
         unit.must(result_valid=int(bool(expected)), **(expected or {}))
 
-    return Case(f"words-idle_{idle}", run)
+    return Case("words", run, idle=idle)
 
 
 MAX = Bench("sfu_max", lambda: SfuMax(lanes=LANES), [max_case(idle) for idle in PATTERNS])
@@ -274,7 +274,7 @@ def total(terms: list[int]) -> int:
 
 def sum_case(idle: Pattern) -> Case:
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         for count in (1, 2, 15, 16, 17, 32, 33, 100):
             words = [word(random) for _ in range(count)]
             for values in words:
@@ -290,7 +290,7 @@ def sum_case(idle: Pattern) -> Case:
             unit.must(result=total([term for values in words for term in values]))
             unit.set(finish=0)
 
-    return Case(f"words-idle_{idle}", run)
+    return Case("words", run, idle=idle)
 
 
 SUM = Bench("sfu_sum", lambda: SfuSum(lanes=LANES), [sum_case(idle) for idle in PATTERNS])
@@ -315,7 +315,7 @@ def scalar_case(operation: Scalar, idle: Pattern) -> Case:
     streams = operation in (Scalar.MEAN, Scalar.STEP)
 
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         for _ in range(20 if streams else 150):
             inv, eps = exact.number(random, 110, 127), exact.number(random, 90, 115)
             inv, eps = inv & 0x7FFF_FFFF, eps & 0x7FFF_FFFF
@@ -341,7 +341,7 @@ def scalar_case(operation: Scalar, idle: Pattern) -> Case:
             await unit.cycles()
             unit.must(result_valid=0)
 
-    return Case(f"{operation.name.lower()}-idle_{idle}", run)
+    return Case(f"{operation.name.lower()}", run, idle=idle)
 
 
 SCALAR = Bench(
@@ -355,7 +355,7 @@ def steps_case(idle: Pattern) -> Case:
     """The exponent of a row, each group's scale and its inverse."""
 
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         for spread in (0, 3, 12, 40, 120):
             count = random.randint(1, 32)
             steps = [exact.number(random, 127 - spread, 127 + spread) for _ in range(count)]
@@ -389,7 +389,7 @@ def steps_case(idle: Pattern) -> Case:
                         inverse = exact.fl(exact.Fraction(1, scale))
                         unit.must(**{name: scale if name == "scale" else inverse})
 
-    return Case(f"rows-idle_{idle}", run)
+    return Case("rows", run, idle=idle)
 
 
 STEPS = Bench("sfu_steps", lambda: SfuSteps(groups=32), [steps_case(idle) for idle in PATTERNS])
@@ -402,7 +402,7 @@ def rotate_case(idle: Pattern, pressure: Pattern) -> Case:
 
     async def run(unit: Unit) -> None:
         random = unit.random
-        here, goes = idle.start(random), pressure.start(random)
+        here, goes = unit.goes(idle), unit.goes(pressure)
         quads = [[word(random) for _ in range(4)] for _ in range(60)]
         pairs = deque(pair for x, c, y, s in quads for pair in ((x, c), (y, s)))
         names = ("p", "cosine", "q", "sine")
@@ -426,7 +426,7 @@ def rotate_case(idle: Pattern, pressure: Pattern) -> Case:
         await unit.cycles()
         unit.must(idle=1, issue=0)
 
-    return Case(f"pairs-idle_{idle}-pressure_{pressure}", run)
+    return Case("pairs", run, idle=idle, pressure=pressure)
 
 
 ROTATE = Bench("sfu_rotate", lambda: SfuRotate(lanes=LANES), crossed(rotate_case))
@@ -437,7 +437,7 @@ def pack_case(lanes: int, idle: Pattern, pressure: Pattern) -> Case:
 
     async def run(unit: Unit) -> None:
         random = unit.random
-        here, takes = idle.start(random), pressure.start(random)
+        here, takes = unit.goes(idle), unit.goes(pressure)
         for _ in range(8):
             exponent, offset = random.randint(-20, 20), random.choice((0, random.randrange(lanes)))
             words = [
@@ -472,7 +472,7 @@ def pack_case(lanes: int, idle: Pattern, pressure: Pattern) -> Case:
             await unit.cycles(3)
             unit.must(block_valid=0)
 
-    return Case(f"groups-idle_{idle}-pressure_{pressure}", run)
+    return Case("groups", run, idle=idle, pressure=pressure)
 
 
 PACKS = [
@@ -590,7 +590,7 @@ def lane_case(name: str, idle: Pattern) -> Case:
     way, value = ({"rotate": 1}, lambda _: 0) if rotates else ROUTES[name]
 
     async def run(unit: Unit) -> None:
-        random, go = unit.random, idle.start(unit.random)
+        random, go = unit.random, unit.goes(idle)
         fields = dict.fromkeys(route.members, 0) | way
 
         def number() -> int:
@@ -629,7 +629,7 @@ def lane_case(name: str, idle: Pattern) -> Case:
         await unit.cycles()
         unit.must(result_valid=0)
 
-    return Case(f"{name}-idle_{idle}", run)
+    return Case(f"{name}", run, idle=idle)
 
 
 LANE = Bench(

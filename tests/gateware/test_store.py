@@ -3,6 +3,7 @@ from random import Random
 
 import numpy as np
 from tests.gateware.memories import channels
+from tests.gateware.uses import waits
 from tests.model.bench import KV260, NARROW, ODD
 from tests.model.bench import Bench as Model
 
@@ -101,6 +102,67 @@ class Plan:
         self.commands.append(command(name))
 
 
+SETTLED = 12
+"""Cycles after which what passed a port is through ST."""
+
+
+class Waits:
+    """Holds what ST says that it waits for against its ports. Join it before the other roles.
+
+    It is starved only while something that it asked for has not come, blocked only while memory
+    has not taken or acknowledged something, and one of the two where nothing has moved for long.
+    """
+
+    moved = False
+
+    def __init__(self, unit: Unit, channels: int) -> None:
+        self.unit = unit
+        self.reads = [("request", "word"), ("staging_request", "part")]
+        self.asked, self.owed = 0, 0
+        self.ports = [
+            {name: unit.wires[f"axi__{c}__{name}"] for name in AXI} for c in range(channels)
+        ]
+        self.since = dict.fromkeys(("read", "write", "moved"), 0)
+        self.seen = {"starved": 0, "blocked": 0}
+
+    def cycle(self) -> None:
+        starved, blocked, busy = (
+            bool(self.unit.wires[name].get()) for name in ("starved", "blocked", "busy")
+        )
+        moved, reads, writes = self._ports()
+        for name, now in (("read", reads), ("write", writes), ("moved", moved or not busy)):
+            self.since[name] = 0 if now else self.since[name] + 1
+        self.seen["starved"] += starved
+        self.seen["blocked"] += blocked
+        if starved and (blocked or not busy or self.since["read"] > SETTLED):
+            raise Mismatch(f"what is starved must have asked for something, not {self.since}")
+        if blocked and (not busy or self.since["write"] > SETTLED):
+            raise Mismatch(f"what is blocked must have written something, not {self.since}")
+        if self.since["moved"] > SETTLED and not starved and not blocked:
+            raise Mismatch("what holds an instruction and does not move must wait for something")
+
+    def _ports(self) -> tuple[bool, bool, bool]:
+        """Whether something moves, something asked for is to come, something written is left."""
+        moved = False
+        for request, reply in self.reads:
+            asks, comes = self.unit.outputs[request], self.unit.inputs[reply]
+            asked, came = (one.valid_now() and one.ready_now() for one in (asks, comes))
+            self.asked += asked - came
+            moved |= asked or came
+        reads = self.asked > 0 or any(waits(self.unit.outputs[name]) for name, _ in self.reads)
+        writes = False
+        for port in self.ports:
+            on = {name: bool(wire.get()) for name, wire in port.items()}
+            passes = {kind: on[f"{kind}valid"] and on[f"{kind}ready"] for kind in ("aw", "w", "b")}
+            self.owed += passes["aw"] - passes["b"]
+            moved |= any(passes.values())
+            writes |= on["awvalid"] or on["wvalid"]
+        return moved, reads, writes or self.owed > 0
+
+
+AXI = tuple(f"{kind}{part}" for kind in ("aw", "w", "b") for part in ("valid", "ready"))
+
+
 def store_case(design: Design, idle: Pattern, pressure: Pattern, pause: float) -> Case:
     async def run(unit: Unit) -> None:
         random = unit.random
@@ -129,6 +191,8 @@ def store_case(design: Design, idle: Pattern, pressure: Pattern, pause: float) -
             values = [int(v) for v in parts[0][row, first : first + 16]]
             return [{"data": values, "scale": int(parts[1][row])}]
 
+        uses = Waits(unit, design.channels)
+        unit.join(uses)
         unit.respond("request", "word", lambda address: [words[address]], pressure, idle)
         unit.respond("staging_request", "part", part, pressure, idle)
         unit.drive("command", plan.commands, idle)
@@ -145,6 +209,8 @@ def store_case(design: Design, idle: Pattern, pressure: Pattern, pause: float) -
             raise Mismatch(f"there must be no fault, not {unit.wires['error'].get()}")
         if done != len(plan.commands):
             raise Mismatch(f"{len(plan.commands)} must be done, not {done}")
+        if not uses.seen["blocked"] or not uses.seen["starved"]:
+            raise Mismatch(f"it must have waited for memory and for words, not {uses.seen}")
         model.run("\n".join(plan.listing))
         expected = state.memory.bytes[: size * design.channels]
         for number, data in enumerate(spread(design, expected)):
@@ -154,7 +220,7 @@ def store_case(design: Design, idle: Pattern, pressure: Pattern, pause: float) -
                 text = f"{len(wrong)} bytes, the first in beat {beat}, {wrong[:8]}"
                 raise Mismatch(f"channel {number} must be the model's: {text}; {plan.listing}")
 
-    return Case(f"random-idle_{idle}-pressure_{pressure}-pause{pause}", run)
+    return Case(f"random-pause{pause}", run, idle=idle, pressure=pressure)
 
 
 def spread(design: Design, memory: np.ndarray) -> list[bytes]:

@@ -97,7 +97,7 @@ def room_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
 
     async def run(unit: Unit) -> None:
         random = unit.random
-        asks, comes, goes = (pattern.start(random) for pattern in (idle, idle, pressure))
+        asks, comes, goes = (unit.goes(pattern) for pattern in (idle, idle, pressure))
         some = matrices(random, sparse, 20)
         to_ask = deque(kind for _, kinds in some for kind in kinds)
         to_come: deque[BeatKind] = deque()
@@ -134,7 +134,7 @@ def room_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
             if quiet > 200:
                 raise Mismatch(f"{len(to_ask)} beats must be asked for: none moves any more")
 
-    return Case(f"matrices-idle_{idle}-pressure_{pressure}", run)
+    return Case("matrices", run, idle=idle, pressure=pressure)
 
 
 ROOMS = [

@@ -130,7 +130,7 @@ def stream_case(idle: Pattern, pressure: Pattern) -> Case:
         await unit.finish(board, heads, quiet=20)
         unit.must(empty=1)
 
-    return Case(f"products-idle_{idle}-pressure_{pressure}", run)
+    return Case("products", run, idle=idle, pressure=pressure)
 
 
 BENCHES = [

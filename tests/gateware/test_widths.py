@@ -151,7 +151,7 @@ def pack_case(beat_bytes: int, lanes: int, idle: Pattern, pressure: Pattern) -> 
         if not (board.complete and driver.idle):
             raise Mismatch(f"{len(expected)} beats must come, not {board.count}")
 
-    return Case(f"vectors-idle_{idle}-pressure_{pressure}", run)
+    return Case("vectors", run, idle=idle, pressure=pressure)
 
 
 PACK = [

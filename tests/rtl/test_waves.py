@@ -15,7 +15,6 @@ from tests.rtl.programs import NANO
 
 import alula.rtl
 from alula.gateware.hdl.repeat import emit
-from alula.gateware.top.core import SFU_TAIL
 from alula.rtl import Recipe, verilate
 from alula.rtl.device import RtlDevice, Waves
 
@@ -103,37 +102,6 @@ def test_a_device_writes_the_waves_of_its_run(tmp_path: Path) -> None:
     ]
     stored = np.array([list(beat.to_bytes(16, "little")) for beat in seen], np.uint8)
     assert np.array_equal(stored.view(np.float32).ravel(), np.arange(64, dtype=np.float32))
-
-
-def passed(path: Path) -> tuple[list[bool], list[bool]]:
-    """For each cycle: whether MISC held or was offered an instruction; whether its clock passed."""
-    signals = {one.full_name: one.signal for one in pywellen.Waveform(str(path)).all_vars()}
-    held, offered = (signals[f"top.core.sfu.{name}"] for name in ("busy", "command__valid"))
-    clock = signals["top.core.sfu_clock.clock"]
-    cycles = range(signals["top.clk"][-1][0] // 2)
-    # In front of the edge stands what the cycle has, behind it what the edge was.
-    wanted = [bool(held.value_at(2 * cycle) or offered.value_at(2 * cycle)) for cycle in cycles]
-    return wanted, [bool(clock.value_at(2 * cycle + 1)) for cycle in cycles]
-
-
-@pytest.mark.slow
-def test_the_clock_of_misc_stands_while_it_is_idle(tmp_path: Path) -> None:
-    """It runs while there is an instruction, and for a tail; the second pause is too short."""
-    path = tmp_path / "waves.fst"
-    device = RtlDevice(NANO, waves=Waves(path, 0, 5000))
-    act = "ACT func=relu gated=0 a=0 b=0 dst=0 count=9 signal=SYS\nNOP wait=MISC\n"
-    pauses = "".join(f"{act}LOOP count={count} body=1\nNOP\n" for count in (40, 5, 40))
-    device.run(program(NANO, pauses), {})
-    device.close()
-    wanted, clocked = passed(path)
-    last = -1
-    for cycle, (wants, runs) in enumerate(zip(wanted, clocked, strict=True)):
-        last = cycle if wants else last
-        if last >= 0:
-            assert runs == (cycle - last <= SFU_TAIL), cycle
-    begins = [cycle for cycle in range(1, len(clocked)) if clocked[cycle] > clocked[cycle - 1]]
-    assert len(begins) == 3  # the reset, the first instruction, the second
-    assert clocked.count(False) > SFU_TAIL
 
 
 @pytest.mark.parametrize(("start", "stop"), [(5, 5), (-1, 5), (0, 1 << 64)])

@@ -29,11 +29,24 @@ _START_UP = 64
 
 @dataclass(frozen=True)
 class Case:
-    """A name that is unique in its bench, what to do in the simulator, and for how many cycles."""
+    """What to do in the simulator, and for how many cycles at most.
 
-    name: str
+    It fails if nothing goes by `idle` or `pressure`: the patterns, if it has any, by which it
+    offers and accepts. They are part of its name, which must be unique in its bench.
+    """
+
+    title: str
     run: Callable[[Unit], Awaitable[None]]
     limit: int = LIMIT
+    idle: Pattern | None = None
+    pressure: Pattern | None = None
+
+    @property
+    def name(self) -> str:
+        """Title and patterns."""
+        patterns = {"idle": self.idle, "pressure": self.pressure}
+        parts = [f"{name}_{pattern}" for name, pattern in patterns.items() if pattern]
+        return "-".join([self.title, *parts])
 
     def __str__(self) -> str:
         return self.name
@@ -96,7 +109,7 @@ def stream_cases(
                 longest = max(map(len, [*inputs.values(), *expected.values()]))
                 _check_speed(unit.count - quiet - started, longest, interval)
 
-        return Case(f"{name}-idle_{idle}-pressure_{pressure}", run)
+        return Case(f"{name}", run, idle=idle, pressure=pressure)
 
     patterns = tuple(patterns)
     return [
@@ -163,11 +176,13 @@ def pipeline_cases(
                     found = {port: wire.get() for port, wire in results.items()}
                     board.take(found[output] if isinstance(output, str) else found)
 
-            driver = PipelineDriver(apply, disturb, look, items, latency, idle, unit.random)
+            driver = PipelineDriver(
+                apply, disturb, look, items, latency, unit.goes(idle), unit.random
+            )
             unit.join(driver)
             await unit.finish(board, quiet=latency + 2)
 
-        return Case(f"{name}-idle_{idle}", run)
+        return Case(f"{name}", run, idle=idle)
 
     return [make(name, table, idle) for name, table in tables.items() for idle in patterns]
 

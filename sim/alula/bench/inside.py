@@ -39,6 +39,7 @@ def _load(file: str, name: str) -> Bench:
 
 async def _body(case: Case, unit: Unit) -> None:
     await case.run(unit)
+    unit.must_have_gone(*(pattern for pattern in (case.idle, case.pressure) if pattern))
 
 
 def _test(

@@ -5,11 +5,10 @@ edge saw, what it writes is for the next one.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import Any, Protocol
 
-from alula.bench.patterns import ALWAYS, Pattern
 from alula.bench.scoreboard import Mismatch, shown
 from alula.bench.wires import StreamWires
 
@@ -27,21 +26,21 @@ class Role(Protocol):
 
 
 class Driver:
-    """Offers items to an input stream, in order, when its pattern goes.
+    """Offers items to an input stream, in order, when `go` says so.
 
     While it offers nothing the payload is random, so that a unit that looks at it is found out. An
     offer stands until it is taken. `sent` counts the items taken.
     """
 
     def __init__(
-        self, wires: StreamWires, items: Iterable[Any], pattern: Pattern, random: Random
+        self, wires: StreamWires, items: Iterable[Any], go: Iterator[bool], random: Random
     ) -> None:
         self.items = deque(items)
         self.sent = 0
         self._last: Any = None
         self.moved = False
         self._wires = wires
-        self._go = pattern.start(random)
+        self._go = go
         self._random = random
         self._offering = False
         self._quiet = False
@@ -78,18 +77,16 @@ class Driver:
 
 
 class Monitor:
-    """Accepts items from an output stream when its pattern goes, and hands them to `take`.
+    """Accepts items from an output stream when `go` says so, and hands them to `take`.
 
     It also holds the stream to its protocol: an offer stands, unchanged, until it is taken.
     """
 
-    def __init__(
-        self, wires: StreamWires, take: Callable[[Any], None], pattern: Pattern, random: Random
-    ) -> None:
+    def __init__(self, wires: StreamWires, take: Callable[[Any], None], go: Iterator[bool]) -> None:
         self.moved = False
         self._wires = wires
         self._take = take
-        self._go = pattern.start(random)
+        self._go = go
         self._accepting = False
         self._waiting: int | None = None
 
@@ -125,13 +122,13 @@ class Responder:
         request: StreamWires,
         reply: StreamWires,
         function: Callable[[Any], Iterable[Any]],
+        accept: Iterator[bool],
+        offer: Iterator[bool],
         random: Random,
-        accept: Pattern = ALWAYS,
-        offer: Pattern = ALWAYS,
     ) -> None:
         self.moved = False
         self._driver = Driver(reply, (), offer, random)
-        self._monitor = Monitor(request, self._answer, accept, random)
+        self._monitor = Monitor(request, self._answer, accept)
         self._function = function
 
     @property
@@ -151,7 +148,7 @@ class Responder:
 
 
 class PipelineDriver:
-    """Gives a unit without handshake an item when its pattern goes, and looks a latency later.
+    """Gives a unit without handshake an item when `go` says so, and looks a latency later.
 
     `look` is told in every cycle whether a result is due.
     """
@@ -163,13 +160,13 @@ class PipelineDriver:
         look: Callable[[bool], None],
         items: Iterable[Any],
         latency: int,
-        pattern: Pattern,
+        go: Iterator[bool],
         random: Random,
     ) -> None:
         self.moved = False
         self._apply, self._disturb, self._look = apply, disturb, look
         self._items = deque(items)
-        self._go = pattern.start(random)
+        self._go = go
         self._random = random
         self.given = ""
         """The item whose result was looked at last, for people."""

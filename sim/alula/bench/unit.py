@@ -1,6 +1,6 @@
 """The unit under test, as a case sees it inside the simulator."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -47,6 +47,7 @@ class Unit:
         self.outputs: dict[str, StreamWires] = {}
         self._stream_inputs: list[Wire] = []
         self._roles: list[Role] = []
+        self._gone: set[Pattern] = set()
         self.taken: set[str] = set()
         streams, others = find_ports(component)
         for port in streams:
@@ -86,19 +87,35 @@ class Unit:
         lines = (getattr(role, "given", "") for role in self._roles)
         return [line for line in lines if line]
 
+    def goes(self, pattern: Pattern) -> Iterator[bool]:
+        """Start a pattern, from the case's seed. That its first word is read counts as its use."""
+        for goes in pattern.start(self.random):
+            self._gone.add(pattern)
+            yield goes
+
+    def must_have_gone(self, *patterns: Pattern) -> None:
+        """Make sure that these patterns had a part in the case.
+
+        Raises:
+            Mismatch: nothing went by one of them.
+        """
+        for pattern in patterns:
+            if pattern not in self._gone:
+                raise Mismatch(f"the case must use its pattern {pattern}, which nothing goes by")
+
     def join(self, role: Role) -> None:
         """Let a role take part in every cycle from now on."""
         self._roles.append(role)
 
     def drive(self, name: str, items: Iterable[Any] = (), pattern: Pattern = ALWAYS) -> Driver:
         """Offer items to an input stream."""
-        driver = Driver(self._take(self.inputs, name), items, pattern, self.random)
+        driver = Driver(self._take(self.inputs, name), items, self.goes(pattern), self.random)
         self.join(driver)
         return driver
 
     def watch(self, name: str, take: Callable[[Any], None], pattern: Pattern = ALWAYS) -> Monitor:
         """Accept items from an output stream and hand each to a function."""
-        monitor = Monitor(self._take(self.outputs, name), take, pattern, self.random)
+        monitor = Monitor(self._take(self.outputs, name), take, self.goes(pattern))
         self.join(monitor)
         return monitor
 
@@ -118,7 +135,7 @@ class Unit:
     ) -> Responder:
         """Answer each item of an output stream with items on an input stream."""
         wires = self._take(self.outputs, request), self._take(self.inputs, reply)
-        responder = Responder(*wires, function, self.random, accept, offer)
+        responder = Responder(*wires, function, self.goes(accept), self.goes(offer), self.random)
         self.join(responder)
         return responder
 
