@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from alula.frontend import load
-from alula.frontend.float_reference import FloatReference, LayerCache
+from alula.frontend.float_reference import FloatReference
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +77,11 @@ def test_what_does_not_fit_is_refused(ids, message: str, reference: FloatReferen
         reference.logits(ids)
 
 
-def test_a_cache_says_what_it_cannot_do() -> None:
-    cache = LayerCache()
-    with pytest.raises(ValueError, match="must hold at least one token, not none"):
-        _ = cache.keys
+def test_a_cache_says_what_it_cannot_do(reference: FloatReference) -> None:
+    cache = reference.cache()[0]
+    assert cache.keys.shape == cache.values.shape == (0, 2, 8)
+    with pytest.raises(ValueError, match=r"values must be torch.float32 \(1, 2, 8\), not"):
+        cache.append(torch.zeros(1, 2, 8), torch.zeros(1, 2, 9))
     with pytest.raises(ValueError, match="length must be 0 to 0, not 1"):
         cache.truncate(1)
 

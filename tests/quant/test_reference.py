@@ -69,7 +69,7 @@ def test_cache_holds_the_contracts_rows():
         assert rows.abs().max() <= 127
     with pytest.raises(ValueError, match="length must be 0 to 70, not 71"):
         cache.truncate(71)
-    with pytest.raises(ValueError, match=r"values must be torch\.int8"):
+    with pytest.raises(ValueError, match=r"keys must be torch\.int8"):
         cache.append(cache.keys.float(), cache.key_scales, cache.values.float(), cache.key_scales)
 
 

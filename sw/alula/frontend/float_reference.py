@@ -8,59 +8,9 @@ from torch import Tensor
 
 from alula.frontend.activations import ACTIVATIONS
 from alula.ir.architecture import Architecture
+from alula.quant.cache import LayerCache
 from alula.quant.source import Source
 from alula.quant.units import UnitModel
-
-
-class LayerCache:
-    """Keys and values of one layer, rope applied, oldest first.
-
-    Attributes:
-        length: Tokens held.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self._keys: Tensor | None = None
-        self._values: Tensor | None = None
-
-    @property
-    def keys(self) -> Tensor:
-        """float32 ``[length, kv_heads, head_dim]``. ValueError while empty."""
-        return self._held(self._keys)
-
-    @property
-    def values(self) -> Tensor:
-        """float32 ``[length, kv_heads, head_dim]``. ValueError while empty."""
-        return self._held(self._values)
-
-    def _held(self, store: Tensor | None) -> Tensor:
-        if store is None:
-            raise ValueError("the cache must hold at least one token, not none")
-        return store[: self.length]
-
-    def append(self, keys: Tensor, values: Tensor) -> None:
-        """Adds tokens, each argument ``[tokens, kv_heads, head_dim]``."""
-        end = self.length + keys.shape[0]
-        self._keys = _grown(self._keys, keys, self.length, end)
-        self._values = _grown(self._values, values, self.length, end)
-        self.length = end
-
-    def truncate(self, length: int) -> None:
-        """Forgets all but the oldest ``length`` tokens. ValueError if fewer are held."""
-        if not 0 <= length <= self.length:
-            raise ValueError(f"length must be 0 to {self.length}, not {length}")
-        self.length = length
-
-
-def _grown(store: Tensor | None, added: Tensor, start: int, end: int) -> Tensor:
-    if store is None or store.shape[0] < end:
-        larger = added.new_empty((max(end, 2 * start), *added.shape[1:]))
-        if store is not None:
-            larger[:start] = store[:start]
-        store = larger
-    store[start:end] = added
-    return store
 
 
 class FloatReference(UnitModel[LayerCache]):
@@ -107,7 +57,11 @@ class FloatReference(UnitModel[LayerCache]):
 
     def cache(self) -> list[LayerCache]:
         """Empty caches, one for each layer."""
-        return [LayerCache() for _ in range(self.architecture.layers)]
+        shape = self.architecture
+        rows = torch.zeros(
+            (0, shape.kv_heads, shape.head_dim), dtype=self._dtype, device=self.device
+        )
+        return [LayerCache(keys=rows, values=rows) for _ in range(shape.layers)]
 
     @torch.inference_mode()
     def embed(self, ids: Tensor | Sequence[int], positions: Tensor | Sequence[int]) -> Tensor:

@@ -1,65 +1,55 @@
-"""The KV cache of one layer in the contract's format, on torch."""
+"""Keys and values of one layer, on torch: as they are, or in the contract's format."""
 
 import torch
 from torch import Tensor
 
 
-class IntegerCache:
-    """Keys (rope applied) and values of one layer, int8 with a scale for each token and KV head.
+class LayerCache:
+    """Keys (rope applied) and values of one layer, a row for each token, oldest first.
 
     Attributes:
         length: tokens held.
+
+    Args:
+        columns: what a token's row has, by name: no rows of it, ``[0, ...]``.
     """
 
-    def __init__(self, kv_heads: int, head_dim: int, device: torch.device) -> None:
+    def __init__(self, **columns: Tensor) -> None:
         self.length = 0
-        rows = (0, kv_heads)
-        self._numbers = torch.zeros((2, *rows, head_dim), dtype=torch.int8, device=device)
-        self._scales = torch.zeros((2, *rows), dtype=torch.float32, device=device)
+        self._columns = columns
+
+    def held(self, name: str) -> Tensor:
+        """A column, ``[length, ...]``."""
+        return self._columns[name][: self.length]
 
     @property
     def keys(self) -> Tensor:
-        """int8 ``[length, kv_heads, head_dim]``."""
-        return self._numbers[0, : self.length]
+        """``[length, kv_heads, head_dim]``."""
+        return self.held("keys")
 
     @property
     def values(self) -> Tensor:
-        """int8 ``[length, kv_heads, head_dim]``."""
-        return self._numbers[1, : self.length]
+        """``[length, kv_heads, head_dim]``."""
+        return self.held("values")
 
-    @property
-    def key_scales(self) -> Tensor:
-        """float32 ``[length, kv_heads]``, bf16 values."""
-        return self._scales[0, : self.length]
-
-    @property
-    def value_scales(self) -> Tensor:
-        """float32 ``[length, kv_heads]``, bf16 values."""
-        return self._scales[1, : self.length]
-
-    def append(
-        self, keys: Tensor, key_scales: Tensor, values: Tensor, value_scales: Tensor
-    ) -> None:
-        """Adds tokens; shapes and types are those of the properties.
+    def append(self, *rows: Tensor) -> None:
+        """Adds tokens, their rows in the order of the columns.
 
         Raises:
             ValueError: A shape or a type differs.
         """
-        numbers, scales = torch.stack((keys, values)), torch.stack((key_scales, value_scales))
-        for name, new, held in (
-            ("values", numbers, self._numbers),
-            ("scales", scales, self._scales),
-        ):
-            wanted = (2, keys.shape[0], *held.shape[2:])
-            if new.dtype != held.dtype or new.shape != wanted:
+        end = self.length + rows[0].shape[0]
+        for (name, column), new in zip(self._columns.items(), rows, strict=True):
+            wanted = (rows[0].shape[0], *column.shape[1:])
+            if new.dtype != column.dtype or new.shape != wanted:
                 raise ValueError(
-                    f"{name} must be {held.dtype} {wanted}, not {new.dtype} {tuple(new.shape)}"
+                    f"{name} must be {column.dtype} {wanted}, not {new.dtype} {tuple(new.shape)}"
                 )
-        end = self.length + keys.shape[0]
-        self._numbers = _grown(self._numbers, end)
-        self._scales = _grown(self._scales, end)
-        self._numbers[:, self.length : end] = numbers
-        self._scales[:, self.length : end] = scales
+            if column.shape[0] < end:
+                larger = column.new_empty((max(end, 2 * self.length), *column.shape[1:]))
+                larger[: self.length] = column[: self.length]
+                self._columns[name] = column = larger
+            column[self.length : end] = new
         self.length = end
 
     def truncate(self, length: int) -> None:
@@ -69,9 +59,20 @@ class IntegerCache:
         self.length = length
 
 
-def _grown(store: Tensor, needed: int) -> Tensor:
-    if store.shape[1] >= needed:
-        return store
-    larger = store.new_zeros((2, max(needed, 2 * store.shape[1]), *store.shape[2:]))
-    larger[:, : store.shape[1]] = store
-    return larger
+class IntegerCache(LayerCache):
+    """Keys and values in int8, with a scale for each token and KV head."""
+
+    def __init__(self, kv_heads: int, head_dim: int, device: torch.device) -> None:
+        rows = torch.zeros((0, kv_heads, head_dim), dtype=torch.int8, device=device)
+        scales = torch.zeros((0, kv_heads), device=device)
+        super().__init__(keys=rows, key_scales=scales, values=rows, value_scales=scales)
+
+    @property
+    def key_scales(self) -> Tensor:
+        """float32 ``[length, kv_heads]``, bf16 values."""
+        return self.held("key_scales")
+
+    @property
+    def value_scales(self) -> Tensor:
+        """float32 ``[length, kv_heads]``, bf16 values."""
+        return self.held("value_scales")
