@@ -5,8 +5,6 @@ from typing import IO
 
 from alula.explore.row import Row
 
-__all__ = ["front", "plot"]
-
 
 def front(rows: Sequence[Row]) -> set[int]:
     """Return the numbers of the rows on the Pareto front of time and share of the part.

@@ -14,8 +14,6 @@ from alula.rtl.checked import CheckedDevice, Mismatch
 from alula.rtl.device import Outcome
 from alula.synth import synthesise
 
-__all__ = ["evaluate"]
-
 
 def evaluate(point: Point) -> Row:
     """Return what is found of a point. Whatever goes wrong ends it and is the row's reason."""

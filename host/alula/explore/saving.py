@@ -10,8 +10,6 @@ from alula.explore.row import Row
 from alula.explore.table import csv_text
 from alula.folders import new_file
 
-__all__ = ["save"]
-
 
 def save(rows: Sequence[Row], name: str, folder: Path) -> None:
     """Write NAME.json, NAME.csv and NAME.png into a folder, each whole or not at all.

@@ -6,8 +6,6 @@ import numpy as np
 
 from alula.ir import Architecture
 
-__all__ = ["SHAPES", "RandomCheckpoint"]
-
 _SMOLLM2 = Architecture(
     family="llama",
     vocab_size=49152,

@@ -18,8 +18,6 @@ from alula.design.shipped import named_file, shipped_sweeps
 from alula.explore.shapes import SHAPES
 from alula.ir import Architecture
 
-__all__ = ["Layer", "Point", "Sweep", "Workload", "load_sweep", "schema_text"]
-
 VOCABULARY = 64
 MOST_POINTS = 10_000
 Size = Annotated[int, Field(ge=1, le=1 << 16)]

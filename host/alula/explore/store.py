@@ -18,8 +18,6 @@ from alula.sources import sources_id
 from alula.synth import SynthError
 from alula.synth.tools import yosys
 
-__all__ = ["FILE", "Store", "StoreError", "key_of", "opened"]
-
 FILE = "rows.jsonl"
 _MARK = b'{"alula": "rows of a sweep", "version": 1}\n'
 """The first line, by which such a file is known."""

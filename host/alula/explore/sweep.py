@@ -9,8 +9,6 @@ from alula.explore.store import Store
 from alula.explore.workers import Lost, in_processes
 from alula.progress import Progress, silent
 
-__all__ = ["run_sweep"]
-
 
 def run_sweep(
     sweep: Sweep,

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from alula.explore.pareto import front
 from alula.explore.row import Row
 
-__all__ = ["csv_text", "in_one_line", "summary"]
-
 _LONGEST = 120
 _CUT = " ..."
 

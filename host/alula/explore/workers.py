@@ -13,8 +13,6 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Lost", "in_processes"]
-
 # A fresh interpreter each: threads of numba and torch do not survive a fork.
 _CONTEXT = multiprocessing.get_context("spawn")
 

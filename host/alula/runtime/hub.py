@@ -15,8 +15,6 @@ from typing import Any
 from alula.progress import Progress
 from alula.runtime.errors import ModelError
 
-__all__ = ["fetched", "is_hub_id"]
-
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE_SUFFIXES = (".gguf", ".safetensors", ".bin", ".pt", ".pth", ".json", ".yaml", ".py")
 """What the name of a file ends with; an id is not taken for one that is missing."""

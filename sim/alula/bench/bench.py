@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from alula.bench.cases import Case
 
-__all__ = ["Bench", "BoundCase", "Result", "each_case", "seed"]
-
 _DEFAULT_SEED = "1"
 
 

@@ -16,8 +16,6 @@ from alula.bench.roles import PipelineDriver
 from alula.bench.scoreboard import Mismatch, Scoreboard
 from alula.bench.unit import Unit
 
-__all__ = ["LIMIT", "Case", "Table", "case", "crossed", "each", "pipeline_cases", "stream_cases"]
-
 Items = Sequence[Any] | Mapping[str, Sequence[Any]]
 Table = Items | Callable[[Random], Items]
 """Items for the only input, or by input stream; or a function that makes them from a seed."""

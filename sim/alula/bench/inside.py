@@ -23,8 +23,6 @@ from alula.bench.cases import Case
 from alula.bench.scoreboard import Mismatch
 from alula.bench.unit import PERIOD, Unit
 
-__all__: list[str] = []
-
 
 def _load(file: str, name: str) -> Bench:
     """Run the file that made a bench, and return the one it makes here."""

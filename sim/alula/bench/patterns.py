@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["ALTERNATE", "ALWAYS", "BURSTS", "PATTERNS", "Pattern", "random_pattern"]
-
 
 @dataclass(frozen=True)
 class Pattern:

@@ -10,8 +10,6 @@ from typing import Any
 from amaranth.hdl import Shape, ShapeLike
 from amaranth.lib import data
 
-__all__ = ["pack", "unpack"]
-
 
 def pack(shape: ShapeLike, value: Any) -> int:
     """Return a value's bits as an unsigned number.

@@ -7,8 +7,6 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import stream, wiring
 
-__all__ = ["Port", "StreamPort", "find_ports"]
-
 _Path = tuple[str | int, ...]
 
 

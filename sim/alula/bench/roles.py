@@ -12,8 +12,6 @@ from typing import Any, Protocol
 from alula.bench.scoreboard import Mismatch, shown
 from alula.bench.wires import StreamWires
 
-__all__ = ["Driver", "Monitor", "Responder", "Role"]
-
 
 class Role(Protocol):
     """Something that takes part in every cycle. `moved` is true where data passed in the last."""

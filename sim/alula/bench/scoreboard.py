@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ANYTHING", "Mismatch", "Scoreboard", "matches"]
-
 
 class _Anything:
     def __repr__(self) -> str:

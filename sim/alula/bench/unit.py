@@ -14,8 +14,6 @@ from alula.bench.roles import Driver, Monitor, Responder, Role
 from alula.bench.scoreboard import Mismatch, Scoreboard, matches, shown
 from alula.bench.wires import StreamWires, Wire
 
-__all__ = ["PATIENCE", "PERIOD", "Unit"]
-
 PATIENCE = 4000
 """Cycles without any transfer after which a unit counts as hung."""
 

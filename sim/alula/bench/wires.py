@@ -6,8 +6,6 @@ from typing import Any
 from alula.bench.payload import pack, unpack
 from alula.bench.ports import Port
 
-__all__ = ["StreamWires", "Wire"]
-
 
 class Wire:
     """One port, and the simulator's handle of it. A port without bits has none."""

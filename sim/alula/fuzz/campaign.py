@@ -18,8 +18,6 @@ from alula.rtl.device import Outcome, RtlError, Timing
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
 
-__all__ = ["Campaign", "Failure", "Result", "replay"]
-
 _CASE = "case.json"
 _PATIENCE = 20_000
 _TRIES = 300

@@ -9,8 +9,6 @@ from alula.isa import Ref
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import INSTRUCTIONS, Engine
 
-__all__ = ["MAKERS"]
-
 _ALU = tuple(one.name for one in INSTRUCTIONS if one.engine is Engine.SYS and len(one.fields) == 3)
 _SYNCS = ("NOP", *(one.name for one in INSTRUCTIONS if one.name.endswith(".SYNC")))
 

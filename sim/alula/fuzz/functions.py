@@ -8,8 +8,6 @@ from alula.fuzz.memory import Area
 from alula.fuzz.text import Part
 from alula.isa.formats import GROUP
 
-__all__ = ["MAKERS", "fill", "quant"]
-
 
 def fill(draw: Draw, area: Area) -> list[Part]:
     """QUANT of all rows of an area, from the beginning of the vector buffer."""

@@ -7,8 +7,6 @@ from alula.fuzz.draw import Draw, Fields, Maker, Words
 from alula.fuzz.text import Part
 from alula.isa.kv import row_bytes
 
-__all__ = ["MAKERS", "load", "store"]
-
 
 def load(draw: Draw, kind: str, addr: int, count: int, words: Words | None = None) -> list[Part]:
     """LD.V of `count` values that stand at a beat, to a range, by default any."""

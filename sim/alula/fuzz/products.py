@@ -9,8 +9,6 @@ from alula.fuzz.memory import Area, Matrix
 from alula.fuzz.text import Part
 from alula.isa.formats import QUARTERS, BeatKind
 
-__all__ = ["products"]
-
 
 class _Pair(NamedTuple):
     """What brings the beats of a product, and what takes them."""

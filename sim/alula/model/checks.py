@@ -17,8 +17,6 @@ from alula.isa.formula import FUNCTIONS, numbers
 from alula.model.errors import OutOfRange, UndefinedBehaviour, Unimplemented, Unsupported
 from alula.model.handlers import HANDLERS
 
-__all__ = ["Checks"]
-
 _KINDS = {
     Error.UNDEFINED: UndefinedBehaviour,
     Error.UNSUPPORTED: Unsupported,

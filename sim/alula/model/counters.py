@@ -2,8 +2,6 @@
 
 from dataclasses import asdict, dataclass
 
-__all__ = ["Counters"]
-
 
 @dataclass(frozen=True)
 class Counters:

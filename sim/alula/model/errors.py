@@ -1,14 +1,5 @@
 """What can go wrong in a run, sorted by whose turn it is to act."""
 
-__all__ = [
-    "Deadlock",
-    "MachineError",
-    "OutOfRange",
-    "UndefinedBehaviour",
-    "Unimplemented",
-    "Unsupported",
-]
-
 
 class MachineError(Exception):
     """A run that cannot go on. Prints in one line.

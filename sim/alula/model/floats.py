@@ -6,8 +6,6 @@ import numpy as np
 
 from alula.model.kernels.arithmetic import clean
 
-__all__ = ["from_register"]
-
 
 @lru_cache(maxsize=256)
 def from_register(bits: int) -> np.float32:

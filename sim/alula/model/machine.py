@@ -17,8 +17,6 @@ from alula.model.sequencer import Sequencer
 from alula.model.state import State
 from alula.model.steps import Step, prepare
 
-__all__ = ["Machine"]
-
 _KEPT_PROGRAMS = 16
 
 

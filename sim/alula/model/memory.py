@@ -11,8 +11,6 @@ from alula.model.errors import OutOfRange, UndefinedBehaviour
 from alula.model.kernels.unpack import unpack_any
 from alula.model.kernels.weights import TILE, unpack_8, unpack_w4
 
-__all__ = ["Matrix", "Memory"]
-
 _CACHED = np.uint8(1)
 _STORED = np.uint8(2)
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)

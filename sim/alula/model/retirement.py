@@ -10,8 +10,6 @@ from alula.model.shares import shares
 from alula.model.state import State
 from alula.model.writes import Space, Writes, written
 
-__all__ = ["Recorder", "Retirements", "Seeker"]
-
 
 class Retirements:
     """What one engine has retired, in order.

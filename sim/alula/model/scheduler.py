@@ -18,8 +18,6 @@ from alula.model.sequencer import Sequencer
 from alula.model.state import State
 from alula.model.steps import ENGINES, Step
 
-__all__ = ["QUEUE_DEPTH", "TOKEN_LIMIT", "Retired", "Scheduler"]
-
 QUEUE_DEPTH = 16
 """Instructions that wait in front of an engine before the sequencer must."""
 TOKEN_LIMIT = 255

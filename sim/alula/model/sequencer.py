@@ -3,8 +3,6 @@
 from alula.isa.fields import REGISTER_MASK, REGISTERS
 from alula.model.state import State
 
-__all__ = ["Loop", "Sequencer"]
-
 
 class Loop:
     """A loop being run: where its body starts and ends, iterations done and in all."""

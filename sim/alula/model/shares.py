@@ -8,8 +8,6 @@ from alula.model.scheduler import Retired
 from alula.model.state import State
 from alula.model.writes import WORD, Writes
 
-__all__ = ["shares"]
-
 _HALF = WORD // 2
 """Bytes of an element of the vector buffer, the least that a core has of its own."""
 

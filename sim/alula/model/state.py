@@ -8,8 +8,6 @@ from alula.isa.kv import STAGING_VALUES, row_bytes
 from alula.model.memory import Memory
 from alula.model.stream import WeightStream
 
-__all__ = ["State"]
-
 
 class State:
     """Memory, buffers and stream of a design, and the totals that handlers add up.

@@ -6,8 +6,6 @@ from alula.isa import Engine, Op, Program, Ref
 from alula.isa.fields import Operand, Register
 from alula.model.checks import Checks
 
-__all__ = ["ENGINES", "Step", "prepare"]
-
 ENGINES = len(Engine)
 
 

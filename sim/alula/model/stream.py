@@ -4,8 +4,6 @@ from collections import deque
 
 from alula.model.memory import Matrix
 
-__all__ = ["WeightStream"]
-
 
 class WeightStream:
     """Matrices in the order they were pushed.

@@ -4,8 +4,6 @@ import numpy as np
 
 from alula.isa import functions
 
-__all__ = ["DISTRIBUTIONS", "EXP2", "RECIP", "RSQRT"]
-
 
 def _arguments(table: functions.Table) -> tuple[np.ndarray, int]:
     """int64 [segments, 2] and the bits of a step."""

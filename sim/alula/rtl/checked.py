@@ -14,8 +14,6 @@ from alula.rtl.device import Outcome, RtlDevice, Timing, Waves
 from alula.rtl.retirement_log import RetirementLog
 from alula.rtl.snapshot import differing
 
-__all__ = ["CheckedDevice", "CheckedRun", "Mismatch"]
-
 _SHOWN = 16
 
 

@@ -16,8 +16,6 @@ from alula.isa.assembler import format_op
 from alula.isa.encoding import WORD_BYTES, IsaError, decode
 from alula.isa.instructions import Engine
 
-__all__ = ["Diagnosis", "Registers", "Unit"]
-
 _FAULTS = {
     Code.UNDEFINED: "must be given what the contract defines, not {}",
     Code.UNSUPPORTED: "must be given a supported format, not number {}",

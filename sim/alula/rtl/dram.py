@@ -11,16 +11,6 @@ from alula.design.timings import Timings
 from alula.rtl.layouts import Structures, layouts_text
 from alula.rtl.native import native_library
 
-__all__ = [
-    "HEADERS",
-    "STRUCTURES",
-    "DramConfig",
-    "dram_config",
-    "dram_efficiency",
-    "sequential_bytes",
-    "stream_efficiency",
-]
-
 _FOLDER = Path(__file__).parent
 HEADERS = ("memory_timing.h", "dram.h")
 """The model's C++."""

@@ -13,8 +13,6 @@ from alula.isa.fields import REGISTERS
 from alula.isa.instructions import Engine
 from alula.rtl.diagnosis import Diagnosis, Unit
 
-__all__ = ["Bus", "Driver", "Outcome", "RtlError"]
-
 _IDENTITY = int.from_bytes(b"ALUL", "little")
 _START, _RESET, _CLEAR, _RESET_AT_ONCE = 1, 2, 4, 8
 _RUNNING, _ENDED, _FAULT, _RESETTING = 1, 2, 4, 8

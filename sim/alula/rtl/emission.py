@@ -10,8 +10,6 @@ from alula.design import Design
 from alula.kept import kept
 from alula.sources import sources_id
 
-__all__ = ["Emission", "emitted_top"]
-
 _FILE = "top.json"
 
 

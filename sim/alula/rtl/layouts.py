@@ -3,8 +3,6 @@
 import ctypes
 from collections.abc import Mapping
 
-__all__ = ["Structures", "layouts_text"]
-
 Structures = Mapping[str, type[ctypes.Structure]]
 """ctypes' structures by the C++ name of the same struct, whose fields have the same names."""
 

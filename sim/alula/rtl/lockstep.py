@@ -18,8 +18,6 @@ from alula.rtl.signals import Signal, signal
 from alula.rtl.simulation import Simulation
 from alula.rtl.taps import PORT, EngineTap, Kind, Member, PortTap, Tap, Taps
 
-__all__ = ["Diverged", "Divergence", "Lockstep", "Window"]
-
 _U32, _U64 = ctypes.c_uint32, ctypes.c_uint64
 _FIELDS = 3
 

@@ -15,8 +15,6 @@ from alula.rtl.lockstep import Diverged, Divergence, Window
 from alula.rtl.report import OutOfStep
 from alula.rtl.snapshot import Snapshot, copy
 
-__all__ = ["LockstepDevice"]
-
 _SHOWN = 2000
 """Most cycles before a divergence that waves show."""
 

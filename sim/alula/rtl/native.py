@@ -7,8 +7,6 @@ from pathlib import Path
 from alula.kept import kept
 from alula.rtl.toolchain import command, toolchain
 
-__all__ = ["native_library"]
-
 _FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared")
 
 

@@ -13,8 +13,6 @@ from alula.model.writes import STAGING_ROW, WORD, Space, Writes
 from alula.rtl.lockstep import Divergence
 from alula.rtl.tiles import tile
 
-__all__ = ["Difference", "OutOfStep", "first_difference"]
-
 _SIZES = {Space.VECTOR: 4, Space.SIDES: 4, Space.SCALES: 2, Space.REGISTER: 4, Space.BEST: 4}
 """Bytes of an element; 1 in spaces that are not listed."""
 _FP32 = ("ST.V", "ST.W")

@@ -5,8 +5,6 @@ from array import array
 from alula.isa import Engine
 from alula.model import Retired
 
-__all__ = ["RetirementLog"]
-
 
 class RetirementLog:
     """A run's `on_retire` on the machine model: what each engine retires, in order."""

@@ -5,8 +5,6 @@ import ctypes
 from alula.rtl.simulation import Simulation
 from alula.rtl.taps import Member
 
-__all__ = ["Signal", "signal"]
-
 _TOP = "top"
 
 

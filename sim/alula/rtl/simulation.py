@@ -12,8 +12,6 @@ from alula.gateware.hdl.repeat import emit, ports
 from alula.progress import Progress, silent
 from alula.rtl.verilate import Recipe, verilate
 
-__all__ = ["Simulation", "library_texts", "simulate"]
-
 _FOLDER = Path(__file__).parent
 _HARNESS = ("harness.h", "harness.cpp")
 _SMALL = ((8, ctypes.c_uint8), (16, ctypes.c_uint16), (32, ctypes.c_uint32), (64, ctypes.c_uint64))

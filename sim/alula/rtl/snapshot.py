@@ -7,8 +7,6 @@ import numpy as np
 from alula.model import Machine
 from alula.rtl.device import RtlDevice
 
-__all__ = ["Snapshot", "copy", "differing"]
-
 _CHUNK = 1 << 20
 
 

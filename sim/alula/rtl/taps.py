@@ -20,8 +20,6 @@ from alula.gateware.top.top import core_names
 from alula.isa.instructions import Engine
 from alula.model.writes import Space
 
-__all__ = ["PORT", "EngineTap", "Kind", "Member", "PortTap", "Tap", "Taps", "taps", "visible"]
-
 _DISPATCH = "dispatch"
 _SEQUENCER = f"{_DISPATCH}.sequencer"
 _CLASSES = {"load": "Load", "store": "Store", "mpe": "Mpe", "sfu": "Sfu"}

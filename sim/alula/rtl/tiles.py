@@ -14,8 +14,6 @@ from alula.isa.instructions import BY_NAME
 from alula.isa.kv import kv_places
 from alula.model.writes import STAGING_ROW, WORD
 
-__all__ = ["tile"]
-
 _Known = Mapping[str, Any]
 """The instruction's fields as numbers, and the machine's sizes."""
 

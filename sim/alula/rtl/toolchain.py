@@ -10,8 +10,6 @@ from pathlib import Path
 
 from alula.processes import run
 
-__all__ = ["Toolchain", "ToolchainError", "command", "toolchain"]
-
 
 class ToolchainError(RuntimeError):
     """A tool is missing, or said no. Prints in one line; what the tool said last is a note."""

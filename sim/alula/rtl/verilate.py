@@ -16,8 +16,6 @@ from alula.processes import in_threads
 from alula.progress import Progress, silent
 from alula.rtl.toolchain import Toolchain, command, environment, toolchain
 
-__all__ = ["Recipe", "verilate"]
-
 _PREFIX = "Vtop"
 _UNITY_BYTES = 300_000
 _SPLIT = 20_000

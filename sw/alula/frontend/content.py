@@ -13,8 +13,6 @@ from threading import Event, Lock
 from alula.files import open_regular
 from alula.progress import Progress, silent
 
-__all__ = ["content_id", "file_digests"]
-
 _CHUNK = 8 << 20
 _LARGE = 512 << 20
 """Bytes from which on progress is told."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from alula.files import open_regular
 from alula.frontend.refusal import FrontendError
 
-__all__ = ["beginning", "is_pickle", "is_safetensors", "refuse_pickle"]
-
 _BEGINNING = 1 << 16
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _PROTOCOLS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))

@@ -5,8 +5,6 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["from_bits", "to_bits"]
-
 Bytes = NDArray[np.uint8]
 
 

@@ -5,8 +5,6 @@ from alula.isa.formats import DENSE
 from alula.model.errors import Unsupported
 from alula.model.state import State
 
-__all__ = ["weight_format"]
-
 
 def weight_format(state: State, name: str, fmt: str, nm: str) -> WeightFormat:
     """The format of instruction `name`. Unsupported if the machine or the contract lacks it."""

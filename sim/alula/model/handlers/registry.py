@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["HANDLERS", "executes"]
-
 Handler = Callable[..., None]
 
 HANDLERS: dict[str, Handler] = {}

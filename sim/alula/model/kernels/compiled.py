@@ -22,8 +22,6 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from alula.folders import cache_folder
 from alula.isa import formats
 
-__all__ = ["kernel", "start_threads"]
-
 
 def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
