@@ -7,8 +7,8 @@ from alula.isa import RegionName, RunInputs
 from alula.runtime.device import Bytes, Device
 from alula.runtime.kv_memory import KvMemory
 from alula.runtime.runs import Run
-from alula.runtime.split import Phase, Segment
-from alula.runtime.worker import Floats, Ids, KvRows, Output
+from alula.runtime.split import Segment
+from alula.runtime.worker import Floats, Ids, KvRows, Output, Work
 
 
 class Accelerator:
@@ -37,26 +37,19 @@ class Accelerator:
         self._kv = KvMemory(build.kv, design, device, self._regions[RegionName.KV].start)
         device.load(build.image)
 
-    def run(
-        self,
-        segment: Segment,
-        phase: Phase,
-        source: Ids | Floats,
-        position: int,
-        rows: int,
-        logits: bool,
-    ) -> Output:
+    def run(self, segment: Segment, work: Work) -> Output:
         """Run a segment; see `Worker.run`. MachineError if the device cannot."""
+        source, rows = work.source, work.rows
         if not segment.head or rows <= self._rows_at_once(len(source)):
-            return self._run(segment, phase, source, position, rows, logits)
+            return self._run(segment, work)
         parts = []
         for start in range(0, len(source), self._chunk):
             chunk = source[start : start + self._chunk]
             wanted = min(len(chunk), max(0, start + len(chunk) - (len(source) - rows)))
-            part = self._run(segment, phase, chunk, position + start, wanted, logits and wanted > 0)
-            parts.append(part)
+            position, logits = work.position + start, work.logits and wanted > 0
+            parts.append(self._run(segment, Work(work.phase, chunk, position, wanted, logits)))
         found = [part.logits for part in parts if part.logits is not None]
-        return Output(token=parts[-1].token, logits=np.concatenate(found) if logits else None)
+        return Output(token=parts[-1].token, logits=np.concatenate(found) if work.logits else None)
 
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
         """Return keys and values held in memory; see `Worker.read_kv`."""
@@ -70,17 +63,10 @@ class Accelerator:
         """Return how many rows a run has at its end: those of its last chunk."""
         return (tokens - 1) % self._chunk + 1
 
-    def _run(
-        self,
-        segment: Segment,
-        phase: Phase,
-        source: Ids | Floats,
-        position: int,
-        rows: int,
-        logits: bool,
-    ) -> Output:
-        """Run the program once; `rows` may be 0, and must be within the last chunk."""
-        tokens = len(source)
+    def _run(self, segment: Segment, work: Work) -> Output:
+        """Run the program once; `work.rows` may be 0, and must be within the last chunk."""
+        phase, source, position, rows = work.phase, work.source, work.position, work.rows
+        tokens, logits = len(source), work.logits
         if segment.embed:
             self._write_ids(source)
         else:

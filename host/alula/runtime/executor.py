@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from alula.runtime.split import Phase, Segment, Split, Target
-from alula.runtime.worker import Output, Worker
+from alula.runtime.worker import Output, Work, Worker
 
 
 class Executor:
@@ -52,7 +52,7 @@ class Executor:
         for segment in self._split.segments(phase):
             self._bring_kv(segment, position)
             worker = self._workers[segment.target]
-            output = worker.run(segment, phase, source, position, rows, logits)
+            output = worker.run(segment, Work(phase, source, position, rows, logits))
             for layer in segment.layers:
                 self._held.setdefault(layer, {})[segment.target] = position + len(ids)
             if output.hidden is not None:

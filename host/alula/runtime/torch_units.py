@@ -10,8 +10,8 @@ from alula.frontend.float_reference import FloatReference
 from alula.quant.integers import quantize_kv
 from alula.quant.reference import IntegerReference
 from alula.runtime.errors import DeviceError
-from alula.runtime.split import Phase, Segment
-from alula.runtime.worker import Floats, Ids, KvRows, Output
+from alula.runtime.split import Segment
+from alula.runtime.worker import KvRows, Output, Work
 
 
 def torch_device(name: str) -> torch.device:
@@ -48,17 +48,10 @@ class _TorchUnits:
         self._caches = reference.cache()
 
     @torch.inference_mode()
-    def run(
-        self,
-        segment: Segment,
-        phase: Phase,
-        source: Ids | Floats,
-        position: int,
-        rows: int,
-        logits: bool,
-    ) -> Output:
+    def run(self, segment: Segment, work: Work) -> Output:
         """Run a segment; see `Worker.run`."""
         device = self._reference.device
+        position, source = work.position, work.source
         positions = torch.arange(position, position + len(source), device=device)
         if segment.embed:
             ids = torch.from_numpy(source.astype(np.int64))
@@ -72,8 +65,8 @@ class _TorchUnits:
             hidden = self._reference.layer(index, hidden, positions, cache)
         if not segment.head:
             return Output(hidden=hidden.cpu().numpy())
-        scores = self._reference.head(hidden[len(hidden) - rows :]).cpu().numpy()
-        return Output(token=int(np.argmax(scores[-1])), logits=scores if logits else None)
+        scores = self._reference.head(hidden[len(hidden) - work.rows :]).cpu().numpy()
+        return Output(token=int(np.argmax(scores[-1])), logits=scores if work.logits else None)
 
 
 class IntegerUnits(_TorchUnits):

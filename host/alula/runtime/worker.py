@@ -33,6 +33,27 @@ class KvRows:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Some tokens that a segment is run for.
+
+    Attributes:
+        phase: "decode" is always one token.
+        source: token ids [tokens] if the segment has the embedding, else hidden states
+            [tokens, hidden_size].
+        position: tokens before these; keys and values of each layer are held up to here, and
+            what is held beyond is forgotten.
+        rows: how many of the last tokens go through the head, at least 1.
+        logits: whether the logits of these rows are wanted.
+    """
+
+    phase: Phase
+    source: Ids | Floats
+    position: int
+    rows: int
+    logits: bool
+
+
+@dataclass(frozen=True)
 class Output:
     """What a segment leaves.
 
@@ -50,27 +71,8 @@ class Output:
 class Worker(Protocol):
     """Runs segments on one target and keeps the keys and values of the layers it ran."""
 
-    def run(
-        self,
-        segment: Segment,
-        phase: Phase,
-        source: Ids | Floats,
-        position: int,
-        rows: int,
-        logits: bool,
-    ) -> Output:
-        """Run the segment's units for some tokens.
-
-        Args:
-            segment: the units.
-            phase: "decode" is always one token.
-            source: token ids [tokens] if the segment has the embedding, else hidden states
-                [tokens, hidden_size].
-            position: tokens before these; keys and values of each layer are held up to here, and
-                what is held beyond is forgotten.
-            rows: how many of the last tokens go through the head, at least 1.
-            logits: whether the logits of these rows are wanted.
-        """
+    def run(self, segment: Segment, work: Work) -> Output:
+        """Run the segment's units for some tokens."""
         ...
 
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
