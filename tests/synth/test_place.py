@@ -1,11 +1,13 @@
 """What is read from nextpnr's report."""
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from alula.design import load_design
+from alula.design import Design, load_design
 from alula.synth import SynthError, place_and_route, place_modules, yosys
 from alula.synth.place import _Stages, fmax_mhz
 from alula.synth.place_modules import between_registers
@@ -33,6 +35,9 @@ def test_only_ecp5_is_placed() -> None:
         with pytest.raises(SynthError, match=r"^part.family must be ecp5 for nextpnr, not ultra"):
             place(load_design("kv260"))
 
+
+place_modules_module = sys.modules["alula.synth.place_modules"]
+"""The package has the function under the same name."""
 
 PRINTED = """\
 Info: Logic utilisation before packing:
@@ -86,13 +91,39 @@ endmodule
 """
 
 
+MODULES = {"Outer": OUTER, "Inner": INNER}
+
+
+def test_every_module_is_placed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is placed is the module and registers; its figure is the slowest of its report."""
+    nano, placed = load_design("nano"), []
+
+    def routed(design: Design, texts: Mapping[str, str], progress: object) -> dict:
+        (name,) = (name for name in MODULES if texts.get(name) == MODULES[name])
+        assert texts["scan"].startswith("module scan(")
+        placed.append(name)
+        return {"fmax": {"clk": {"achieved": 90.123 + len(name)}}, "critical_paths": []}
+
+    monkeypatch.setattr(place_modules_module, "verilog", lambda design: MODULES)
+    monkeypatch.setattr(place_modules_module, "routed", routed)
+    monkeypatch.setattr(place_modules_module, "tools_used", lambda: "Yosys 1, nextpnr 2")
+    told: list[tuple[str, int, int]] = []
+    found = place_modules(nano, lambda *step: told.append(step), workers=2)
+    assert found.as_dict() == {
+        "tool": "Yosys 1, nextpnr 2",
+        "fmax_mhz": {"Outer": 95.12, "Inner": 95.12},
+    }
+    assert sorted(placed) == ["Inner", "Outer"]
+    assert told[-3:] == [("place and route", done, 2) for done in range(3)]
+
+
 def test_a_module_alone_keeps_its_paths_and_no_other_s(tmp_path: Path) -> None:
     """Registers are in the place of what is placed in it, and nothing of them is removed."""
     try:
         tool = yosys()
     except SynthError as error:
         pytest.skip(str(error))
-    texts = between_registers("Outer", {"Outer": OUTER, "Inner": INNER})
+    texts = between_registers("Outer", MODULES)
     assert set(texts) >= {"scan", "Outer", "Inner"}
     for name, text in texts.items():
         (tmp_path / f"{name}.v").write_text(text)
