@@ -1,4 +1,4 @@
-// What the gateware uses of a DSP48E2: A, or D + A, times B, and a cascade, C or nothing added.
+// What the gateware uses of a DSP48E2: A, or D + A, times B, and a cascade, P, C or nothing added.
 /* verilator lint_off UNUSEDPARAM */
 /* verilator lint_off UNUSEDSIGNAL */
 module DSP48E2 #(
@@ -36,6 +36,7 @@ module DSP48E2 #(
         case (mode[6:4])
             3'b000: z = 48'd0;
             3'b001: z = PCIN;
+            3'b010: z = P;
             3'b011: z = c;
             default: z = {{17{PCIN[47]}}, PCIN[47:17]};
         endcase
@@ -61,8 +62,8 @@ module DSP48E2 #(
         end
     always @(posedge CLK)
         if (INMODE != (AMULTSEL == "AD" ? 5'b00100 : 5'b00000) || ALUMODE != 0 || CARRYIN
-            || CARRYINSEL != 0 || mode[3:0] != 4'b0101 || mode[8:7] != 0
-            || mode[6:4] == 3'b010 || mode[6:4] == 3'b100 || mode[6:4] > 3'b101) begin
+            || CARRYINSEL != 0 || OPMODE[3:0] != 4'b0101 || OPMODE[8:7] != 0
+            || OPMODE[6:4] == 3'b100 || OPMODE[6:4] > 3'b101) begin
             $display("DSP48E2: an operation without a model");
             $finish;
         end

@@ -154,7 +154,8 @@ class Feeder:
             weighs = [{"scale": list(pair)} for pair in zip(*halves(scales), strict=True)]
         for slot, weigh in enumerate(weighs):
             self._due.setdefault(now + 1 + slot, {}).update(weigh, sum=item["sum"])
-            self._due.setdefault(now + 3 + slot, {}).update(factor=item["factor"])
+            factor = (sparse_accumulator if self.sparse else accumulator).FACTOR
+            self._due.setdefault(now + factor + slot, {}).update(factor=item["factor"])
         self._free = now + (slots(parts) if self.sparse else 0)
         if item["last"]:
             self._read = now + parts

@@ -1,12 +1,14 @@
 """Chains and fp32 units of vendor multipliers, with behavioural models of the blocks."""
 
 from collections.abc import Callable
+from operator import mul
 from pathlib import Path
 from random import Random
 
 import pytest
 from amaranth.lib.wiring import Component
 from tests.gateware import exact
+from tests.gateware.test_accumulators import Rig
 from tests.gateware.test_chain import block, expected
 from tests.gateware.test_float_units import Activation, exponents, roots
 
@@ -16,6 +18,7 @@ from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_root import FloatRoot
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import LATENCY, Chain
+from alula.gateware.matrix.chains import Chains
 from alula.rtl import simulate
 
 
@@ -61,6 +64,79 @@ def test_chain(target: str, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> No
                 for name, value in cases[cycle].items():
                     simulation.set(name, pack(shapes[name], value))
             simulation.step()
+
+
+@pytest.mark.parametrize("target", ["dsp48e2", "mult18x18d"])
+def test_chains_that_share_operands(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_model(target, monkeypatch)
+    chains = Chains(rows=2, tokens=4, target=target)  # pyright: ignore[reportArgumentType]
+    shapes = {name: member.shape for name, member in chains.signature.members.items()}
+    rng = Random(5)
+    cases = [
+        {
+            "activations": [block(rng, -127) for _ in range(4)],
+            "weights": [block(rng, -128) for _ in range(2)],
+        }
+        for _ in range(1000)
+    ]
+    with simulate(chains) as simulation:
+        simulation.reset()
+        for cycle in range(len(cases) + LATENCY):
+            if cycle >= LATENCY:
+                simulation.settle()
+                x, w = cases[cycle - LATENCY].values()
+                totals = [[sum(map(mul, row, column)) for column in x] for row in w]
+                assert unpack(shapes["total"], simulation.get("total")) == totals
+            if cycle < len(cases):
+                for name, value in cases[cycle].items():
+                    simulation.set(name, pack(shapes[name], value))
+            simulation.step()
+
+
+@pytest.mark.parametrize("bits", [32, 48])
+def test_accumulator(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks' accumulator beside the portable one, group by group, at any distance."""
+    rng, rig = Random(6), Rig(sparse=False, bits=bits)
+    shapes = {name: member.shape for name, member in rig.signature.members.items()}
+    given, half, told = {}, 0, 0
+    cycles = []
+    for _ in range(20000):
+        valid = int(rng.random() < 0.8)
+        if told or not given:
+            given["sum"] = rng.randint(-4064, 4064)
+        told = valid & half
+        given |= {
+            "control_valid": valid,
+            "control_half": half,
+            "control_first": int(rng.random() < 0.1),
+            "control_last": int(rng.random() < 0.1),
+            "total": rng.randint(-16256, 16256),
+            "scale": rng.randrange(256),
+            "minimum": rng.randint(-128, 127),
+            "factor": rng.randrange(256),
+        }
+        cycles.append({name: pack(shapes[name], value) for name, value in given.items()})
+        half ^= valid
+
+    def found(rig: Rig) -> list[tuple[int, ...]]:
+        """Each accumulator that was captured after a first one."""
+        results = []
+        with simulate(rig) as simulation:
+            simulation.reset()
+            for values in cycles:
+                for name, value in values.items():
+                    simulation.set(name, value)
+                simulation.settle()
+                if simulation.get("control_captured"):
+                    results.append((simulation.get("captured"), simulation.get("overflow")))
+                simulation.step()
+        return results[200:]
+
+    portable = found(rig)
+    with_model("dsp48e2", monkeypatch)
+    assert found(Rig(sparse=False, bits=bits)) == portable
+    assert len(portable) > 500
+    assert {over for _, over in portable} == ({0, 1} if bits == 32 else {0})
 
 
 def answers(unit: Component, items: list[dict[str, int]]) -> list[int]:

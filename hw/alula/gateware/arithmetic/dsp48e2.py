@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from amaranth.hdl import ClockSignal, Const, Instance, Signal, Value
 
-__all__ = ["PCIN", "PCIN_17", "C", "M", "dsp48e2"]
+__all__ = ["PCIN", "PCIN_17", "C", "M", "P", "dsp48e2"]
 
 M = 0b0101
 """Operation mode: the product."""
-PCIN, C, PCIN_17 = 0b001 << 4, 0b011 << 4, 0b101 << 4
-"""Added to it: a neighbour's sum, `C`, or a neighbour's sum moved right by 17 bits."""
+PCIN, P, C, PCIN_17 = 0b001 << 4, 0b010 << 4, 0b011 << 4, 0b101 << 4
+"""Added to it: a neighbour's sum, the sum so far, `C`, or a neighbour's, moved right by 17 bits."""
 
 _WIDTHS = {"A": 30, "B": 18, "C": 48, "D": 27, "ACIN": 30, "BCIN": 18, "PCIN": 48}
 _MODES = {"INMODE": 5, "ALUMODE": 4, "CARRYINSEL": 3}

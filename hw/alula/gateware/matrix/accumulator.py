@@ -1,10 +1,11 @@
 """From a chain's sums to the exact accumulator of a row and token."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.design.engines import MOST_ACCUMULATOR_BITS
+from alula.gateware.arithmetic.dsp48e2 import M, P, dsp48e2
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.matrix.chain import TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
@@ -12,6 +13,7 @@ from alula.isa.formats import MIN_UNIT
 __all__ = [
     "ACCUMULATOR_BITS",
     "CONTROL",
+    "FACTOR",
     "LATENCY",
     "Accumulator",
     "AccumulatorControl",
@@ -19,18 +21,20 @@ __all__ = [
     "result_members",
 ]
 
-LATENCY = 7
+LATENCY = 9
 """Cycles from the last total of a row block to `captured`."""
+FACTOR = 5
+"""Cycles from a group's second half to the first in which its factor is looked at."""
 ACCUMULATOR_BITS = MOST_ACCUMULATOR_BITS
 SUM_BITS = 14
 WEIGHED_BITS = 25
 """Bits of a weighed group: 32 products of 127 by 8 times 255, and 4 * 128 * 32 * 127."""
 
 CONTROL = data.StructLayout(
-    {"first_half": 1, "second_half": 1, "minimum": 1, "load": 1, "add": 1}
-    | {"accumulate": 1, "restart": 1, "capture": 1}
+    {"first_half": 1, "stages": LATENCY, "restarts": 1, "restart": 1, "capture": 1}
 )
-"""What the accumulators do in a cycle, one bit a stage."""
+"""What the accumulators do in a cycle. ``stages``: bit k says that a second half came k cycles ago;
+``restarts``: that there is a `restart` in the next cycle."""
 
 
 def result_members(bits: int) -> dict[str, Out]:
@@ -71,18 +75,15 @@ class AccumulatorControl(Component):
         m = Module()
         second = self.valid & self.half
         stages = delayed(m, second, LATENCY - 1, name="second")
-        firsts = delayed(m, self.first, 5, name="first")
+        firsts = delayed(m, self.first, LATENCY - 2, name="first")
         lasts = delayed(m, second & self.last, LATENCY, name="last")
         m.d.comb += [
             self.control.first_half.eq(self.valid & ~self.half),
-            self.control.second_half.eq(second),
-            self.control.minimum.eq(stages[2]),
-            self.control.load.eq(stages[2]),
-            self.control.add.eq(stages[3]),
-            self.control.accumulate.eq(stages[5]),
-            self.control.restart.eq(firsts[5]),
-            self.control.capture.eq(lasts[6]),
-            self.captured.eq(lasts[7]),
+            self.control.stages.eq(Cat(stages)),
+            self.control.restarts.eq(firsts[-2]),
+            self.control.restart.eq(firsts[-1]),
+            self.control.capture.eq(lasts[-2]),
+            self.captured.eq(lasts[-1]),
         ]
         return m
 
@@ -103,8 +104,8 @@ class Accumulator(Component):
         scale, minimum (In(8), In(8) signed): Of the group and row, one cycle after the second half
             until the group after it.
         sum (In(14), signed): Of the group's activations, at the same time.
-        factor (In(8)): Of the group's activations, three cycles after that of the second half and
-            one more.
+        factor (In(8)): Of the group's activations, `FACTOR` cycles after the second half and one
+            more.
         captured (Out(48), signed): The accumulator of the last row block that has ended.
         overflow (Out(1)): ``captured`` does not fit ``bits`` bits.
     """
@@ -126,31 +127,83 @@ class Accumulator(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        control = self.control
-        half, dot = Signal(signed(TOTAL_BITS)), Signal(signed(TOTAL_BITS))
+        total = Signal(signed(ACCUMULATOR_BITS))
+        if platform == "dsp48e2":
+            self._blocks(m, total)
+        else:
+            self._portable(m, total)
+        with m.If(self.control.capture):
+            m.d.sync += self.captured.eq(total)
+            if self.bits < ACCUMULATOR_BITS:
+                m.d.sync += self.overflow.eq(overflows(total, self.bits))
+        return m
+
+    def _portable(self, m: Module, accumulator: Signal) -> None:
+        """What is not asked for stands still."""
+        control, stages = self.control, self.control.stages
+        half = Signal(signed(TOTAL_BITS))
         with m.If(control.first_half):
             m.d.sync += half.eq(self.total)
-        with m.If(control.second_half):
-            m.d.sync += dot.eq(half + self.total)
-
-        left, right = Signal(signed(TOTAL_BITS)), Signal(signed(9))
-        product, weighed = Signal(signed(WEIGHED_BITS)), Signal(signed(WEIGHED_BITS))
+        dot, left = Signal(signed(TOTAL_BITS)), Signal(signed(TOTAL_BITS))
+        right = Signal(signed(9))
+        products = [Signal(signed(WEIGHED_BITS), name=f"product_{i}") for i in range(2)]
+        weighed = Signal(signed(WEIGHED_BITS))
+        scaled = [Signal(signed(WEIGHED_BITS + 8), name=f"scaled_{i}") for i in range(2)]
         m.d.comb += [
-            left.eq(Mux(control.minimum, self.sum * MIN_UNIT, dot)),
-            right.eq(Mux(control.minimum, self.minimum, self.scale)),
+            left.eq(Mux(stages[2], self.sum * MIN_UNIT, dot)),
+            right.eq(Mux(stages[2], self.minimum, self.scale)),
         ]
-        m.d.sync += product.eq(left * right)
-        with m.If(control.load):
-            m.d.sync += weighed.eq(product)
-        with m.If(control.add):
-            m.d.sync += weighed.eq(weighed + product)
+        with m.If(stages[0]):
+            m.d.sync += dot.eq(half + self.total)
+        for product, source, stage in zip(
+            products, (left * right, products[0]), (1, 2), strict=True
+        ):
+            with m.If(stages[stage] | stages[stage + 1]):
+                m.d.sync += product.eq(source)
+        with m.If(stages[3]):
+            m.d.sync += weighed.eq(products[1])
+        with m.If(stages[4]):
+            m.d.sync += weighed.eq(weighed + products[1])
+        for result, source, stage in zip(
+            scaled, (weighed * self.factor, scaled[0]), (FACTOR, FACTOR + 1), strict=True
+        ):
+            with m.If(stages[stage]):
+                m.d.sync += result.eq(source)
+        with m.If(stages[7]):
+            m.d.sync += accumulator.eq(Mux(control.restart, 0, accumulator) + scaled[1])
 
-        scaled, accumulator = Signal(signed(WEIGHED_BITS + 8)), Signal(signed(ACCUMULATOR_BITS))
-        m.d.sync += scaled.eq(weighed * self.factor)
-        with m.If(control.accumulate):
-            m.d.sync += accumulator.eq(Mux(control.restart, 0, accumulator) + scaled)
-        with m.If(control.capture):
-            m.d.sync += self.captured.eq(accumulator)
-        if self.bits < ACCUMULATOR_BITS:
-            m.d.comb += self.overflow.eq(overflows(self.captured, self.bits))
-        return m
+    def _blocks(self, m: Module, accumulator: Signal) -> None:
+        """Two blocks: halves are added, weighed and summed in one, scaled and summed in the other.
+
+        A factor of a block stands at its input two cycles before the product, what is added to it
+        one cycle before the sum.
+        """
+        control, stages = self.control, self.control.stages
+        half, left, right = (
+            Signal(signed(TOTAL_BITS)),
+            Signal(signed(TOTAL_BITS)),
+            Signal(signed(9)),
+        )
+        weighed = Signal(48)
+        with m.If(control.first_half):
+            m.d.sync += half.eq(self.total)
+        with m.Elif(stages[0]):
+            m.d.sync += half.eq(0)
+        m.d.comb += [
+            left.eq(Mux(stages[1], self.sum * MIN_UNIT, self.total)),
+            right.eq(Mux(stages[2], self.minimum, self.scale)),
+        ]
+        m.submodules.weigh = dsp48e2(
+            Mux(stages[3], Const(M | P, 9), M),
+            inputs={"A": left, "D": half, "B": right},
+            outputs={"P": weighed},
+            registers={"OPMODEREG": 1},
+            pre_adder=True,
+        )
+        m.submodules.scale = dsp48e2(
+            Mux(control.restarts, Const(M, 9), M | P),
+            inputs={"A": weighed[:WEIGHED_BITS].as_signed(), "B": self.factor},
+            outputs={"P": accumulator},
+            registers={"OPMODEREG": 1},
+            enables={"P": stages[7]},
+        )

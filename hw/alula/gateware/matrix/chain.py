@@ -11,7 +11,7 @@ from alula.gateware.matrix.multiplier import LANE_BITS, PackedMultiplier
 from alula.gateware.matrix.multiplier import LATENCY as MULTIPLIER_LATENCY
 from alula.isa.formats import BLOCK
 
-__all__ = ["GROUPS", "LATENCY", "TOTAL_BITS", "Chain", "cuts_of"]
+__all__ = ["GROUPS", "LATENCY", "TOTAL_BITS", "Chain", "cuts_of", "lateness"]
 
 GROUPS = 8
 """DSP groups of a chain, two multipliers each."""
@@ -40,6 +40,8 @@ class Chain(Component):
         sparse (bool): With sparse MUXes and cuts; otherwise weight ``i`` meets activation ``i``.
         cascaded (bool): Build ``portable`` from multipliers as the other targets are; slower in
             simulation.
+        skewed (bool): The operands of each multiplier come as much later as `lateness` says. Not
+            if ``sparse``, nor with adder trees.
 
     Members:
         activations (In(2 x 16 x 8), signed): A block of each token, -127..127.
@@ -57,13 +59,21 @@ class Chain(Component):
     """
 
     def __init__(
-        self, *, target: Target = "portable", sparse: bool = False, cascaded: bool = False
+        self,
+        *,
+        target: Target = "portable",
+        sparse: bool = False,
+        cascaded: bool = False,
+        skewed: bool = False,
     ) -> None:
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
         self.target: Target = target
         self.sparse = bool(sparse)
         self.cascaded = bool(cascaded)
+        self.skewed = bool(skewed)
+        if self.skewed and (self.sparse or (target == "portable" and not self.cascaded)):
+            raise ValueError("skewed must be False for a sparse chain or adder trees, not True")
         members: dict[str, In | Out] = {
             "activations": In(data.ArrayLayout(data.ArrayLayout(signed(8), BLOCK), TOKENS)),
             "weights": In(data.ArrayLayout(signed(8), BLOCK)),
@@ -148,12 +158,12 @@ class Chain(Component):
             group, position = i // 2, i % (2 * HALF)
             start = 0 if i % 2 else self._starts(group)
             chosen = Cat(operands[i][0], operands[i][1], self.weights[i], start)
-            # The cascade takes a cycle a multiplier, so operands come a cycle later each.
-            skewed = self._delayed(m, f"operands_{i}", chosen, 1 + position)
+            late = 0 if self.skewed else lateness(i)
+            operand = self._delayed(m, f"operands_{i}", chosen, late)
             multiplier = PackedMultiplier(target=self.target)
             m.submodules[f"multiplier_{i}"] = placed(multiplier)
             m.d.comb += [
-                Cat(multiplier.d, multiplier.a, multiplier.b, multiplier.start).eq(skewed),
+                Cat(multiplier.d, multiplier.a, multiplier.b, multiplier.start).eq(operand),
             ]
             if previous is not None and position:
                 m.d.comb += multiplier.cascade_in.eq(previous.cascade_out)
@@ -174,6 +184,11 @@ class Chain(Component):
 
     def _delayed(self, m: Module, name: str, value: Value, cycles: int) -> Value:
         return delayed(m, Cat(value), cycles, name=name, reset_less=True)[-1]
+
+
+def lateness(multiplier: int) -> int:
+    """Return how many cycles after a block is taken the cascade takes a multiplier's operands."""
+    return 1 + multiplier % (2 * HALF)
 
 
 def cuts_of(parts: int) -> int:

@@ -10,14 +10,13 @@ from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Fault
 from alula.gateware.hdl.delay import delayed
-from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 from alula.gateware.matrix.accumulator import LATENCY as ACCUMULATOR_LATENCY
 from alula.gateware.matrix.bounds import Bounds
 from alula.gateware.matrix.chain import LATENCY as CHAIN_LATENCY
 from alula.gateware.matrix.chain import TOKENS as CHAIN_TOKENS
-from alula.gateware.matrix.chain import Chain
+from alula.gateware.matrix.chains import Chains
 from alula.gateware.matrix.commands import Commands
 from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.matrix.dequantiser import Dequantiser
@@ -241,25 +240,21 @@ class Mpe(Component):
                 sparse.beat.eq(block.index),
                 sparse.phase.eq(block.index_phase),
             ]
-        for row in range(self.rows):
-            for first in range(0, self.tokens, CHAIN_TOKENS):
-                chain = Chain(target=self.target, sparse=self.sparse)
-                m.submodules[f"chain_{row}_{first}"] = placed(chain)
-                m.d.comb += [
-                    chain.weights.eq(dequantiser.weights[row]),
-                    chain.activations.eq(Cat(values[first + t] for t in range(CHAIN_TOKENS))),
-                ]
-                for lane in range(CHAIN_TOKENS):
-                    m.d.comb += sums.totals[row][first + lane].eq(chain.total[lane])
-                if sparse:
-                    m.d.comb += [
-                        chain.index.eq(sparse.index[row]),
-                        chain.pruned.eq(sparse.cuts.any()),
-                        chain.cuts.eq(sparse.cuts),
-                    ]
-                    for lane in range(CHAIN_TOKENS):
-                        lanes = Cat(group[lane] for group in chain.sums)
-                        m.d.comb += sums.sums[row][first + lane].eq(lanes)
+        m.submodules.chains = chains = Chains(
+            rows=self.rows, tokens=self.tokens, target=self.target, sparse=self.sparse
+        )
+        m.d.comb += [
+            chains.activations.eq(values),
+            chains.weights.eq(dequantiser.weights),
+            sums.totals.eq(chains.total),
+        ]
+        if sparse:
+            m.d.comb += [
+                chains.index.eq(sparse.index),
+                chains.pruned.eq(sparse.cuts.any()),
+                chains.cuts.eq(sparse.cuts),
+                sums.sums.eq(chains.sums),
+            ]
 
         power = by_format(m, block.step.tag, parts_power, name="power", sparse=self.sparse)
         entering = Cat(fires, block.step.half, power)

@@ -8,7 +8,12 @@ from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
-from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS, Accumulator, AccumulatorControl
+from alula.gateware.matrix.accumulator import (
+    ACCUMULATOR_BITS,
+    FACTOR,
+    Accumulator,
+    AccumulatorControl,
+)
 from alula.gateware.matrix.chain import TOTAL_BITS
 from alula.gateware.matrix.finisher import info_layout
 from alula.gateware.matrix.layout import group_layout, row_block_layout
@@ -38,6 +43,7 @@ class Sums(Component):
     """
 
     sparse = False
+    factor_latency = FACTOR
 
     def __init__(self, *, rows: int, tokens: int, words: int, bits: int) -> None:
         self.rows, self.tokens, self.words, self.bits = rows, tokens, words, bits
@@ -84,7 +90,7 @@ class Sums(Component):
         ]
         with m.If(self.valid & self.half):
             m.d.sync += now.eq(group)
-        factor = delayed(m, now.factor, 2, name="factor")[-1]
+        factor = delayed(m, now.factor, self.factor_latency - 1, name="factor")[-1]
 
         overflows = []
         for row in range(self.rows):

@@ -20,6 +20,7 @@ from alula.gateware.matrix.chain import GROUPS, HALF, LANE_BITS, TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
 __all__ = [
+    "FACTOR",
     "HALVES",
     "LATENCY",
     "SPARSE_CONTROL",
@@ -35,6 +36,8 @@ BANKS = 4
 """Row blocks whose accumulators are kept: results are read while the next ones grow."""
 LATENCY = 8
 """Cycles from the last sums of a row block to `captured`."""
+FACTOR = 3
+"""Cycles from a group's second half to the first in which its factor is looked at."""
 PLACE = data.StructLayout({"slot": range(HALF), "bank": range(BANKS)})
 """An accumulator of a half."""
 

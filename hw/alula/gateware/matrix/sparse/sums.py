@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Component, In, Member, Out
 from alula.gateware.matrix.chain import GROUPS, cuts_of
 from alula.gateware.matrix.multiplier import LANE_BITS
 from alula.gateware.matrix.sparse.accumulator import (
+    FACTOR,
     SparseAccumulator,
     SparseAccumulatorControl,
     slot_scales,
@@ -107,6 +108,7 @@ class SparseSums(Sums):
     """
 
     sparse = True
+    factor_latency = FACTOR
 
     def _more(self) -> dict[str, Member]:
         sums = data.ArrayLayout(signed(LANE_BITS), GROUPS)
