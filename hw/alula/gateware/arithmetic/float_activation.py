@@ -61,13 +61,15 @@ class FloatActivation(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """To fixed point; interpolate; negate; normalise; back to floating point."""
         m = Module()
-        exp = Signal()
-        m.d.comb += exp.eq(self.function == EXP)
+        # The function as arguments see it that have left the first stage.
+        function, exp = Signal.like(self.function), Signal()
+        m.d.sync += function.eq(self.function)
+        m.d.comb += exp.eq(function == EXP)
 
         m.submodules.fixed = fixed = FloatToFixed()
         m.d.comb += [
             fixed.valid.eq(self.valid),
-            fixed.x.eq(Cat(self.x[:31], self.x[31] & exp)),
+            fixed.x.eq(Cat(self.x[:31], self.x[31] & (self.function == EXP))),
         ]
         with m.Switch(self.function):
             for number, table in enumerate((*LOOKED_UP, EXP2)):
@@ -83,7 +85,7 @@ class FloatActivation(wiring.Component):
             end.eq(Mux(exp, power[-1] & ~power[1:-1].any(), argument[19:].any())),
             self.rom_enable.eq(fixed.result_valid & ~end),
             self.rom_address.eq(
-                Cat(argument[_STEP : _STEP + _SEGMENT_BITS] & Mux(exp, 0x7F, 0x1FF), self.function)
+                Cat(argument[_STEP : _STEP + _SEGMENT_BITS] & Mux(exp, 0x7F, 0x1FF), function)
             ),
         ]
 
