@@ -148,9 +148,10 @@ class FloatAdd(wiring.Component):
         zeros = Cat(~there, self.moves3)
         small = exponent[-1] | (~exponent[3:].any() & (exponent[:3] < zeros))
         magnitude = Cat(up, Const(0, 23), exponent[:8]) + Cat(up, fraction, change)
-        rounded = Signal(32, reset_less=True)
+        rounded = Signal(32)  # which SUM resets to +0
         m.d.comb += self.result.eq(rounded)
         with m.If(valid):
             m.d.sync += rounded.eq(Cat(magnitude[1:32], self.sign3))
-            with m.If(small | ~total[-2:].any()):
-                m.d.sync += rounded.eq(0)
+        # Not within the other: then synthesis joins it with the reset.
+        with m.If(valid & (small | ~total[-2:].any())):
+            m.d.sync += rounded.eq(0)
