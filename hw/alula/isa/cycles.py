@@ -30,15 +30,17 @@ SIZES = {
 """What formulas know of a machine, of an instruction's choices and of the memory."""
 
 LATENCIES = {
-    "ADD": "an fp32 sum",
-    "MULTIPLY": "an fp32 product",
-    "FUNCTION": "a function of one variable",
+    "ADD": "an fp32 sum, its operands chosen before",
+    "MULTIPLY": "an fp32 product, its operands chosen before",
+    "FUNCTION": "a function of one variable, its argument chosen before",
     "ROOT": "a reciprocal or a reciprocal root",
     "NORM": "from a sum of squares to the reciprocal root",
     "KV": "from a row's largest value to the reciprocal of its scale",
     "MISC": "the SFU takes an instruction, looks at it and says that it is done",
+    "MISC_IDLE": "the SFU with nothing to do",
     "PASS": "a pass of the SFU is set up and its first word is read",
     "OPERAND": "a second operand waits for the first, where both are in one bank",
+    "RESULT": "a word of results leaves the lanes",
     "ROTATE": "two words are gathered for a rotation",
     "WRITE": "a word of the SFU enters the queue of results and leaves it",
     "PACK": "fp32 to int8, and the block of 16 leaves",

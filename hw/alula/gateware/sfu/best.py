@@ -1,6 +1,6 @@
 """ARGMAX: the largest value of several instructions, and where it was."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,12 +29,11 @@ class SfuBest(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A register and a comparison."""
         m = Module()
-        largest, there, place = Signal(32), Signal(), Signal(INDEX_BITS)
-        m.d.comb += self.best.eq(Mux(there, place, 0))
+        largest, there = Signal(32), Signal()
         with m.If(self.forget):
-            m.d.sync += there.eq(0)
+            m.d.sync += [there.eq(0), self.best.eq(0)]
         with m.Elif(self.valid):
             m.d.sync += there.eq(1)
             with m.If(~there | (ordered(self.value) > ordered(largest))):
-                m.d.sync += [largest.eq(self.value), place.eq(self.index)]
+                m.d.sync += [largest.eq(self.value), self.best.eq(self.index)]
         return m

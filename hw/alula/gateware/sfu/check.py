@@ -1,6 +1,6 @@
 """Whether an instruction has anything to do, and whether the SFU can do it."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from alula.isa.instructions import BY_NAME, MISC_COUNTS, Engine
 
 __all__ = ["SfuCheck"]
 
+_MISC = Engine.MISC
 _COUNTS = {field: most.bit_length() for field, most in MISC_COUNTS.items()}
 _PLACES = dict.fromkeys(
     ("src", "dst", "gain", "table", "scale", "a", "b", "stride"), VECTOR_ADDRESS
@@ -22,14 +23,16 @@ _FIELD_BITS = _COUNTS | _PLACES
 
 
 class SfuCheck(wiring.Component):
-    """Combinational: what can be said of an instruction before its first pass.
+    """What can be said of an instruction before its first pass, two cycles after it is there.
+
+    First each field is looked at, then what was found is sorted.
 
     Args:
         lanes: fp32 values of a word.
 
     Members:
         command (In): the instruction.
-        groups (In): groups of a row of it.
+        groups (In): groups of a row of it, a cycle after it.
         nothing (Out): one of its counts is zero, or it is refused for its `dim`.
         refusal (Out): why it cannot be done.
     """
@@ -38,7 +41,7 @@ class SfuCheck(wiring.Component):
         self.lanes = lanes
         super().__init__(
             {
-                "command": In(layout(Engine.MISC)),
+                "command": In(layout(_MISC)),
                 "groups": In(12),
                 "nothing": Out(1),
                 "refusal": Out(Fault),
@@ -48,43 +51,47 @@ class SfuCheck(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Counts; what `dim` may be; sizes. The last that applies is told."""
         m = Module()
-        name, dim = self.command["opcode"], self.command["dim"]
+        name, dim = self.command.opcode, self.command.dim
         zero, split = Signal(), Signal()
         lane_bits = (self.lanes - 1).bit_length()
         with m.Switch(name):
             for instruction, routine in ROUTINES.items():
                 with m.Case(opcode(instruction)):
                     counts = BY_NAME[instruction].cycles.counts
-                    m.d.comb += zero.eq(
-                        sum(
-                            (self.command[count][: _COUNTS.get(count)] == 0 for count in counts),
-                            start=0,
-                        )
-                        != 0
-                    )
+                    none = [self.command[count][: _COUNTS.get(count)] == 0 for count in counts]
+                    m.d.sync += zero.eq(Cat(none).any())
+                    m.d.sync += split.eq(0)
                     if routine.dim is Dim.PAIRS:
-                        m.d.comb += split.eq(dim[: lane_bits + 1].any() | (dim == 0))
+                        m.d.sync += split.eq(dim[: lane_bits + 1].any() | (dim == 0))
                     elif routine.dim is Dim.WORDS:
                         parts = [1 << bit for bit in range(lane_bits)]
-                        m.d.comb += split.eq(dim[:lane_bits].any() & ~dim.matches(*parts))
+                        m.d.sync += split.eq(dim[:lane_bits].any() & ~dim.matches(*parts))
             with m.Default():
-                m.d.comb += zero.eq(1)
-        m.d.comb += self.nothing.eq(zero | split)
-        with m.If(split & ~zero):
-            self._refuse(m, Code.UNIMPLEMENTED, dim)
-        for field, bits in _FIELD_BITS.items():
-            there = carried(name, Engine.MISC, field)
-            matters = there if field in _COUNTS else there & ~self.nothing
-            with m.If((self.command[field] >> bits).any() & matters):
+                m.d.sync += [zero.eq(1), split.eq(0)]
+        beyond = {field: Signal(name=f"{field}_beyond") for field in _FIELD_BITS}
+        m.d.sync += [
+            beyond[field].eq((self.command[field] >> bits).any() & carried(name, _MISC, field))
+            for field, bits in _FIELD_BITS.items()
+        ]
+        m.d.sync += self.nothing.eq(zero | split)
+        self._sort(m, split & ~zero, beyond, zero | split)
+        return m
+
+    def _sort(self, m: Module, split: Value, beyond: dict[str, Signal], nothing: Value) -> None:
+        """The refusal, of what was found."""
+        m.d.sync += self.refusal.eq(0)
+        with m.If(split):
+            self._refuse(m, Code.UNIMPLEMENTED, self.command.dim)
+        for field in _FIELD_BITS:
+            with m.If(beyond[field] & (1 if field in _COUNTS else ~nothing)):
                 self._refuse(m, Code.OUT_OF_RANGE, self.command[field])
         quantised = [
             opcode(instruction)
             for instruction, routine in ROUTINES.items()
             if routine.passes[-1].sink is Sink.ACTIVATION
         ]
-        with m.If(name.matches(*quantised) & (self.groups > MOST_ROW_GROUPS)):
-            self._refuse(m, Code.OUT_OF_RANGE, self.command["len"])
-        return m
+        with m.If(self.command.opcode.matches(*quantised) & (self.groups > MOST_ROW_GROUPS)):
+            self._refuse(m, Code.OUT_OF_RANGE, self.command.len)
 
-    def _refuse(self, m: Module, code: Code, detail) -> None:
-        m.d.comb += [self.refusal["code"].eq(code), self.refusal["detail"].eq(detail)]
+    def _refuse(self, m: Module, code: Code, detail: Value) -> None:
+        m.d.sync += [self.refusal.code.eq(code), self.refusal.detail.eq(detail)]

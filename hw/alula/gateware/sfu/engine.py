@@ -20,27 +20,31 @@ from alula.gateware.sfu.lanes import SfuLanes
 from alula.gateware.sfu.mask import SfuMask
 from alula.gateware.sfu.max import INDEX_BITS
 from alula.gateware.sfu.maxima import SfuMaxima
-from alula.gateware.sfu.passes import Sink
 from alula.gateware.sfu.quantise import SfuQuantise
+from alula.gateware.sfu.reader import REQUEST
 from alula.gateware.sfu.reduce import SfuReduce
 from alula.gateware.sfu.sequencer import SfuSequencer
 from alula.gateware.sfu.writer import SfuWriter
 from alula.isa.instructions import Engine
 
-__all__ = ["INSTRUCTION", "OPERAND", "PASS", "ROTATE", "ROW", "TURN", "Sfu"]
+__all__ = ["IDLE", "INSTRUCTION", "OPERAND", "PASS", "ROTATE", "ROW", "TURN", "Sfu"]
 
 INSTRUCTION = 4
-"""Cycles that an instruction takes beside its rows: it waits to be taken, IDLE, BEGIN and DONE."""
-PASS = 2 + READ_LATENCY
-"""Cycles from SETUP to the first word in the lanes."""
+"""Cycles that an instruction takes beside its rows: it waits to be taken, IDLE, BEGIN, CHECK
+and DONE, less NEXT, which its last row goes without."""
+IDLE = INSTRUCTION + 2
+"""Cycles of an instruction without rows: DECIDE and DONE too."""
+PASS = 1 + REQUEST + READ_LATENCY + 1
+"""Cycles of a pass before its first word is in the lanes: DECIDE or PLAN, its first
+address, the buffer, the reader's queue."""
 OPERAND = 1
 """Cycles that the first word of `b` comes after that of `a`, as one buffer answers both."""
 ROTATE = 1
 """Cycles that the first two words of ROPE wait for each other."""
 TURN = 1
 """Cycles from a reduction's result to the lanes' first word that uses it."""
-ROW = 1
-"""Cycles between two rows."""
+ROW = 2
+"""Cycles between two rows: ROW and NEXT."""
 
 
 class Sfu(wiring.Component):
@@ -65,7 +69,7 @@ class Sfu(wiring.Component):
         activation: write port of the activation buffer.
         staging: write port of staging.
         argmax (Out): the index that ARGMAX found, 0 if none.
-        starved, blocked (Out): as of `Use`, while it holds an instruction.
+        starved, blocked (Out): as of `Use`, of the cycle before, while it holds an instruction.
         error (Out): why it stopped: a ROPE whose `dim` is no multiple of `2 * lanes`, a QUANTKV
             whose `dim` and `lanes` do not divide one another, a size or an address beyond what
             there is. The instruction is never done; nothing goes beyond a buffer.
@@ -129,60 +133,50 @@ class Sfu(wiring.Component):
             (quantise.staging, self.staging),
         ):
             connect(m, inner, flipped(outer))
-        start, coming, now = control.start, control.next, control.now
+        start, now = control.start, control.now
         for part in (feed, mask, maxima, reduce, quantise):
             m.d.comb += [part.start.eq(start), part.now.eq(now)]
 
-        # Words into the lanes.
-        to_quantise = Signal()
-        activates = now["sink"] == Sink.ACTIVATION
+        # Words into the lanes, and past them.
         m.d.comb += [
-            feed.second.eq(coming["uses_b"]),
             feed.go.eq(control.running & ~reduce.reducing),
             feed.late.eq(units.late),
-            units.route.eq(now["route"]),
+            units.route.eq(now.route),
             units.valid.eq(feed.issue),
             *(getattr(units, name).eq(getattr(feed, name)) for name in "abcd"),
             units.s.eq(reduce.s),
-            units.t.eq(Mux(activates, quantise.inverse, reduce.t)),
-            maxima.words.eq(coming["words"]),
+            units.t.eq(Mux(now.activates, quantise.inverse, reduce.t)),
+            units.mask.eq(mask.mask),
+            mask.next.eq(units.coming | feed.scan),
             maxima.scan.eq(feed.scan),
             maxima.word.eq(feed.read),
             maxima.mask.eq(mask.mask),
         ]
 
-        # What counts of the words that come out, or of those that are scanned.
-        came, result = units.result_valid, Signal(32 * lanes)
-        sums = (now["sink"] == Sink.SUM) | (now["sink"] == Sink.WRITE_SUM)
-        writes = (now["sink"] == Sink.WRITE) | (now["sink"] == Sink.WRITE_SUM)
+        # The words that come out.
+        came, quantises = units.result_valid, now.activates | now.stages
         m.d.comb += [
-            mask.limit.eq(coming["limit"]),
-            mask.next.eq(came | feed.scan),
-            result.eq(Cat(Mux(mask.mask[i], units.result[i], 0) for i in range(lanes))),
-            to_quantise.eq(activates | (now["sink"] == Sink.STAGING)),
             writer.start.eq(start),
-            writer.path.eq(now["write"]),
-            writer.valid.eq(came & writes),
-            writer.word.eq(result),
-            reduce.sum_valid.eq(came & sums),
-            reduce.sum_word.eq(result),
-            quantise.valid.eq(came & to_quantise),
-            quantise.word.eq(result),
-            feed.left.eq(Mux(writes, writer.sent, Mux(to_quantise, quantise.taken, came))),
+            writer.path.eq(now.write),
+            writer.valid.eq(came & now.writes),
+            writer.word.eq(units.result),
+            reduce.sum_valid.eq(came & now.sums),
+            reduce.sum_word.eq(units.result),
+            quantise.valid.eq(came & quantises),
+            quantise.word.eq(units.result),
+            feed.left.eq(Mux(now.writes, writer.sent, Mux(quantises, quantise.taken, came))),
         ]
 
         # Sums and maxima, and int8 of what is made of them.
-        first = carried(control.instruction["opcode"], Engine.MISC, "first")
+        first = carried(control.instruction.opcode, Engine.MISC, "first")
         m.d.comb += [
             reduce.instruction.eq(control.instruction),
-            reduce.forget.eq(control.begin & first & control.instruction["first"]),
-            reduce.next.eq(coming),
+            reduce.forget.eq(control.begin & first & control.instruction.first),
             reduce.reduce.eq(control.reduce),
-            reduce.groups.eq(control.place["groups"]),
+            reduce.groups.eq(control.place.groups),
             reduce.max_valid.eq(maxima.result_valid),
             reduce.max.eq(maxima.result),
             reduce.max_index.eq(maxima.index),
-            quantise.next.eq(coming),
             quantise.place.eq(control.place),
             quantise.step_valid.eq(reduce.step_valid),
             quantise.step.eq(reduce.step),
@@ -196,8 +190,8 @@ class Sfu(wiring.Component):
         ]
         unwritten = Signal(Fault)
         m.d.comb += [
-            unwritten["code"].eq(Mux(writer.beyond, Code.OUT_OF_RANGE, Code.NONE)),
-            unwritten["detail"].eq(writer.address),
+            unwritten.code.eq(Mux(writer.beyond, Code.OUT_OF_RANGE, Code.NONE)),
+            unwritten.detail.eq(writer.address),
         ]
         self._report(m, control.refusal, *feed.fault, unwritten, quantise.fault)
         return m
@@ -207,9 +201,9 @@ class Sfu(wiring.Component):
         outputs = (self.write, self.activation, self.staging)
         requests = (self.a.request, self.b.request)
         m.submodules.latch = latch = FaultLatch(sources=len(faults))
-        m.d.comb += [
+        m.d.sync += [
             self.blocked.eq(Cat(port.valid & ~port.ready for port in outputs).any()),
             self.starved.eq(Cat(port.valid & ~port.ready for port in requests).any()),
-            self.error.eq(latch.fault),
         ]
+        m.d.comb += self.error.eq(latch.fault)
         m.d.comb += [report.eq(fault) for report, fault in zip(latch.report, faults, strict=True)]

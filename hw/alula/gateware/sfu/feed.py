@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from alula.gateware.buffers.ports import vector_read, word
 from alula.gateware.control.fault import Code, Fault
-from alula.gateware.sfu.passes import Sink
 from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.reader import SfuReader
 from alula.gateware.sfu.rotate import SfuRotate
@@ -24,8 +23,7 @@ class SfuFeed(wiring.Component):
 
     Members:
         start (In): a pass starts.
-        second (In): with `start`, it has a second operand.
-        now (In): the pass that runs.
+        now (In): the pass that runs, from `start` on.
         go (In): words may go.
         late (In): the lanes use their second factor in this cycle.
         left (In): an operation's result has left the SFU.
@@ -44,7 +42,6 @@ class SfuFeed(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "second": In(1),
                 "now": In(plan),
                 "go": In(1),
                 "late": In(1),
@@ -73,17 +70,17 @@ class SfuFeed(wiring.Component):
             m.d.comb += [
                 reader.path.eq(now[name]),
                 reader.counted.eq(now[f"{name}_counted"]),
-                fault["code"].eq(Mux(reader.beyond, Code.OUT_OF_RANGE, Code.NONE)),
-                fault["detail"].eq(reader.address),
+                fault.code.eq(Mux(reader.beyond, Code.OUT_OF_RANGE, Code.NONE)),
+                fault.detail.eq(reader.address),
             ]
         in_flight = Signal(range(DEPTH + 1))
         m.d.sync += in_flight.eq(in_flight + self.issue - self.left)
-        rotates = now["route"]["rotate"]
-        reads_only = (now["sink"] == Sink.MAX) | (now["sink"] == Sink.STEPS)
-        room, both = in_flight != DEPTH, a.valid & (b.valid | ~now["uses_b"])
+        rotates = now.route.rotate
+        reads_only = now.scans
+        room, both = in_flight != DEPTH, a.valid & (b.valid | ~now.uses_b)
         m.d.comb += [
             a.start.eq(self.start),
-            b.start.eq(self.start & self.second),
+            b.start.eq(self.start & now.uses_b),
             rotate.go.eq(go & room & rotates),
             rotate.words_valid.eq(both),
             rotate.a.eq(a.word),
@@ -92,8 +89,8 @@ class SfuFeed(wiring.Component):
             self.issue.eq(Mux(rotates, rotate.issue, go & ~reads_only & room & both)),
             a.reserve.eq(Mux(rotates, rotate.take, self.issue | self.scan)),
             a.take.eq(a.reserve),
-            b.reserve.eq(Mux(rotates, rotate.take, self.issue & now["uses_b"])),
-            b.take.eq(Mux(now["route"]["gate"], self.late, b.reserve)),
+            b.reserve.eq(Mux(rotates, rotate.take, self.issue & now.uses_b)),
+            b.take.eq(Mux(now.route.gate, self.late, b.reserve)),
             self.read.eq(a.word),
             self.a.eq(Mux(rotates, rotate.p.as_value(), a.word.as_value())),
             self.b.eq(Mux(rotates, rotate.cosine.as_value(), b.word.as_value())),

@@ -11,6 +11,7 @@ from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_table import coefficients
 from alula.gateware.hdl.repeat import placed
+from alula.gateware.sfu import units
 
 __all__ = ["Entry", "SfuLane", "route"]
 
@@ -54,7 +55,8 @@ with `centre`, the function less 1/2, times `s`.
 class SfuLane(wiring.Component):
     """One fp32 lane: an operation each cycle, a result some cycles later, in order.
 
-    `route` holds still while operations are in the lane.
+    `route` holds still from the cycle before the first operation until the last result. The
+    operands of each unit stand in registers before it (`alula.gateware.sfu.units`).
 
     Members:
         route (In): see `route`.
@@ -101,98 +103,105 @@ class SfuLane(wiring.Component):
         m.submodules.first = placed(first)
         m.submodules.second = placed(second)
         m.submodules.function = placed(function)
-        way = self.route
-        from_add = Signal()
-        from_multiply = Signal()
-        from_function = Signal()
+        way = Signal(route)
+        m.d.sync += way.eq(self.route)
+        rotate, centre = way.rotate, way.centre
+        from_add, from_multiply, from_function = Signal(), Signal(), Signal()
         m.d.comb += [
-            from_add.eq((way["entry"] == Entry.ADD) & ~way["rotate"]),
-            from_multiply.eq((way["entry"] == Entry.MULTIPLY) | way["rotate"]),
-            from_function.eq((way["entry"] == Entry.FUNCTION) & ~way["rotate"]),
+            from_add.eq((way.entry == Entry.ADD) & ~rotate),
+            from_multiply.eq((way.entry == Entry.MULTIPLY) | rotate),
+            from_function.eq((way.entry == Entry.FUNCTION) & ~rotate),
         ]
-
-        argument = self._waiting(m, self.valid & from_function)
-        turn = Signal()
-        with m.If(way["rotate"] & first.result_valid):
+        begins, turn = self.valid, Signal()
+        with m.If(rotate & first.result_valid):
             m.d.sync += turn.eq(~turn)
-        m.d.comb += [
-            add.valid.eq(
-                Mux(
-                    way["rotate"],
-                    first.result_valid,
-                    Mux(way["centre"], function.result_valid, self.valid & from_add),
-                )
+        self._enter(
+            m,
+            add,
+            Mux(
+                rotate,
+                first.result_valid,
+                Mux(centre, function.result_valid, begins & from_add),
             ),
-            add.a.eq(Mux(way["rotate"], first.result, Mux(way["centre"], function.result, self.a))),
-            add.b.eq(
-                Mux(
-                    way["rotate"],
-                    second.result,
-                    Mux(way["centre"], HALF, Mux(way["operand"], self.b, self.s)),
-                )
-            ),
-            add.subtract.eq(Mux(way["rotate"], ~turn, ~way["operand"])),
-        ]
+            a=Mux(rotate, first.result, Mux(centre, function.result, self.a)),
+            b=Mux(rotate, second.result, Mux(centre, HALF, Mux(way.operand, self.b, self.s))),
+            subtract=Mux(rotate, ~turn, ~way.operand),
+        )
 
+        argument = self._waiting(m, begins & from_function)
         p, q = Signal(32), Signal(32)
-        m.d.comb += [
-            p.eq(Mux(from_multiply, self.a, Mux(from_add, add.result, argument))),
-            first.valid.eq(
-                Mux(
-                    from_multiply,
-                    self.valid,
-                    Mux(from_add, add.result_valid & way["multiply"], function.result_valid),
-                )
-            ),
-            first.a.eq(Mux(way["relu"] & p[31], 0, p)),
-        ]
-        with m.If(way["rotate"]):
+        m.d.comb += p.eq(
+            Mux(
+                from_multiply,
+                Mux(way.relu & self.a[31], 0, self.a),
+                Mux(from_add, add.result, argument),
+            )
+        )
+        with m.If(rotate):
             m.d.comb += q.eq(self.b)
-        with m.Elif(way["square"]):
-            m.d.comb += q.eq(p)
+        with m.Elif(way.square):
+            m.d.comb += q.eq(Mux(from_add, add.result, self.a))
         with m.Elif(from_function):
             m.d.comb += q.eq(function.result)
         with m.Else():
             m.d.comb += q.eq(self.t)
-        m.d.comb += first.b.eq(q)
-
+        self._enter(
+            m,
+            first,
+            Mux(
+                from_multiply,
+                begins,
+                Mux(from_add, add.result_valid & way.multiply, function.result_valid),
+            ),
+            a=p,
+            b=q,
+        )
+        self._enter(
+            m,
+            function,
+            Mux(way.exp, first.result_valid, begins & from_function),
+            x=Mux(way.exp, first.result, self.a),
+        )
         m.d.comb += [
-            function.valid.eq(Mux(way["exp"], first.result_valid, self.valid & from_function)),
-            function.x.eq(Mux(way["exp"], first.result, self.a)),
-            function.function.eq(way["function"]),
+            function.function.eq(way.function),
             self.rom_enable.eq(function.rom_enable),
             self.rom_address.eq(function.rom_address),
             function.rom_row.eq(self.rom_row),
+            self.late.eq(way.gate & first.result_valid),
         ]
+        self._enter(
+            m,
+            second,
+            Mux(rotate, begins, Mux(centre, add.result_valid, self.late)),
+            a=Mux(rotate, self.d, Mux(centre, add.result, first.result)),
+            b=Mux(centre, self.s, self.c),
+        )
 
-        m.d.comb += [
-            self.late.eq(way["gate"] & first.result_valid),
-            second.valid.eq(
-                Mux(way["rotate"], self.valid, Mux(way["centre"], add.result_valid, self.late))
-            ),
-            second.a.eq(Mux(way["rotate"], self.d, Mux(way["centre"], add.result, first.result))),
-            second.b.eq(Mux(way["centre"], self.s, self.c)),
-        ]
-
-        with m.If(way["rotate"] | (from_add & ~way["multiply"])):
+        with m.If(rotate | (from_add & ~way.multiply)):
             m.d.comb += [self.result_valid.eq(add.result_valid), self.result.eq(add.result)]
-        with m.Elif(way["exp"] & ~way["centre"]):
+        with m.Elif(way.exp & ~centre):
             m.d.comb += [
                 self.result_valid.eq(function.result_valid),
                 self.result.eq(function.result),
             ]
-        with m.Elif(way["gate"] | way["centre"]):
+        with m.Elif(way.gate | centre):
             m.d.comb += [self.result_valid.eq(second.result_valid), self.result.eq(second.result)]
         with m.Else():
             m.d.comb += [self.result_valid.eq(first.result_valid), self.result.eq(first.result)]
         return m
 
+    def _enter(self, m: Module, unit: wiring.Component, valid: Value, **operands: Value) -> None:
+        """Put operands into the registers before a unit."""
+        m.d.sync += unit.valid.eq(valid)
+        with m.If(valid):
+            m.d.sync += [getattr(unit, name).eq(value) for name, value in operands.items()]
+
     def _waiting(self, m: Module, begins: Value) -> Value:
         """The argument of a function, when its value is there."""
         waiting = [self.a]
-        valid = Signal(float_activation.LATENCY)
+        valid = Signal(units.FUNCTION)
         m.d.sync += valid.eq(Cat(begins, valid[:-1]))
-        for stage in range(float_activation.LATENCY):
+        for stage in range(units.FUNCTION):
             place = Signal(32, name=f"waiting{stage}")
             with m.If(valid[stage - 1] if stage else begins):
                 m.d.sync += place.eq(waiting[-1])

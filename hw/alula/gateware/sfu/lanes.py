@@ -1,6 +1,6 @@
 """All lanes, and the tables that two and two of them share."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
@@ -21,8 +21,10 @@ class SfuLanes(wiring.Component):
         lanes: fp32 values of a word.
 
     Members:
-        route, valid, a, b, c, d, s, t (In), late, result_valid, result (Out): as of `SfuLane`, for
-            all lanes.
+        route, valid, a, b, c, d, s, t (In), late (Out): as of `SfuLane`, for all lanes.
+        coming (Out): a result is there in the next cycle, of the lanes in `mask`.
+        mask (In): lanes whose result counts; that of the others is zero.
+        result_valid, result (Out): the results, registers.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -35,6 +37,8 @@ class SfuLanes(wiring.Component):
                 "s": In(32),
                 "t": In(32),
                 "late": Out(1),
+                "coming": Out(1),
+                "mask": In(lanes),
                 "result_valid": Out(1),
                 "result": Out(ArrayLayout(32, lanes)),
             }
@@ -58,10 +62,12 @@ class SfuLanes(wiring.Component):
                     rom.enable[port].eq(unit.rom_enable),
                     rom.address[port].eq(unit.rom_address),
                     unit.rom_row.eq(rom.row[port]),
-                    self.result[index].eq(unit.result),
                 ]
-        m.d.comb += [
-            self.late.eq(units[0].late),
-            self.result_valid.eq(units[0].result_valid),
-        ]
+        m.d.comb += [self.late.eq(units[0].late), self.coming.eq(units[0].result_valid)]
+        m.d.sync += self.result_valid.eq(self.coming)
+        with m.If(self.coming):
+            m.d.sync += [
+                result.eq(Mux(counts, unit.result, 0))
+                for result, counts, unit in zip(self.result, self.mask, units, strict=True)
+            ]
         return m

@@ -17,27 +17,27 @@ class SfuMask(wiring.Component):
 
     Members:
         start (In): a pass starts.
-        limit (In): with `start`, how many elements count.
-        now (In): the pass that runs.
+        now (In): the pass that runs, from `start` on.
         next (In): a word has come.
-        mask (Out): the lanes of the word that comes.
+        mask (Out): the lanes of the word that comes; a register, from the cycle after `start`.
     """
 
     def __init__(self, *, lanes: int) -> None:
         self.lanes = lanes
-        super().__init__(
-            {"start": In(1), "limit": In(17), "now": In(plan), "next": In(1), "mask": Out(lanes)}
-        )
+        super().__init__({"start": In(1), "now": In(plan), "next": In(1), "mask": Out(lanes)})
 
     def elaborate(self, platform: object) -> Module:
-        """What is left of the limit."""
+        """The limit less the words that have come, and the lanes of the one that comes."""
         m = Module()
-        left = Signal(17)
-        for index in range(self.lanes):
-            counts = (left > index) & (self.now["offset"] <= index)
-            m.d.comb += self.mask[index].eq(~self.now["limited"] | counts)
-        with m.If(self.start):
-            m.d.sync += left.eq(self.limit)
-        with m.Elif(self.next):
-            m.d.sync += left.eq(Mux(left > self.lanes, left - self.lanes, 0))
+        now, low = self.now, (self.lanes - 1).bit_length()
+        # Of this word and those behind it, when a pass starts; then of those behind it.
+        left, behind = Signal(17), Signal(17)
+        m.d.comb += left.eq(Mux(self.start, now.limit, behind))
+        whole = left[low:].any()
+        with m.If(self.start | self.next):
+            m.d.sync += behind.eq(Mux(whole, left - self.lanes, 0))
+            m.d.sync += [
+                lane.eq(~now.limited | ((whole | (left[:low] > index)) & (now.offset <= index)))
+                for index, lane in enumerate(self.mask)
+            ]
         return m

@@ -1,6 +1,6 @@
 """The largest of many values, and where it is."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,12 +9,11 @@ from alula.gateware.buffers.ports import word
 __all__ = ["INDEX_BITS", "SfuMax", "latency", "ordered"]
 
 INDEX_BITS = 20
-_LEVELS_PER_STAGE = 2
 
 
 def latency(lanes: int) -> int:
     """Cycles from the last word to the result."""
-    return -(-(lanes - 1).bit_length() // _LEVELS_PER_STAGE) + 1
+    return 1 + (lanes - 1).bit_length() + 1
 
 
 def ordered(bits) -> Cat:
@@ -59,7 +58,7 @@ class SfuMax(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A tree of comparisons, two levels a stage; then the best so far."""
+        """Numbers to compare; a tree, a level a stage; the best so far."""
         m = Module()
         # A lane that does not count is below everything.
         keys = [
@@ -68,27 +67,15 @@ class SfuMax(wiring.Component):
         ]
         places: list = [Const(0, 0)] * self.lanes
         flags = Cat(self.valid, self.first, self.last)
-        level = 0
+        keys, places, flags = self._stage(m, 0, keys, places, flags)
         while len(keys) > 1:
             chosen = [keys[i + 1] > keys[i] for i in range(0, len(keys), 2)]
-            next_places = [
-                Cat(Mux(take, places[2 * i + 1], places[2 * i]), take) if level else take
+            places = [
+                Cat(Mux(take, places[2 * i + 1], places[2 * i]), take) if len(places[0]) else take
                 for i, take in enumerate(chosen)
             ]
             keys = [Mux(take, keys[2 * i + 1], keys[2 * i]) for i, take in enumerate(chosen)]
-            places = next_places
-            level += 1
-            if level % _LEVELS_PER_STAGE == 0 or len(keys) == 1:
-                held_keys = [Signal(32, name=f"key{level}_{i}") for i in range(len(keys))]
-                held_places = [Signal(level, name=f"place{level}_{i}") for i in range(len(keys))]
-                held_flags = Signal(3, name=f"flags{level}")
-                m.d.sync += held_flags.eq(Mux(flags[0], flags, 0))
-                with m.If(flags[0]):
-                    m.d.sync += [held.eq(key) for held, key in zip(held_keys, keys, strict=True)]
-                    m.d.sync += [
-                        held.eq(place) for held, place in zip(held_places, places, strict=True)
-                    ]
-                keys, places, flags = held_keys, held_places, held_flags
+            keys, places, flags = self._stage(m, len(places[0]), keys, places, flags)
 
         valid, first, last = flags
         best, count, index = Signal(32), Signal(INDEX_BITS), Signal(INDEX_BITS)
@@ -103,3 +90,20 @@ class SfuMax(wiring.Component):
             with m.If(first | (keys[0] > best)):
                 m.d.sync += [best.eq(keys[0]), index.eq(here + places[0])]
         return m
+
+    def _stage(self, m: Module, level: int, keys: list, places: list, flags: Value) -> tuple:
+        """Keys, places and flags a cycle later."""
+        held_keys = [Signal(32, name=f"key{level}_{i}") for i in range(len(keys))]
+        held_places = [
+            Signal(level, name=f"place{level}_{i}") if level else Const(0, 0)
+            for i in range(len(keys))
+        ]
+        held_flags = Signal(3, name=f"flags{level}")
+        m.d.sync += held_flags.eq(Mux(flags[0], flags, 0))
+        with m.If(flags[0]):
+            m.d.sync += [held.eq(key) for held, key in zip(held_keys, keys, strict=True)]
+            if level:
+                m.d.sync += [
+                    held.eq(place) for held, place in zip(held_places, places, strict=True)
+                ]
+        return held_keys, held_places, held_flags

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import word
 from alula.gateware.sfu.max import INDEX_BITS, SfuMax
-from alula.gateware.sfu.passes import Sink
 from alula.gateware.sfu.plan import plan
 from alula.isa.formats import GROUP
 
@@ -21,8 +20,7 @@ class SfuMaxima(wiring.Component):
 
     Members:
         start (In): a pass starts.
-        words (In): with `start`, how many words it scans.
-        now (In): the pass that runs.
+        now (In): the pass that runs, from `start` on.
         scan (In): `word` is scanned.
         word (In): values.
         mask (In): the lanes that count.
@@ -34,7 +32,6 @@ class SfuMaxima(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "words": In(16),
                 "now": In(plan),
                 "scan": In(1),
                 "word": In(word(lanes)),
@@ -52,12 +49,12 @@ class SfuMaxima(wiring.Component):
         left, first = Signal(16), Signal()
         words = GROUP // self.lanes
         of_group = Signal(range(words))
-        each = self.now["sink"] == Sink.STEPS
+        each = self.now.steps
         m.d.comb += [
             top.valid.eq(self.scan),
             top.word.eq(self.word),
             top.mask.eq(self.mask),
-            top.absolute.eq(self.now["absolute"]),
+            top.absolute.eq(self.now.absolute),
             top.first.eq(Mux(each, of_group == 0, first)),
             top.last.eq(Mux(each, of_group == words - 1, left == 1)),
             self.result_valid.eq(top.result_valid),
@@ -65,7 +62,7 @@ class SfuMaxima(wiring.Component):
             self.index.eq(top.index),
         ]
         with m.If(self.start):
-            m.d.sync += [left.eq(self.words), first.eq(1), of_group.eq(0)]
+            m.d.sync += [left.eq(self.now.words), first.eq(1), of_group.eq(0)]
         with m.Elif(self.scan):
             m.d.sync += [left.eq(left - 1), first.eq(0), of_group.eq(of_group + 1)]
         return m

@@ -1,6 +1,6 @@
 """int8 words to blocks of 16 with what stands beside them."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
@@ -9,15 +9,13 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.arithmetic.float_convert import INT8_LATENCY, FloatToInt8
 from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.repeat import placed
+from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import BLOCK
 
-__all__ = ["DEPTH", "LATENCY", "SfuPack"]
+__all__ = ["LATENCY", "SfuPack"]
 
-LATENCY = INT8_LATENCY + 2
+LATENCY = INT8_LATENCY + 4
 """Cycles from a word to its block, if it is the block's last, has left."""
-
-DEPTH = 32
-"""Words between the start of an operation and their departure."""
 
 
 class SfuPack(wiring.Component):
@@ -27,12 +25,13 @@ class SfuPack(wiring.Component):
         lanes: fp32 values of a word, 2 to 16.
 
     Members:
-        clear (In): the next word begins a group.
+        clear (In): the next word begins a group; only while none is under way.
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): fp32 values.
         exponent (In): holds still: 2**-exponent is the factor.
         offset (In): holds still: lanes by which values move down.
         taken (Out): a word leaves the queue.
+        idle (Out): every word that left the queue has left with its block.
         block_valid (Out): a block is there.
         block_ready (In): it is taken.
         block (Out): 16 values, signed.
@@ -52,6 +51,7 @@ class SfuPack(wiring.Component):
                 "exponent": In(signed(10)),
                 "offset": In(range(lanes)),
                 "taken": Out(1),
+                "idle": Out(1),
                 "block_valid": Out(1),
                 "block_ready": In(1),
                 "block": Out(ArrayLayout(signed(8), BLOCK)),
@@ -83,28 +83,45 @@ class SfuPack(wiring.Component):
             read.addr.eq(read.addr + self.taken),
         ]
 
-        moved = Signal(self.lanes * 8)
-        m.d.comb += moved.eq(read.data >> Cat(Const(0, 3), self.offset))
+        # A word moves down, a quarter of its values is summed, then it is put to its block.
+        forward, moves = Signal(), Signal(2)
+        m.d.comb += [
+            forward.eq(~self.block_valid | self.block_ready),
+            self.taken.eq((level != 0) & forward),
+            self.idle.eq(~moves.any() & ~self.block_valid),
+        ]
+        with m.If(forward):
+            m.d.sync += moves.eq(Cat(self.taken, moves))
+        moved, added = Signal(self.lanes * 8), Signal(self.lanes * 8)
+        with m.If(self.taken):
+            m.d.sync += moved.eq(read.data >> Cat(Const(0, 3), self.offset))
         values = [moved.word_select(lane, 8).as_signed() for lane in range(self.lanes)]
-        while len(values) > 1:
-            values = [values[i] + values[i + 1] for i in range(0, len(values), 2)]
+        width = min(self.lanes, 4)
+        sums = [Signal(signed(10), name=f"sum{at}") for at in range(0, self.lanes, width)]
+        with m.If(forward & moves[0]):
+            m.d.sync += added.eq(moved)
+            m.d.sync += [
+                one.eq(sum(values[width * at : width * at + width], Const(0, signed(8))))
+                for at, one in enumerate(sums)
+            ]
+        self._gather(m, forward & moves[1], added, sum(sums, Const(0, signed(8))))
+        return m
+
+    def _gather(self, m: Module, comes: Value, word: Value, total: Value) -> None:
+        """Words into a block, their sums into the group's."""
         per_block = BLOCK // self.lanes
         place, last, half = Signal(range(max(per_block, 2))), Signal(), Signal()
-        m.d.comb += [
-            last.eq(place == per_block - 1),
-            self.taken.eq((level != 0) & (~self.block_valid | self.block_ready)),
-        ]
+        m.d.comb += last.eq(place == per_block - 1)
         bits = self.block.as_value()
         with m.If(self.block_ready):
             m.d.sync += self.block_valid.eq(0)
         with m.If(self.clear):
             m.d.sync += [place.eq(0), half.eq(0)]
-        with m.If(self.taken):
+        with m.If(comes):
             m.d.sync += [
-                bits.eq(Cat(bits, moved)[self.lanes * 8 :]),
+                bits.eq(Cat(bits, word)[self.lanes * 8 :]),
                 place.eq(Mux(last, 0, place + 1)),
-                self.sum.eq(Mux((place == 0) & ~half, 0, self.sum) + values[0]),
+                self.sum.eq(Mux((place == 0) & ~half, 0, self.sum) + total),
             ]
             with m.If(last):
                 m.d.sync += [self.block_valid.eq(1), self.half.eq(half), half.eq(~half)]
-        return m

@@ -1,6 +1,6 @@
 """int8 blocks to the activation buffer and to staging."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 from alula.design.engines import MOST_ROW_GROUPS
 from alula.gateware.buffers.ports import activation_write, staging_write, word
 from alula.gateware.control.fault import Code, Fault
+from alula.gateware.hdl.delay import delayed
+from alula.gateware.sfu import units
 from alula.gateware.sfu.pack import SfuPack
-from alula.gateware.sfu.passes import Sink
 from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.sequencer import place
-from alula.gateware.sfu.steps import SCALE_LATENCY, SfuSteps
+from alula.gateware.sfu.steps import LATENCY, SfuSteps
 from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import GROUP
 from alula.isa.kv import KV_GROUPS, row_bytes
@@ -30,9 +31,8 @@ class SfuQuantise(wiring.Component):
         staging_bytes: of the staging buffer.
 
     Members:
-        start (In): the pass `next` starts.
-        next (In): the pass that starts with `start`.
-        now (In): the pass that runs.
+        start (In): the pass `now` starts.
+        now (In): the pass that runs, from `start` on.
         place (In): where the row goes.
         step_valid, step (In): the step of QUANT's next group.
         scale (In): bf16, of QUANTKV's row.
@@ -54,7 +54,6 @@ class SfuQuantise(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "next": In(plan),
                 "now": In(plan),
                 "place": In(place),
                 "step_valid": In(1),
@@ -77,31 +76,30 @@ class SfuQuantise(wiring.Component):
         m = Module()
         m.submodules.steps = steps = SfuSteps(groups=MOST_ROW_GROUPS)
         m.submodules.pack = pack = SfuPack(lanes=self.lanes)
-        activates = Signal()
+        inverse = delayed(m, steps.inverse, units.ADD - LATENCY, name="inverse")
+        m.d.sync += pack.exponent.eq(Mux(self.now.activates, steps.exponent, 0))
         m.d.comb += [
-            activates.eq(self.now["sink"] == Sink.ACTIVATION),
             pack.valid.eq(self.valid),
             pack.word.eq(self.word),
-            pack.exponent.eq(Mux(activates, steps.exponent, 0)),
-            pack.offset.eq(self.now["offset"]),
+            pack.offset.eq(self.now.offset),
             pack.clear.eq(self.start),
-            self.inverse.eq(steps.inverse),
+            self.inverse.eq(inverse[-1]),
             self.taken.eq(pack.taken),
-            self.idle.eq(~pack.block_valid),
+            self.idle.eq(pack.idle),
         ]
-        self._look(m, steps, activates)
-        self._send(m, steps, pack, activates)
+        self._look(m, steps)
+        self._send(m, steps, pack)
         return m
 
-    def _look(self, m: Module, steps: SfuSteps, activates: Signal) -> None:
+    def _look(self, m: Module, steps: SfuSteps) -> None:
         """The step of the group whose word enters the lanes."""
         words = GROUP // self.lanes
         of_group, group = Signal(range(words)), Signal(range(MOST_ROW_GROUPS))
         m.d.comb += [
-            steps.clear.eq(self.start & (self.next["sink"] == Sink.STEPS)),
+            steps.clear.eq(self.start & self.now.steps),
             steps.valid.eq(self.step_valid),
             steps.step.eq(self.step),
-            steps.look.eq(self.issue & activates),
+            steps.look.eq(self.issue & self.now.activates),
             steps.group.eq(group),
         ]
         with m.If(self.start):
@@ -112,51 +110,46 @@ class SfuQuantise(wiring.Component):
                 m.d.sync += group.eq(group + 1)
         m.submodules.scales = scales = Memory(shape=8, depth=DEPTH, init=[])
         write, self._scale = scales.write_port(), scales.read_port(domain="comb")
-        looked = Signal(SCALE_LATENCY)
-        m.d.sync += looked.eq(Cat(steps.look & (of_group == 0), looked))
+        looked = delayed(m, steps.look & (of_group == 0), LATENCY, name="looked")
         m.d.comb += [write.en.eq(looked[-1]), write.data.eq(steps.scale)]
         with m.If(write.en):
             m.d.sync += write.addr.eq(write.addr + 1)
 
-    def _send(self, m: Module, steps: SfuSteps, pack: SfuPack, activates: Signal) -> None:
+    def _send(self, m: Module, steps: SfuSteps, pack: SfuPack) -> None:
         """Blocks to where they belong."""
-        block, out_group = Signal(6), Signal(range(MOST_ROW_GROUPS))
-        group, row, lost, sent = Signal(19), self.place["dst"], Signal(), Signal()
+        place, activates = self.place, self.now.activates
+        block, group, lost, sent = Signal(6), Signal(19), Signal(), Signal()
         rows_of = Array(
             self.staging_bytes // row_bytes(groups) if 0 < groups <= KV_GROUPS else 0
             for groups in range(1 << 6)
         )
-        beyond = Mux(activates, group >= self.groups, row >= rows_of[self.place["groups"][:6]])
+        rows, row_lost = Signal(range(self.staging_bytes + 1)), Signal()
+        m.d.sync += [rows.eq(rows_of[place.groups[:6]]), row_lost.eq(place.dst >= rows)]
         quantised, staged = self.activation.payload, self.staging.payload
-        ready = Mux(activates, self.activation.ready, self.staging.ready)
         m.d.comb += [
-            group.eq(self.place["group"] + out_group),
-            lost.eq(pack.block_valid & beyond),
-            self.fault["code"].eq(Mux(lost, Code.OUT_OF_RANGE, Code.NONE)),
-            self.fault["detail"].eq(Mux(activates, group, row)),
+            lost.eq(pack.block_valid & Mux(activates, group >= self.groups, row_lost)),
+            self.fault.code.eq(Mux(lost, Code.OUT_OF_RANGE, Code.NONE)),
+            self.fault.detail.eq(Mux(activates, group, place.dst)),
             self.activation.valid.eq(pack.block_valid & activates & ~lost),
             self.staging.valid.eq(pack.block_valid & ~activates & ~lost),
-            pack.block_ready.eq(ready & ~lost),
+            pack.block_ready.eq(Mux(activates, self.activation.ready, self.staging.ready) & ~lost),
             sent.eq(pack.block_valid & pack.block_ready),
-            quantised["group"].eq(group),
-            quantised["slot"].eq(self.place["slot"]),
-            quantised["half"].eq(pack.half),
-            quantised["data"].eq(pack.block),
-            quantised["side"]["scale"].eq(self._scale.data),
-            quantised["side"]["sum"].eq(pack.sum),
-            quantised["side"]["exponent"].eq(steps.exponent),
-            staged["row"].eq(row),
-            staged["part"].eq(block),
-            staged["groups"].eq(self.place["groups"]),
-            staged["data"].eq(pack.block),
-            staged["scale"].eq(self.scale),
+            quantised.group.eq(group),
+            quantised.slot.eq(place.slot),
+            quantised.half.eq(pack.half),
+            quantised.data.eq(pack.block),
+            quantised.side.scale.eq(self._scale.data),
+            quantised.side.sum.eq(pack.sum),
+            quantised.side.exponent.eq(steps.exponent),
+            staged.row.eq(place.dst),
+            staged.part.eq(block),
+            staged.groups.eq(place.groups),
+            staged.data.eq(pack.block),
+            staged.scale.eq(self.scale),
         ]
         with m.If(self.start):
-            m.d.sync += [block.eq(0), out_group.eq(0)]
+            m.d.sync += [block.eq(0), group.eq(place.group)]
         with m.Elif(sent):
             m.d.sync += block.eq(block + 1)
             with m.If(pack.half & activates):
-                m.d.sync += [
-                    out_group.eq(out_group + 1),
-                    self._scale.addr.eq(self._scale.addr + 1),
-                ]
+                m.d.sync += [group.eq(group + 1), self._scale.addr.eq(self._scale.addr + 1)]

@@ -1,6 +1,6 @@
 """A walk through the vector buffer, its words in a queue."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,10 +8,12 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.buffers.ports import vector_read, word
 from alula.gateware.sfu.walk import Walk, path
 
-__all__ = ["DEPTH", "SfuReader"]
+__all__ = ["DEPTH", "REQUEST", "SfuReader"]
 
 DEPTH = 32
 """Words asked for and not yet taken: it covers the buffer's latency and the longest pipeline."""
+REQUEST = 2
+"""Cycles from `start` to the first address at the buffer."""
 
 
 class SfuReader(wiring.Component):
@@ -27,9 +29,10 @@ class SfuReader(wiring.Component):
     Members:
         start (In): walk along `path`; only when idle.
         path (In): as of `Walk`.
-        counted (In): words of each level 0 that count; those behind them only fill a group.
+        counted (In): words of each level 0 that count, as `path`; those behind them only fill a
+            group.
         beyond (Out): the walk stands at a word that counts and does not exist, `address`.
-        port: a read port of the vector buffer.
+        port: a read port of the vector buffer. Requests stand in a register.
         valid (Out): there is a word that is not reserved.
         reserve (In): the first such word; only with `valid`.
         take (In): the first word of all; it has been reserved or is being.
@@ -64,31 +67,43 @@ class SfuReader(wiring.Component):
         write = ring.write_port()
         read = ring.read_port(domain="comb")
 
-        # Asked for and not taken; arrived and not reserved; not taken.
-        asked = Signal(range(DEPTH + 1))
-        free = Signal(range(DEPTH + 1))
+        # Asked for and not taken; arrived and not reserved.
+        asked, free = Signal(range(DEPTH + 1)), Signal(range(DEPTH + 1))
         request, data = self.port.request, self.port.data
-        sent, came = request.valid & request.ready, data.valid
+        asks, came, lost = Signal(), data.valid, Signal()
+        self._bound(m, walk, lost)
         m.d.comb += [
             walk.start.eq(self.start),
             walk.path.eq(self.path),
-            walk.next.eq(sent),
-            self.address.eq(walk.address),
-            self.beyond.eq(
-                walk.active & (walk.address >= self.words) & (walk.place <= self.counted)
-            ),
-            request.valid.eq(walk.active & (asked != DEPTH) & ~self.beyond),
-            request.payload.eq(walk.address),
+            asks.eq(walk.active & (asked != DEPTH) & (~request.valid | request.ready) & ~lost),
+            walk.next.eq(asks),
             write.en.eq(came),
             write.data.eq(data.payload),
             self.word.eq(read.data),
             self.valid.eq(free != 0),
             self.idle.eq(~walk.active & (asked == 0)),
         ]
+        with m.If(asks):
+            m.d.sync += [request.valid.eq(1), request.payload.eq(walk.address)]
+        with m.Elif(request.ready):
+            m.d.sync += request.valid.eq(0)
         m.d.sync += [
-            asked.eq(asked + sent - self.take),
+            asked.eq(asked + asks - self.take),
             free.eq(free + came - self.reserve),
             write.addr.eq(write.addr + came),
             read.addr.eq(read.addr + self.take),
         ]
         return m
+
+    def _bound(self, m: Module, walk: Walk, lost: Signal) -> None:
+        """Whether the word at which the walk stands counts and does not exist."""
+        left = Signal(16)
+        m.d.comb += [
+            lost.eq((walk.address >= self.words) & left.any()),
+            self.address.eq(walk.address),
+        ]
+        m.d.sync += self.beyond.eq(walk.active & lost)
+        with m.If(self.start | (walk.next & walk.turn)):
+            m.d.sync += left.eq(self.counted)
+        with m.Elif(walk.next):
+            m.d.sync += left.eq(Mux(left.any(), left - 1, 0))

@@ -9,7 +9,7 @@ from alula.gateware.buffers.ports import word
 from alula.gateware.control.command import layout
 from alula.gateware.sfu.best import SfuBest
 from alula.gateware.sfu.max import INDEX_BITS
-from alula.gateware.sfu.passes import After, Sink
+from alula.gateware.sfu.passes import After
 from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.scalar import Scalar, SfuScalar
 from alula.gateware.sfu.sum import SfuSum
@@ -27,9 +27,8 @@ class SfuReduce(wiring.Component):
     Members:
         instruction (In): the instruction that is there.
         forget (In): ARGMAX begins anew.
-        start (In): the pass `next` starts.
-        next (In): the pass that starts with `start`.
-        now (In): the pass that runs.
+        start (In): the pass `now` starts.
+        now (In): the pass that runs, from `start` on.
         reduce (In): the pass is over, and what it left is to be finished.
         groups (In): groups of a row.
         sum_valid, sum_word (In): a word of terms.
@@ -48,7 +47,6 @@ class SfuReduce(wiring.Component):
                 "instruction": In(layout(Engine.MISC)),
                 "forget": In(1),
                 "start": In(1),
-                "next": In(plan),
                 "now": In(plan),
                 "reduce": In(1),
                 "groups": In(12),
@@ -76,7 +74,7 @@ class SfuReduce(wiring.Component):
         # What the sum or the maximum is for that is being made.
         after, operation, from_sum = Signal(After), Signal(Scalar), Signal()
         results_left, summed, finished = Signal(12), Signal(), Signal()
-        command = self.instruction
+        command, now = self.instruction, self.now
         m.d.comb += [
             total.valid.eq(self.sum_valid),
             total.word.eq(self.sum_word),
@@ -84,12 +82,12 @@ class SfuReduce(wiring.Component):
             scalar.valid.eq((total.result_valid | self.max_valid) & (after == After.SCALAR)),
             scalar.operation.eq(operation),
             scalar.x.eq(Mux(from_sum, total.result, self.max)),
-            scalar.inv.eq(clean(command["inv"])),
-            scalar.eps.eq(clean(command["eps"])),
+            scalar.inv.eq(clean(command.inv)),
+            scalar.eps.eq(clean(command.eps)),
             best.forget.eq(self.forget),
             best.valid.eq(self.max_valid & (after == After.BEST)),
             best.value.eq(self.max),
-            best.index.eq(command["base"] + self.max_index),
+            best.index.eq(command.base + self.max_index),
             self.step_valid.eq(scalar.result_valid & (operation == Scalar.STEP)),
             self.step.eq(scalar.result),
             self.scale.eq(scalar.scale),
@@ -104,22 +102,17 @@ class SfuReduce(wiring.Component):
             with m.Case(After.SCALAR):
                 m.d.comb += finished.eq(scalar.result_valid & (results_left == 1))
 
-        def expect(one) -> list:
-            sums = (one["sink"] == Sink.SUM) | (one["sink"] == Sink.WRITE_SUM)
-            return [
-                after.eq(one["after"]),
-                operation.eq(one["scalar"]),
-                from_sum.eq(sums),
-                results_left.eq(Mux(one["sink"] == Sink.STEPS, self.groups, 1)),
-            ]
-
         with m.If(total.result_valid):
             m.d.sync += summed.eq(1)
         with m.If(finished):
             m.d.sync += [self.reducing.eq(0), summed.eq(0)]
-            m.d.sync += expect(self.now)
-        with m.If(self.start & (finished | ~self.reducing)):
-            m.d.sync += expect(self.next)
+        with m.If(finished | (self.start & ~self.reducing)):
+            m.d.sync += [
+                after.eq(now.after),
+                operation.eq(now.scalar),
+                from_sum.eq(now.sums),
+                results_left.eq(Mux(now.steps, self.groups, 1)),
+            ]
         with m.If(self.reduce):
             m.d.sync += self.reducing.eq(1)
         return m
@@ -134,7 +127,7 @@ class SfuReduce(wiring.Component):
             with m.Else():
                 m.d.sync += self.t.eq(scalar.result)
         with m.If(self.start):
-            with m.If(self.next["sets_s"]):
-                m.d.sync += self.s.eq(self.next["s"])
-            with m.If(self.next["sets_t"]):
-                m.d.sync += self.t.eq(self.next["t"])
+            with m.If(self.now.sets_s):
+                m.d.sync += self.s.eq(clean(self.now.s))
+            with m.If(self.now.sets_t):
+                m.d.sync += self.t.eq(clean(self.now.t))

@@ -4,12 +4,12 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from alula.gateware.arithmetic import float_add, float_multiply, float_root
 from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.arithmetic.float_format import ONE_127TH, to_bf16, widen
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_root import FloatRoot
 from alula.gateware.hdl.repeat import placed
+from alula.gateware.sfu import units
 
 __all__ = ["LATENCY", "Scalar", "SfuScalar"]
 
@@ -29,11 +29,11 @@ class Scalar(enum.Enum, shape=3):
 
 
 LATENCY = {
-    Scalar.MEAN: float_multiply.LATENCY,
-    Scalar.NORM: float_multiply.LATENCY + float_add.LATENCY + float_root.LATENCY,
-    Scalar.RECIP: float_root.LATENCY,
-    Scalar.STEP: float_multiply.LATENCY,
-    Scalar.KV: float_multiply.LATENCY + 1 + float_root.LATENCY,
+    Scalar.MEAN: units.MULTIPLY,
+    Scalar.NORM: units.MULTIPLY + units.ADD + units.ROOT,
+    Scalar.RECIP: units.ROOT,
+    Scalar.STEP: units.MULTIPLY,
+    Scalar.KV: units.MULTIPLY + 1 + units.ROOT,
 }
 """Cycles from `x` to the result."""
 
@@ -66,33 +66,34 @@ class SfuScalar(wiring.Component):
         m.submodules.multiply = placed(multiply)
         m.submodules.add = placed(add)
         m.submodules.root = placed(root)
-        norm, recip, kv = Signal(), Signal(), Signal()
+        norm, recip, kv, small = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             norm.eq(self.operation == Scalar.NORM),
             recip.eq(self.operation == Scalar.RECIP),
             kv.eq(self.operation == Scalar.KV),
-        ]
-        small = Signal()
-        m.d.comb += small.eq((self.operation == Scalar.STEP) | kv)
-        with m.If(kv & multiply.result_valid):
-            m.d.sync += self.scale.eq(to_bf16(multiply.result))
-        m.d.comb += [
-            multiply.valid.eq(self.valid & ~recip),
-            multiply.a.eq(self.x),
-            multiply.b.eq(Mux(small, Const(ONE_127TH, 32), self.inv)),
-            add.valid.eq(norm & multiply.result_valid),
-            add.a.eq(multiply.result),
-            add.b.eq(self.eps),
-            root.root.eq(norm),
+            small.eq((self.operation == Scalar.STEP) | kv),
         ]
         rounded = Signal()
-        m.d.sync += rounded.eq(kv & multiply.result_valid)
-        with m.If(norm):
-            m.d.comb += [root.valid.eq(add.result_valid), root.x.eq(add.result)]
-        with m.Elif(kv):
-            m.d.comb += [root.valid.eq(rounded), root.x.eq(widen(self.scale))]
-        with m.Else():
-            m.d.comb += [root.valid.eq(self.valid & recip), root.x.eq(self.x)]
+        m.d.sync += [
+            multiply.valid.eq(self.valid & ~recip),
+            add.valid.eq(norm & multiply.result_valid),
+            rounded.eq(kv & multiply.result_valid),
+        ]
+        with m.If(self.valid):
+            m.d.sync += multiply.a.eq(self.x)
+            m.d.sync += multiply.b.eq(Mux(small, Const(ONE_127TH, 32), self.inv))
+        with m.If(multiply.result_valid):
+            m.d.sync += [add.a.eq(multiply.result), add.b.eq(self.eps)]
+            with m.If(kv):
+                m.d.sync += self.scale.eq(to_bf16(multiply.result))
+        argued = Signal()
+        m.d.comb += argued.eq(
+            Mux(norm, add.result_valid, Mux(kv, rounded, self.valid & recip)),
+        )
+        m.d.sync += root.valid.eq(argued)
+        with m.If(argued):
+            m.d.sync += root.x.eq(Mux(norm, add.result, Mux(kv, widen(self.scale), self.x)))
+        m.d.comb += root.root.eq(norm)
         with m.If(norm | recip | kv):
             m.d.comb += [
                 self.result_valid.eq(root.result_valid),

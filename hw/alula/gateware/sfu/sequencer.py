@@ -10,6 +10,7 @@ from alula.gateware.control.fault import Code, Fault
 from alula.gateware.sfu.check import SfuCheck
 from alula.gateware.sfu.passes import After
 from alula.gateware.sfu.plan import SfuPlan, plan
+from alula.gateware.sfu.plan import moves as moves_layout
 from alula.isa.instructions import Engine
 
 __all__ = ["SfuSequencer", "place"]
@@ -17,6 +18,10 @@ __all__ = ["SfuSequencer", "place"]
 place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
 """Where a row's int8 go: `dst` of the row, its slot, the first group of its slot's row of groups;
 `groups`: its groups."""
+
+row_state = StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
+"""The row that is worked on: its first word, its valid elements, the number of the first one of its
+head; rows and heads left, this one among them."""
 
 
 class SfuSequencer(wiring.Component):
@@ -32,9 +37,8 @@ class SfuSequencer(wiring.Component):
         reducing (In): a sum or a maximum is not finished.
         begin (Out): `instruction` is in its first cycle.
         instruction (Out): the instruction that is there.
-        start (Out): the pass `next` starts.
-        next (Out): the pass that starts with `start`.
-        now (Out): the pass that runs, from the cycle after `start`; its paths' bases are `next`'s.
+        start (Out): the pass `now` starts.
+        now (Out): the pass that runs, from `start` on; registers.
         running (Out): words of the pass may go.
         reduce (Out): the pass is over, and what it left is to be finished.
         place (Out): see `place`.
@@ -54,7 +58,6 @@ class SfuSequencer(wiring.Component):
                 "begin": Out(1),
                 "instruction": Out(layout(Engine.MISC)),
                 "start": Out(1),
-                "next": Out(plan),
                 "now": Out(plan),
                 "running": Out(1),
                 "reduce": Out(1),
@@ -64,32 +67,32 @@ class SfuSequencer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """The instruction, its row, its pass."""
+        """The instruction, its row, its pass.
+
+        BEGIN and CHECK: what follows from the instruction is worked out. DECIDE: whether it can be
+        done, and its first pass; PLAN: the next pass. SETUP: it starts. ROW and NEXT: the next row
+        is stepped to, and what follows from it worked out.
+        """
         m = Module()
         m.submodules.plan = planner = SfuPlan(lanes=self.lanes)
         m.submodules.check = check = SfuCheck(lanes=self.lanes)
-        command, now, step = self.instruction, Signal(plan), Signal(2)
-        row = Signal(
-            StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
-        )
-        lane_bits = (self.lanes - 1).bit_length()
+        command, now, step = self.instruction, self.now, Signal(2)
+        row, place, moves = Signal(row_state), self.place, Signal(moves_layout)
+        before = Signal(18)
         m.d.comb += [
             planner.command.eq(command),
             planner.step.eq(step),
-            planner.src.eq(row["src"] + (row["element"] >> lane_bits)),
-            planner.dst.eq(self.place["dst"]),
-            planner.count.eq(row["elements"]),
-            planner.offset.eq(row["element"][:lane_bits]),
+            planner.src.eq(row.src),
+            planner.dst.eq(place.dst),
+            planner.count.eq(row.elements),
+            planner.element.eq(row.element),
             check.command.eq(command),
             check.groups.eq(planner.groups),
-            self.place["groups"].eq(planner.groups),
-            self.next.eq(planner.plan),
-            self.now.eq(now),
+            place.groups.eq(planner.groups),
             self.busy.eq(1),
         ]
-        m.d.comb += [
-            self.now[name]["base"].eq(planner.plan[name]["base"]) for name in ("a", "b", "write")
-        ]
+        rows_before = command.slot[(self.tokens - 1).bit_length() : 8]
+        m.d.sync += before.eq(rows_before * planner.groups)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.command.ready.eq(1), self.busy.eq(0)]
@@ -98,33 +101,42 @@ class SfuSequencer(wiring.Component):
                 with m.If(self.command.valid):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
-                m.d.comb += [self.begin.eq(1), self.refusal.eq(check.refusal)]
-                rows_before = command["slot"][(self.tokens - 1).bit_length() : 8]
-                m.d.sync += self.place["group"].eq(command["dst"] + rows_before * planner.groups)
+                m.d.comb += self.begin.eq(1)
+                m.next = "CHECK"
+            with m.State("CHECK"):
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.d.comb += self.refusal.eq(check.refusal)
+                m.d.sync += [moves.eq(planner.moves), place.group.eq(command.dst + before)]
+                m.d.sync += now.eq(planner.plan)
                 m.next = "SETUP"
                 with m.If(check.nothing):
                     m.next = "DONE"
-                with m.If(check.refusal["code"] != Code.NONE):
+                with m.If(check.refusal.code != Code.NONE):
                     m.next = "STOPPED"
             with m.State("STOPPED"):
                 pass
+            with m.State("PLAN"):
+                m.d.sync += now.eq(planner.plan)
+                m.next = "SETUP"
             with m.State("SETUP"):
                 m.d.comb += self.start.eq(1)
-                m.d.sync += now.eq(planner.plan)
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += self.running.eq(1)
                 with m.If(self.over & ~self.reducing):
-                    m.d.comb += self.reduce.eq(now["after"] != After.NOTHING)
+                    m.d.comb += self.reduce.eq(now.after != After.NOTHING)
                     m.d.sync += step.eq(step + 1)
-                    m.next = "SETUP"
-                    with m.If(now["last"]):
+                    m.next = "PLAN"
+                    with m.If(now.last):
                         m.next = "ROW"
             with m.State("ROW"), m.If(~self.reducing):
                 m.d.sync += step.eq(0)
                 m.next = "DONE"
-                with m.If(self._next_row(m, row, planner)):
-                    m.next = "SETUP"
+                with m.If(self._next_row(m, row, moves)):
+                    m.next = "NEXT"
+            with m.State("NEXT"):
+                m.next = "PLAN"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
@@ -133,40 +145,38 @@ class SfuSequencer(wiring.Component):
     def _take(self, m: Module, row) -> None:
         """An instruction, and its first row."""
         new = self.command.payload
-        has_length = carried(new["opcode"], Engine.MISC, "len")
+        has_length = carried(new.opcode, Engine.MISC, "len")
         m.d.sync += [
             self.instruction.eq(new),
-            row["src"].eq(new["src"]),
-            row["elements"].eq(Mux(has_length, new["len"], new["count"])),
-            row["element"].eq(0),
-            row["rows"].eq(new["rows"]),
-            row["heads"].eq(new["heads"]),
-            self.place["dst"].eq(new["dst"]),
-            self.place["slot"].eq(new["slot"][: (self.tokens - 1).bit_length()]),
+            row.src.eq(new.src),
+            row.elements.eq(Mux(has_length, new.len, new["count"])),
+            row.element.eq(0),
+            row.rows.eq(new.rows),
+            row.heads.eq(new.heads),
+            self.place.dst.eq(new.dst),
+            self.place.slot.eq(new.slot[: (self.tokens - 1).bit_length()]),
         ]
 
-    def _next_row(self, m: Module, row, planner: SfuPlan) -> Signal:
+    def _next_row(self, m: Module, row, moves) -> Signal:
         """Go on to the next head or row; whether there is one."""
-        moves, command, slot = planner.moves, self.instruction, self.place["slot"]
-        last_head = Signal()
-        m.d.comb += last_head.eq(~moves["heads"] | (row["heads"] == 1))
+        command, place = self.instruction, self.place
+        last_head, more = Signal(), Signal()
+        m.d.comb += [
+            last_head.eq(~moves.heads | (row.heads == 1)),
+            more.eq(moves.rows & ~((row.rows == 1) & last_head)),
+        ]
         m.d.sync += [
-            self.place["dst"].eq(self.place["dst"] + moves["dst"]),
-            row["heads"].eq(Mux(last_head, command["heads"], row["heads"] - 1)),
-            row["element"].eq(Mux(last_head, 0, row["element"] + command["dim"])),
+            place.dst.eq(place.dst + moves.dst),
+            row.heads.eq(Mux(last_head, command.heads, row.heads - 1)),
+            row.element.eq(Mux(last_head, 0, row.element + command.dim)),
         ]
         with m.If(last_head):
             m.d.sync += [
-                row["rows"].eq(row["rows"] - 1),
-                row["src"].eq(row["src"] + moves["src"]),
-                row["elements"].eq(row["elements"] + moves["elements"]),
-                slot.eq(slot + 1),
+                row.rows.eq(row.rows - 1),
+                row.src.eq(row.src + moves.src),
+                row.elements.eq(row.elements + moves.elements),
+                place.slot.eq(place.slot + 1),
             ]
-            with m.If(slot == self.tokens - 1):
-                m.d.sync += [
-                    slot.eq(0),
-                    self.place["group"].eq(self.place["group"] + planner.groups),
-                ]
-        more = Signal()
-        m.d.comb += more.eq(moves["rows"] & ~((row["rows"] == 1) & last_head))
+            with m.If(place.slot == self.tokens - 1):
+                m.d.sync += [place.slot.eq(0), place.group.eq(place.group + place.groups)]
         return more

@@ -2,20 +2,19 @@
 
 import struct
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic.float_format import BIAS, significand
+from alula.gateware.hdl.delay import delayed
 from alula.isa.formats import SCALE_MAX
 
-__all__ = ["LATENCY", "SCALE_LATENCY", "SfuSteps"]
+__all__ = ["LATENCY", "SfuSteps"]
 
-SCALE_LATENCY = 2
-"""Cycles from `look` to `scale`."""
-LATENCY = 4
-"""Cycles from `look` to `inverse`: the adder's, so that both come together."""
+LATENCY = 5
+"""Cycles from `look` to `scale` and `inverse`."""
 
 
 def _bits(value: float) -> int:
@@ -31,10 +30,10 @@ class SfuSteps(wiring.Component):
     Members:
         clear (In): a row begins.
         valid, step (In): `v_g` of the next group.
-        exponent (Out): `E`; means something once the row's steps are there.
+        exponent (Out): `E`; means something from two cycles after the row's last step.
         look (In): the group whose number is `group` is wanted.
         group (In): number of a group.
-        scale (Out): `u_g`, `SCALE_LATENCY` cycles after `look`.
+        scale (Out): `u_g`, `LATENCY` cycles after `look`.
         inverse (Out): `fl(1 / u_g)`, `LATENCY` cycles after `look`.
     """
 
@@ -56,7 +55,7 @@ class SfuSteps(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A memory of steps, a ROM of reciprocals."""
+        """Steps and their largest; the memory and its output register; a shift; reciprocals."""
         m = Module()
         m.submodules.steps = steps = Memory(shape=32, depth=self.groups, init=[])
         write, read = steps.write_port(), steps.read_port()
@@ -66,8 +65,8 @@ class SfuSteps(wiring.Component):
             write.data.eq(self.step),
             read.en.eq(self.look),
             read.addr.eq(self.group),
-            self.exponent.eq(Mux(largest == 0, 0, largest[23:] - (BIAS + 7))),
         ]
+        m.d.sync += self.exponent.eq(Mux(largest == 0, 0, largest[23:] - (BIAS + 7)))
         with m.If(self.clear):
             m.d.sync += [write.addr.eq(0), largest.eq(0)]
         with m.Elif(self.valid):
@@ -75,27 +74,33 @@ class SfuSteps(wiring.Component):
             with m.If(self.step[:31] > largest):
                 m.d.sync += largest.eq(self.step)
 
-        distance, right = Signal(8), Signal(4)
-        number, whole, lost, up = Signal(24), Signal(8), Signal(24), Signal(9)
-        m.d.comb += [
-            distance.eq(largest[23:] - read.data[23:31]),
-            right.eq(Mux(distance > 8, 8, distance)),
-            number.eq(significand(read.data)),
-            whole.eq(number[16:] >> right),
-            lost.eq(number & ((0x1_0000 << right) - 1)),
-            up.eq(whole + lost.any()),
-        ]
+        looked = delayed(m, self.look, LATENCY - 1, name="looked")
+        step = Signal(31)
+        with m.If(looked[1]):
+            m.d.sync += step.eq(read.data)
+        distance, right, number = Signal(8), Signal(4), Signal(24)
+        m.d.comb += distance.eq(largest[23:] - step[23:])
+        with m.If(looked[2]):
+            m.d.sync += [
+                right.eq(Mux(distance > 8, 8, distance)),
+                number.eq(significand(step)),
+            ]
+        whole, lost = Signal(8), Signal()
+        with m.If(looked[3]):
+            m.d.sync += [
+                whole.eq(number[16:] >> right),
+                lost.eq((number & ((0x1_0000 << right) - 1)).any()),
+            ]
+        self._invert(m, looked[4], whole + lost)
+        return m
+
+    def _invert(self, m: Module, valid: Signal, up: Cat) -> None:
+        """The scale within its limits, and its reciprocal, which the memory has for all of `up`."""
+        scales = [min(max(scale, 1), SCALE_MAX) for scale in range(1 << len(up))]
         m.submodules.reciprocals = reciprocals = Memory(
-            shape=32,
-            depth=SCALE_MAX + 1,
-            init=[_bits(1 / max(scale, 1)) for scale in range(SCALE_MAX + 1)],
+            shape=32, depth=len(scales), init=[_bits(1 / scale) for scale in scales]
         )
         rom = reciprocals.read_port()
-        looked = Signal(3)
-        m.d.sync += looked.eq((looked << 1) | self.look)
-        m.d.comb += [rom.en.eq(looked[1]), rom.addr.eq(self.scale)]
-        with m.If(looked[0]):
+        m.d.comb += [rom.en.eq(valid), rom.addr.eq(up), self.inverse.eq(rom.data)]
+        with m.If(valid):
             m.d.sync += self.scale.eq(Mux(up == 0, 1, Mux(up[8], SCALE_MAX, up)))
-        with m.If(looked[2]):
-            m.d.sync += self.inverse.eq(rom.data)
-        return m

@@ -1,6 +1,6 @@
-"""SUM: 64 partial sums, and the tree over them."""
+"""SUM: 64 partial sums that go round through the adders, and the tree over them."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, EnableInserter, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,24 +13,64 @@ from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.isa.formats import PARTIAL_SUMS
 
-__all__ = ["SfuSum", "latency"]
+__all__ = ["SfuSum", "SumLane", "latency"]
+
+_SHORTEST = 1 << (float_add.LATENCY + 1).bit_length()
+"""Words on a round through the adders, a memory and the register behind it, at least."""
 
 
 def latency(lanes: int) -> int:
-    """Cycles from the last word to the sum of all 64 partial sums.
+    """Cycles between the last word and the sum, where `finish` comes two cycles after that word.
 
-    A level of the tree takes the adder's time and a cycle for each of its words but the first.
+    Words of partial sums go round once for each level of the tree that joins words, those that do
+    not count any more only as far as the way is long. A level within a word takes the adder's time
+    and a cycle.
     """
-    levels, lane_levels = ceil_log2(PARTIAL_SUMS), ceil_log2(lanes)
-    words = PARTIAL_SUMS // lanes - 1 + lane_levels
-    return levels * (float_add.LATENCY + 1) + words
+    words = PARTIAL_SUMS // lanes
+    rounds = sum(min(words, max(words >> level, _SHORTEST)) for level in range(ceil_log2(words)))
+    return 2 + rounds + (1 + ceil_log2(lanes)) * float_add.LATENCY + ceil_log2(lanes)
+
+
+class SumLane(wiring.Component):
+    """An adder that stands still unless it is told to go on.
+
+    Members:
+        advance (In): go on by a cycle.
+        clear (In): everything that is under way becomes +0.
+        a, b (In): fp32 operands.
+        result (Out): their sum, `float_add.LATENCY` advances later.
+    """
+
+    advance: In(1)
+    clear: In(1)
+    a: In(32)
+    b: In(32)
+    result: Out(32)
+
+    def elaborate(self, platform: object) -> Module:
+        """The adder."""
+        m = Module()
+        adder = FloatAdd()
+        m.submodules.adder = ResetInserter(self.clear)(EnableInserter(self.advance)(adder))
+        m.d.comb += [
+            adder.valid.eq(1),
+            adder.a.eq(self.a),
+            adder.b.eq(self.b),
+            self.result.eq(adder.result),
+        ]
+        return m
 
 
 class SfuSum(wiring.Component):
     """The sum of words that come at any pace, a word a cycle at most.
 
-    The words of partial sums are `PARTIAL_SUMS / lanes`; the adder's latency is not more, so a sum
-    is always there, or just leaving the adder, when its next term is added.
+    The words of partial sums are `PARTIAL_SUMS / lanes`. They go round: through the adders, and
+    where they are more than the adders hold, through a memory. All go on by one place when a word
+    comes, so that the partial sum of its terms stands before the adders.
+
+    For the tree they go round without terms. Of `2 * half` words that count, the last `half` of a
+    round meet those that came `half` places before; a round without the others follows, if it is
+    not too short. Then a word meets its own upper half.
 
     Args:
         lanes: fp32 values of a word, 2, 4, 8 or 16.
@@ -46,6 +86,11 @@ class SfuSum(wiring.Component):
     def __init__(self, *, lanes: int) -> None:
         if lanes not in (2, 4, 8, 16):
             raise ValueError(f"lanes must be 2, 4, 8 or 16, not {lanes!r}")
+        if PARTIAL_SUMS // lanes < float_add.LATENCY:
+            raise ValueError(
+                f"an fp32 sum must take at most {PARTIAL_SUMS // lanes} cycles for {lanes} lanes,"
+                f" not {float_add.LATENCY}"
+            )
         self.lanes = lanes
         super().__init__(
             {
@@ -58,108 +103,108 @@ class SfuSum(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Adders, the memory of partial sums, and the steps of the tree."""
+        """Terms, a round of words, and the levels of the tree."""
         m = Module()
         words, bits = PARTIAL_SUMS // self.lanes, self.lanes * 32
-        valid, term, folds = Signal(), Signal(bits), Signal()
-        m.d.sync += [valid.eq(self.valid), folds.eq(self.finish & ~self.result_valid)]
-        with m.If(self.valid):
-            m.d.sync += term.eq(self.word)
-        m.submodules.partials = partials = Memory(shape=bits, depth=words, init=[])
-        write = partials.write_port()
-        left_port, right_port = (partials.read_port(domain="comb") for _ in range(2))
-
-        # An operation's operands, a cycle before the adder has them.
-        issue = Signal()
-        place, left, right = Signal(range(words)), Signal(bits), Signal(bits)
-        adds, left_now, right_now = Signal(), Signal(bits), Signal(bits)
-        sums, came = Signal(bits), Signal()
-        m.d.sync += adds.eq(issue)
-        with m.If(issue):
-            m.d.sync += [left_now.eq(left), right_now.eq(right)]
-        places = delayed(m, place, 1 + float_add.LATENCY, name="place")
-        # Where partial sums are as few as that, a sum arrives just as its next term is added.
-        arrives = Signal()
-        if words == float_add.LATENCY:
-            flight = delayed(m, issue, float_add.LATENCY, name="flight")
-            m.d.sync += arrives.eq(valid & flight[-1] & (places[-2] == place))
+        term, sums, advance, turns = Signal(bits), Signal(bits), Signal(), Signal()
+        half, skips = Signal(range(words)), Signal()
+        back = self._round(m, sums, advance, turns, Mux(skips, half, 0))
         for lane in range(self.lanes):
-            adder = FloatAdd()
-            m.submodules[f"add{lane}"] = placed(adder)
-            operand = right_now.word_select(lane, 32)
+            m.submodules[f"add{lane}"] = placed(unit := SumLane())
             m.d.comb += [
-                adder.valid.eq(adds),
-                adder.a.eq(left_now.word_select(lane, 32)),
-                adder.b.eq(Mux(arrives, adder.result, operand)),
-                sums.word_select(lane, 32).eq(adder.result),
+                unit.advance.eq(advance),
+                unit.clear.eq(self.result_valid),
+                unit.a.eq(term.word_select(lane, 32)),
+                unit.b.eq(back.word_select(lane, 32)),
+                sums.word_select(lane, 32).eq(unit.result),
             ]
-            if lane == 0:
-                m.d.comb += came.eq(adder.result_valid)
-        in_flight = Signal(range(float_add.LATENCY + 2))
-        m.d.sync += in_flight.eq(in_flight + issue - came)
-        m.d.comb += [write.en.eq(came), write.addr.eq(places[-1]), write.data.eq(sums)]
-
-        # How many words of partial sums have been started.
-        started, next_place = Signal(range(words + 1)), Signal(range(words))
-
-        def partial(port) -> Mux:
-            fresh = Mux(came & (places[-1] == port.addr), sums, port.data)
-            return Mux(port.addr < started, fresh, 0)
-
-        level = Signal(range(PARTIAL_SUMS), init=PARTIAL_SUMS // 2)
-        step, folding = Signal(range(max(words, 2))), Signal()
-        quiet = (in_flight == 0) | ((in_flight == 1) & came)
-        last_word_step = Signal()
-        half = level // self.lanes
-        m.d.comb += last_word_step.eq(step + 1 >= half)
-        m.d.comb += [left.eq(term), right.eq(partial(right_port)), place.eq(next_place)]
-        m.d.comb += right_port.addr.eq(next_place)
-        with m.If(self.result_valid):
-            m.d.sync += [
-                started.eq(0),
-                next_place.eq(0),
-                folding.eq(0),
-                level.eq(PARTIAL_SUMS // 2),
-                step.eq(0),
-            ]
-        with m.Elif(valid):
-            m.d.comb += issue.eq(1)
-            m.d.sync += next_place.eq(next_place + 1)
-            with m.If(started != words):
-                m.d.sync += started.eq(started + 1)
-        with m.Elif(folds & (level != 0)):
-            m.d.comb += [
-                left.eq(partial(left_port)),
-                left_port.addr.eq(step),
-                place.eq(step),
-            ]
-            with m.If(half != 0):
-                m.d.comb += right_port.addr.eq(step + half)
-                with m.If(quiet | folding):
-                    m.d.comb += issue.eq(1)
-                    with m.If(last_word_step):
-                        m.d.sync += [
-                            step.eq(0),
-                            folding.eq(0),
-                            level.eq(level >> 1),
-                            started.eq(half),
-                        ]
-                    with m.Else():
-                        m.d.sync += [step.eq(step + 1), folding.eq(1)]
-            with m.Else():
-                m.d.comb += right_port.addr.eq(0)
-                m.d.comb += right.eq(self._turned(left, level))
-                with m.If(quiet):
-                    m.d.comb += issue.eq(1)
-                    m.d.sync += level.eq(level >> 1)
-        with m.If(self.result_valid):
-            m.d.sync += self.result_valid.eq(0)
-        with m.Elif(self.finish & (level == 0) & came & (in_flight == 1)):
-            m.d.sync += [self.result_valid.eq(1), self.result.eq(sums[:32])]
+        comes, place, left = Signal(), Signal(range(words)), Signal(range(float_add.LATENCY + 1))
+        last, turn = Signal.like(place), Signal(range(self.lanes))
+        m.d.sync += [comes.eq(self.valid), self.result_valid.eq(0)]
+        with m.FSM():
+            with m.State("ADD"):
+                m.d.comb += advance.eq(comes)
+                m.d.sync += [place.eq(0), half.eq(words // 2), turn.eq(self.lanes // 2)]
+                m.d.sync += last.eq(words - 1)
+                with m.If(self.valid):
+                    m.d.sync += term.eq(self.word)
+                with m.Elif(self.finish & ~comes & ~self.result_valid):
+                    m.d.sync += term.eq(0)
+                    m.next = "JOIN"
+            with m.State("JOIN"):
+                m.d.comb += advance.eq(1)
+                m.d.sync += [place.eq(place + 1), left.eq(float_add.LATENCY - 1)]
+                # The next place of the round is among its last `half`.
+                meets = ((place + 1)[: len(place)] | (half - 1)[: len(place)] | ~last).all()
+                m.d.sync += term.eq(Mux(meets & (place != last), self._before(m, back, half), 0))
+                m.d.comb += skips.eq((last >= _SHORTEST) & (place + 1 == last))
+                with m.If(place == last):
+                    m.d.sync += [place.eq(0), half.eq(half >> 1)]
+                    with m.If(last >= _SHORTEST):
+                        m.d.sync += last.eq(last >> 1)
+                    with m.If(half == 1):
+                        m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.comb += advance.eq(1)
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 1):
+                    m.next = "TURN"
+            with m.State("TURN"):
+                m.d.comb += turns.eq(1)
+                m.d.sync += [
+                    term.eq(self._turned(sums, turn)),
+                    turn.eq(turn >> 1),
+                    left.eq(float_add.LATENCY),
+                ]
+                m.next = "WAIT"
+                with m.If(turn == 0):
+                    m.d.sync += [self.result.eq(sums[:32]), self.result_valid.eq(1)]
+                    m.next = "ADD"
         return m
 
+    def _round(self, m: Module, sums: Value, advance: Value, turns: Value, skips: Value) -> Value:
+        """Return the word before the adders: what left them, or some places later.
+
+        `skips`: so many words more than one are left out after the next. With `turns` it becomes
+        what just left the adders. A sum begins with as many zeros as there are words.
+        """
+        words = PARTIAL_SUMS // self.lanes
+        places = words - float_add.LATENCY
+        if places == 0:
+            return sums
+        back, fresh, late = Signal(len(sums)), Signal(range(words), init=words - 1), sums
+        if places > 1:
+            depth = 1 << (places - 1).bit_length()
+            m.submodules.held = held = Memory(shape=len(sums), depth=depth, init=[])
+            write, read = held.write_port(), held.read_port(domain="comb")
+            at = Signal(range(depth), init=depth - places + 1)
+            late = read.data
+            m.d.comb += [write.en.eq(advance), write.data.eq(sums), read.addr.eq(at)]
+            with m.If(self.result_valid):
+                m.d.sync += [write.addr.eq(0), at.eq(at.init)]
+            with m.Elif(advance):
+                m.d.sync += [write.addr.eq(write.addr + 1), at.eq(at + 1 + skips)]
+        with m.If(self.result_valid):
+            m.d.sync += [back.eq(0), fresh.eq(fresh.init)]
+        with m.Elif(turns):
+            m.d.sync += back.eq(sums)
+        with m.Elif(advance):
+            m.d.sync += back.eq(Mux(fresh == 0, late, 0))
+            with m.If(fresh != 0):
+                m.d.sync += fresh.eq(fresh - 1)
+        return back
+
+    def _before(self, m: Module, back: Value, half: Value) -> Value:
+        """Return the word that will stand before the adders `half` places ahead of the next."""
+        distances = [1 << power for power in range(ceil_log2(PARTIAL_SUMS // self.lanes))]
+        line = delayed(m, back, distances[-1] - 1, name="before", reset_less=True)
+        found: Value = Const(0, len(back))
+        for distance in distances:
+            found = Mux(half == distance, line[distance - 1], found)
+        return found
+
     def _turned(self, word: Value, level: Value) -> Value:
-        """A word whose upper half, of `2 * level` lanes, has become its lower one."""
+        """Return a word whose upper half, of `2 * level` lanes, has become its lower one."""
         turned: Value = Const(0, len(word))
         for power in reversed(range((self.lanes // 2).bit_length())):
             turned = Mux(level == 1 << power, word >> (32 << power), turned)

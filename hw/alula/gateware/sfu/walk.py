@@ -19,12 +19,10 @@ class Walk(wiring.Component):
 
     Members:
         start (In): take the base of `path`; that first address is there in the next cycle.
-        path (In): counts and strides hold still from the cycle after `start` until the walk is
-            over.
+        path (In): holds still from `start` until the walk is over.
         next (In): the address has been used.
         active (Out): there is an address.
         address (Out): the address.
-        place (Out): its number in its level 0, from 1.
         turn (Out): it is the last one of its level 0.
     """
 
@@ -33,35 +31,41 @@ class Walk(wiring.Component):
     next: In(1)
     active: Out(1)
     address: Out(17)
-    place: Out(16)
     turn: Out(1)
 
     def elaborate(self, platform: object) -> Module:
         """A counter and a base for each level, one adder."""
         m = Module()
-        counters = [Signal(16, name=f"counter{level}", init=1) for level in range(LEVELS)]
+        counts, strides = self.path.counts, self.path.strides
+        # Addresses left of each level, this one among them; whether this one is the last.
+        left = [Signal(16, name=f"left{level}") for level in range(LEVELS)]
+        last = [Signal(name=f"last{level}") for level in range(LEVELS)]
         bases = [self.address] + [Signal(17, name=f"base{level}") for level in range(1, LEVELS)]
-        last = [counter == self.path["counts"][level] for level, counter in enumerate(counters)]
-        m.d.comb += [self.turn.eq(last[0]), self.place.eq(counters[0])]
-        base, stride = bases[-1], self.path["strides"][LEVELS - 1]
+        m.d.comb += self.turn.eq(last[0])
+        base, stride = bases[-1], strides[LEVELS - 1]
         for level in reversed(range(LEVELS - 1)):
             base = Mux(last[level], base, bases[level])
-            stride = Mux(last[level], stride, self.path["strides"][level])
+            stride = Mux(last[level], stride, strides[level])
         moved = Signal(17)
         m.d.comb += moved.eq(base + stride)
+
+        def begin(level: int) -> list:
+            return [left[level].eq(counts[level]), last[level].eq(counts[level] == 1)]
+
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
-            m.d.sync += [base.eq(self.path["base"]) for base in bases]
-            m.d.sync += [counter.eq(1) for counter in counters]
+            m.d.sync += [base.eq(self.path.base) for base in bases]
+            m.d.sync += [begin(level) for level in range(LEVELS)]
         with m.Elif(self.active & self.next):
             done = 1
             for level in range(LEVELS):
                 with m.If(done):
-                    with m.If(last[level]):
-                        m.d.sync += counters[level].eq(1)
-                    with m.Else():
-                        m.d.sync += counters[level].eq(counters[level] + 1)
                     m.d.sync += bases[level].eq(moved)
+                    with m.If(last[level]):
+                        m.d.sync += begin(level)
+                    with m.Else():
+                        m.d.sync += left[level].eq(left[level] - 1)
+                        m.d.sync += last[level].eq(left[level] == 2)
                 done = done & last[level]
             with m.If(done):
                 m.d.sync += self.active.eq(0)

@@ -6,14 +6,16 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import vector_write, word
+from alula.gateware.sfu import units
 from alula.gateware.sfu.walk import Walk, path
 
 __all__ = ["DEPTH", "LATENCY", "SfuWriter"]
 
-LATENCY = 2
+LATENCY = 3
 """Cycles from a word to its write's end."""
-DEPTH = 32
-"""Words between the start of an operation and their write: a pipeline's worth."""
+DEPTH = 1 << (units.LONGEST + units.RESULT + LATENCY - 1).bit_length()
+"""Words between the start of an operation and their write: as many as keep the lanes at a word a
+cycle."""
 
 
 class SfuWriter(wiring.Component):
@@ -30,7 +32,7 @@ class SfuWriter(wiring.Component):
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): the word.
         sent (Out): a word leaves the queue.
-        port: a write port of the vector buffer.
+        port: a write port of the vector buffer. Valid and address stand in registers.
     """
 
     def __init__(self, *, lanes: int, words: int) -> None:
@@ -56,23 +58,28 @@ class SfuWriter(wiring.Component):
         m.submodules.ring = ring = Memory(shape=self.lanes * 32, depth=DEPTH, init=[])
         write = ring.write_port()
         read = ring.read_port(domain="comb")
-        level = Signal(range(DEPTH + 1))
+        # Words that have no address yet.
+        waiting, outside, leads, port = Signal(range(DEPTH + 1)), Signal(), Signal(), self.port
         m.d.comb += [
             walk.start.eq(self.start),
             walk.path.eq(self.path),
-            walk.next.eq(self.sent),
+            walk.next.eq(leads),
             write.en.eq(self.valid),
             write.data.eq(self.word),
             self.address.eq(walk.address),
-            self.beyond.eq((level != 0) & (walk.address >= self.words)),
-            self.port.valid.eq((level != 0) & ~self.beyond),
-            self.port.payload["address"].eq(walk.address),
-            self.port.payload["data"].eq(read.data),
-            self.port.payload["mask"].eq(-1),
-            self.sent.eq(self.port.valid & self.port.ready),
+            outside.eq(walk.address >= self.words),
+            leads.eq((waiting != 0) & ~outside & (~port.valid | port.ready)),
+            port.payload.data.eq(read.data),
+            port.payload.mask.eq(-1),
+            self.sent.eq(port.valid & port.ready),
         ]
+        with m.If(leads):
+            m.d.sync += [port.valid.eq(1), port.payload.address.eq(walk.address)]
+        with m.Elif(port.ready):
+            m.d.sync += port.valid.eq(0)
         m.d.sync += [
-            level.eq(level + self.valid - self.sent),
+            self.beyond.eq((waiting != 0) & outside),
+            waiting.eq(waiting + self.valid - leads),
             write.addr.eq(write.addr + self.valid),
             read.addr.eq(read.addr + self.sent),
         ]

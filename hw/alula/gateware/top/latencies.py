@@ -3,14 +3,13 @@
 from alula.design import Design, load_design
 from alula.design.engines import finish_width
 from alula.design.shipped import shipped_designs
-from alula.gateware.arithmetic import float_activation, float_add, float_multiply, float_root
 from alula.gateware.control import sequencer
 from alula.gateware.control.command import PORTS
 from alula.gateware.matrix import engine as mpe
 from alula.gateware.memory import load, store
 from alula.gateware.sfu import engine as sfu
 from alula.gateware.sfu import max as maximum
-from alula.gateware.sfu import pack, scalar, sum, writer
+from alula.gateware.sfu import pack, scalar, sum, units, writer
 from alula.gateware.sfu.scalar import Scalar
 from alula.isa.cycles import LATENCIES
 
@@ -19,22 +18,24 @@ __all__ = ["latencies", "sizes", "table_text"]
 
 def latencies(design: Design) -> dict[str, int]:
     """Return each of `alula.isa.cycles.LATENCIES`, in cycles."""
-    lanes = design.sfu.lanes
+    width = design.sfu.lanes
     return {
-        "ADD": float_add.LATENCY,
-        "MULTIPLY": float_multiply.LATENCY,
-        "FUNCTION": float_activation.LATENCY,
-        "ROOT": float_root.LATENCY,
+        "ADD": units.ADD,
+        "MULTIPLY": units.MULTIPLY,
+        "FUNCTION": units.FUNCTION,
+        "ROOT": units.ROOT,
         "NORM": scalar.LATENCY[Scalar.NORM],
         "KV": scalar.LATENCY[Scalar.KV],
         "MISC": sfu.INSTRUCTION,
+        "MISC_IDLE": sfu.IDLE,
         "PASS": sfu.PASS,
         "OPERAND": sfu.OPERAND,
+        "RESULT": units.RESULT,
         "ROTATE": sfu.ROTATE,
         "WRITE": writer.LATENCY,
         "PACK": pack.LATENCY,
-        "SUM": sum.latency(lanes),
-        "MAX": maximum.latency(lanes),
+        "SUM": sum.latency(width),
+        "MAX": maximum.latency(width),
         "TURN": sfu.TURN,
         "ROW": sfu.ROW,
         "PRODUCT": mpe.INSTRUCTION,

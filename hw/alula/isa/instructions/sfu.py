@@ -43,7 +43,7 @@ _VARIANCE = Fault(Error.UNDEFINED, "the variance must be at least 0, not negativ
 
 
 def _misc(work: str, *counts: str, slack: str = EXACT.text) -> Cycles:
-    return cycles(f"MISC + {work}", *counts, idle="MISC", slack=slack)
+    return cycles(f"MISC + {work}", *counts, idle="MISC_IDLE", slack=slack)
 
 
 def _sfu(
@@ -82,8 +82,8 @@ SFU = (
         ),
         "Root mean square normalisation.",
         _misc(
-            "rows * (2 * ceil(len, L) + PASS + MULTIPLY + SUM + NORM + TURN"
-            " + 2 * MULTIPLY + WRITE + ROW)",
+            "rows * (2 * ceil(len, L) + PASS + MULTIPLY + RESULT + SUM + NORM + TURN"
+            " + 2 * MULTIPLY + RESULT + WRITE + ROW)",
             "rows",
             "len",
         ),
@@ -106,9 +106,10 @@ SFU = (
         ),
         "Layer normalisation.",
         _misc(
-            "rows * (4 * ceil(len, L) + PASS + ADD + SUM + MULTIPLY + TURN"
-            " + ADD + MULTIPLY + SUM + NORM + TURN + ADD + 2 * MULTIPLY + WRITE"
-            " + PASS + OPERAND + ADD + WRITE + ROW - 1)",
+            "rows * (4 * ceil(len, L) + PASS + ADD + RESULT + SUM + MULTIPLY + TURN"
+            " + ADD + MULTIPLY + RESULT + SUM + NORM + TURN"
+            " + ADD + 2 * MULTIPLY + RESULT + WRITE"
+            " + PASS + OPERAND + ADD + RESULT + WRITE + ROW - 1)",
             "rows",
             "len",
             slack="rows",
@@ -132,8 +133,8 @@ SFU = (
         "Softmax in two phases over each row, times a vector, zero up to a common multiple of 32.",
         _misc(
             "rows * (2 * ceil(len, L) + ceil(len + step * (rows - 1), 32) * (32 // L)"
-            " + PASS + MAX + TURN + ADD + MULTIPLY + FUNCTION + WRITE + SUM + ROOT + TURN"
-            " + 2 * MULTIPLY + WRITE + ROW - 1)",
+            " + PASS + MAX + TURN + ADD + MULTIPLY + FUNCTION + RESULT + WRITE + SUM + ROOT + TURN"
+            " + 2 * MULTIPLY + RESULT + WRITE + ROW - 1)",
             "rows",
             "len",
             slack="rows + 2 * rows * ceil(step * (rows - 1), L)",
@@ -160,7 +161,7 @@ SFU = (
         ),
         "Rotary position embedding, half-split form.",
         _misc(
-            "rows * heads * ceil(dim, L) + PASS + ROTATE + MULTIPLY + ADD + WRITE + ROW",
+            "rows * heads * ceil(dim, L) + PASS + ROTATE + MULTIPLY + ADD + RESULT + WRITE + ROW",
             "rows",
             "heads",
             slack="OPERAND + 3 + rows * heads",
@@ -185,7 +186,7 @@ SFU = (
         ),
         "Activation function, optionally gated.",
         _misc(
-            "count + PASS + TABLE * FUNCTION + MULTIPLY + gated * MULTIPLY + WRITE + ROW",
+            "count + PASS + TABLE * FUNCTION + MULTIPLY + gated * MULTIPLY + RESULT + WRITE + ROW",
             "count",
             slack="gated * OPERAND",
         ),
@@ -206,7 +207,7 @@ SFU = (
         ),
         "Elementwise sum.",
         _misc(
-            "rows * words + PASS + ADD + WRITE + ROW",
+            "rows * words + PASS + ADD + RESULT + WRITE + ROW",
             "rows",
             "words",
             slack="OPERAND * (1 + broadcast * (rows - 1))",
@@ -229,7 +230,7 @@ SFU = (
         "Quantise rows to A8 in the activation buffer.",
         _misc(
             "rows * (2 * ceil(len, 32) * (32 // L) + PASS + MAX + MULTIPLY + TURN"
-            " + ADD + MULTIPLY + PACK + ROW)",
+            " + ADD + MULTIPLY + RESULT + PACK + ROW)",
             "rows",
             "len",
         ),
@@ -251,7 +252,7 @@ SFU = (
         "Quantise K or V rows to int8 with one scale a row, in staging.",
         _misc(
             "rows * heads * (ceil(dim, L) + ceil(dim, 32) * (32 // L) + PASS + MAX + KV + TURN"
-            " + MULTIPLY + PACK + ROW)",
+            " + MULTIPLY + RESULT + PACK + ROW)",
             "rows",
             "heads",
             "dim",
@@ -298,12 +299,12 @@ SFU = (
         ),
         "Soft cap: cap * tanh(x / cap), as span * (sigmoid(inv * x) - 1/2).",
         _misc(
-            "rows * words + PASS + MULTIPLY + FUNCTION + ADD + MULTIPLY + WRITE + ROW",
+            "rows * words + PASS + MULTIPLY + FUNCTION + ADD + MULTIPLY + RESULT + WRITE + ROW",
             "rows",
             "words",
         ),
         reads=(words("src", "words", "rows", "stride"),),
         writes=(words("src", "words", "rows", "stride"),),
     ),
-    sync(Engine.MISC, 0x2F, "MISC"),
+    sync(Engine.MISC, 0x2F, "MISC_IDLE"),
 )

@@ -1,0 +1,16 @@
+"""What the fp32 units take where their operands may come from several places."""
+
+from alula.gateware.arithmetic import float_activation, float_add, float_multiply, float_root
+
+__all__ = ["ADD", "FUNCTION", "LONGEST", "MULTIPLY", "OPERANDS", "RESULT", "ROOT"]
+
+OPERANDS = 1
+"""Cycles from a unit's operands being chosen to their standing before it."""
+ADD = OPERANDS + float_add.LATENCY
+MULTIPLY = OPERANDS + float_multiply.LATENCY
+FUNCTION = OPERANDS + float_activation.LATENCY
+ROOT = OPERANDS + float_root.LATENCY
+LONGEST = MULTIPLY + FUNCTION + ADD + MULTIPLY
+"""Cycles of the longest operation of a lane, which is SOFTCAP's."""
+RESULT = 1
+"""Cycles from a lane's result to that of all lanes."""
