@@ -30,7 +30,7 @@ class Walker:
         self.depth = ring.depth
         self.most = 8 if ring.pair else 1
         self.beats: list[int] = []
-        self.walker = self.stayed = 0
+        self.walker = self.stayed = self.fresh = 0
         self.free, self.available = ring.depth, True
         self.empty = True
         self.now = dict.fromkeys(("step", "keep", "back", "align"), 0)
@@ -72,16 +72,18 @@ class Walker:
                 raise Mismatch(f"{name} must be {value:d}, not {found}")
 
     def pass_cycle(self, moves: bool, following: dict[str, int], written: list[int]) -> None:
-        """A cycle: the ring knows of a beat at once, of what follows from it a cycle later."""
+        """A cycle. Reads know of a beat a cycle later than writes do."""
         held = 4 * len(self.beats) - self.stayed
+        counted = 4 * (len(self.beats) - self.fresh)
         self.free = (4 * self.depth - held) // 4 - len(written)
         self.empty = not held and not written
-        sure = self.ahead >= SURE or not self.now["align"] or not moves
+        sure = counted - self.walker >= SURE or not self.now["align"] or not moves
         if moves:
             self.walker, self.stayed = self.after()
             self.now = following
-        self.available = sure and self.ahead >= self.now["step"]
+        self.available = sure and counted - self.walker >= self.now["step"]
         self.beats += written
+        self.fresh = len(written)
 
 
 def walk_case(idle: Pattern, pressure: Pattern) -> Case:

@@ -1,6 +1,6 @@
 """A FIFO of beats that is read in quarters of a beat and can be read again."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -29,7 +29,7 @@ class Ring(Component):
         step (In(4)): Quarters that the next read takes, 0 to 8, of one beat, or two if ``pair``.
         following (In(4)): What ``step`` is in the next cycle if ``moves``; else it stays.
         moves (In(1)): The read is over, or there is none: ``step`` is 0.
-        available (Out(1)): What ``step`` takes is there: a beat two cycles after it was written. A
+        available (Out(1)): What ``step`` takes was written three cycles ago or earlier. Known a
             cycle late after ``align`` with fewer than 8 beats. A register.
         next (In(1)): Read at the walker and move it by ``step``; only while ``available``, with
             ``moves``.
@@ -121,13 +121,19 @@ class Ring(Component):
         return Mux(below < 0, value, below)
 
     def _count(self, m: Module, written: Signal, room: Signal) -> None:
-        """Quarters between each pointer and the writer, and what follows from them."""
+        """Quarters between each pointer and the writer, and what follows from them.
+
+        Beats are counted a cycle after they were written; `fresh` are those that are not yet.
+        """
         ahead = Signal(range(self._quarters + 1))
         held = Signal(range(self._quarters + 1))
+        wrote, fresh = Signal(), Signal(2)
         more, change = Signal(range(QUARTERS + 1)), Signal(range(-MAX_STEP, QUARTERS + 1))
         left = Signal.like(ahead)
+        m.d.sync += wrote.eq(written)
         m.d.comb += [
-            more.eq(Mux(written, QUARTERS, 0)),
+            fresh.eq(wrote + written),
+            more.eq(Mux(wrote, QUARTERS, 0)),
             change.eq(more - self.step),
             left.eq(ahead + change),
         ]
@@ -155,11 +161,11 @@ class Ring(Component):
             m.d.sync += self.available.eq(ahead[low:].any())
         with m.Else():
             m.d.sync += self.available.eq(enough(ahead, self.step + self.following))
-        some, two = held <= self._quarters - QUARTERS, held <= self._quarters - 2 * QUARTERS
+        places = Array(held <= self._quarters - QUARTERS * (1 + count) for count in range(3))
         m.d.sync += [
-            room.eq(Mux(written, two, some)),
-            self.free.eq((self._quarters - held - more) >> 2),
-            self.empty.eq(~held.any() & ~written),
+            room.eq(places[fresh]),
+            self.free.eq((self._quarters - held - QUARTERS * fresh) >> 2),
+            self.empty.eq(~held.any() & (fresh == 0)),
         ]
 
     def _banks(self, m: Module, writer: Value, written: Value, beat: Value) -> None:
