@@ -108,7 +108,7 @@ class LoadDelivery(Component):
                 items.valid.eq(self.beat.valid & walk.valid),
                 self.beat.ready.eq(items.ready & walk.valid),
                 walk.ready.eq(walks),
-                over.eq(walks & walk.valid & walk.payload.last),
+                over.eq(walks & walk.payload.last),
             ]
         with m.If(now.ROW):
             m.d.comb += over.eq(self._pass_row(m, unpack, given) & ~self.weights.valid)
@@ -198,7 +198,7 @@ class LoadDelivery(Component):
             self.wants.eq(unpack.beat.ready),
             unpack.row.valid.eq(~given),
             self.part.valid.eq(self.beat.valid & unpack.active),
-            self.beat.ready.eq(self.part.ready & unpack.active),
+            self.beat.ready.eq(self.part.ready),
             unpack.beat.valid.eq(self.whole.valid),
             self.whole.ready.eq(unpack.beat.ready),
         ]

@@ -39,7 +39,7 @@ class LoadGather(Asker):
         """Make the module."""
         m = Module()
         sizes, command, extent = self.sizes, self.command, self.extent
-        sized, empty, excess = Signal(), Signal(), Signal()
+        sized, empty, excess, long = Signal(), Signal(), Signal(), Signal()
         ids, ids_there = Signal(8 * sizes.whole_width), Signal()
         ids_address, ids_left = Signal(33), Signal(range(sizes.whole_width // 4 + 1))
         address, rows_left = Signal(len(self.product) + 1), Signal(COUNT_BITS)
@@ -56,6 +56,7 @@ class LoadGather(Asker):
             excess.eq(~extent.fits | (command.count >> COUNT_BITS).any()),
             address.eq(command.table + self.product),
             end.eq(command.dst + self.product),
+            long.eq(end > sizes.words),
         ]
         job, transfer = self.job.payload, self.transfer.payload
         with m.FSM() as machine:
@@ -79,13 +80,14 @@ class LoadGather(Asker):
                     m.next = "Idle"
             following(m, ("Factors", "Multiply", "Multiplied", "Sum"))
             with m.State("Sum"):
-                m.next = "Size"
+                m.next = "Size end"
                 with m.If(sized):
                     m.next = "Row end"
+            following(m, ("Size end", "Size"))
             with m.State("Size"):
                 m.d.sync += sized.eq(1)
                 m.next = "Ids"
-                with m.If(end > sizes.words):
+                with m.If(long):
                     self.refuse(m, Code.OUT_OF_RANGE, command.dst)
             with m.State("Ids"):
                 with m.If(ids_left == 0):

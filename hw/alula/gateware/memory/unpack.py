@@ -76,7 +76,7 @@ class Unpack(Component):
         raw = Signal(data.ArrayLayout(32, lanes))
         valid = Signal(range(lanes + 1))
         full, ends = Signal(), Signal()
-        step, takes, finishes = Signal(), Signal(), Signal()
+        step, moves, takes, finishes = Signal(), Signal(), Signal(), Signal()
         flushes, spent = Signal(), Signal()
         covered, last_word = Signal(range(lanes + 1)), Signal()
 
@@ -86,7 +86,8 @@ class Unpack(Component):
             takes.eq(self.beat.valid & self.beat.ready),
             self.word.valid.eq(full),
             self.word.payload.mask.eq(~0),
-            step.eq(active & held & (~full | self.word.ready)),
+            moves.eq(active & (~full | self.word.ready)),
+            step.eq(moves & held),
             flushes.eq(finishes | (covered == lanes)),
             self.done.eq(full & self.word.ready & ends),
             self.busy.eq(active | full),
@@ -106,39 +107,42 @@ class Unpack(Component):
             piece = gcd(elements, lanes)
             taken = piece * size
             with m.If(row.bf16 == bf16):
-                m.d.comb += [
-                    covered.eq(place + piece),
-                    finishes.eq(last_word),
-                ]
+                # A piece that is a word needs no place in it.
+                m.d.comb += [covered.eq(lanes), finishes.eq(last_word)]
+                if piece < lanes:
+                    m.d.comb += [
+                        covered.eq(place + piece),
+                        finishes.eq(last_word & (row.count[: len(covered)] <= covered)),
+                    ]
                 with m.If(takes):
                     m.d.sync += spent.eq(taken == self.beat_bytes)
                 with m.Elif(step):
                     m.d.sync += spent.eq(used == self.beat_bytes - 2 * taken)
-                if piece < lanes:
-                    m.d.comb += finishes.eq(last_word & (row.count[: len(covered)] <= covered))
+                values = [
+                    Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
+                    for i in range(piece)
+                ]
+                with m.If(moves), m.Switch(place):
+                    for start in range(0, lanes, piece):
+                        with m.Case(start) if piece < lanes else m.Default():
+                            m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
                 with m.If(step):
-                    values = [
-                        Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
-                        for i in range(piece)
-                    ]
-                    with m.Switch(place):
-                        for start in range(0, lanes, piece):
-                            with m.Case(start):
-                                m.d.sync += [
-                                    raw[start + i].eq(value) for i, value in enumerate(values)
-                                ]
                     m.d.sync += place.eq(Mux(flushes, 0, covered))
                     with m.If(~spent & ~finishes):
                         m.d.sync += [beat.eq(beat.shift_right(8 * taken)), used.eq(used + taken)]
+        # What the next word will be may change until there is one: `step` comes later.
+        with m.If(moves):
+            m.d.sync += [
+                self.word.payload.address.eq(row.dst),
+                valid.eq(Mux(last_word, row.count, lanes)),
+                ends.eq(row.ends & finishes),
+            ]
         with m.If(step):
             with m.If(spent & ~takes | finishes):
                 m.d.sync += held.eq(0)
             with m.If(flushes):
                 m.d.sync += [
                     full.eq(1),
-                    ends.eq(row.ends & finishes),
-                    valid.eq(Mux(last_word, row.count, lanes)),
-                    self.word.payload.address.eq(row.dst),
                     row.dst.eq(row.dst + 1),
                     row.count.eq(row.count - lanes),
                     last_word.eq(row.count <= 2 * lanes),

@@ -81,22 +81,17 @@ class WeightBeats(Component):
         now = Signal.like(coming)
         # `final`: no kind of the group follows. What a counter says last stands in a register.
         left = Signal.like(now.first_left)
-        ends_kind, final, last_group, last_block = _signals(
-            "ends_kind", "final", "last_group", "last_block"
-        )
+        ends_kind, final = _signals("ends_kind", "final")
+        last_group, last_block, last_of_all = _signals("last_group", "last_block", "last_of_all")
         ends_group = ends_kind & final
         m.d.comb += [
             self.beat.valid.eq(active),
             beat.ends_block.eq(ends_group & last_group),
-            beat.last.eq(ends_group & last_group & last_block),
+            beat.last.eq(ends_group & last_of_all),
             advances.eq(active & self.beat.ready),
             starts.eq(waiting & (~active | (advances & beat.last))),
         ]
         kind, kind_left = self._follow(m, now, coming, ends_group, starts)
-        with m.If(starts):
-            m.d.sync += [now.eq(coming), active.eq(1)]
-        with m.Elif(advances & beat.last):
-            m.d.sync += active.eq(0)
         with m.If(starts | (advances & ends_kind)):
             indexed = Mux(starts, coming.indexed, now.indexed)
             m.d.sync += [
@@ -108,18 +103,32 @@ class WeightBeats(Component):
         with m.Elif(advances):
             m.d.sync += [left.eq(left - 1), ends_kind.eq(left == 1)]
         groups_left, blocks_left = Signal(GROUP_BITS), Signal(BLOCK_BITS)
-        ends_block = advances & beat.ends_block
-        for counter, last, count, ends, again in (
-            (groups_left, last_group, "groups", advances & ends_group, ends_block),
-            (blocks_left, last_block, "blocks", ends_block, None),
-        ):
-            with m.If(ends):
-                m.d.sync += [counter.eq(counter - 1), last.eq(counter == 2)]
-            if again is not None:
-                with m.If(again):
-                    m.d.sync += [counter.eq(now[count]), last.eq(now[f"one_{count}"])]
-            with m.If(starts):
-                m.d.sync += [counter.eq(coming[count]), last.eq(coming[f"one_{count}"])]
+        with m.If(advances & ends_group):
+            m.d.sync += [
+                groups_left.eq(groups_left - 1),
+                last_group.eq(groups_left == 2),
+                last_of_all.eq((groups_left == 2) & last_block),
+            ]
+        with m.If(advances & beat.ends_block):
+            m.d.sync += [
+                groups_left.eq(now.groups),
+                last_group.eq(now.one_groups),
+                blocks_left.eq(blocks_left - 1),
+                last_block.eq(blocks_left == 2),
+                last_of_all.eq(now.one_groups & (blocks_left == 2)),
+            ]
+        with m.If(starts):
+            m.d.sync += [
+                now.eq(coming),
+                active.eq(1),
+                groups_left.eq(coming.groups),
+                last_group.eq(coming.one_groups),
+                blocks_left.eq(coming.blocks),
+                last_block.eq(coming.one_blocks),
+                last_of_all.eq(coming.one_groups & coming.one_blocks),
+            ]
+        with m.Elif(advances & beat.last):
+            m.d.sync += [active.eq(0), last_of_all.eq(0)]
         return m
 
     def _decode(self, m: Module, waiting: Signal, starts: Signal) -> data.View:
