@@ -102,7 +102,7 @@ class Plan:
         self.commands.append(command(name))
 
 
-SETTLED = 12
+SETTLED = 40
 """Cycles after which what passed a port is through ST."""
 
 
