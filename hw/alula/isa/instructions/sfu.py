@@ -133,7 +133,8 @@ SFU = (
         "Softmax in two phases over each row, times a vector, zero up to a common multiple of 32.",
         _misc(
             "rows * (2 * ceil(len, L) + ceil(len + step * (rows - 1), 32) * (32 // L)"
-            " + PASS + MAX + TURN + ADD + MULTIPLY + FUNCTION + RESULT + WRITE + SUM + ROOT + TURN"
+            " + PASS + max(MAX + TURN, PASS + 1) + ADD + MULTIPLY + FUNCTION + RESULT + WRITE"
+            " + SUM + ROOT + TURN"
             " + 2 * MULTIPLY + RESULT + WRITE + ROW - 1)",
             "rows",
             "len",
