@@ -50,7 +50,7 @@ class ChipFamily:
         order_number: what order numbers of its chips look like, whatever the case.
         example: one of them.
         dsp: its DSP blocks.
-        multiplier: the `target` of multipliers and clock gates in the gateware.
+        multiplier: the `target` of the gateware: of multipliers, clock gates and fp32 units.
         cells: what each kind of cell that Yosys makes takes of a chip.
         synthesis: what Yosys runs; ``-top`` and the module's name are added.
         delays: the arcs of each kind of cell, in ns.

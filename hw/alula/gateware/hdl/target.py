@@ -1,4 +1,4 @@
-"""What multipliers and clock gates are made of: plain logic, or a chip family's own cells."""
+"""What multipliers, clock gates and fp32 units are made of: plain logic, or cells of a family."""
 
 from typing import Literal
 
