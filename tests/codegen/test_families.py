@@ -16,8 +16,11 @@ import torch
 from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
 from alula.codegen import Build, compile_model
-from alula.design import load_design
+from alula.design import Design, load_design
+from alula.ir import Precision
 from alula.isa import Program, RunInputs
+from alula.isa.formats import MATRIX_FORMATS
+from alula.mapper import DoesNotFit
 from alula.model import Machine
 from alula.quant import QuantizedModel
 from alula.quant.reference import IntegerReference
@@ -78,6 +81,7 @@ def _bits(values: torch.Tensor) -> np.ndarray:
 
 
 DESIGNS = {name: load_design(name) for name in ("tiny", "kv260", "u280")}
+SPARSE = load_design("nano-sparse")
 DESIGNS["undivided"] = DESIGNS["tiny"].replace({"prefill_chunk": 2})
 """The last one's chunks are too short for two halves."""
 
@@ -88,8 +92,42 @@ CASES = [*itertools.product(FAMILIES, DESIGNS), *itertools.product(UNEVEN, ("tin
 @pytest.mark.parametrize(("family", "design"), CASES)
 def test_machine_equals_reference(family: str, design: str) -> None:
     shape = (FAMILIES | UNEVEN)[family]
-    model = QuantizedModel(RandomCheckpoint(shape))
-    bench = Bench(compile_model(model, DESIGNS[design], CONTEXT))
+    compare(QuantizedModel(RandomCheckpoint(shape)), DESIGNS[design])
+
+
+@pytest.mark.parametrize("fmt", MATRIX_FORMATS)
+def test_every_format(fmt: str) -> None:
+    """A model whose matrices are all of one format."""
+    compare(QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]), Precision(fmt, fmt)), SPARSE)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mixed_formats(seed: int) -> None:
+    """A format of its own for each matrix of a layer, drawn at random."""
+    print(f"seed {seed}")
+    model, precision = mixed(seed)
+    compare(QuantizedModel(model, precision), SPARSE)
+
+
+def mixed(seed: int) -> tuple[RandomCheckpoint, Precision]:
+    """A model and formats for its matrices."""
+    pick = random.Random(seed)
+    shape = FAMILIES[pick.choice(["smollm", "qwen3", "gpt2"])]
+    formats = list(MATRIX_FORMATS)
+    named = {f"layers.*.{name}": pick.choice(formats) for name in shape.projections}
+    return RandomCheckpoint(shape), Precision(head=pick.choice(formats), matrices=named)
+
+
+def test_a_pattern_needs_an_engine_that_has_it() -> None:
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]), Precision("W4 8:16"))
+    with pytest.raises(DoesNotFit, match=r"N:M patterns"):
+        compile_model(model, load_design("nano"), CONTEXT)
+
+
+def compare(model: QuantizedModel, design: Design) -> None:
+    """A prompt and two tokens, bit for bit."""
+    shape = model.original
+    bench = Bench(compile_model(model, design, CONTEXT))
     reference = IntegerReference(model)
     caches = reference.cache()
     position, ids = 0, PROMPT

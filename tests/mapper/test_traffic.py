@@ -31,7 +31,14 @@ def test_smollm2_by_hand() -> None:
 @pytest.mark.parametrize(
     ("shape", "design"), [(SMOLLM2, "kv260"), (GPT2, "kv260"), (LLAMA2_7B, "u280")]
 )
-@pytest.mark.parametrize("precision", [Precision(), Precision(layers="W8")])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        Precision(),
+        Precision(layers="W8"),
+        Precision("W3", "W4", {"layers.*.mlp.down": "W4 8:16", "layers.*.mlp.up": "W2 2:4"}),
+    ],
+)
 def test_memory_holds_little_more(shape: Architecture, design: str, precision: Precision) -> None:
     """Padding and nothing else: the sections are what must be read, but for a few per cent."""
     graph, chosen = build_graph(shape), load_design(design)

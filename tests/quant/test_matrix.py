@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alula.isa.formats import EXCESS, MIN_UNIT
+from alula.isa.formats import EXCESS, MIN_UNIT, PATTERNS
 from alula.quant import QuantizedMatrix, quantize
 
 
@@ -37,6 +37,30 @@ def test_sixteen_levels_a_group_are_nearly_lossless():
     low = rng.normal(-7.5, 0.3, (64, 16, 1)) * step
     weight = (low + step * rng.integers(0, 16, (64, 16, 32))).astype(np.float32).reshape(64, 512)
     assert relative_error(weight, quantize(weight, "W4")) < 0.02
+
+
+@pytest.mark.parametrize("pattern", [name for name in PATTERNS if name != "dense"])
+@pytest.mark.parametrize(
+    ("bits", "limit"), [("W8", 0.01), ("W4", 0.12), ("W3", 0.25), ("W2", 0.55)]
+)
+def test_a_pattern_keeps_the_largest(pattern, bits, limit):
+    weight, item = weights((8, 512)), PATTERNS[pattern]
+    matrix = quantize(weight, f"{bits} {pattern}")
+    runs = np.abs(weight).reshape(8, -1, item.of)
+    least = np.sort(runs, axis=2)[..., -item.kept, None]
+    kept = np.where(runs >= least, weight.reshape(runs.shape), 0).reshape(8, -1)
+    assert relative_error(kept, matrix) < limit
+    assert (matrix.dequantize()[kept == 0] == 0).all()
+
+
+@pytest.mark.parametrize(("fmt", "limit"), [("W3", 0.16), ("W2", 0.38)])
+def test_fewer_bits_lose_more(fmt, limit):
+    weight = weights((64, 512))
+    assert (
+        relative_error(weight, quantize(weight, "W4"))
+        < relative_error(weight, quantize(weight, fmt))
+        < limit
+    )
 
 
 @pytest.mark.parametrize("fmt", ["W4", "W8"])
@@ -101,7 +125,7 @@ def test_is_deterministic_and_row_by_row():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="fmt must be W4 or W8, not V8"):
+    with pytest.raises(ValueError, match=r"fmt must be one of W4, W4 2:4, .*, not V8"):
         quantize(weights((2, 32)), "V8")
     with pytest.raises(ValueError, match="weight must be finite, not NaN or infinite"):
         quantize(np.full((2, 32), np.inf, np.float32), "W4")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.rtl.programs import NANO, Pair
+from tests.rtl.programs import NANO, SPARSE, Pair
 from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
 from alula.codegen import compile_model, layer
+from alula.ir import Precision
+from alula.isa.formats import MATRIX_FORMATS
 from alula.quant import QuantizedModel
 from alula.rtl.device import Timing
 
@@ -29,6 +32,21 @@ def test_prefill_and_decode(pair: Pair, family: str) -> None:
     pair.prefill_and_decode(
         compile_model(QuantizedModel(RandomCheckpoint(shape)), NANO, 96), PROMPT
     )
+
+
+@pytest.fixture(scope="module")
+def sparse() -> Iterator[Pair]:
+    both = Pair(Timing(stalls=20, seed=3), design=SPARSE)
+    yield both
+    both.device.close()
+
+
+@pytest.mark.parametrize("fmt", MATRIX_FORMATS)
+def test_every_format(sparse: Pair, fmt: str) -> None:
+    """A layer of each number of bits and pattern, prefill and decode, the head too."""
+    shape = replace(FAMILIES["smollm"], layers=1)
+    model = QuantizedModel(RandomCheckpoint(shape), Precision(fmt, fmt))
+    sparse.prefill_and_decode(compile_model(model, SPARSE, 96), PROMPT)
 
 
 def test_heads_in_pieces(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "EXCESS",
     "FORMATS",
     "GROUP",
+    "MATRIX_FORMATS",
     "MIN_UNIT",
     "PARTIAL_SUMS",
     "PATTERNS",
@@ -184,3 +185,5 @@ WEIGHT_FORMATS = {
     if item.scales or pattern is DENSE
 }
 """Every format by `fmt` and `nm`."""
+MATRIX_FORMATS = {item.title: item for item in WEIGHT_FORMATS.values() if item.scales}
+"""The formats of weight matrices by title: all but V8, which is that of cached values."""

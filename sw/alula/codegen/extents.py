@@ -36,7 +36,7 @@ class Extents:
 
     def __init__(self, design: Design) -> None:
         self._known = sizes(design) | ARRAYS
-        self._streamed: list[tuple[str, Any, Any]] = []
+        self._streamed: list[tuple[str, str, Any, Any]] = []
 
     def of(self, op: Op, fields: Fields) -> Iterator[Extent]:
         """Everything that an instruction needs, in program order: products take what is streamed.
@@ -51,16 +51,16 @@ class Extents:
             if one.space in BOUNDS:
                 yield _within(one, known, busy)
         if any(one.space is Space.STREAM for one in effects.writes):
-            self._streamed.append((fields["fmt"], fields["blocks"], fields["groups"]))
+            self._streamed.append((fields["fmt"], fields["nm"], fields["blocks"], fields["groups"]))
         if any(one.space is Space.STREAM for one in effects.reads):
             yield from self._taken(known, **fields)
 
     def _taken(
-        self, known: Mapping[str, Any], *, fmt: str, outputs: Any, groups: Any, **_: Any
+        self, known: Mapping[str, Any], *, fmt: str, nm: str, outputs: Any, groups: Any, **_: Any
     ) -> Iterator[Extent]:
         """The head of the weight stream must be what a product wants."""
-        streamed, blocks, count = self._streamed.pop(0)
-        assert streamed == fmt
+        *streamed, blocks, count = self._streamed.pop(0)
+        assert streamed == [fmt, nm]
         wanted = -(-outputs // (known["P"] * known["R"]))
         yield Extent("outputs as streamed", blocks, wanted, wanted)
         yield Extent("groups as streamed", count, groups, groups)

@@ -43,7 +43,7 @@ class _Writer:
         quantised = model.matrix(unit)
         tile = matrix.tile
         for index in range(matrix.tiles):
-            part = quantised if matrix.tiles == 1 else _tile(quantised, index * tile, tile)
+            part = quantised if tile == matrix.outputs else _tile(quantised, index * tile, tile)
             beats = pack(part, self.design.channels, self.design.rows)
             first = start + index * matrix.tile_beats
             self.data[first : first + len(beats)] = beats
@@ -56,8 +56,10 @@ def _tile(matrix: QuantizedMatrix, start: int, rows: int) -> QuantizedMatrix:
         part = array[start : start + rows]
         return np.pad(part, [(0, rows - len(part))] + [(0, 0)] * (part.ndim - 1))
 
-    metas = {} if matrix.s is None or matrix.m is None else {"s": cut(matrix.s), "m": cut(matrix.m)}
-    return replace(matrix, shape=(rows, matrix.shape[1]), q=cut(matrix.q), c=cut(matrix.c), **metas)
+    metas = {"s": matrix.s, "m": matrix.m}
+    present = {name: cut(array) for name, array in metas.items() if array is not None}
+    shape = (rows, matrix.shape[1])
+    return replace(matrix, shape=shape, q=cut(matrix.q), c=cut(matrix.c), **present)
 
 
 def _present(tensor: np.ndarray | None, name: str) -> np.ndarray:

@@ -176,7 +176,7 @@ def product(
 ) -> None:
     """Stream a matrix and multiply: `dst_words` is the width of a result row."""
     emit, engine = scope.emit, engine_of(scope.chunked)
-    shape = {"fmt": matrix.format.name, "groups": matrix.groups}
+    shape = matrix.fields
     emit.op("LD.W", to=engine.name, addr=addr, blocks=matrix.blocks, **shape)
     emit.op(
         engine.name,

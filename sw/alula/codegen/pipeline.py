@@ -118,12 +118,12 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
     """
     emit, heads = scope.emit, scope.graph.architecture.heads
     matrix = scope.memory.layer.matrices[node.unit]
-    rows = SCALES_PER_BEAT * scope.design.rows
+    rows = SCALES_PER_BEAT * matrix.format.pattern.parts * scope.design.rows
     units = -(-matrix.blocks // SCALES_PER_BEAT)
     long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS
     if units < heads or rows % scope.design.sfu.lanes or long:
         return None
-    shape = {"fmt": matrix.format.name, "groups": matrix.groups}
+    shape = matrix.fields
     engine = engine_of(True)
 
     def part() -> None:
@@ -155,7 +155,7 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
         emit.alu("MULR", "last", "address", rows)
         emit.alu("SUBR", "last", None, emit.reg("last"))
         emit.add("last", "last", matrix.outputs)
-        emit.alu("MULR", "count", "count", scope.design.rows)
+        emit.alu("MULR", "count", "count", rows // SCALES_PER_BEAT)
         emit.alu("MINR", "count", "count", emit.reg("last"))
         emit.alu("MULR", "address", "address", scope.words(rows))
         emit.op(

@@ -17,7 +17,8 @@ class FloatReference(UnitModel[LayerCache]):
     """A checkpoint run by plain torch in float32, a unit at a time.
 
     The units are those of `Architecture.units`. A unit's weights are read when it first runs.
-    Hidden states are ``[tokens, hidden_size]``, float32, on ``device``.
+    Hidden states are ``[tokens, hidden_size]``, float32, on ``device``; dimensions
+    of batches may come first.
 
     Args:
         checkpoint: The model.
@@ -92,12 +93,10 @@ class FloatReference(UnitModel[LayerCache]):
         """
         shape = self.architecture
         weights = self.unit(f"layers.{index}")
-        tokens = hidden.shape[0]
         normed = self._norm(hidden, weights, "attn_norm")
-        queries = self._project(normed, weights, "attn.q").view(tokens, shape.heads, shape.head_dim)
-        keys = self._project(normed, weights, "attn.k").view(tokens, shape.kv_heads, shape.head_dim)
-        values = self._project(normed, weights, "attn.v").view(
-            tokens, shape.kv_heads, shape.head_dim
+        queries, keys, values = (
+            self._project(normed, weights, f"attn.{part}").unflatten(-1, (-1, shape.head_dim))
+            for part in "qkv"
         )
         if shape.qk_norm:
             queries = self._head_rms(queries, weights["attn.q_norm.weight"])
@@ -109,7 +108,7 @@ class FloatReference(UnitModel[LayerCache]):
         if cache is not None:
             cache.append(keys, values)
             keys, values = cache.keys, cache.values
-        attended = self._attend(queries, keys, values).reshape(tokens, shape.query_size)
+        attended = self._attend(queries, keys, values).flatten(-2)
         hidden = hidden + self._branch(attended, weights, "attn", "o")
         normed = self._norm(hidden, weights, "mlp_norm")
         activation = ACTIVATIONS[shape.activation]
@@ -179,34 +178,35 @@ class FloatReference(UnitModel[LayerCache]):
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if self.architecture.attention_cap is not None:
             return self._attend_capped(queries, keys, values)
-        tokens, held = queries.shape[0], keys.shape[0]
+        tokens, held = queries.shape[-3], keys.shape[-3]
         mask = None
         if 1 < tokens < held:
             mask = torch.ones(tokens, held, dtype=torch.bool, device=self.device).tril(
                 held - tokens
             )
         attended = F.scaled_dot_product_attention(
-            queries.transpose(0, 1)[None],
-            keys.transpose(0, 1)[None],
-            values.transpose(0, 1)[None],
+            *(
+                part.reshape(-1, *part.shape[-3:]).transpose(1, 2)
+                for part in (queries, keys, values)
+            ),
             attn_mask=mask,
             is_causal=tokens == held and tokens > 1,
             scale=self.architecture.attention_scale,
             enable_gqa=self.architecture.heads != self.architecture.kv_heads,
         )
-        return attended[0].transpose(0, 1)
+        return attended.transpose(1, 2).reshape(queries.shape)
 
     def _attend_capped(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        shape, held = self.architecture, keys.shape[0]
+        shape, held = self.architecture, keys.shape[-3]
         keys, values = (
-            part.repeat_interleave(shape.heads // shape.kv_heads, dim=1) for part in (keys, values)
+            part.repeat_interleave(shape.heads // shape.kv_heads, dim=-2) for part in (keys, values)
         )
-        scores = torch.einsum("thd,shd->hts", queries, keys) * shape.attention_scale
-        seen = torch.ones(scores.shape[1:], dtype=torch.bool, device=self.device).tril(
-            held - queries.shape[0]
+        scores = torch.einsum("...thd,...shd->...hts", queries, keys) * shape.attention_scale
+        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=self.device).tril(
+            held - queries.shape[-3]
         )
         scores = _capped(scores, shape.attention_cap).masked_fill(~seen, -torch.inf)
-        return torch.einsum("hts,shd->thd", scores.softmax(-1), values)
+        return torch.einsum("...hts,...shd->...thd", scores.softmax(-1), values)
 
 
 def _capped(values: Tensor, cap: float | None) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from alula.design import Design
 from alula.ir import Graph
 from alula.isa import RegionName
-from alula.isa.formats import EXCESS, FORMATS, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.isa.formats import DENSE, FORMATS, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
 from alula.mapper.buffers import BufferMap
 from alula.mapper.memory import MemoryMap
 from alula.mapper.report import FitItem
@@ -77,11 +77,21 @@ def accumulator_item(memory: MemoryMap, design: Design) -> FitItem:
     """Bits of the largest sum that any weights and activations can give."""
 
     def largest(fmt: WeightFormat) -> int:
-        return SCALE_MAX * EXCESS + MIN_UNIT * 128 if fmt.metas else Q_MAX
+        if not fmt.metas:
+            return Q_MAX
+        level = 1 << fmt.bits - 1
+        return SCALE_MAX * level + MIN_UNIT * 128 if fmt.pattern is DENSE else 128 * level
 
     sums = [GROUP * groups * Q_MAX * SCALE_MAX * largest(fmt) for fmt, groups in _products(memory)]
     bits, key = max(sums).bit_length() + 1, "mpe.accumulator_bits"
     return FitItem("accumulator", "both", bits, design.mpe.accumulator_bits, "bits", key)
+
+
+def pattern_items(memory: MemoryMap, design: Design) -> list[FitItem]:
+    """What N:M patterns need: a matrix engine that has them."""
+    if all(fmt.pattern is DENSE for fmt, _ in _products(memory)):
+        return []
+    return [FitItem("N:M patterns", "both", 1, int(design.mpe.sparse), "engine", "mpe.sparse")]
 
 
 def context_item(graph: Graph, design: Design, context: int) -> FitItem:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from alula.design import Design
 from alula.ir import Graph, Node, Precision
 from alula.isa import RegionName
-from alula.isa.formats import FORMATS, WeightFormat
+from alula.isa.formats import DENSE, WeightFormat
 from alula.isa.image import Region
 from alula.mapper.kv import KvLayout
 
@@ -38,6 +39,12 @@ class Matrix:
     blocks: int
     groups: int
     tiles: int = 1
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What every instruction that streams or multiplies it says of it."""
+        pattern = {} if self.format.pattern is DENSE else {"nm": self.format.pattern.name}
+        return {"fmt": self.format.name, "groups": self.groups, **pattern}
 
     @property
     def tile_beats(self) -> int:
@@ -106,13 +113,14 @@ def _section(
                 continue
             outputs = graph.width(node.output)
             tile = head_tile(design) if tiled else outputs
+            fmt = precision.format(node.unit)
             matrix = Matrix(
                 node.unit,
                 outputs,
                 tile,
                 offset,
-                FORMATS[precision.format(node.unit)],
-                -(-tile // design.rows),
+                fmt,
+                -(-tile // (fmt.pattern.parts * design.rows)),
                 graph.values[node.inputs[0]].groups,
                 -(-outputs // tile),
             )

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from alula.design import Design
 from alula.ir import Graph, Precision
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
-from alula.mapper.fit import accumulator_item, buffer_items, context_item, fits, memory_items
+from alula.mapper.fit import (
+    accumulator_item,
+    buffer_items,
+    context_item,
+    fits,
+    memory_items,
+    pattern_items,
+)
 from alula.mapper.memory import MemoryMap, map_memory
 from alula.mapper.report import FitReport
 
@@ -56,6 +63,7 @@ def place(
         *buffer_items("prefill", prefill, memory, design),
         *buffer_items("decode", decode, memory, design),
         accumulator_item(memory, design),
+        *pattern_items(memory, design),
     ]
     report = FitReport(design.name, context, memory.chunk, design.prefill_chunk, items)
     return Placement(memory, prefill, decode, report)

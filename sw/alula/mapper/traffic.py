@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from alula.ir import Architecture, Graph, Precision
 from alula.ir.lower import lower
 from alula.ir.passes import quantise
-from alula.isa.formats import FORMATS, GROUP, WeightFormat
+from alula.isa.formats import DENSE, GROUP, WeightFormat
 from alula.mapper.memory import vector_lengths
 
 _FP32, _BF16, _ID = 4, 2, 4
@@ -78,7 +78,7 @@ def _section(graph: Graph, name: str, precision: Precision) -> int:
     vectors = vector_lengths(graph, nodes)
     matrices = (
         _matrix(
-            FORMATS[precision.format(node.unit)],
+            precision.format(node.unit),
             graph.width(node.output),
             graph.width(node.inputs[0]),
         )
@@ -89,6 +89,8 @@ def _section(graph: Graph, name: str, precision: Precision) -> int:
 
 
 def _matrix(fmt: WeightFormat, outputs: int, inputs: int) -> int:
-    values = -(-outputs * inputs * fmt.bits // 8)
-    metas = outputs * -(-inputs // GROUP) * 2 * fmt.metas
+    kept = -(-outputs * inputs // fmt.pattern.parts)
+    values = -(-kept * (fmt.bits + fmt.pattern.index_bits) // 8)
+    each = 2 if fmt.pattern is DENSE else 1
+    metas = outputs * -(-inputs // GROUP) * each * fmt.metas
     return values + metas + outputs * _BF16 * fmt.scales

@@ -9,15 +9,21 @@ from alula.isa.formats import (
     DENSE,
     FORMATS,
     GROUP,
+    MATRIX_FORMATS,
     MIN_UNIT,
     PATTERNS,
     Q_MAX,
     WEIGHT_FORMATS,
+    Pattern,
     WeightFormat,
 )
-from alula.quant.fit import fit_w4
+from alula.quant.fit import fit_mins
 from alula.quant.floats import LARGEST, SMALLEST, FloatArray, round_bf16
 
+_MOST_SCALE = 127
+"""Largest magnitude of a signed scale that both signs have."""
+_SHARES = (1.0, 0.9, 0.8, 1.1, 0.7, 1.25)
+"""Shares of a group's largest weight that its last level is set to."""
 _CHUNK = 1 << 20
 """Weights handled at a time: bounds the temporary memory."""
 
@@ -128,19 +134,35 @@ def quantize(weight: FloatArray, fmt: str) -> QuantizedMatrix:
 
     Args:
         weight: float32 ``[N, K]``, finite.
-        fmt: ``"W4"`` or ``"W8"``.
+        fmt: a name of `MATRIX_FORMATS`: ``"W4"``, ``"W3 8:16"``. A pattern keeps the largest.
 
     Raises:
         ValueError: Another format, not two dimensions, or NaN or infinity in `weight`.
     """
-    if fmt not in ("W4", "W8"):
-        raise ValueError(f"fmt must be W4 or W8, not {fmt}")
+    if fmt not in MATRIX_FORMATS:
+        raise ValueError(f"fmt must be one of {', '.join(MATRIX_FORMATS)}, not {fmt}")
     weight = np.ascontiguousarray(weight, dtype=np.float32)
     if weight.ndim != 2 or not weight.size:
         raise ValueError(f"weight must have rows and inputs, not the shape {weight.shape}")
     if not np.isfinite(weight).all():
         raise ValueError("weight must be finite, not NaN or infinite")
-    return _quantize_w8(weight) if fmt == "W8" else _quantize_w4(weight)
+    item = MATRIX_FORMATS[fmt]
+    if item.pattern is not DENSE:
+        weight = np.where(largest(np.abs(weight), item.pattern), weight, np.float32(0))
+    if item.excess:
+        return _with_mins(weight, item)
+    return _with_scales(weight, item) if item.metas else _by_rows(weight, item)
+
+
+def largest(measure: FloatArray, pattern: Pattern) -> NDArray[np.bool_]:
+    """Of every M inputs the N of the largest measure, of equals the first; bool ``[N, K]``."""
+    rows, inputs = measure.shape
+    short = -inputs % pattern.of
+    runs = np.pad(measure, ((0, 0), (0, short)), constant_values=-1).reshape(rows, -1, pattern.of)
+    chosen = np.argsort(-runs, axis=2, kind="stable")[..., : pattern.kept]
+    kept = np.zeros(runs.shape, np.bool_)
+    np.put_along_axis(kept, chosen, True, axis=2)
+    return kept.reshape(rows, -1)[:, :inputs]
 
 
 def _row_scale(need: FloatArray) -> FloatArray:
@@ -148,7 +170,8 @@ def _row_scale(need: FloatArray) -> FloatArray:
     return np.where(need > 0, np.maximum(round_bf16(need), np.float32(SMALLEST)), np.float32(0))
 
 
-def _quantize_w8(weight: FloatArray) -> QuantizedMatrix:
+def _by_rows(weight: FloatArray, fmt: WeightFormat) -> QuantizedMatrix:
+    """A row's largest weight becomes the largest integer."""
     rows, inputs = weight.shape
     q = np.zeros((rows, -(-inputs // GROUP) * GROUP), np.int8)
     c = np.zeros(rows, np.float32)
@@ -159,15 +182,41 @@ def _quantize_w8(weight: FloatArray) -> QuantizedMatrix:
         c[first : first + step] = scale
         ratio = part / np.where(scale > 0, scale, np.float32(1))[:, None]
         q[first : first + step, :inputs] = np.clip(np.rint(ratio), -Q_MAX, Q_MAX)
-    return QuantizedMatrix("W8", (rows, inputs), q, c)
+    return QuantizedMatrix(fmt.name, (rows, inputs), q, c, pattern=fmt.pattern.name)
 
 
-def _quantize_w4(weight: FloatArray) -> QuantizedMatrix:
+def _with_scales(weight: FloatArray, fmt: WeightFormat) -> QuantizedMatrix:
+    """Signed scales: the levels reach furthest where the largest weight is.
+
+    Of several scales near a group's largest weight the one that loses least.
+    """
+    rows, inputs = weight.shape
+    groups, reach = -(-inputs // GROUP), 1 << fmt.bits - 1
+    runs = np.pad(weight, ((0, 0), (0, groups * GROUP - inputs))).reshape(rows, groups, GROUP)
+    peak = np.take_along_axis(runs, np.abs(runs).argmax(axis=2)[..., None], axis=2)[..., 0]
+    c = _row_scale((np.abs(peak).max(axis=1) / np.float32(reach * _MOST_SCALE)).astype(np.float32))
+    unit = np.where(c > 0, c, np.float32(1))[:, None]
+    best = np.full((rows, groups), np.inf, np.float32)
+    s, q = np.zeros((rows, groups), np.int8), np.zeros(runs.shape, np.int8)
+    for share in _SHARES:
+        wanted = np.rint(-peak / (unit * np.float32(reach * share)))
+        scale = np.clip(wanted, -_MOST_SCALE, _MOST_SCALE)
+        step = (np.where(scale == 0, np.float32(1), scale) * unit)[..., None]
+        level = np.clip(np.rint(runs / step), -reach, reach - 1)
+        error = np.square(level * (scale * unit)[..., None] - runs).sum(axis=2)
+        better = error < best
+        best = np.where(better, error, best)
+        s[better], q[better] = scale[better].astype(np.int8), level[better].astype(np.int8)
+    q = q.reshape(rows, -1)
+    return QuantizedMatrix(fmt.name, (rows, inputs), q, c, s, pattern=fmt.pattern.name)
+
+
+def _with_mins(weight: FloatArray, fmt: WeightFormat) -> QuantizedMatrix:
     rows, inputs = weight.shape
     groups = -(-inputs // GROUP)
     q = np.zeros((rows, groups * GROUP), np.uint8)
     s = np.ones((rows, groups), np.uint8)
     m = np.zeros((rows, groups), np.int8)
     c = np.zeros(rows, np.float32)
-    fit_w4(weight, q, s, m, c)
-    return QuantizedMatrix("W4", (rows, inputs), q, c, s, m)
+    fit_mins(fmt, weight, q, s, m, c)
+    return QuantizedMatrix(fmt.name, (rows, inputs), q, c, s, m)

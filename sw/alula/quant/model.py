@@ -54,10 +54,6 @@ class QuantizedModel:
         """``(N, K)`` of every matrix, by name, in the order they are used; the head is the last."""
         return dict(self._shapes)
 
-    def format(self, name: str) -> str:
-        """The format of a matrix, a name of `FORMATS`."""
-        return self.precision.format(name)
-
     def matrix(self, name: str) -> QuantizedMatrix:
         """``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` or ``lm_head``.
 
@@ -67,7 +63,7 @@ class QuantizedModel:
         if name not in self._shapes:
             raise KeyError(f"the model has no matrix {name!r}")
         weight = self._checkpoint.tensor(f"{name}.weight")
-        result = quantize(self._scaled(f"{name}.weight", weight), self.format(name))
+        result = quantize(self._scaled(f"{name}.weight", weight), self.precision.format(name).title)
         if self._progress is not None:
             self._progress(name, weight.size)
         return result

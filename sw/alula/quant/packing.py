@@ -59,14 +59,15 @@ def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
         beats[places] = data.reshape(channels, count, 8 * share).swapaxes(0, 1)
 
     def put_values(kind: BeatKind, values: Bytes, bits: int) -> None:
-        """Values of each row, ``[N, groups, 2, values of a row in a block]``."""
-        chains = _padded(values, blocks * parts * rows).reshape(*split, groups, 2, -1)
+        """Values of each row of whole row blocks, ``[rows, groups, 2, values in a block]``."""
+        chains = values.reshape(*split, groups, 2, -1)
         chains = chains.transpose(0, 4, 2, 5, 3, 1, 6).reshape(blocks * groups, -1, BLOCK)
         put(kind, to_bits(np.ascontiguousarray(chains), bits))
 
-    inputs = matrix.q.view(np.uint8).reshape(-1, groups, 2, BLOCK)
+    q = _padded(matrix.q.view(np.uint8), blocks * parts * rows)
+    inputs = q.reshape(-1, groups, 2, BLOCK)
     if fmt.pattern is not DENSE:
-        index = kept_inputs(matrix.q.view(np.int8), fmt.pattern).reshape(*inputs.shape[:-1], -1)
+        index = kept_inputs(q.view(np.int8), fmt.pattern).reshape(*inputs.shape[:-1], -1)
         inputs = np.take_along_axis(inputs, index, axis=-1) & np.uint8((1 << fmt.bits) - 1)
         within = (index % fmt.pattern.of).astype(np.uint8)
         put_values(BeatKind.INDEX, within, fmt.pattern.index_bits)

@@ -1,0 +1,80 @@
+"""Codes that lose less than rounding does, in every format."""
+
+import numpy as np
+import pytest
+import torch
+
+from alula.compress.descent import loss, round_to_nearest, solve
+from alula.isa.formats import DENSE, MATRIX_FORMATS, MIN_UNIT
+from alula.quant import pack, unpack
+
+
+def problem(rows: int, inputs: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights, and the moment of inputs that depend on each other."""
+    random = np.random.default_rng(seed)
+    mixing = random.normal(size=(inputs, inputs)) / np.sqrt(inputs) + np.eye(inputs)
+    x = random.normal(size=(4 * inputs, inputs)) * random.uniform(0.1, 3, inputs) @ mixing
+    weight = random.normal(size=(rows, inputs)).astype(np.float32)
+    return torch.from_numpy(weight), torch.from_numpy(x.T @ x)
+
+
+@pytest.mark.parametrize("name", MATRIX_FORMATS)
+def test_solved_codes_lose_less_than_rounded_ones(name: str) -> None:
+    fmt = MATRIX_FORMATS[name]
+    weight, moment = problem(24, 160, 1)
+    rounded, solved = round_to_nearest(weight, fmt, moment), solve(weight, fmt, moment, sweeps=3)
+    before, after = (loss(codes, weight, moment.float()) for codes in (rounded, solved))
+    assert after.sum() < 0.8 * before.sum()
+    assert (after < before).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", MATRIX_FORMATS)
+@pytest.mark.parametrize("inputs", [64, 90])
+def test_codes_are_matrices_of_the_format(name: str, inputs: int) -> None:
+    fmt = MATRIX_FORMATS[name]
+    codes = solve(*_arguments(fmt, inputs), sweeps=1)
+    matrix = codes.matrix()
+    np.testing.assert_allclose(matrix.dequantize(), codes.weights(), rtol=1e-6)
+    again = unpack(pack(matrix, 1, 8), fmt.name, matrix.shape, 1, 8, fmt.pattern.name)
+    np.testing.assert_array_equal(again.integers(), matrix.integers())
+    if fmt.pattern is not DENSE:
+        runs = np.pad(matrix.integers() != 0, ((0, 0), (0, -inputs % fmt.pattern.of)))
+        assert runs.reshape(-1, fmt.pattern.of).sum(1).max() <= fmt.pattern.kept
+
+
+def _arguments(fmt, inputs):
+    weight, moment = problem(10, inputs, 2)
+    return weight, fmt, moment
+
+
+def test_each_sweep_loses_no_more() -> None:
+    weight, moment = problem(16, 96, 3)
+    losses = [
+        float(loss(solve(weight, MATRIX_FORMATS["W3"], moment, n), weight, moment.float()).sum())
+        for n in (0, 1, 2, 4)
+    ]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
+
+
+def test_no_change_of_one_level_helps() -> None:
+    """After enough sweeps the levels are a minimum among their neighbours."""
+    weight, moment = problem(4, 64, 4)
+    codes = solve(weight, MATRIX_FORMATS["W3"], moment, sweeps=40)
+    moment = moment.float()
+    moment.diagonal().add_(0.01 * moment.diagonal().mean())
+    least = loss(codes, weight, moment)
+    for k in range(64):
+        for step in (-1, 1):
+            old = codes.levels[:, k].clone()
+            codes.levels[:, k] = (old + step).clamp(codes.low, codes.high)
+            assert (loss(codes, weight, moment) >= least * (1 - 1e-4)).all()
+            codes.levels[:, k] = old
+
+
+def test_weights_follow_the_formula() -> None:
+    weight, moment = problem(3, 64, 5)
+    codes = solve(weight, MATRIX_FORMATS["W4"], moment, sweeps=1)
+    n, k = 2, 40
+    integer = codes.s[n, 1] * codes.levels[n, k] + MIN_UNIT * codes.m[n, 1]
+    assert codes.weights()[n, k] == codes.c[n] * integer
