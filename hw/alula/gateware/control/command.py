@@ -1,10 +1,10 @@
 """From an instruction word to what an engine receives, generated from `alula.isa`."""
 
-from __future__ import annotations
-
+import functools
+import operator
 from collections.abc import Iterable
 
-from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Out
 
@@ -17,7 +17,10 @@ __all__ = [
     "ENGINES",
     "MAX_SOURCES",
     "PORTS",
+    "REFERENCE",
+    "STEPS",
     "WORD_BITS",
+    "Assembler",
     "Decoder",
     "Legality",
     "carried",
@@ -67,6 +70,14 @@ def sources(instruction: Instruction) -> tuple[tuple[Operand | Register, int], .
 
 MAX_SOURCES = max(len(sources(item)) for item in INSTRUCTIONS)
 STEPS = -(-MAX_SOURCES // PORTS)
+
+
+REFERENCE = data.StructLayout({"register": REGISTER_BITS, "offset": 32})
+"""A source: what is added to a register."""
+
+
+def _bits(word: Value, item: Field, bit: int) -> Value:
+    return word[bit : bit + item.width]
 
 
 def _width(item: Field) -> int:
@@ -130,28 +141,24 @@ class _Mux:
     def __init__(self, code: Value) -> None:
         self._code = code
 
-    def choose(
-        self,
-        m: Module,
-        target: Value,
-        cases: Iterable[tuple[int, Value]],
-        *,
-        others_are_zero: bool = True,
-    ) -> None:
-        """Drive `target`, grouping opcodes that choose the same bits.
+    def choose(self, cases: Iterable[tuple[int, Value]], *, others_are_zero: bool = True) -> Value:
+        """Return what an opcode chooses: ANDs of values with sets of opcodes, and an OR of them.
 
-        With the other opcodes it is zero, or, if that does not matter, what most opcodes choose.
+        With the other opcodes it is zero, or, if that does not matter, anything.
         """
         grouped: dict[str, tuple[Value, list[int]]] = {}
         for number, value in cases:
             grouped.setdefault(repr(value), (value, []))[1].append(number)
-        if not others_are_zero:
-            usual = max(grouped, key=lambda name: len(grouped[name][1]))
-            m.d.comb += target.eq(grouped.pop(usual)[0])
-        with m.Switch(self._code):
-            for value, numbers in grouped.values():
-                with m.Case(*numbers):
-                    m.d.comb += target.eq(value)
+        if len(grouped) == 1 and not others_are_zero:
+            return next(iter(grouped.values()))[0]
+        terms: list[Value] = [
+            Mux(self._code.matches(*numbers), value, 0) for value, numbers in grouped.values()
+        ]
+        while len(terms) > 1:
+            terms = [
+                functools.reduce(operator.or_, terms[i : i + 2]) for i in range(0, len(terms), 2)
+            ]
+        return terms[0] if terms else Const(0, 1)
 
 
 class Decoder(Component):
@@ -159,41 +166,25 @@ class Decoder(Component):
 
     Members:
         word: The instruction.
-        step: Which three sources `refs` shows.
-        values: The sources, resolved.
         opcode, engine, wait, signal: The parts that every instruction has.
         legality: Whether `decode` of `alula.isa` would accept the word.
-        refs: Register and offset of the sources `PORTS * step` onwards, zero beyond the last.
-        last_step: `step` is the last that this instruction needs.
+        refs: Register and offset of each source, zero beyond the last.
+        last_step: Which step, of `PORTS` sources each, is the last that this instruction needs.
         rd: The register that a SYS instruction writes, 0 if none.
         body, value: Immediates of LOOP and LI.
-        command_ld, command_st, ...: The command for an engine, if `engine` is that engine; what
-            the instruction has no field for is anything.
     """
 
-    def __init__(self) -> None:
-        members: dict[str, In | Out] = {
-            "word": In(WORD_BITS),
-            "step": In(range(STEPS)),
-            "values": In(data.ArrayLayout(32, MAX_SOURCES)),
-            "opcode": Out(OPCODE_BITS),
-            "engine": Out(range(len(Engine))),
-            "wait": Out(ENGINE_BITS),
-            "signal": Out(ENGINE_BITS),
-            "legality": Out(Legality),
-            "refs": Out(
-                data.ArrayLayout(
-                    data.StructLayout({"register": REGISTER_BITS, "offset": 32}), PORTS
-                )
-            ),
-            "last_step": Out(1),
-            "rd": Out(REGISTER_BITS),
-            "body": Out(BY_NAME["LOOP"].field("body").width),
-            "value": Out(BY_NAME["LI"].field("value").width),
-        }
-        for engine in ENGINES:
-            members[f"command_{engine.name.lower()}"] = Out(layout(engine))
-        super().__init__(members)
+    word: In(WORD_BITS)
+    opcode: Out(OPCODE_BITS)
+    engine: Out(range(len(Engine)))
+    wait: Out(ENGINE_BITS)
+    signal: Out(ENGINE_BITS)
+    legality: Out(Legality)
+    refs: Out(data.ArrayLayout(REFERENCE, MAX_SOURCES))
+    last_step: Out(range(STEPS))
+    rd: Out(REGISTER_BITS)
+    body: Out(BY_NAME["LOOP"].field("body").width)
+    value: Out(BY_NAME["LI"].field("value").width)
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
@@ -204,23 +195,19 @@ class Decoder(Component):
             Cat(self.opcode, self.wait, self.signal).eq(word),
         ]
         mux = _Mux(code)
-        mux.choose(m, self.engine, ((i.opcode, Const(int(i.engine), 3)) for i in INSTRUCTIONS))
+        engines = ((i.opcode, Const(int(i.engine), 3)) for i in INSTRUCTIONS)
+        m.d.comb += self.engine.eq(mux.choose(engines))
         self._check(m, code)
         self._sources(m, mux)
         for name in ("rd", "body", "value"):
             cases = [
-                (instruction.opcode, self._bits(item, bit))
+                (instruction.opcode, _bits(word, item, bit))
                 for instruction in codes(Engine.SYS)
                 for item, bit in fields_of(instruction)
                 if item.name == name and not isinstance(item, Operand)
             ]
-            mux.choose(m, getattr(self, name), cases)
-        for engine in ENGINES:
-            self._assemble(m, mux, engine)
+            m.d.comb += getattr(self, name).eq(mux.choose(cases))
         return m
-
-    def _bits(self, item: Field, bit: int) -> Value:
-        return self.word[bit : bit + item.width]
 
     def _check(self, m: Module, code: Value) -> None:
         m.d.comb += self.legality.eq(Legality.OPCODE)
@@ -243,57 +230,78 @@ class Decoder(Component):
                                 if number >= len(item.choices) or not item.choices[number]
                             ]
                             if reserved:
-                                with m.If(self._bits(item, bit).matches(*reserved)):
+                                with m.If(_bits(self.word, item, bit).matches(*reserved)):
                                     m.d.comb += self.legality.eq(Legality.RESERVED)
 
     def _sources(self, m: Module, mux: _Mux) -> None:
-        steps = Signal(range(STEPS))
-        mux.choose(
-            m,
-            steps,
-            (
-                (i.opcode, Const((max(len(sources(i)), 1) - 1) // PORTS, Shape.cast(range(STEPS))))
+        last = Shape.cast(range(STEPS))
+        steps = ((i, Const((max(len(sources(i)), 1) - 1) // PORTS, last)) for i in INSTRUCTIONS)
+        m.d.comb += self.last_step.eq(mux.choose((i.opcode, step) for i, step in steps))
+        refs = []
+        for position in range(MAX_SOURCES):
+            present = [
+                (i.opcode, *sources(i)[position])
                 for i in INSTRUCTIONS
-            ),
-        )
-        m.d.comb += self.last_step.eq(self.step == steps)
-        for port in range(PORTS):
-            registers, offsets = [], []
-            for step in range(STEPS):
-                register = Signal(REGISTER_BITS, name=f"register_{port}_{step}")
-                offset = Signal(32, name=f"offset_{port}_{step}")
-                position = PORTS * step + port
-                present = [
-                    (i.opcode, *sources(i)[position])
-                    for i in INSTRUCTIONS
-                    if len(sources(i)) > position
-                ]
-                mux.choose(
-                    m,
-                    register,
-                    ((number, self.word[bit : bit + REGISTER_BITS]) for number, _, bit in present),
-                )
-                mux.choose(
-                    m,
-                    offset,
-                    (
+                if len(sources(i)) > position
+            ]
+            register = Signal(REGISTER_BITS, name=f"register_{position}")
+            offset = Signal(32, name=f"offset_{position}")
+            m.d.comb += [
+                register.eq(
+                    mux.choose(
+                        (number, self.word[bit : bit + REGISTER_BITS]) for number, _, bit in present
+                    )
+                ),
+                offset.eq(
+                    mux.choose(
                         (number, self.word[bit + REGISTER_BITS : bit + item.width])
                         for number, item, bit in present
                         if item.width > REGISTER_BITS
-                    ),
-                )
-                registers.append(register)
-                offsets.append(offset)
-            m.d.comb += [
-                self.refs[port].register.eq(Array(registers)[self.step]),
-                self.refs[port].offset.eq(Array(offsets)[self.step]),
+                    )
+                ),
             ]
+            refs += [register, offset]
+        m.d.comb += self.refs.as_value().eq(Cat(refs))
 
-    def _assemble(self, m: Module, mux: _Mux, engine: Engine) -> None:
-        command = getattr(self, f"command_{engine.name.lower()}")
+
+class Assembler(Component):
+    """Puts together what an engine receives; combinational.
+
+    Members:
+        word: The instruction.
+        values: Its sources, resolved.
+        command_ld, command_st, ...: The command for an engine, if the instruction is for that
+            engine; what the instruction has no field for is anything.
+    """
+
+    def __init__(self) -> None:
+        members: dict[str, In | Out] = {
+            "word": In(WORD_BITS),
+            "values": In(data.ArrayLayout(32, MAX_SOURCES)),
+        }
+        for engine in ENGINES:
+            members[f"command_{engine.name.lower()}"] = Out(layout(engine))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        """Make the module."""
+        m = Module()
+        code = self.word[:OPCODE_BITS]
+        for engine in ENGINES:
+            command = getattr(self, f"command_{engine.name.lower()}")
+            m.d.comb += command.opcode.eq(code)
+            for (offset, width), cases in self._fields(engine).items():
+                whole = Signal(width, name=f"{engine.name.lower()}_{offset}")
+                m.d.comb += [
+                    whole.eq(_Mux(code).choose(cases, others_are_zero=False)),
+                    command.as_value()[offset : offset + width].eq(whole),
+                ]
+        return m
+
+    def _fields(self, engine: Engine) -> dict[tuple[int, int], list[tuple[int, Value]]]:
+        """For each place and width in a command, what an opcode puts there."""
         shapes = layout(engine)
-        m.d.comb += command.opcode.eq(self.opcode)
-        cases: dict[tuple[int, int], list[tuple[int, Value]]] = {}
+        found: dict[tuple[int, int], list[tuple[int, Value]]] = {}
         for instruction in codes(engine):
             positions = {item.name: index for index, (item, _) in enumerate(sources(instruction))}
             for item, bit in fields_of(instruction):
@@ -301,12 +309,8 @@ class Decoder(Component):
                     value = self.values[positions[item.name]]
                 else:
                     assert isinstance(item, Immediate | Choice)
-                    value = self._bits(item, bit)
+                    value = _bits(self.word, item, bit)
                 place = shapes[item.name]
-                cases.setdefault((place.offset, place.width), []).append(
-                    (instruction.opcode, value)
-                )
-        for (offset, width), chosen in cases.items():
-            whole = Signal(width, name=f"{engine.name.lower()}_{offset}")
-            mux.choose(m, whole, chosen, others_are_zero=False)
-            m.d.comb += command.as_value()[offset : offset + width].eq(whole)
+                case = (instruction.opcode, value)
+                found.setdefault((place.offset, place.width), []).append(case)
+        return found

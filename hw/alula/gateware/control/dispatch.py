@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import enum, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -15,7 +15,7 @@ from alula.isa.instructions import Engine
 
 __all__ = ["Blame", "Dispatch"]
 
-_CONTROL = ("program", "setting", "length", "start", "clear", "halt")
+_CONTROL = ("program", "setting", "length", "start", "halt")
 _STATE = ("running", "ended", "reason", "waiting", "address")
 _FROM_ENGINES = ("argmax", "stream_empty")
 
@@ -35,20 +35,20 @@ class Dispatch(Component):
         program_words: Instructions that the program memory holds.
 
     Members:
-        program, setting, length, start, clear, halt, running, ended, reason, waiting, argmax,
-        stream_empty: Those of `Sequencer`. `start` empties the token counters, `clear` the
-            queues as well: no engine may hold an instruction then.
+        program, setting, length, start, halt, running, ended, reason, waiting, argmax,
+        stream_empty: Those of `Sequencer`. `start` empties the token counters.
         address: Of the sequencer's instruction.
         overflow, giver, taker: A token counter was full; of which pair. overfilled: Address of the
             instruction that gave the token.
         command_ld, done_ld, ...: To each engine, as docs/explanation/gateware.md says.
         starved, blocked: What each engine says of itself, as of `Use`, while it holds instructions.
-        use: What each engine does.
+        use: What each engine did a cycle ago.
         busy: For each engine (SYS the sequencer), an instruction waits or is in flight.
         flying: For each engine, its oldest instruction is in flight.
         missing: For each engine, the tokens that its next instruction waits for.
         oldest: Address of each engine's oldest instruction.
-        blame, blamed: Address of the one of its instructions that an engine blames.
+        blame, blamed: Address of the one of its instructions that an engine blames, from the cycle
+            after `halt` on.
     """
 
     def __init__(self, *, program_words: int) -> None:
@@ -89,7 +89,7 @@ class Dispatch(Component):
         for name in _STATE:
             m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         m.d.comb += [
-            tokens.clear.eq(self.start | self.clear),
+            tokens.clear.eq(self.start),
             self.overflow.eq(tokens.fault),
             self.giver.eq(tokens.giver),
             self.taker.eq(tokens.taker),
@@ -97,10 +97,16 @@ class Dispatch(Component):
             self.busy[Engine.SYS].eq(sequencer.running),
             self.oldest[Engine.SYS].eq(sequencer.address),
         ]
-        self._use(m, Engine.SYS, sequencer.waiting & ~sequencer.blocked, sequencer.blocked)
+        running, waiting, blocked = Signal(), Signal(), Signal()
+        m.d.sync += [
+            running.eq(sequencer.running),
+            waiting.eq(sequencer.waiting),
+            blocked.eq(sequencer.blocked),
+        ]
+        self._use(m, Engine.SYS, running, waiting, blocked)
         for engine in Engine:
             if engine is Engine.SYS:
-                source, address = sequencer, sequencer.address
+                source, address = sequencer, sequencer.given
             else:
                 source = self._queue(m, engine)
                 address = source.oldest
@@ -112,9 +118,18 @@ class Dispatch(Component):
                 tokens.give[engine].eq(source.give),
                 self.missing[engine].eq(tokens.missing[engine]),
             ]
-            gave = Signal(ADDRESS_BITS, name=f"gave_{engine.name.lower()}")
-            with m.If(source.give & ~tokens.failing):
-                m.d.sync += gave.eq(address)
+            # A counter overflows a cycle after a token was given, and is told a cycle later.
+            name = engine.name.lower()
+            gives, giving = (
+                Signal(name=f"gives_{name}"),
+                Signal(ADDRESS_BITS, name=f"giving_{name}"),
+            )
+            gave = Signal(ADDRESS_BITS, name=f"gave_{name}")
+            m.d.sync += gives.eq(source.give)
+            with m.If(source.give):
+                m.d.sync += giving.eq(address)
+            with m.If(gives & ~tokens.fault):
+                m.d.sync += gave.eq(giving)
             with m.If(tokens.giver == engine):
                 m.d.comb += self.overfilled.eq(gave)
         return m
@@ -123,7 +138,7 @@ class Dispatch(Component):
         """Make an engine's queue."""
         name = engine.name.lower()
         queue = Queue(shape=layout(engine))
-        m.submodules[f"queue_{name}"] = ResetInserter(self.clear)(queue)
+        m.submodules[f"queue_{name}"] = queue
         connect(m, getattr(self._sequencer, f"push_{name}"), queue.push)
         connect(m, queue.command, flipped(getattr(self, f"command_{name}")))
         m.d.comb += [
@@ -132,26 +147,24 @@ class Dispatch(Component):
             self.flying[engine].eq(queue.flying),
             self.oldest[engine].eq(queue.oldest),
         ]
-        with m.Switch(self.blame[engine]):
+        with m.If(self.halt), m.Switch(self.blame[engine]):
             for blame, address in (
                 (Blame.OLDEST, queue.oldest),
                 (Blame.NEWEST, queue.newest),
                 (Blame.NEXT, queue.next),
             ):
                 with m.Case(blame):
-                    m.d.comb += self.blamed[engine].eq(address)
-        self._use(
-            m,
-            engine,
-            Mux(queue.flying, self.starved[engine], ~queue.take),
-            queue.flying & self.blocked[engine],
-        )
+                    m.d.sync += self.blamed[engine].eq(address)
+        starved, blocked = Signal(name=f"starved_{name}"), Signal(name=f"blocked_{name}")
+        m.d.sync += [starved.eq(self.starved[engine]), blocked.eq(self.blocked[engine])]
+        starves = Mux(queue.flying, starved, ~queue.took)
+        self._use(m, engine, queue.held, starves, queue.flying & blocked)
         return queue
 
-    def _use(self, m: Module, engine: Engine, starved: Value, blocked: Value) -> None:
-        """Say what an engine does."""
+    def _use(self, m: Module, engine: Engine, held: Value, starved: Value, blocked: Value) -> None:
+        """Say what an engine did a cycle ago."""
         use = self.use[engine]
-        with m.If(~self.busy[engine]):
+        with m.If(~held):
             m.d.comb += use.eq(Use.IDLE)
         with m.Elif(blocked):
             m.d.comb += use.eq(Use.BLOCKED)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Signal
+from itertools import pairwise
+
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -16,6 +18,9 @@ COUNT_BITS = 32
 
 class LoopStack(Component):
     """Up to `LOOP_DEPTH` loops, the innermost on top. All strobes act at the clock edge.
+
+    Loops move up and down the stack, so that the innermost one is always in the same registers; all
+    outputs are registers.
 
     Args:
         place_bits: Width of a program address.
@@ -53,38 +58,38 @@ class LoopStack(Component):
         """Make the module."""
         m = Module()
         shape = data.StructLayout(
-            {"start": self.place_bits, "end": self.place_bits, "left": COUNT_BITS}
+            {
+                "used": 1,
+                "start": self.place_bits,
+                "end": self.place_bits,
+                "left": COUNT_BITS,
+                "again": 1,  # some are left
+            }
         )
-        stack = Array(Signal(shape, name=f"loop_{level}") for level in range(LOOP_DEPTH))
-        depth = Signal(range(LOOP_DEPTH + 1))
-        level = Signal(range(LOOP_DEPTH))
-        top = Signal(shape)
+        loops = [Signal(shape, name=f"loop_{level}") for level in range(LOOP_DEPTH)]
+        top = loops[0]
         m.d.comb += [
-            level.eq(depth - 1),
-            top.eq(stack[level]),
-            self.empty.eq(depth == 0),
-            self.full.eq(depth == LOOP_DEPTH),
+            self.empty.eq(~top.used),
+            self.full.eq(loops[-1].used),
             self.top_start.eq(top.start),
             self.top_end.eq(top.end),
-            self.again.eq(top.left != 0),
+            self.again.eq(top.again),
         ]
         with m.If(self.clear):
-            m.d.sync += depth.eq(0)
+            m.d.sync += [loop.used.eq(0) for loop in loops]
         with m.Elif(self.push):
-            m.d.sync += depth.eq(depth + 1)
-            with m.Switch(depth):
-                for number, loop in enumerate(stack):
-                    with m.Case(number):
-                        m.d.sync += [
-                            loop.start.eq(self.start),
-                            loop.end.eq(self.end),
-                            loop.left.eq(self.count - 1),
-                        ]
+            m.d.sync += [outer.eq(inner) for inner, outer in pairwise(loops)]
+            m.d.sync += [
+                top.used.eq(1),
+                top.start.eq(self.start),
+                top.end.eq(self.end),
+                top.left.eq(self.count - 1),
+                top.again.eq(self.count != 1),
+            ]
         with m.Elif(self.turn):
-            with m.If(self.again), m.Switch(level):
-                for number, loop in enumerate(stack):
-                    with m.Case(number):
-                        m.d.sync += loop.left.eq(loop.left - 1)
+            with m.If(self.again):
+                m.d.sync += [top.left.eq(top.left - 1), top.again.eq(top.left != 1)]
             with m.Else():
-                m.d.sync += depth.eq(depth - 1)
+                m.d.sync += [inner.eq(outer) for inner, outer in pairwise(loops)]
+                m.d.sync += loops[-1].used.eq(0)
         return m

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
+from alula.gateware.hdl import fifo
+from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.isa.instructions import Engine
 
 __all__ = ["ADDRESS_BITS", "IN_FLIGHT", "LATENCY", "QUEUE_DEPTH", "Queue", "entry"]
@@ -15,10 +16,12 @@ QUEUE_DEPTH = 16
 """Instructions that wait in front of an engine before the sequencer must."""
 IN_FLIGHT = 16
 """Instructions that an engine may have taken and not finished."""
-LATENCY = 2
+LATENCY = fifo.LATENCY + 1
 """Cycles from `push` to `command` where the queue is empty and no token is missing."""
 ADDRESS_BITS = 16
 """Program addresses, in instructions."""
+_RECORD = data.StructLayout({"address": ADDRESS_BITS, "signal": len(Engine)})
+"""What is known of an instruction in flight."""
 
 
 def entry(command: ShapeLike) -> data.StructLayout:
@@ -36,15 +39,21 @@ def entry(command: ShapeLike) -> data.StructLayout:
 class Queue(Component):
     """Offers instructions in order, each once its tokens are there.
 
+    What it tells of instructions in flight, and gives for them, is a cycle late: one that is taken
+    flies from two cycles later on, one that is done gives its tokens in the next cycle.
+
     Args:
         shape: Of the engine's command.
 
     Members:
         push: Stream of `entry(shape)`.
-        command: Stream to the engine. Tokens are taken where the engine takes it.
+        command: Stream to the engine.
         done: The oldest instruction in flight is done; not before the cycle after it was taken.
-        wait, available, take, signal, give: To `Tokens`.
+        wait, available, take, signal, give: To `Tokens`. Tokens are taken in the first cycle in
+            which the command is offered.
         busy: An instruction waits or is in flight.
+        held: A cycle ago one was at the head of the queue or in flight.
+        took: A cycle ago one was taken.
         flying: An instruction is in flight.
         oldest: Address of the oldest instruction in flight, while there is one; of the one that
             waits at the head otherwise.
@@ -64,6 +73,8 @@ class Queue(Component):
                 "signal": Out(len(Engine)),
                 "give": Out(1),
                 "busy": Out(1),
+                "held": Out(1),
+                "took": Out(1),
                 "flying": Out(1),
                 "oldest": Out(ADDRESS_BITS),
                 "newest": Out(ADDRESS_BITS),
@@ -74,34 +85,40 @@ class Queue(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        shape = entry(self.shape)
-        width = Shape.cast(shape).width
-        m.submodules.waiting = waiting = SyncFIFOBuffered(width=width, depth=QUEUE_DEPTH)
-        record = data.StructLayout({"address": ADDRESS_BITS, "signal": len(Engine)})
-        m.submodules.flying = flying = SyncFIFO(width=record.size, depth=IN_FLIGHT)
-        head = Signal(shape)
-        oldest = Signal(record)
+        m.submodules.waiting = waiting = RegisteredFifo(shape=entry(self.shape), depth=QUEUE_DEPTH)
+        m.submodules.flying = flying = RegisteredFifo(shape=_RECORD, depth=IN_FLIGHT)
+        connect(m, flipped(self.push), waiting.items)
+        head, oldest = waiting.taken.payload, flying.taken.payload
+        taken = self.command.valid & self.command.ready
+        waits = waiting.taken.valid & ~self.command.valid
         m.d.comb += [
-            waiting.w_data.eq(self.push.payload),
-            waiting.w_en.eq(self.push.valid),
-            self.push.ready.eq(waiting.w_rdy),
-            head.eq(waiting.r_data),
-            self.wait.eq(Mux(waiting.r_rdy, head.wait, 0)),
             self.command.payload.eq(head.command),
-            self.command.valid.eq(waiting.r_rdy & self.available & flying.w_rdy),
-            self.take.eq(self.command.valid & self.command.ready),
-            waiting.r_en.eq(self.take),
-            flying.w_data.eq(Cat(head.address, head.signal)),
-            flying.w_en.eq(self.take),
-            flying.r_en.eq(self.done),
-            oldest.eq(flying.r_data),
+            self.wait.eq(Mux(waits | self.take, head.wait, 0)),
+            waiting.taken.ready.eq(taken),
+            flying.items.valid.eq(taken),
+            flying.items.payload.address.eq(head.address),
+            flying.items.payload.signal.eq(head.signal),
+            flying.taken.ready.eq(self.give),
             self.signal.eq(oldest.signal),
-            self.give.eq(self.done),
-            self.busy.eq((waiting.level != 0) | flying.r_rdy),
-            self.flying.eq(flying.r_rdy),
+            self.flying.eq(flying.taken.valid),
             self.next.eq(head.address),
-            self.oldest.eq(Mux(flying.r_rdy, oldest.address, head.address)),
+            self.oldest.eq(Mux(self.flying, oldest.address, head.address)),
         ]
-        with m.If(self.take):
-            m.d.sync += self.newest.eq(head.address)
+        m.d.sync += [self.give.eq(self.done), self.took.eq(taken), self.take.eq(0)]
+        with m.If(taken):
+            m.d.sync += [self.command.valid.eq(0), self.newest.eq(head.address)]
+        with m.If(waits & self.available & flying.items.ready):
+            m.d.sync += [self.command.valid.eq(1), self.take.eq(1)]
+        self._count(m, waiting.taken.valid)
         return m
+
+    def _count(self, m: Module, waits: Value) -> None:
+        """Count what came and has not given its tokens."""
+        count, there = Signal(range(QUEUE_DEPTH + IN_FLIGHT + 1)), Signal()
+        pushed = self.push.valid & self.push.ready
+        with m.If(pushed & ~self.give):
+            m.d.sync += count.eq(count + 1)
+        with m.Elif(self.give & ~pushed):
+            m.d.sync += count.eq(count - 1)
+        m.d.sync += there.eq(waits)
+        m.d.comb += [self.busy.eq(count != 0), self.held.eq(there | self.flying)]

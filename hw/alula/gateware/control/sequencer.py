@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -11,7 +11,10 @@ from alula.gateware.control.command import (
     ENGINES,
     MAX_SOURCES,
     PORTS,
+    REFERENCE,
+    STEPS,
     WORD_BITS,
+    Assembler,
     Decoder,
     Legality,
     layout,
@@ -21,16 +24,26 @@ from alula.gateware.control.divider import LATENCY as DIVISION
 from alula.gateware.control.divider import Divider
 from alula.gateware.control.loops import LoopStack
 from alula.gateware.control.queue import ADDRESS_BITS, entry
+from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS
 from alula.isa.fields import REGISTER_BITS, REGISTERS
-from alula.isa.instructions import Engine
+from alula.isa.instructions import BY_NAME, Engine
 
 __all__ = ["CYCLES", "LIMB", "Reason", "Sequencer"]
 
 LIMB = 32
 """Bits that the host writes of an instruction at once."""
-CYCLES = {"operands": 1, "execute": 1, "redirect": 3, "multiply": 3, "divide": DIVISION}
+BODY_BITS = BY_NAME["LOOP"].field("body").width
+CYCLES = {
+    "operands": 1,
+    "execute": 1,
+    "write": 1,
+    "redirect": 4,
+    "multiply": 3,
+    "divide": DIVISION + 1,
+}
 """An instruction takes a cycle for each `PORTS` operands, at least one, and one to execute; what
-leaves the straight line 3 more, MULR and DIVR these more."""
+writes a register one more, what leaves the straight line 4 more, MULR and DIVR these more, a LOOP
+that is entered one more."""
 
 
 class Reason(enum.Enum, shape=4):
@@ -47,20 +60,6 @@ class Reason(enum.Enum, shape=4):
     STREAM_LEFT = 8
 
 
-class State(enum.Enum, shape=4):
-    """What the sequencer does in a cycle."""
-
-    IDLE = 0
-    FETCH = 1
-    LOAD = 2
-    RESOLVE = 3
-    EXECUTE = 4
-    MULTIPLY = 5
-    DIVIDE = 6
-    CHECK = 7
-    DRAIN = 8
-
-
 class Sequencer(Component):
     """Program memory, 32 registers, 4 loops; dispatches to five queues.
 
@@ -75,14 +74,14 @@ class Sequencer(Component):
         setting: Write port of the registers. Both are for the time when it does not run.
         length: Instructions of the program.
         start: Begin at address 0; only where not `running`.
-        clear: Stop at once and forget the reason; registers and program stay.
-        halt: Take no further instruction (an engine has stopped on a fault).
+        halt: Begin no further instruction (an engine has stopped on a fault).
         running: From `start` until END is over or a fault stopped it.
-        ended: For one cycle, END is over.
-        reason: Why it stopped, sticky until `clear` or `start`.
+        ended: For one cycle, END is over, since the cycle before.
+        reason: Why it stopped, sticky until `start`.
         address: Of the instruction being executed; of the one to blame where there is a reason.
         waiting: It waits for a token, a queue or, at END, an engine. blocked: It is a queue.
         retired: For one cycle, a SYS instruction is over.
+        given: Address of the SYS instruction whose tokens are given.
         argmax: What ARG reads.
         engines_busy, stream_empty: What END waits for and checks.
         wait, available, take, signal, give: To `Tokens`.
@@ -108,7 +107,6 @@ class Sequencer(Component):
             "setting": In(data.StructLayout({"enable": 1, "index": REGISTER_BITS, "value": 32})),
             "length": In(place),
             "start": In(1),
-            "clear": In(1),
             "halt": In(1),
             "running": Out(1),
             "ended": Out(1),
@@ -125,6 +123,7 @@ class Sequencer(Component):
             "take": Out(1),
             "signal": Out(len(Engine)),
             "give": Out(1),
+            "given": Out(ADDRESS_BITS),
         }
         for engine in ENGINES:
             members[f"push_{engine.name.lower()}"] = Out(stream.Signature(entry(layout(engine))))
@@ -134,194 +133,249 @@ class Sequencer(Component):
         """Make the module."""
         m = Module()
         now = _Now(self.program_words)
-        decoder, loops, state, place = now.decoder, now.loops, now.state, now.place
-        m.submodules.decoder, m.submodules.loops = decoder, loops
-        m.submodules.divider = now.divider
-        fetched = self._program(m, place, words_ahead := Signal())
-        self._resolve(m, now)
+        m.submodules.decoder, m.submodules.assembler = now.decoder, now.assembler
+        m.submodules.loops, m.submodules.divider = now.loops, now.divider
         accepted = self._offer(m, now)
+        m.d.sync += [now.there.eq(self.available), self.give.eq(self.retired), self.ended.eq(0)]
+        with m.If(self.retired):
+            m.d.sync += [self.signal.eq(now.signal), self.given.eq(now.place)]
         m.d.comb += [
-            loops.start.eq(place + 1),
+            self.running.eq(1),
+            self.address.eq(now.place),
+            self.wait.eq(Mux(now.awaits, now.wait, 0)),
+            self.take.eq(now.executes & now.there),
+            now.finished.eq(accepted | (self.take & now.is_op["NOP"]) | now.completes),
+            self.retired.eq((now.finished & now.system) | now.leaves),
+            self.blocked.eq(now.offers.any() & ~accepted),
+            self.waiting.eq((now.executes & ~now.there) | self.blocked),
+        ]
+        with m.FSM(name="state"):
+            with m.State("IDLE"):
+                m.d.comb += self.running.eq(0)
+                m.d.sync += now.awaits.eq(0)
+                with m.If(self.start):
+                    m.d.comb += now.loops.clear.eq(1)
+                    m.d.sync += self.reason.eq(Reason.NONE)
+                    self._go(m, now, 0)
+            with m.State("FETCH"):
+                m.d.sync += [
+                    now.fetch.eq(now.fetch + 1),
+                    now.after.eq(now.fetch + 1),
+                    now.beyond.eq(now.place >= self.length),
+                ]
+                m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += now.arrives.eq(1)
+                m.next = "DECODE"
+                with m.If(now.ends_before):
+                    self._turn(m, now)
+            with m.State("TURN"):
+                self._turn(m, now)
+            with m.State("DECODE"):
+                m.d.comb += now.loads.eq(1)
+                m.next = "RESOLVE"
+            with m.State("RESOLVE"):
+                m.d.comb += [now.resolves.eq(1), now.arrives.eq(now.fresh)]
+                m.d.sync += now.beyond.eq(now.after >= self.length)
+                self._check(m, now)
+            with m.State("EXECUTE"):
+                with m.If(accepted):
+                    self._continue(m, now)
+                with m.If(self.take):
+                    self._execute(m, now)
+            with m.State("ENTER"):
+                m.d.sync += now.enters.eq(0)
+                self._enter(m, now)
+            with m.State("MULTIPLY"):
+                m.d.sync += now.countdown.eq(now.countdown - 1)
+                with m.If(now.countdown == 0):
+                    m.next = "WRITE"
+            with m.State("DIVIDE"), m.If(now.divider.done):
+                m.next = "WRITE"
+            with m.State("WRITE"):
+                m.d.comb += [now.completes.eq(1), now.writes.eq(now.rd != 0)]
+                self._continue(m, now)
+            with m.State("DRAIN"):
+                self._drain(m, now)
+        self._advance(m, now)
+        self._resolve(m, now)
+        return m
+
+    def _stop(self, m: Module, reason: Reason | Signal) -> None:
+        m.d.sync += self.reason.eq(reason)
+        m.next = "IDLE"
+
+    def _go(self, m: Module, now: _Now, target: Value | int) -> None:
+        """Leave the straight line."""
+        m.d.sync += [now.place.eq(target), now.fetch.eq(target)]
+        m.next = "FETCH"
+
+    def _continue(self, m: Module, now: _Now) -> None:
+        """Go on behind an instruction that is over or, where a loop's body ends there, turn."""
+        with m.If(now.ends):
+            m.next = "TURN"
+        with m.Else():
+            m.next = "RESOLVE"
+
+    def _turn(self, m: Module, now: _Now) -> None:
+        """At the end of a loop's body go back, or leave the loop and look at the one around it."""
+        loops = now.loops
+        m.d.comb += loops.turn.eq(1)
+        with m.If(loops.again):
+            self._go(m, now, loops.top_start)
+        with m.Else():
+            self._go(m, now, now.place)
+
+    def _advance(self, m: Module, now: _Now) -> None:
+        """Fetch two words ahead, decode one word ahead into registers."""
+        decoder, loops, fetched = now.decoder, now.loops, self._program(m, now.fetch)
+        m.d.comb += decoder.word.eq(now.following)
+        m.d.comb += [
+            loops.push.eq(now.enters & ~now.skips),
+            loops.start.eq(now.after),
             loops.end.eq(now.body_end),
             loops.count.eq(now.values[0]),
         ]
-        with m.Switch(state):
-            with m.Case(State.IDLE), m.If(self.start):
-                m.d.comb += loops.clear.eq(1)
-                m.d.sync += [place.eq(0), self.reason.eq(Reason.NONE)]
-                m.d.sync += state.eq(State.FETCH)
-            with m.Case(State.FETCH):
-                m.d.sync += state.eq(State.LOAD)
-            with m.Case(State.LOAD):
-                m.d.sync += [now.word.eq(fetched), now.step.eq(0)]
-                m.d.sync += state.eq(State.RESOLVE)
-            with m.Case(State.RESOLVE):
-                m.d.comb += words_ahead.eq(1)
-                self._check(m, now)
-            with m.Case(State.EXECUTE):
-                m.d.comb += words_ahead.eq(1)
-                with m.If(self.halt):
-                    pass
-                with m.Elif(decoder.engine == int(Engine.SYS)):
-                    self._execute(m, now)
-                with m.Else():
-                    m.d.comb += [
-                        now.offered.eq(1),
-                        now.finished.eq(accepted),
-                        self.waiting.eq(~accepted),
-                        self.blocked.eq(~accepted),
-                    ]
-            with m.Case(State.MULTIPLY):
-                m.d.comb += words_ahead.eq(1)
-                m.d.sync += now.countdown.eq(now.countdown - 1)
-                m.d.comb += now.finished.eq(now.countdown == 0)
-            with m.Case(State.DIVIDE):
-                m.d.comb += [words_ahead.eq(1), now.finished.eq(now.divider.done)]
-            with m.Case(State.CHECK):
-                with m.If(~loops.empty & (place == loops.top_end)):
-                    m.d.comb += loops.turn.eq(1)
-                    with m.If(loops.again):
-                        m.d.sync += place.eq(loops.top_start)
-                        m.d.sync += state.eq(State.FETCH)
-                with m.Else():
-                    m.d.sync += state.eq(State.FETCH)
-            with m.Case(State.DRAIN):
-                self._drain(m, now)
-        self._advance(m, now, fetched)
-        with m.If(self.clear):
-            m.d.sync += self.reason.eq(Reason.NONE)
-            m.d.sync += state.eq(State.IDLE)
-        m.d.comb += [self.running.eq(state != State.IDLE), self.address.eq(place)]
-        return m
-
-    def _stop(self, m: Module, now: _Now, reason: Reason) -> None:
-        m.d.sync += self.reason.eq(reason)
-        m.d.sync += now.state.eq(State.IDLE)
+        m.d.sync += [
+            now.fresh.eq(now.loads),
+            now.ends.eq(~loops.empty & (now.after == loops.top_end)),
+            now.ends_before.eq(~loops.empty & (now.place == loops.top_end)),
+            now.skips.eq((now.values[0] == 0) | (now.body == 0)),
+            now.too_long.eq(now.body_end > now.limit),
+        ]
+        with m.If(~now.resolves):
+            m.d.sync += [now.refs.eq(decoder.refs), now.last_step.eq(decoder.last_step)]
+        with m.If(now.arrives):
+            m.d.sync += now.following.eq(fetched)
+        with m.If(now.finished):
+            m.d.comb += now.loads.eq(1)
+            m.d.sync += [now.place.eq(now.after), now.after.eq(now.after + 1)]
+        with m.If(now.loads):
+            m.d.sync += [
+                now.fetch.eq(now.fetch + 1),
+                now.word.eq(now.following),
+                now.engines.eq(1 << decoder.engine),
+                now.awaits.eq(decoder.engine == int(Engine.SYS)),
+                now.refusal.eq(self._refusal(m, now)),
+                *(flag.eq(decoder.opcode == opcode(name)) for name, flag in now.is_op.items()),
+                now.rd.eq(decoder.rd),
+                now.body.eq(decoder.body),
+                now.value.eq(decoder.value),
+                now.step.eq(0),
+            ]
 
     def _resolve(self, m: Module, now: _Now) -> None:
         """Read the operands of a step, and add what the instruction adds to them."""
-        decoder, values = now.decoder, now.values
-        reads = self._registers(m, now)
-        m.d.comb += [
-            decoder.word.eq(now.word),
-            decoder.step.eq(now.step),
-            decoder.values.eq(values),
-            self.signal.eq(decoder.signal),
-            now.divider.dividend.eq(values[0]),
-            now.divider.divisor.eq(values[1]),
-        ]
-        for port, (index, value) in enumerate(reads):
-            m.d.comb += index.eq(decoder.refs[port].register)
-            resolved = (value + decoder.refs[port].offset)[:32]
+        for port, (index, value) in enumerate(self._registers(m, now)):
+            ref = Array(now.refs[position] for position in range(port, MAX_SOURCES, PORTS))
+            m.d.comb += index.eq(ref[now.step].register)
+            resolved = (value + ref[now.step].offset)[:32]
             for position in range(port, MAX_SOURCES, PORTS):
-                with m.If((now.state == State.RESOLVE) & (now.step == position // PORTS)):
-                    m.d.sync += values[position].eq(resolved)
+                with m.If(now.resolves & (now.step == position // PORTS)):
+                    m.d.sync += now.values[position].eq(resolved)
 
-    def _offer(self, m: Module, now: _Now) -> Signal:
-        """Offer the instruction to its engine's queue while `offered`. Return whether it goes."""
-        decoder = now.decoder
-        accepted = Signal()
-        for engine in ENGINES:
-            push = getattr(self, f"push_{engine.name.lower()}")
-            mine = decoder.engine == int(engine)
+    def _refusal(self, m: Module, now: _Now) -> Signal:
+        """Why the next word stops the program, if it does."""
+        refusal = Signal(Reason)
+        with m.Switch(now.decoder.legality):
+            for legality in (Legality.OPCODE, Legality.RESERVED, Legality.STRAY):
+                with m.Case(legality):
+                    m.d.comb += refusal.eq(Reason[legality.name])
+        with m.If(now.beyond):
+            m.d.comb += refusal.eq(Reason.RUNAWAY)
+        return refusal
+
+    def _offer(self, m: Module, now: _Now) -> Value:
+        """Offer the instruction to the queue of its engine. Return whether it goes."""
+        assembler, accepts = now.assembler, []
+        m.d.comb += [assembler.word.eq(now.word), assembler.values.eq(now.values)]
+        for engine, offers in zip(ENGINES, now.offers, strict=True):
+            name = engine.name.lower()
+            push = getattr(self, f"push_{name}")
             m.d.comb += [
                 push.payload.address.eq(now.place),
-                push.payload.wait.eq(decoder.wait),
-                push.payload.signal.eq(decoder.signal),
-                push.payload.command.eq(getattr(decoder, f"command_{engine.name.lower()}")),
-                push.valid.eq(now.offered & mine),
+                push.payload.wait.eq(now.wait),
+                push.payload.signal.eq(now.signal),
+                push.payload.command.eq(getattr(assembler, f"command_{name}")),
+                push.valid.eq(offers),
             ]
-            with m.If(mine):
-                m.d.comb += accepted.eq(push.ready)
+            accepts.append(push.ready & offers)
+        accepted = Cat(accepts).any()
+        with m.If(accepted):
+            m.d.sync += now.offers.eq(0)
         return accepted
 
     def _check(self, m: Module, now: _Now) -> None:
         """A step of RESOLVE: what is no instruction stops the program."""
-        decoder, place = now.decoder, now.place
-        m.d.sync += [now.step.eq(now.step + 1), now.body_end.eq(place + 1 + decoder.body)]
+        loops = now.loops
+        m.d.sync += [
+            now.body_end.eq(now.after + now.body),
+            now.limit.eq(Mux(loops.empty, self.length, loops.top_end)),
+        ]
         with m.If(self.halt):
-            m.d.sync += now.step.eq(now.step)
-        with m.Elif(place >= self.length):
-            self._stop(m, now, Reason.RUNAWAY)
-        with m.Elif(decoder.legality == Legality.OPCODE):
-            self._stop(m, now, Reason.OPCODE)
-        with m.Elif(decoder.legality == Legality.RESERVED):
-            self._stop(m, now, Reason.RESERVED)
-        with m.Elif(decoder.legality == Legality.STRAY):
-            self._stop(m, now, Reason.STRAY)
-        with m.Elif(decoder.last_step):
-            m.d.sync += now.state.eq(State.EXECUTE)
+            pass
+        with m.Elif(now.refusal != Reason.NONE):
+            self._stop(m, now.refusal)
+        with m.Elif(now.step == now.last_step):
+            m.d.sync += [
+                now.executes.eq(now.system),
+                now.offers.eq(Cat(now.engines[engine] for engine in ENGINES)),
+            ]
+            m.next = "EXECUTE"
+        with m.Else():
+            m.d.sync += now.step.eq(now.step + 1)
 
     def _execute(self, m: Module, now: _Now) -> None:
-        """An instruction of SYS, once its tokens are there."""
-        decoder, loops, values = now.decoder, now.loops, now.values
-        limit = Signal(range(self.program_words + 1))
-        m.d.comb += [
-            limit.eq(Mux(loops.empty, self.length, loops.top_end)),
-            self.wait.eq(decoder.wait),
-            self.take.eq(self.available),
-            self.waiting.eq(~self.available),
+        """An instruction of SYS whose tokens are there."""
+        m.d.sync += [
+            now.executes.eq(0),
+            now.awaits.eq(0),
+            now.enters.eq(now.is_op["LOOP"]),
+            now.countdown.eq(CYCLES["multiply"] - 2),
         ]
-        with m.If(self.available):
-            m.d.comb += now.finished.eq(1)
-            with m.Switch(decoder.opcode):
-                with m.Case(opcode("LOOP")):
-                    with m.If(now.body_end > limit):
-                        m.d.comb += now.finished.eq(0)
-                        self._stop(m, now, Reason.LOOP_BODY)
-                    with m.Elif((values[0] == 0) | (decoder.body == 0)):
-                        m.d.sync += now.place.eq(now.body_end)
-                        m.d.sync += now.state.eq(State.CHECK)
-                    with m.Elif(loops.full):
-                        m.d.comb += now.finished.eq(0)
-                        self._stop(m, now, Reason.LOOP_DEPTH)
-                    with m.Else():
-                        m.d.comb += loops.push.eq(1)
-                with m.Case(opcode("MULR")):
-                    m.d.comb += now.finished.eq(0)
-                    m.d.sync += now.countdown.eq(CYCLES["multiply"] - 1)
-                    m.d.sync += now.state.eq(State.MULTIPLY)
-                with m.Case(opcode("DIVR")):
-                    m.d.comb += [now.finished.eq(0), now.divider.start.eq(1)]
-                    m.d.sync += now.state.eq(State.DIVIDE)
-                    with m.If(values[1] == 0):
-                        self._stop(m, now, Reason.DIVISION)
-                with m.Case(opcode("END")):
-                    m.d.comb += now.finished.eq(0)
-                    m.d.sync += now.state.eq(State.DRAIN)
+        with m.If(now.is_op["LOOP"]):
+            m.next = "ENTER"
+        with m.Elif(now.is_op["MULR"]):
+            m.next = "MULTIPLY"
+        with m.Elif(now.is_op["DIVR"]):
+            m.d.comb += now.divider.start.eq(1)
+            m.next = "DIVIDE"
+            with m.If(now.values[1] == 0):
+                self._stop(m, Reason.DIVISION)
+        with m.Elif(now.is_op["END"]):
+            m.next = "DRAIN"
+        with m.Elif(now.is_op["NOP"]):
+            self._continue(m, now)
+        with m.Else():
+            m.next = "WRITE"
+
+    def _enter(self, m: Module, now: _Now) -> None:
+        """Enter a loop, or go behind its body."""
+        loops = now.loops
+        with m.If(now.too_long):
+            self._stop(m, Reason.LOOP_BODY)
+        with m.Elif(now.skips):
+            m.d.comb += now.leaves.eq(1)
+            self._go(m, now, now.body_end)
+        with m.Elif(loops.full):
+            self._stop(m, Reason.LOOP_DEPTH)
+        with m.Else():
+            m.d.comb += now.completes.eq(1)
+            self._continue(m, now)
 
     def _drain(self, m: Module, now: _Now) -> None:
         """END waits for the engines."""
         m.d.comb += self.waiting.eq(1)
         with m.If(~self.engines_busy & ~self.halt):
-            m.d.sync += now.state.eq(State.IDLE)
             with m.If(self.stream_empty):
-                m.d.comb += [self.give.eq(1), self.retired.eq(1), self.ended.eq(1)]
+                m.d.comb += now.leaves.eq(1)
+                m.d.sync += self.ended.eq(1)
+                m.next = "IDLE"
             with m.Else():
-                self._stop(m, now, Reason.STREAM_LEFT)
+                self._stop(m, Reason.STREAM_LEFT)
 
-    def _advance(self, m: Module, now: _Now, fetched: Value) -> None:
-        """Go on behind an instruction that is over; a LOOP that is skipped has gone on itself."""
-        place, loops = now.place, now.loops
-        skips = Signal()
-        m.d.comb += skips.eq(
-            (now.decoder.opcode == opcode("LOOP"))
-            & ((now.values[0] == 0) | (now.decoder.body == 0))
-        )
-        with m.If(now.finished):
-            m.d.comb += [
-                self.give.eq(now.decoder.engine == int(Engine.SYS)),
-                self.retired.eq(now.decoder.engine == int(Engine.SYS)),
-            ]
-            with m.If(~skips):
-                m.d.sync += [place.eq(place + 1), now.word.eq(fetched), now.step.eq(0)]
-                with m.If(~loops.empty & (place + 1 == loops.top_end)):
-                    m.d.sync += now.state.eq(State.CHECK)
-                with m.Else():
-                    m.d.sync += now.state.eq(State.RESOLVE)
-
-    def _program(self, m: Module, place: Signal, ahead: Signal) -> Signal:
-        """The program memory; its read port shows the word at `place`, or the next if `ahead`."""
+    def _program(self, m: Module, address: Value) -> Value:
+        """Make the program memory. Return the word at an address of the cycle before."""
         m.submodules.memory = memory = Memory(
             shape=unsigned(WORD_BITS), depth=self.program_words, init=[]
         )
@@ -330,7 +384,7 @@ class Sequencer(Component):
             write.addr.eq(self.program.address),
             write.data.eq(self.program.data),
             write.en.eq(Mux(self.program.enable, self.program.mask, 0)),
-            read.addr.eq(place + ahead),
+            read.addr.eq(address),
         ]
         return read.data
 
@@ -339,9 +393,9 @@ class Sequencer(Component):
         m.submodules.registers = registers = Memory(shape=unsigned(32), depth=REGISTERS, init=[])
         write = registers.write_port()
         m.d.comb += [
-            write.addr.eq(now.decoder.rd),
+            write.addr.eq(now.rd),
             write.data.eq(self._result(m, now)),
-            write.en.eq(now.finished & (now.decoder.rd != 0)),
+            write.en.eq(now.writes),
         ]
         with m.If(~self.running):
             m.d.comb += [
@@ -353,38 +407,97 @@ class Sequencer(Component):
         return [(port.addr, port.data) for port in reads]
 
     def _result(self, m: Module, now: _Now) -> Signal:
-        """What the instruction writes into a register."""
-        values, rd_value = now.values, Signal(32)
-        product_next, product = Signal(32), Signal(32)
-        m.d.sync += [product_next.eq((values[0] * values[1])[:32]), product.eq(product_next)]
-        with m.Switch(now.decoder.opcode):
+        """What the instruction writes into a register, a cycle after its operands."""
+        a, b, divider, rd_value = now.values[0], now.values[1], now.divider, Signal(32)
+        product = _product(m, a, b, now.is_op["MULR"])
+        m.d.comb += [divider.dividend.eq(a), divider.divisor.eq(b)]
+        with m.Switch(now.word[:OPCODE_BITS]):
             for name, value in {
-                "LI": now.decoder.value,
-                "ADDR": values[0] + values[1],
-                "SUBR": values[0] - values[1],
+                "LI": now.value,
+                "ADDR": a + b,
+                "SUBR": a - b,
                 "MULR": product,
-                "DIVR": now.divider.quotient,
-                "MINR": Mux(values[0] < values[1], values[0], values[1]),
+                "DIVR": divider.quotient,
+                "MINR": Mux(a < b, a, b),
                 "ARG": self.argmax,
             }.items():
                 with m.Case(opcode(name)):
-                    m.d.comb += rd_value.eq(value)
+                    m.d.sync += rd_value.eq(value)
         return rd_value
 
 
-class _Now:
-    """The instruction at hand: where it is, its operands, what works on it, how far it is.
+def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
+    """The lower half of a product, 2 cycles late, of three products of 16 bits."""
+    lower, lower_next, upper = Signal(32), Signal(32), Signal(16)
+    cross = [Signal(16, name=f"cross_{number}") for number in range(2)]
+    with m.If(wanted):
+        m.d.sync += [
+            lower.eq(a[:16] * b[:16]),
+            cross[0].eq(a[16:] * b[:16]),
+            cross[1].eq(a[:16] * b[16:]),
+            lower_next.eq(lower),
+            upper.eq(cross[0] + cross[1]),
+        ]
+    return Cat(lower_next[:16], lower_next[16:] + upper)
 
-    `offered`: to an engine; `finished`: it is over, in its last cycle.
+
+class _Now:
+    """The instruction at hand, and how far it is.
+
+    `place` is its address, `after` the one behind it, `fetch` what the program memory reads;
+    `following` is the next word, which is decoded into registers as it becomes the one at hand.
+    `loads`: It does. `arrives`: The program memory shows the next word. `fresh`: The first cycle
+    of an instruction. `beyond`: The next one is behind the program. `refusal`: Why it stops the
+    program. `resolves`: Operands are read. `awaits`: It is of SYS and has not taken its tokens;
+    `executes`: It waits for nothing else; `there`: They are there. `offers`: It is for one of these
+    engines, and waits for the queue. `writes`: Its result goes into a register. `ends`: The
+    innermost loop's body ends behind it; `ends_before`: In front of it. LOOP: `body_end` must be at
+    most `limit`; `too_long`: It is not; `skips`: Nothing is repeated; `enters`: It is seen to.
+    `finished`: It is over, and the one behind it is next; `completes`: So it is beyond EXECUTE.
+    `leaves`: It is over, and another one is next or none.
     """
 
     def __init__(self, program_words: int) -> None:
-        self.place = Signal(range(program_words + 1))
-        self.decoder, self.divider = Decoder(), Divider()
+        place, far = range(program_words + 1), program_words + (1 << BODY_BITS) + 1
+        self.place = Signal(place)
+        self.after = Signal(range(program_words + 2))
+        self.fetch = Signal(range(program_words + 3))
+        self.decoder, self.assembler, self.divider = Decoder(), Assembler(), Divider()
         self.loops = LoopStack(place_bits=len(self.place))
-        self.state = Signal(State)
-        self.word, self.step = Signal(WORD_BITS), Signal(range(-(-MAX_SOURCES // PORTS)))
+        self.following = Signal(WORD_BITS)
+        self.arrives = Signal()
+        self.loads = Signal()
+        self.fresh = Signal()
+        self.word = Signal(WORD_BITS)
+        self.wait = self.word[OPCODE_BITS:][:ENGINE_BITS]
+        self.signal = self.word[OPCODE_BITS + ENGINE_BITS :][:ENGINE_BITS]
+        self.engines = Signal(len(Engine))
+        self.system = self.engines[Engine.SYS]
+        names = ("NOP", "LOOP", "MULR", "DIVR", "END")
+        self.is_op = {name: Signal(name=f"is_{name.lower()}") for name in names}
+        self.refusal = Signal(Reason)
+        self.refs = Signal(data.ArrayLayout(REFERENCE, MAX_SOURCES))
+        self.last_step = Signal(range(STEPS))
+        self.step = Signal(range(STEPS))
+        self.resolves = Signal()
         self.values = Signal(data.ArrayLayout(32, MAX_SOURCES))
-        self.body_end = Signal(range(program_words + (1 << len(self.decoder.body)) + 1))
-        self.countdown = Signal(range(4))
-        self.offered, self.finished = Signal(), Signal()
+        self.offers = Signal(len(ENGINES))
+        self.awaits = Signal()
+        self.executes = Signal()
+        self.there = Signal()
+        self.rd = Signal(REGISTER_BITS)
+        self.value = Signal(len(self.decoder.value))
+        self.countdown = Signal(range(CYCLES["multiply"]))
+        self.writes = Signal()
+        self.body = Signal(BODY_BITS)
+        self.body_end = Signal(range(far))
+        self.limit = Signal(place)
+        self.skips = Signal()
+        self.too_long = Signal()
+        self.enters = Signal()
+        self.beyond = Signal()
+        self.ends = Signal()
+        self.ends_before = Signal()
+        self.completes = Signal()
+        self.finished = Signal()
+        self.leaves = Signal()

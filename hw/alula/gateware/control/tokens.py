@@ -31,7 +31,7 @@ class Tokens(Component):
         give: For each engine, its `signal` is given now.
         clear: All counters to zero.
         fault: A full counter was to grow, two cycles earlier or more; sticky until `clear`. `giver`
-            and `taker` name its pair, the first one. failing: The same, from the first cycle on.
+            and `taker` name its pair, the first one.
     """
 
     wait: In(_MASKS)
@@ -41,7 +41,6 @@ class Tokens(Component):
     signal: In(_MASKS)
     give: In(COUNT)
     clear: In(1)
-    failing: Out(1)
     fault: Out(1)
     giver: Out(range(COUNT))
     taker: Out(range(COUNT))
@@ -50,8 +49,7 @@ class Tokens(Component):
         """Make the module."""
         m = Module()
         overflows = Signal(COUNT * COUNT)
-        m.d.comb += self.failing.eq(self.fault | overflows.any())
-        m.d.sync += self.fault.eq(self.failing)
+        m.d.sync += self.fault.eq(self.fault | overflows.any())
         some = [[Signal(name=f"some_{a}_{b}") for b in range(COUNT)] for a in range(COUNT)]
         for giver in range(COUNT):
             for taker in range(COUNT):

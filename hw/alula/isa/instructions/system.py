@@ -16,7 +16,11 @@ LOOP_DEPTH = 4
 
 
 def _alu(
-    name: str, opcode: int, doc: str, duration: str = "EXECUTE", limits: tuple[Limit, ...] = ()
+    name: str,
+    opcode: int,
+    doc: str,
+    duration: str = "EXECUTE + RESULT",
+    limits: tuple[Limit, ...] = (),
 ) -> Instruction:
     fields = (
         Register("rd", "destination"),
@@ -52,7 +56,7 @@ SYSTEM = (
         0x32,
         (Register("rd", "destination"), Immediate("value", 32, "value")),
         "Load an immediate.",
-        cycles("EXECUTE"),
+        cycles("EXECUTE + RESULT"),
         Effects(writes=(register(),)),
     ),
     _alu("ADDR", 0x33, "rd = a + b, modulo 2^32."),
@@ -72,7 +76,7 @@ SYSTEM = (
         0x38,
         (Register("rd", "destination"),),
         "rd = index found by ARGMAX.",
-        cycles("EXECUTE"),
+        cycles("EXECUTE + RESULT"),
         Effects(reads=(best(),), writes=(register(),)),
     ),
     Instruction(
