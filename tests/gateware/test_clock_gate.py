@@ -53,8 +53,14 @@ class Clocked(Component):
         m = Module()
         self._core._clocks(m, self._sfu)
         m.submodules.sfu = placed(self._sfu, "sfu")
-        for name in ("command", "a", "b", "write"):
+        for name in ("a", "b", "write"):
             connect(m, flipped(getattr(self, name)), getattr(self._sfu, name))
+        command = self._core.command_misc
+        m.d.comb += [
+            command.payload.eq(self.command.payload),
+            command.valid.eq(self.command.valid),
+            self.command.ready.eq(command.ready),
+        ]
         m.d.comb += [self.busy.eq(self._sfu.busy), self.clock.eq(ClockSignal("sfu"))]
         return m
 
@@ -74,7 +80,7 @@ class Work:
 
 @case
 async def misc_works_or_stands(unit: Unit) -> None:
-    """Its clock passes while there is an instruction, and for a tail; then it stands."""
+    """Its clock passes a cycle after an instruction comes, and for a tail; then it stands."""
     unit.join(work := Work(unit))
     for port in ("a", "b"):
         unit.respond(f"{port}__request", f"{port}__data", lambda _: [[0, 0]])
@@ -82,15 +88,15 @@ async def misc_works_or_stands(unit: Unit) -> None:
     driver = unit.drive("command")
     act = encoded("ACT", {"func": "relu", "gated": 0, "dst": 0, "a": 0, "b": 0, "count": 9})
     pauses = deque([SFU_TAIL // 2, 2 * SFU_TAIL, SFU_TAIL // 3, SFU_TAIL - 3, 5 * SFU_TAIL, 9])
-    begins = worked = quiet = 0
+    begins = worked = quiet = before = 0
     ran = True
     while pauses:
         await unit.cycles()
         await ReadOnly()
         runs = bool(int(unit.dut.clock.value))
-        quiet = 0 if work.wanted else quiet + 1
+        before, quiet = quiet, 0 if work.wanted else quiet + 1
         worked += work.wanted
-        if worked and runs != (quiet <= SFU_TAIL):
+        if worked and runs != (before < SFU_TAIL):
             raise Mismatch(f"the clock must not be {runs:d}, {quiet} cycles after the work")
         begins += runs > ran
         ran = runs

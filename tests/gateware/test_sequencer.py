@@ -246,7 +246,7 @@ def assembled(word: int, values: list[int]) -> dict[str, Any]:
     """The command of the instruction's engine."""
     op = decode(word.to_bytes(WORD_BITS // 8, "little"))
     read = read_fields(op.instruction)
-    command = {"opcode": op.instruction.opcode}
+    command: dict[str, Any] = {"opcode": op.instruction.opcode}
     for field in op.instruction.fields:
         value = op.values[field.name]
         if field in read:

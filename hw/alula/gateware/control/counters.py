@@ -9,23 +9,23 @@ from amaranth.lib.wiring import Component, In, Out
 from alula.gateware.control.use import Use
 from alula.isa.instructions import Engine
 
-__all__ = ["BITS", "CYCLES", "READ", "ROWS", "WRITTEN", "Counters"]
+__all__ = ["BITS", "CYCLES", "LATENCY", "READ", "ROWS", "WRITTEN", "Counters"]
 
 BITS = 64
 CYCLES = len(Engine) * len(Use)
 """Row of the cycles. Before it are `len(Use)` rows of each engine, after it bytes read, written."""
 READ, WRITTEN = CYCLES + 1, CYCLES + 2
 ROWS = CYCLES + 3
-_UNSEEN = 2 * ROWS
-"""Cycles in which a row is certainly visited, where every second is another row's that is asked."""
+LATENCY = ROWS + 1
+"""Cycles, at most, from the first cycle of `ask` to `valid`."""
 
 
 class Counters(Component):
     """Counters of 64 bits, a row of memory each, and one adder for all.
 
     What a row gains is kept in a few bits beside the memory until the row's turn comes: a row a
-    cycle, in order, or the one that is asked for. What is asked for is exact in the cycle of
-    asking.
+    cycle, in order. A row is read, with what it has gained, in one cycle, added up in the next, and
+    written in a third. What is asked for is shown when its turn comes: within `LATENCY` cycles.
 
     Args:
         step: The most that READ and WRITTEN gain in a cycle.
@@ -34,8 +34,9 @@ class Counters(Component):
         clear: All are zero from the next cycle on.
         running: Count in this cycle: 1 to CYCLES, `read` and `written` to READ and WRITTEN, and
             for each engine 1 to the row of its `use`.
-        ask: Show the row `index`, at most every second cycle.
-        value: It, without what it gains in this cycle; in the same cycle.
+        ask: Show the row `index`; both stay until `valid`.
+        valid: For one cycle, `value` is the row that was asked for, as it was 2 cycles ago.
+        value: The row.
     """
 
     def __init__(self, *, step: int) -> None:
@@ -51,6 +52,7 @@ class Counters(Component):
                 "use": In(Use).array(len(Engine)),
                 "ask": In(1),
                 "index": In(range(ROWS)),
+                "valid": Out(1),
                 "value": Out(BITS),
             }
         )
@@ -60,32 +62,47 @@ class Counters(Component):
         m = Module()
         m.submodules.sums = sums = Memory(shape=BITS, depth=ROWS, init=[])
         write, read = sums.write_port(), sums.read_port(domain="comb")
-        turn, visited = Signal(range(ROWS)), Signal(range(ROWS))
+        turn = Signal(range(ROWS))
         cleared = Signal(ROWS, init=(1 << ROWS) - 1)
         gains = [self.use[engine] == use for engine in Engine for use in Use]
         gains += [1, self.read, self.written]
         most = [1] * (CYCLES + 1) + [self.step, self.step]
         pending = [
-            Signal(range(_UNSEEN * gain + 1), name=f"pending_{number}")
+            Signal(range(ROWS * gain + 1), name=f"pending_{number}")
             for number, gain in enumerate(most)
         ]
+        works, asked = self.running | self.ask, Signal()
+        # A row's turn, its sum, and the sum's way into the memory: a cycle each.
+        adds, writes = Signal(), Signal()
+        adding, writing = Signal(range(ROWS)), Signal(range(ROWS))
+        kept, gained = Signal(BITS), Signal(range(ROWS * self.step + 1))
         m.d.comb += [
-            visited.eq(Mux(self.ask, self.index, turn)),
-            read.addr.eq(visited),
-            self.value.eq(
-                Mux(cleared.bit_select(visited, 1), 0, read.data) + Array(pending)[visited]
-            ),
-            write.addr.eq(visited),
+            read.addr.eq(turn),
+            write.addr.eq(writing),
             write.data.eq(self.value),
-            write.en.eq(self.running | self.ask),
+            write.en.eq(writes),
         ]
-        with m.If(self.running & ~self.ask):
-            m.d.sync += turn.eq(Mux(turn == ROWS - 1, 0, turn + 1))
-        for number, (kept, gain) in enumerate(zip(pending, gains, strict=True)):
-            here = write.en & (visited == number)
-            m.d.sync += kept.eq(Mux(here, 0, kept) + Mux(self.running, gain, 0))
-            with m.If(here):
+        m.d.sync += [
+            adds.eq(works),
+            asked.eq(self.ask & (turn == self.index)),
+            writes.eq(adds),
+            self.valid.eq(asked),
+        ]
+        with m.If(works):
+            m.d.sync += [
+                turn.eq(Mux(turn == ROWS - 1, 0, turn + 1)),
+                adding.eq(turn),
+                kept.eq(Mux(cleared.bit_select(turn, 1), 0, read.data)),
+                gained.eq(Array(pending)[turn]),
+            ]
+        with m.If(adds):
+            m.d.sync += [writing.eq(adding), self.value.eq(kept + gained)]
+        for number, (waits, gain) in enumerate(zip(pending, gains, strict=True)):
+            here = works & (turn == number)
+            m.d.sync += waits.eq(Mux(here, 0, waits) + Mux(self.running, gain, 0))
+            with m.If(writes & (writing == number)):
                 m.d.sync += cleared[number].eq(0)
         with m.If(self.clear):
-            m.d.sync += [cleared.eq(~0), *(kept.eq(0) for kept in pending)]
+            m.d.sync += [cleared.eq(~0), *(waits.eq(0) for waits in pending)]
+            m.d.sync += [adds.eq(0), writes.eq(0)]
         return m

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.control.counters import CYCLES, READ, WRITTEN, Counters
+from alula.gateware.control.counters import CYCLES, READ, ROWS, WRITTEN, Counters
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.control.queue import ADDRESS_BITS as PROGRAM_BITS
 from alula.gateware.control.use import Use
@@ -64,7 +64,10 @@ class Register(IntEnum):
 
 
 class Control(Component):
-    """What the host sees. Writes take effect 2 cycles after both halves are there, reads take 2.
+    """What the host sees. All ports but `irq` and the readys are registers.
+
+    Writes take effect 3 cycles after both halves are there, reads are answered after 4 cycles,
+    those of counters after `alula.gateware.control.counters.LATENCY` more at most.
 
     Program and registers may be written while nothing runs. A reset cancels what the engines do,
     waits until memory owes nothing, and holds `reset` for 4 cycles; program, registers and counters
@@ -82,7 +85,7 @@ class Control(Component):
         start: For one cycle. running, ended, reason, address: The sequencer's.
         length: Instructions of the program.
         program_*, register_*: Write ports of program and registers.
-        engine: What each engine does.
+        engine: What each engine does, `use` a cycle ago.
         fault, blamed: Of LD, ST, MM, MV, MISC, with the address of the instruction to blame.
         overflow, giver, taker, overfilled: Of the tokens, as of `Dispatch`.
         read, written: Bytes that pass in this cycle.
@@ -159,21 +162,26 @@ class Control(Component):
         place, part = Signal(16), Signal(2)
         resetting, forced = Signal(), Signal()
         hold = Signal(range(5))
-        faulty = Signal(len(Engine))
+        faulty, failing = Signal(len(Engine)), Signal()
         m.d.comb += [
             faulty.eq(Cat(*(fault.code != Code.NONE for fault in self.fault), self.overflow)),
-            self.halt.eq(faulty.any()),
             self.irq.eq(raised & enabled),
             self.cancel.eq(resetting),
             self.reset.eq(hold != 0),
-            self.program_address.eq(place),
-            self.program_data.eq(value),
-            self.program_part.eq(part),
             self.register_index.eq(address[2:7]),
             self.register_value.eq(value),
+            self.program_data.eq(value),
+        ]
+        m.d.sync += [
+            self.halt.eq(faulty.any()),
+            failing.eq(faulty.any() | (self.reason != 0)),
+            self.start.eq(0),
+            self.program_enable.eq(0),
+            self.program_address.eq(place),
+            self.program_part.eq(part),
+            self.register_enable.eq(0),
         ]
         failed = Signal()
-        failing = self.halt | (self.reason != 0)
         m.d.sync += failed.eq(failing)
         with m.If(self.ended):
             m.d.sync += ended.eq(1)
@@ -187,7 +195,7 @@ class Control(Component):
                 m.d.sync += [resetting.eq(0), forced.eq(0)]
         with m.If(writes), m.Switch(address):
             with m.Case(Register.CONTROL):
-                m.d.comb += self.start.eq(value[0] & ~self.running & ~resetting & ~failing)
+                m.d.sync += self.start.eq(value[0] & ~self.running & ~resetting & ~failing)
                 with m.If(value[1] | value[3]):
                     m.d.sync += [resetting.eq(1), ended.eq(0), forced.eq(value[3])]
                 with m.If(value[2]):
@@ -200,17 +208,17 @@ class Control(Component):
             with m.Case(Register.PROGRAM_ADDRESS):
                 m.d.sync += [place.eq(value), part.eq(0)]
             with m.Case(Register.PROGRAM):
-                m.d.comb += self.program_enable.eq(~self.running & (place < self.program_words))
+                m.d.sync += self.program_enable.eq(~self.running & (place < self.program_words))
                 m.d.sync += [part.eq(part + 1), place.eq(place + (part == 3))]
             with m.Default(), m.If(address[7:] == Register.REGISTERS >> 7):
-                m.d.comb += self.register_enable.eq(~self.running)
+                m.d.sync += self.register_enable.eq(~self.running)
         with m.If(self.start):
             m.d.sync += ended.eq(0)
 
         m.submodules.counters = counters = Counters(step=self.beat_bytes)
+        m.d.sync += counters.running.eq(self.running)
         m.d.comb += [
             counters.clear.eq(self.start),
-            counters.running.eq(self.running),
             counters.read.eq(self.read),
             counters.written.eq(self.written),
             *(counters.use[engine].eq(self.engine[engine].use) for engine in Engine),
@@ -233,29 +241,7 @@ class Control(Component):
         enabled: Signal,
     ) -> None:
         axi = self.axi
-        address, asked, high = Signal(ADDRESS_BITS), Signal(), Signal(32)
-        answer = Signal(32)
-        m.d.comb += axi.arready.eq(~asked & ~axi.rvalid)
-        with m.If(axi.arvalid & axi.arready):
-            m.d.sync += [address.eq(axi.araddr), asked.eq(1)]
-        with m.If(axi.rvalid & axi.rready):
-            m.d.sync += axi.rvalid.eq(0)
-        with m.If(asked):
-            m.d.sync += [asked.eq(0), axi.rvalid.eq(1), axi.rdata.eq(answer)]
-        code, detail, blamed = Signal(Code), Signal(32), Signal(PROGRAM_BITS)
-        with m.If(self.overflow):
-            m.d.comb += [
-                code.eq(Code.TOKENS),
-                detail.eq(Cat(self.giver, self.taker)),
-                blamed.eq(self.overfilled),
-            ]
-        for number in reversed(range(len(Engine) - 1)):
-            with m.If(faulty[number]):
-                m.d.comb += [
-                    code.eq(self.fault[number].code),
-                    detail.eq(self.fault[number].detail),
-                    blamed.eq(self.blamed[number]),
-                ]
+        fault = self._first_fault(m, faulty)
         plain = {
             Register.IDENTITY: int.from_bytes(b"ALUL", "little"),
             Register.HASH_LOW: self.design_hash & 0xFFFF_FFFF,
@@ -266,9 +252,9 @@ class Control(Component):
             Register.ADDRESS: self.address,
             Register.REASON: self.reason,
             Register.FAULT_ENGINE: faulty,
-            Register.FAULT_CODE: code.as_value(),
-            Register.FAULT_DETAIL: detail,
-            Register.FAULT_ADDRESS: blamed,
+            Register.FAULT_CODE: fault.code.as_value(),
+            Register.FAULT_DETAIL: fault.detail,
+            Register.FAULT_ADDRESS: fault.address,
         }
         plain |= {
             Register.ENGINES + 4 * number: state.as_value()
@@ -276,18 +262,58 @@ class Control(Component):
         }
         rows = {Register.CYCLES_LOW: CYCLES, Register.READ_LOW: READ, Register.WRITTEN_LOW: WRITTEN}
         rows |= {Register.COUNTERS + 8 * number: number for number in range(CYCLES)}
-        with m.Switch(address):
-            for place, value in plain.items():
-                with m.Case(place):
-                    m.d.comb += answer.eq(value)
-            for place, number in rows.items():
-                with m.Case(place):
-                    m.d.comb += [
-                        counters.index.eq(number),
-                        counters.ask.eq(asked),
-                        answer.eq(counters.value[:32]),
+        high = Signal(32)
+        answers = [*plain.values(), high]
+        address, choice, counts = Signal(ADDRESS_BITS), Signal(range(len(answers) + 1)), Signal()
+        index = Signal(range(ROWS))
+        m.d.comb += counters.index.eq(index)
+        with m.FSM(name="read"):
+            with m.State("IDLE"):
+                m.d.comb += axi.arready.eq(1)
+                m.d.sync += address.eq(axi.araddr)
+                with m.If(axi.arvalid):
+                    m.next = "DECODE"
+            with m.State("DECODE"):
+                m.d.sync += [choice.eq(len(answers)), counts.eq(0)]
+                with m.Switch(address):
+                    for number, place in enumerate(plain):
+                        with m.Case(place):
+                            m.d.sync += choice.eq(number)
+                    for place, number in rows.items():
+                        with m.Case(place):
+                            m.d.sync += [counts.eq(1), index.eq(number)]
+                        with m.Case(place + 4):
+                            m.d.sync += choice.eq(len(plain))
+                m.next = "SELECT"
+            with m.State("SELECT"):
+                m.d.comb += counters.ask.eq(counts)
+                m.d.sync += axi.rdata.eq(Array([*answers, 0])[choice])
+                with m.If(counts & counters.valid):
+                    m.d.sync += [axi.rdata.eq(counters.value[:32]), high.eq(counters.value[32:])]
+                with m.If(~counts | counters.valid):
+                    m.d.sync += axi.rvalid.eq(1)
+                    m.next = "ANSWER"
+            with m.State("ANSWER"), m.If(axi.rready):
+                m.d.sync += axi.rvalid.eq(0)
+                m.next = "IDLE"
+
+    def _first_fault(self, m: Module, faulty: Signal) -> data.View:
+        """What is told of the lowest engine that has a fault, two cycles late."""
+        shape = data.StructLayout({"code": Code, "detail": 32, "address": PROGRAM_BITS})
+        fault = Signal(shape)
+        with m.If(self.halt):
+            m.d.sync += [
+                fault.code.eq(Code.TOKENS),
+                fault.detail.eq(Cat(self.giver, self.taker)),
+                fault.address.eq(self.overfilled),
+            ]
+            for number in reversed(range(len(Engine) - 1)):
+                with m.If(faulty[number]):
+                    m.d.sync += [
+                        fault.code.eq(self.fault[number].code),
+                        fault.detail.eq(self.fault[number].detail),
+                        fault.address.eq(self.blamed[number]),
                     ]
-                    with m.If(asked):
-                        m.d.sync += high.eq(counters.value[32:])
-                with m.Case(place + 4):
-                    m.d.comb += answer.eq(high)
+        with m.Else():
+            m.d.sync += [fault.code.eq(Code.NONE), fault.detail.eq(0), fault.address.eq(0)]
+        return fault

@@ -408,7 +408,8 @@ class Sequencer(Component):
 
     def _result(self, m: Module, now: _Now) -> Signal:
         """What the instruction writes into a register, a cycle after its operands."""
-        a, b, divider, rd_value = now.values[0], now.values[1], now.divider, Signal(32)
+        a, b, divider = now.values[0], now.values[1], now.divider
+        rd_value = Signal(32)
         product = _product(m, a, b, now.is_op["MULR"])
         m.d.comb += [divider.dividend.eq(a), divider.divisor.eq(b)]
         with m.Switch(now.word[:OPCODE_BITS]):
@@ -428,7 +429,9 @@ class Sequencer(Component):
 
 def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
     """The lower half of a product, 2 cycles late, of three products of 16 bits."""
-    lower, lower_next, upper = Signal(32), Signal(32), Signal(16)
+    lower = Signal(32)
+    lower_next = Signal(32)
+    upper = Signal(16)
     cross = [Signal(16, name=f"cross_{number}") for number in range(2)]
     with m.If(wanted):
         m.d.sync += [

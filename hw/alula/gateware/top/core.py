@@ -136,7 +136,8 @@ class Core(Component):
             (Engine.MISC, sfu.command, sfu.done, sfu.starved, sfu.blocked),
         ):
             name = engine.name.lower()
-            connect(m, flipped(getattr(self, f"command_{name}")), command)
+            if engine is not Engine.MISC:
+                connect(m, flipped(getattr(self, f"command_{name}")), command)
             m.d.comb += [
                 getattr(self, f"done_{name}").eq(done),
                 self.starved[engine].eq(starved),
@@ -190,25 +191,33 @@ class Core(Component):
         return m
 
     def _clocks(self, m: Module, sfu: Sfu) -> None:
-        """Make the domain of all engines, and that of MISC, whose clock stands while it is idle."""
+        """Make the domain of all engines, and that of MISC, whose clock stands while it is idle.
+
+        The gate is told a cycle ahead, so an instruction that comes to a clock that stands waits
+        for a cycle.
+        """
         reset, sfu_reset = Signal(init=1), Signal(init=1, reset_less=True)
         m.domains.engines = ClockDomain(local=True)
         m.domains.sfu = ClockDomain(local=True)
         m.submodules.sfu_clock = gate = ClockGate(target=self.target)
-        idle, wanted = Signal(range(SFU_TAIL + 1)), Signal()
+        idle, wanted, awake = Signal(range(SFU_TAIL)), Signal(), Signal(init=1)
+        command = self.command_misc
         m.d.comb += [
             ClockSignal("engines").eq(ClockSignal()),
             ResetSignal("engines").eq(reset),
             ClockSignal("sfu").eq(gate.clock),
             ResetSignal("sfu").eq(sfu_reset),
-            wanted.eq(sfu.command.valid | sfu.busy | reset | sfu_reset),
-            gate.enable.eq(wanted | (idle != SFU_TAIL)),
+            wanted.eq(command.valid | sfu.busy | reset | sfu_reset),
+            gate.enable.eq(awake),
+            sfu.command.payload.eq(command.payload),
+            sfu.command.valid.eq(command.valid & awake),
+            command.ready.eq(sfu.command.ready & awake),
         ]
-        m.d.sync += reset.eq(0)
+        m.d.sync += [reset.eq(0), awake.eq(wanted | (idle != SFU_TAIL - 1))]
         m.d.sfu += sfu_reset.eq(reset)
         with m.If(wanted):
             m.d.sync += idle.eq(0)
-        with m.Elif(idle != SFU_TAIL):
+        with m.Elif(idle != SFU_TAIL - 1):
             m.d.sync += idle.eq(idle + 1)
 
     def _join_sfu(
