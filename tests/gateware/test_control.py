@@ -5,7 +5,7 @@ from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, Case, Mismatch, Unit, each_case
 from alula.gateware.control.fault import Code
-from alula.gateware.control.registers import Control, Register
+from alula.gateware.control.registers import SETTLE, Control, Register
 from alula.gateware.control.use import Use
 from alula.isa import Engine
 
@@ -140,6 +140,13 @@ async def faults_and_reset(unit: Unit) -> None:
     if resets != 4 or wires["cancel"].get() or wires["irq"].get():
         raise Mismatch(f"reset must last 4 cycles, not {resets}")
     await host.expect(Register.STATUS, 0, "status after reset")
+    await host.write(Register.CONTROL, 0b10)
+    for cycle in range(SETTLE):
+        if wires["reset"].get():
+            raise Mismatch(f"a reset must wait for what is asked as it comes, not {cycle} cycles")
+        await unit.cycles()
+    await unit.cycles(20)
+    await host.expect(Register.STATUS, 0, "status after a reset of what is quiet")
     wires["quiet"].set(0)
     await host.write(Register.CONTROL, 0b1000)
     await unit.cycles(20)

@@ -18,6 +18,8 @@ from alula.isa.instructions import Engine
 __all__ = ["ADDRESS_BITS", "ENGINE_STATE", "Control", "Register"]
 
 ADDRESS_BITS = 12
+SETTLE = 8
+"""Cycles of `cancel` after which `quiet` counts: engines have asked what they were about to."""
 ENGINE_STATE = data.StructLayout(
     {"oldest": PROGRAM_BITS, "use": Use, "missing": len(Engine), "flying": 1}
 )
@@ -162,6 +164,7 @@ class Control(Component):
         place, part = Signal(16), Signal(2)
         resetting, forced = Signal(), Signal()
         hold = Signal(range(5))
+        settles = Signal(range(SETTLE + 1))
         faulty, failing = Signal(len(Engine)), Signal()
         m.d.comb += [
             faulty.eq(Cat(*(fault.code != Code.NONE for fault in self.fault), self.overflow)),
@@ -187,7 +190,9 @@ class Control(Component):
             m.d.sync += ended.eq(1)
         with m.If(self.ended | (failing & ~failed)):
             m.d.sync += raised.eq(1)
-        with m.If(resetting & (self.quiet | forced) & (hold == 0)):
+        with m.If(settles != 0):
+            m.d.sync += settles.eq(settles - 1)
+        with m.Elif(resetting & (self.quiet | forced) & (hold == 0)):
             m.d.sync += hold.eq(4)
         with m.If(hold != 0):
             m.d.sync += hold.eq(hold - 1)
@@ -198,6 +203,7 @@ class Control(Component):
                 m.d.sync += self.start.eq(value[0] & ~self.running & ~resetting & ~failing)
                 with m.If(value[1] | value[3]):
                     m.d.sync += [resetting.eq(1), ended.eq(0), forced.eq(value[3])]
+                    m.d.sync += settles.eq(SETTLE)
                 with m.If(value[2]):
                     m.d.sync += raised.eq(0)
             with m.Case(Register.INTERRUPT):
