@@ -57,7 +57,7 @@ LATENCIES = {
     "RUN": "ST looks where some bytes of a beat go",
     "MPE_IDLE": "the matrix engine with nothing to multiply",
     "EXECUTE": "the sequencer reads operands and executes",
-    "RESULT": "the sequencer writes a register",
+    "REGISTER": "the sequencer writes a register",
     "TIMES": "a product in the sequencer, beyond that",
     "DIVIDE": "a quotient in the sequencer, beyond that",
     "REDIRECT": "the sequencer leaves the straight line",

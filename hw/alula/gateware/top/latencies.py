@@ -47,7 +47,7 @@ def latencies(design: Design) -> dict[str, int]:
         "STORE_IDLE": store.IDLE,
         "RUN": store.RUN,
         "EXECUTE": sequencer.CYCLES["operands"] + sequencer.CYCLES["execute"],
-        "RESULT": sequencer.CYCLES["write"],
+        "REGISTER": sequencer.CYCLES["write"],
         "TIMES": sequencer.CYCLES["multiply"],
         "DIVIDE": sequencer.CYCLES["divide"],
         "REDIRECT": sequencer.CYCLES["redirect"],

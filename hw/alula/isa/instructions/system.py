@@ -19,7 +19,7 @@ def _alu(
     name: str,
     opcode: int,
     doc: str,
-    duration: str = "EXECUTE + RESULT",
+    duration: str = "EXECUTE + REGISTER",
     limits: tuple[Limit, ...] = (),
 ) -> Instruction:
     fields = (
@@ -56,7 +56,7 @@ SYSTEM = (
         0x32,
         (Register("rd", "destination"), Immediate("value", 32, "value")),
         "Load an immediate.",
-        cycles("EXECUTE + RESULT"),
+        cycles("EXECUTE + REGISTER"),
         Effects(writes=(register(),)),
     ),
     _alu("ADDR", 0x33, "rd = a + b, modulo 2^32."),
@@ -76,7 +76,7 @@ SYSTEM = (
         0x38,
         (Register("rd", "destination"),),
         "rd = index found by ARGMAX.",
-        cycles("EXECUTE + RESULT"),
+        cycles("EXECUTE + REGISTER"),
         Effects(reads=(best(),), writes=(register(),)),
     ),
     Instruction(
