@@ -121,12 +121,16 @@ def sfu_case(
             if part == 0:
                 found.staging_scale[item["row"]] = item["scale"]
 
+        waited = [(False, False)]
+
         def wanted() -> tuple[bool, bool]:
+            """What the cycle before saw."""
             requests, words = (
                 any(waits(unit.outputs[port]) for port in ports)
                 for ports in (("a__request", "b__request"), ("write", "activation", "staging"))
             )
-            return requests, words
+            waited.append((requests, words))
+            return waited.pop(0)
 
         uses = Uses(unit, wanted)
         unit.join(uses)
