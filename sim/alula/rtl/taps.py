@@ -249,5 +249,5 @@ def _engines(core: int, scope: str) -> Iterator[EngineTap]:
             address=Member(f"{_DISPATCH}.queue_{engine.name.lower()}", "next"),
             account=Engine.MM if engine is Engine.MV else engine,
             given=tuple(Member(place, f"{prefix}command__{name}") for name in ("valid", "ready")),
-            late=part == "mpe",
+            late=part in ("load", "mpe"),
         )
