@@ -100,7 +100,6 @@ def walk_case(idle: Pattern, pressure: Pattern) -> Case:
         while driver.sent < BEATS:
             if walk.stuck:
                 walk.now = dict.fromkeys(walk.now, 0)
-                walk.available = True
             moves = next(go) and walk.available
             following = walk.choose(unit.random)
             unit.set(**walk.now, following=following["step"], moves=int(moves), next=int(moves))
