@@ -8,9 +8,8 @@ from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, Case, Mismatch, Unit, case, each, each_case, stream_cases
-from alula.gateware.hdl import fifo, register_slice, skid_buffer
+from alula.gateware.hdl import fifo, skid_buffer
 from alula.gateware.hdl.fifo import RegisteredFifo
-from alula.gateware.hdl.register_slice import RegisterSlice
 from alula.gateware.hdl.skid_buffer import SkidBuffer
 
 ITEMS = 500
@@ -71,15 +70,6 @@ SKID_BUFFER = Bench(
         cut_case(INPUTS, BACK),
     ],
 )
-REGISTER_SLICE = Bench(
-    "register_slice",
-    lambda: RegisterSlice(shape=WIDTH),
-    [
-        *stream_cases({"random": words}, each(lambda item: item), interval=1),
-        latency_case(register_slice.LATENCY),
-        cut_case(INPUTS, FORWARD),
-    ],
-)
 
 DEPTH = 6
 
@@ -108,7 +98,7 @@ REGISTERED_FIFO = Bench(
 )
 
 
-@each_case(REGISTERED_FIFO, SKID_BUFFER, REGISTER_SLICE)
+@each_case(REGISTERED_FIFO, SKID_BUFFER)
 def test_slices(case: BoundCase) -> None:
     case.check()
 

@@ -399,6 +399,8 @@ def test_the_layer_is_named(pair: Pair, beat: int, place: str, kind: Defect, doe
 
 
 def test_a_limit_of_cycles(pair: Pair) -> None:
+    """The sequencer is at the body of the loop, or behind it and about to turn."""
     pair.device.limit = 3000
-    fails(pair, "LOOP count=60000 body=1\nNOP", r"is at its limit after \d+ cycles: SYS at 1 works")
+    message = r"is at its limit after \d+ cycles: SYS at [12] works"
+    fails(pair, "LOOP count=60000 body=1\nNOP", message)
     pair.device.limit = 0
