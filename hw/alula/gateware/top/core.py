@@ -24,10 +24,12 @@ from alula.gateware.sfu.engine import Sfu
 from alula.gateware.stream.weight_stream import WeightStream
 from alula.isa.instructions import Engine
 
-__all__ = ["Core"]
+__all__ = ["WAKE", "Core"]
 
 SFU_TAIL = 63
 """Cycles after which MISC's clock stops: far more than its longest pipeline."""
+WAKE = 1
+"""Cycles that an instruction waits for MISC's clock where it stands."""
 
 
 class Core(Component):

@@ -11,6 +11,7 @@ from alula.gateware.sfu import engine as sfu
 from alula.gateware.sfu import max as maximum
 from alula.gateware.sfu import pack, scalar, sum, units, writer
 from alula.gateware.sfu.scalar import Scalar
+from alula.gateware.top import core
 from alula.isa.cycles import LATENCIES
 
 __all__ = ["latencies", "sizes", "table_text"]
@@ -26,8 +27,8 @@ def latencies(design: Design) -> dict[str, int]:
         "ROOT": units.ROOT,
         "NORM": scalar.LATENCY[Scalar.NORM],
         "KV": scalar.LATENCY[Scalar.KV],
-        "MISC": sfu.INSTRUCTION,
-        "MISC_IDLE": sfu.IDLE,
+        "MISC": core.WAKE + sfu.INSTRUCTION,
+        "MISC_IDLE": core.WAKE + sfu.IDLE,
         "PASS": sfu.PASS,
         "OPERAND": sfu.OPERAND,
         "RESULT": units.RESULT,
