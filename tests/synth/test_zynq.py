@@ -9,10 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from alula.design import Design, load_design
-from alula.gateware.hdl.repeat import ports
 from alula.synth import SynthError, vivado, yosys
 from alula.synth.axi_wrapper import Wrapper
-from alula.synth.verilog import top_of
+from alula.synth.verilog import top_ports
 from alula.synth.zynq import HP_PORTS, has_processor
 
 KV260 = load_design("kv260")
@@ -49,7 +48,7 @@ def test_every_port_of_the_top_has_a_name_of_axi(design: Design, tmp_path: Path)
     except SynthError as error:
         pytest.skip(str(error))
     top = {"clk": ("input", 1), "rst": ("input", 1)} | {
-        name: (way, len(value)) for name, (value, way) in ports(top_of(design)).items()
+        name: (way, len(value)) for name, (value, way) in top_ports(design).items()
     }
     declared = "\n".join(f"  {way} [{width - 1}:0] {name};" for name, (way, width) in top.items())
     stub = f"(* blackbox *)\nmodule top({', '.join(top)});\n{declared}\nendmodule\n"
@@ -77,7 +76,7 @@ def test_the_description_is_of_the_wrapper(design: Design) -> None:
         found[name] = ({"in": "input", "out": "output"}[way or ""], 1 + int(high))
     assert found == wrapper_ports(design)
     buses = {bus.findtext(f"{SPIRIT}name"): bus for bus in root.iter(f"{SPIRIT}busInterface")}
-    reads = [name for name in ports(top_of(design)) if re.fullmatch(r"read__\d+__rdata", name)]
+    reads = [name for name in top_ports(design) if re.fullmatch(r"read__\d+__rdata", name)]
     masters = [f"m{index:02}_axi" for index in range(len(reads))]
     assert wrapper.masters == masters
     assert set(buses) == {"aclk", "aresetn", "interrupt", "s_axi_control", *masters}

@@ -36,7 +36,7 @@ LATENCIES = {
     "ROOT": "a reciprocal or a reciprocal root",
     "NORM": "from a sum of squares to the reciprocal root",
     "KV": "from a row's largest value to the reciprocal of its scale",
-    "MISC": "the SFU, its clock standing, takes an instruction, looks at it and says that it is done",
+    "MISC": "the SFU, its clock standing, takes an instruction and says that it is done",
     "MISC_IDLE": "the SFU with nothing to do",
     "PASS": "a pass of the SFU is set up and its first word is read",
     "OPERAND": "a second operand waits for the first, where both are in one bank",

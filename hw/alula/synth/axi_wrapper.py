@@ -9,8 +9,7 @@ from functools import cached_property
 from xml.etree import ElementTree as Xml
 
 from alula.design import Design
-from alula.gateware.hdl.repeat import ports
-from alula.synth.verilog import TOP, top_of
+from alula.synth.verilog import TOP, top_ports
 
 __all__ = ["CLOCK", "CONTROL", "INTERRUPT", "RESET", "Wrapper"]
 
@@ -202,7 +201,7 @@ class Wrapper:
 def _renamed(design: Design) -> Iterator[tuple[str, _Port]]:
     """Yield the wrapper's ports by name."""
     addresses: dict[str, None] = {}
-    for port, (value, way) in ports(top_of(design)).items():
+    for port, (value, way) in top_ports(design).items():
         if match := _MEMORY.fullmatch(port):
             name = f"m{int(match[1]):02}_axi_{match[2]}"
             if name.endswith(("araddr", "awaddr")):

@@ -9,11 +9,12 @@ from importlib import metadata
 from itertools import count
 from pathlib import Path
 
+from amaranth.hdl import Value
 from amaranth.lib.wiring import Component
 
 from alula.design import Design
 from alula.design.storage import Bank, Blocks, bind_memories
-from alula.gateware.hdl.repeat import Emitted, emit, emitted
+from alula.gateware.hdl.repeat import Emitted, emit, emitted, mark_used, ports
 from alula.gateware.hdl.scan import Scan
 from alula.gateware.top.top import Top
 from alula.kept import kept
@@ -31,6 +32,7 @@ __all__ = [
     "scanned",
     "styled",
     "top_of",
+    "top_ports",
     "verilog",
 ]
 
@@ -52,6 +54,13 @@ _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
 def top_of(design: Design) -> Component:
     """Return the top of a design, its multipliers made of what the part has."""
     return Top(design=design, target=design.family.multiplier)
+
+
+def top_ports(design: Design) -> dict[str, tuple[Value, str]]:
+    """Return the ports of a design's top, each with `input` or `output`; nothing is elaborated."""
+    top = top_of(design)
+    mark_used(top)
+    return ports(top)
 
 
 def verilog(design: Design) -> dict[str, str]:

@@ -48,7 +48,7 @@ class FloatMultiply(wiring.Component):
         else:
             parts = platform == "mult18x18d"
             self._multiply(m, factors, (v1, v2), product, rest, parts=parts)
-        self._round(m, *self._exponent(m, v1, v2), product, rest, v3)
+        self._round(m, self._exponent(m, v1, v2), product, rest, v3)
         return m
 
     def _multiply(
@@ -151,15 +151,13 @@ class FloatMultiply(wiring.Component):
     def _round(
         self,
         m: Module,
-        sign: Value,
-        exponents: Value,
-        over: Value,
-        last: Value,
+        exponent: tuple[Value, Value, Value, Value],
         product: Value,
         rest: Value,
         valid: Value,
     ) -> None:
         """Move left by a bit or not; to the nearest number, ties to even."""
+        sign, exponents, over, last = exponent
         there = product[-1]
         above = Signal()
         m.d.comb += above.eq(over | (last & there))

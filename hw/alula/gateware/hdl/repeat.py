@@ -39,7 +39,16 @@ from alula.design import Design
 from alula.gateware.hdl.target import Target
 from alula.processes import run
 
-__all__ = ["Emitted", "Placed", "emit", "emitted", "parameters", "placed", "ports"]
+__all__ = [
+    "Emitted",
+    "Placed",
+    "emit",
+    "emitted",
+    "mark_used",
+    "parameters",
+    "placed",
+    "ports",
+]
 
 _LONGEST_NAME = 64
 _PLAIN = re.compile(r"\w+")
@@ -69,7 +78,7 @@ class Placed(Elaboratable):
         emission = _EMISSION.get()
         if emission is None:
             return DomainRenamer(self.domain)(self.component)
-        _mark_used(self.component)
+        mark_used(self.component)
         arguments: dict[str, Any] = {
             f"{'i' if direction == 'input' else 'o'}_{name}": value
             for name, (value, direction) in ports(self.component).items()
@@ -308,15 +317,16 @@ def _split(text: str) -> dict[str, str]:
     return {name: "\n".join(lines) for name, lines in found.items()}
 
 
-def _mark_used(component: Elaboratable) -> None:
+def mark_used(component: Elaboratable) -> None:
     """Say that a component and what it holds are used.
 
     Amaranth warns of what is made and never elaborated, which here is the purpose.
     """
     component._MustUse__used = True
-    for part in vars(component).values():
-        if isinstance(part, Elaboratable):
-            _mark_used(part)
+    for held in vars(component).values():
+        for part in held if isinstance(held, list) else [held]:
+            if isinstance(part, Elaboratable):
+                mark_used(part)
 
 
 def _key(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -89,27 +89,7 @@ class LoadGather(Asker):
                 m.next = "Ids"
                 with m.If(long):
                     self.refuse(m, Code.OUT_OF_RANGE, command.dst)
-            with m.State("Ids"):
-                with m.If(ids_left == 0):
-                    m.d.sync += [ids_left.eq(sizes.whole_width // 4), ids_there.eq(0)]
-                    m.next = "Ids job"
-                with m.Elif(ids_there):
-                    m.next = "Factors"
-            with m.State("Ids job"):
-                m.d.comb += [
-                    self.job.valid.eq(1),
-                    job.kind.eq(JobKind.IDS),
-                    job.address.eq(ids_address),
-                ]
-                with m.If(self.job.ready):
-                    m.next = "Ids transfer"
-            with m.State("Ids transfer"):
-                m.d.comb += self.transfer.valid.eq(~ids_beyond)
-                with m.If(ids_beyond):
-                    self.refuse(m, Code.OUT_OF_RANGE, ids_address)
-                with m.Elif(self.transfer.ready):
-                    m.d.sync += ids_address.eq(ids_address + 1)
-                    m.next = "Ids"
+            self._next_ids(m, ids_address, ids_left, ids_there, ids_beyond)
             following(m, ("Row end", "Row check", "Row"))
             with m.State("Row"):
                 m.next = "Row job"
@@ -148,3 +128,30 @@ class LoadGather(Asker):
         with m.If(self.ids_valid):
             m.d.sync += [ids.eq(self.ids), ids_there.eq(1)]
         return m
+
+    def _next_ids(
+        self, m: Module, address: Signal, left: Signal, there: Signal, beyond: Value
+    ) -> None:
+        """States that bring the next beat of ids, unless one is at hand."""
+        job, most = self.job.payload, self.sizes.whole_width // 4
+        with m.State("Ids"):
+            with m.If(left == 0):
+                m.d.sync += [left.eq(most), there.eq(0)]
+                m.next = "Ids job"
+            with m.Elif(there):
+                m.next = "Factors"
+        with m.State("Ids job"):
+            m.d.comb += [
+                self.job.valid.eq(1),
+                job.kind.eq(JobKind.IDS),
+                job.address.eq(address),
+            ]
+            with m.If(self.job.ready):
+                m.next = "Ids transfer"
+        with m.State("Ids transfer"):
+            m.d.comb += self.transfer.valid.eq(~beyond)
+            with m.If(beyond):
+                self.refuse(m, Code.OUT_OF_RANGE, address)
+            with m.Elif(self.transfer.ready):
+                m.d.sync += address.eq(address + 1)
+                m.next = "Ids"

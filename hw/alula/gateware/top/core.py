@@ -179,6 +179,14 @@ class Core(Component):
             load.cancel.eq(self.cancel),
             store.cancel.eq(self.cancel),
             self.quiet.eq(load.quiet & store.quiet),
+        ]
+        self._report(m, mpe)
+        return m
+
+    def _report(self, m: Module, mpe: Mpe) -> None:
+        """Why engines stopped, and which of their instructions they mean."""
+        load, store, sfu = self._load, self._store, self._sfu
+        m.d.comb += [
             self.fault[Engine.LD].eq(load.error),
             self.fault[Engine.ST].eq(store.error),
             self.fault[Engine.MISC].eq(sfu.error),
@@ -190,7 +198,6 @@ class Core(Component):
                 self.fault[engine].code.eq(Mux(mine, mpe.fault.code, Code.NONE)),
                 self.blame[engine].eq(Mux(mpe.fault_next, Blame.NEXT, Blame.OLDEST)),
             ]
-        return m
 
     def _clocks(self, m: Module, sfu: Sfu) -> None:
         """Make the domain of all engines, and that of MISC, whose clock stands while it is idle.
