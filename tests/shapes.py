@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alula.explore.shapes import SHAPES, RandomCheckpoint
 from alula.ir import Architecture
+from alula.ir.shapes import SHAPES, RandomCheckpoint
 
 __all__ = ["FAMILIES", "GPT2", "LLAMA2_7B", "SMOLLM2", "UNEVEN", "RandomCheckpoint", "sized"]
 

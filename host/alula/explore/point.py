@@ -5,8 +5,8 @@ import numpy as np
 from alula.codegen import Build, compile_model
 from alula.design import Design
 from alula.explore.row import Row
-from alula.explore.shapes import RandomCheckpoint
 from alula.explore.space import Point
+from alula.ir.shapes import RandomCheckpoint
 from alula.isa import Program, RegionName, RunInputs
 from alula.model import Machine
 from alula.quant import QuantizedModel

@@ -15,8 +15,8 @@ from alula.design.loading import read_yaml
 from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.design.shipped import named_file, shipped_sweeps
-from alula.explore.shapes import SHAPES
 from alula.ir import Architecture
+from alula.ir.shapes import SHAPES
 
 VOCABULARY = 64
 MOST_POINTS = 10_000

@@ -1,4 +1,4 @@
-"""Architectures by name, and weights for them: what a sweep runs needs a shape and no training."""
+"""Architectures by name, and weights for them: planning and sweeps need a shape and no training."""
 
 from dataclasses import replace
 
@@ -41,6 +41,19 @@ SHAPES = {
         tied_head=False,
         attention_scale=128**-0.5,
     ),
+    "llama3-8b": replace(
+        _SMOLLM2,
+        vocab_size=128256,
+        hidden_size=4096,
+        layers=32,
+        heads=32,
+        kv_heads=8,
+        head_dim=128,
+        intermediate_size=14336,
+        rope_inverse_frequencies=tuple(500000.0 ** (-i / 64) for i in range(64)),
+        tied_head=False,
+        attention_scale=128**-0.5,
+    ),
     "gpt2": Architecture(
         family="gpt2",
         vocab_size=50257,
@@ -60,7 +73,7 @@ SHAPES = {
         biases=frozenset(("attn.q", "attn.k", "attn.v", "attn.o", "mlp.up", "mlp.down")),
     ),
 }
-"""The shapes of known models, by name."""
+"""The shapes of known models, by name. Of those that Alula fetches, the shape is the file's."""
 
 
 class RandomCheckpoint:
