@@ -1,7 +1,5 @@
 """Architectures that tests share: the shapes of real and of tiny models, without weights."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from alula.ir import Architecture

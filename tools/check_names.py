@@ -1,4 +1,7 @@
-"""Check the public names: every `__all__` holds, and `alula` itself stays a namespace package."""
+"""Check the public names, and that `alula` itself stays a namespace package.
+
+A package says in `__all__` what it offers; in a module a name without an underscore is public.
+"""
 
 import importlib
 import pkgutil
@@ -21,6 +24,8 @@ def complaints() -> Iterator[str]:
             continue
         module = importlib.import_module(found.name)
         names = getattr(module, "__all__", [])
+        if names and not found.ispkg:
+            yield f"{found.name} must not have __all__: an underscore says what is its own"
         if len(set(names)) != len(names):
             yield f"{found.name}.__all__ must name each thing once"
         for name in names:

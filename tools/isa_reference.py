@@ -1,7 +1,5 @@
 """The ISA reference, docs/reference/isa.md, rendered from the declarations."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Pictures of the documentation, drawn from the designs and the number formats: SVG as text."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable
 from typing import Any

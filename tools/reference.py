@@ -1,7 +1,5 @@
 """Reference pages that are made of declarations: command line, control registers, design files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["cache_folder", "check_seekable", "new_file", "new_folder"]
-
 _PART = ".alula-part-"
 _MARK = "owner"
 _MARK_TEXT = b"alula writes here while its process holds a lock on this file\n"

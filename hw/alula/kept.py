@@ -20,8 +20,6 @@ from pathlib import Path
 
 from alula.folders import cache_folder, new_file, new_folder
 
-__all__ = ["damage", "kept", "seal"]
-
 MANIFEST = "manifest.json"
 _PAUSE_S = 0.05
 _LONG_S = 10

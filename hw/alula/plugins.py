@@ -4,8 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
-__all__ = ["Plugin", "PluginError", "find_plugin", "plugin_names"]
-
 
 class PluginError(ValueError):
     """A plug-in that is not what it must be. The message is one line and names its package."""

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-__all__ = ["Finished", "in_threads", "run"]
-
 _PATIENCE_S = 1.0
 """How long a program may take to clean up before it is killed."""
 

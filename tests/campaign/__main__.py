@@ -1,7 +1,5 @@
 """The campaign's command line."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,7 +1,5 @@
 """Hands numbers to workers, ends those that take too long, and gathers what was found."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import multiprocessing

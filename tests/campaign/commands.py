@@ -1,7 +1,5 @@
 """What reads an input: the command line, and what only Python does with a file."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

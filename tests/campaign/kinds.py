@@ -1,7 +1,5 @@
 """The kinds of input: what is written into a folder at random, and the command that reads it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Damage at random: to bytes, to text, to trees of JSON values."""
 
-from __future__ import annotations
-
 import struct
 from random import Random
 from typing import Any

@@ -1,7 +1,5 @@
 """Good files, for the campaign to damage: small random models, designs, programs."""
 
-from __future__ import annotations
-
 import json
 import struct
 from functools import cache

@@ -4,8 +4,6 @@ Its memory is limited to a share above what it has when it begins; how long an i
 parent's business.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Programs run without data: what the machine would refuse is found, and nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

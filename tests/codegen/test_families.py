@@ -4,8 +4,6 @@ Prefill over several chunks, then decode: hidden states, logits and the next tok
 for bit, on designs whose row blocks, lanes and chunks differ.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Sequence

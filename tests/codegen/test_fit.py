@@ -1,7 +1,5 @@
 """The fit report: what fits runs, what does not is refused before, and what is advised works."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

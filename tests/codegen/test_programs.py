@@ -1,7 +1,5 @@
 """Programs of whole models, without weights: what is in them, and what must not depend on what."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -4,8 +4,6 @@ Whatever the program and the interleaving, an instruction that touches what an e
 (one of them writing) must run after it, nothing may deadlock, and no token may be left over.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections import Counter, deque

@@ -1,7 +1,5 @@
 """Random shapes on random designs: refused in the fit report, or they run at every length."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 

@@ -6,8 +6,6 @@ anything. A comment `<!-- test: MARK -->` in front of a block that runs says wha
 `slow` or `network`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Random programs are legal, say all that they depend on, and cover the ISA."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from random import Random
 

@@ -1,7 +1,5 @@
 """cocotbext-axi's memories behind the AXI ports of a unit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from random import Random

@@ -1,7 +1,5 @@
 """Constants as factors and divisors: every value, of every width."""
 
-from __future__ import annotations
-
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator

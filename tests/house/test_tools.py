@@ -61,7 +61,9 @@ def test_undefined_public_name_and_namespace(
     package = tmp_path / "hw" / "alula"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "alula_probe.py").touch()
+    (package / "alula_probe").mkdir()
+    (package / "alula_probe" / "__init__.py").touch()
+    (package / "alula_single.py").touch()
     probe = ModuleType("alula.alula_probe")
     probe.__dict__["__all__"] = ["missing", "missing"]
     monkeypatch.setattr(check_names, "ROOT", tmp_path)
@@ -70,3 +72,4 @@ def test_undefined_public_name_and_namespace(
     assert found[0].startswith("hw/alula/__init__.py must not exist")
     assert found[1] == "alula.alula_probe.__all__ must name each thing once"
     assert found[2] == "alula.alula_probe.__all__ names 'missing', which is not defined"
+    assert "alula.alula_single must not have __all__: an underscore says what is its own" in found

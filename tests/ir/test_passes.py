@@ -1,7 +1,5 @@
 """The passes of the layer IR and the table of what each stage allows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

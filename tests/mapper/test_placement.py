@@ -1,7 +1,5 @@
 """Placement: regions and buffers do not overlap, and the fit report says what does not fit."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """What a token must move, against arithmetic by hand, the memory map and the machine model."""
 
-from __future__ import annotations
-
 import pytest
 from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, RandomCheckpoint
 

@@ -1,7 +1,5 @@
 """A machine with text for programs, and numbers for its buffers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Weight matrices to beats, from the positions that `alula.isa.formats` states."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The contract's arithmetic on exact fractions, slow and plain."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from fractions import Fraction

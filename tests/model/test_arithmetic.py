@@ -1,7 +1,5 @@
 """Kernels of fp32 against exact fractions."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

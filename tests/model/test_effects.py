@@ -6,8 +6,6 @@ what it declares to read must matter. So a range that is a place too short, too 
 noticed, which the last test shows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import replace

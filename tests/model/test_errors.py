@@ -1,7 +1,5 @@
 """Every error, with its words."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Every declared instruction has one meaning."""
 
-from __future__ import annotations
-
 import inspect
 
 import pytest

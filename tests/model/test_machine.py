@@ -1,7 +1,5 @@
 """Images, programs, inputs and the host's side of memory."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from tests.model.bench import KV260, ODD, Bench, program, read_bytes

@@ -1,7 +1,5 @@
 """LD and ST between memory and the buffers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from tests.model.bench import DESIGNS, NAMES, Bench, read_bytes

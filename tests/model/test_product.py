@@ -1,7 +1,5 @@
 """MM and MV on every format and design, against numpy's integers."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

@@ -1,7 +1,5 @@
 """QUANT and QUANTKV against exact fractions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Tokens, loops, queues and the stream's room."""
 
-from __future__ import annotations
-
 from random import Random
 
 import numpy as np

@@ -1,7 +1,5 @@
 """MISC's instructions against exact fractions, on designs of different lanes."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

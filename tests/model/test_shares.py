@@ -1,7 +1,5 @@
 """Which core wrote what: parts of it all, cut where the contract says."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from tests.model.bench import NARROW, program

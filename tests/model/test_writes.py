@@ -1,7 +1,5 @@
 """What instructions write, its checksum, and the record of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

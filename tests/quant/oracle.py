@@ -1,7 +1,5 @@
 """docs/reference/numerics.md in exact fractions, one number at a time."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

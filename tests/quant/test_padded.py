@@ -1,7 +1,5 @@
 """Heads padded to whole groups: another shape, the same model."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

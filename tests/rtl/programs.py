@@ -1,7 +1,5 @@
 """The same program on the gateware and on the machine model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

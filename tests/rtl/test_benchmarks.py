@@ -1,7 +1,5 @@
 """The measurements of the gateware, on a small model and a small design."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

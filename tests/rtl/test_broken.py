@@ -1,7 +1,5 @@
 """Gateware that is broken on purpose: lock step names the instruction that shows it first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

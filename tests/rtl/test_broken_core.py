@@ -1,7 +1,5 @@
 """One core of two, broken on purpose: lock step names it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What only patterns need, broken on purpose: lock step names the product, and where it differs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A word that is read while it is written may be anything: block RAM need not say which it is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

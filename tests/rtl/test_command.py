@@ -1,7 +1,5 @@
 """`alula run --device rtl`: the gateware answers, and what it says of itself is true."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

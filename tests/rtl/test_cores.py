@@ -1,7 +1,5 @@
 """Several channels, several cores: the same memory as the machine model's, which knows neither."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ Each instruction runs alone, drawn at random, with all that it needs at hand: we
 a memory of fixed latency.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from random import Random
 

@@ -1,7 +1,5 @@
 """What a run says of itself in words, from registers that hold still."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The driver against registers that only remember: what it writes, and when it resets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Prefill and decode of a small model: memory equals the machine model's, bit for bit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What a run survives: broken memory, broken programs, a reset at any time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random

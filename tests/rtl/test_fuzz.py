@@ -1,7 +1,5 @@
 """`alula fuzz`: programs agree; one that does not is made small, kept and run again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

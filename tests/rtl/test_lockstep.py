@@ -1,7 +1,5 @@
 """Lock step: what it compares, and what it finds when the two are not the same."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product

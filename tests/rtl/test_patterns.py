@@ -1,7 +1,5 @@
 """Weights with N:M patterns, and products of chosen row blocks, against the machine model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is said of a divergence, with writes changed by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from tests.model.bench import program

@@ -1,7 +1,5 @@
 """A whole token of SmolLM2-135M in RTL on kv260."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

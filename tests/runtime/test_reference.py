@@ -1,7 +1,5 @@
 """Answers and texts are compared with the model as its author runs it, not with our reading."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

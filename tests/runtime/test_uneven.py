@@ -1,7 +1,5 @@
 """A model whose sizes are not whole groups of 32, from its folder to its tokens."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -14,8 +14,6 @@ from alula.frontend.float_reference import FloatReference
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FloatReference", "Reference", "reference_of"]
-
 _LOG = logging.getLogger(__name__)
 _BYTES = 6
 """Of memory for a parameter in float32, with room for what is made while reading it."""

@@ -20,8 +20,6 @@ from alula.text.tokenizer import (
     as_json,
 )
 
-__all__ = ["BoundedTokenizer", "Message"]
-
 
 class BoundedTokenizer:
     """A model's tokenizer with its chat template.

@@ -1,11 +1,7 @@
 """What a cell of a netlist is to timing: arcs through it, where paths begin and where they end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-
-__all__ = ["Arc", "Cell", "Model", "number"]
 
 Bits = list[int | str]
 

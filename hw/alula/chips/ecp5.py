@@ -4,8 +4,6 @@ from alula.chips.ecp5_delays import DELAYS, NETS
 from alula.chips.family import ChipFamily, DspBlocks
 from alula.chips.use import Use
 
-__all__ = ["ECP5"]
-
 _LUT, _FF, _NOTHING = Use(lut=1), Use(ff=1), Use()
 
 ECP5 = ChipFamily(

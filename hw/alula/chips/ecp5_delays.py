@@ -4,14 +4,10 @@ Source: Project Trellis' database (ECP5/timing/speed_6/cells.json), the largest 
 pins; Yosys' cells stand for the slices that they become.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from alula.chips.arcs import Arc, Cell, Model
 from alula.chips.nets import Nets
-
-__all__ = ["DELAYS", "NETS"]
 
 NETS = {"typical": Nets(0.8, 0.15), "fast": Nets(0.6, 0.1), "slow": Nets(1.0, 0.2)}
 """Chosen to be near what nextpnr places; docs/explanation/timing.md compares."""

@@ -8,8 +8,6 @@ from alula.chips.arcs import Model
 from alula.chips.nets import Nets
 from alula.chips.use import Use
 
-__all__ = ["ChipFamily", "DspBlocks", "FamilyName"]
-
 FamilyName = Literal["ultrascale+", "versal", "ecp5"]
 
 

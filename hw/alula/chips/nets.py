@@ -1,10 +1,6 @@
 """How long a net takes: a stated model over its fan-out, where nothing is placed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-
-__all__ = ["Nets"]
 
 
 @dataclass(frozen=True)

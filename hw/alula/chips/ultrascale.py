@@ -4,8 +4,6 @@ from alula.chips.family import ChipFamily, DspBlocks
 from alula.chips.ultrascale_delays import DELAYS, NETS
 from alula.chips.use import Use
 
-__all__ = ["AMD_PACKAGE", "ULTRASCALE_PLUS"]
-
 AMD_PACKAGE = r"-[a-z]+\d+-[0-9a-z-]+"
 """Package, pins, speed grade and temperature in an order number of AMD's."""
 

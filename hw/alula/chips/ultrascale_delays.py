@@ -5,15 +5,11 @@ LUTs, flip-flops, carries, block RAM, UltraRAM); DSP blocks from the examples in
 timing. What is marked assumed lies within what DS925 says of whole blocks.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 
 from alula.chips.arcs import Arc, Cell, Model
 from alula.chips.nets import Nets
-
-__all__ = ["DELAYS", "NETS"]
 
 NETS = {"typical": Nets(0.25, 0.06), "fast": Nets(0.15, 0.04), "slow": Nets(0.35, 0.09)}
 """Assumed; nothing was placed to compare them with."""

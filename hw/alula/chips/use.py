@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alula.design.part import Part
 
-__all__ = ["Use"]
-
 
 @dataclass(frozen=True)
 class Use:

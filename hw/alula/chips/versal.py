@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from alula.chips.ultrascale import AMD_PACKAGE, ULTRASCALE_PLUS
 
-__all__ = ["VERSAL"]
-
 VERSAL = replace(
     ULTRASCALE_PLUS,
     name="versal",

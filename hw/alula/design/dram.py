@@ -11,8 +11,6 @@ from alula.design.error import listed
 from alula.design.record import Record
 from alula.design.timings import Timings
 
-__all__ = ["FIELDS", "Dram", "DramChannel"]
-
 FIELDS = ("row", "rank", "bank", "bankgroup", "column")
 """What the bits of an address choose."""
 MAX_SLICES = 8

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from alula.design.timings import Timings
 
-__all__ = ["PARTS", "USUAL_PARTS", "DramPart"]
-
 
 @dataclass(frozen=True)
 class DramPart:

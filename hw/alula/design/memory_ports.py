@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-__all__ = ["MAX_PORTS", "ZYNQ_ULTRASCALE", "MemoryPorts"]
-
 MAX_PORTS = 8
 
 

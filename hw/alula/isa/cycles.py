@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from alula.isa.formula import Formula
 
-__all__ = ["DISPATCH", "EXACT", "LATENCIES", "SIZES", "Cycles"]
-
 SIZES = {
     "L": "fp32 lanes of the SFU",
     "T": "rows of activations that share a pass of the weights",

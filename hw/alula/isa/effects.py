@@ -13,32 +13,6 @@ from alula.design import Design
 from alula.isa.formats import GROUP
 from alula.isa.formula import Formula
 
-__all__ = [
-    "BOUNDS",
-    "CAPACITIES",
-    "NOTHING",
-    "ONE",
-    "ZERO",
-    "Apart",
-    "Effects",
-    "Error",
-    "Fault",
-    "Limit",
-    "Range",
-    "Space",
-    "at_least",
-    "at_most",
-    "best",
-    "groups",
-    "memory",
-    "multiple",
-    "register",
-    "sizes",
-    "staging",
-    "stream",
-    "words",
-]
-
 
 class Space(IntEnum):
     """Where an instruction reads and writes; bytes count from 0 in each.

@@ -1,7 +1,5 @@
 """Between `Op`s and 128-bit words: opcode, wait, signal, then the fields in order, from bit 0."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +59,7 @@ class Op:
             names = ", ".join(BY_NAME)
             raise IsaError(f"instruction must be one of {names}, not {self.name}") from None
 
-    def canonical(self) -> Op:
+    def canonical(self) -> "Op":
         """The same instruction with every field present and in its own type."""
         return decode(encode(self))
 

@@ -7,26 +7,6 @@ row.
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-__all__ = [
-    "BLOCK",
-    "DENSE",
-    "EXCESS",
-    "FORMATS",
-    "GROUP",
-    "MATRIX_FORMATS",
-    "MIN_UNIT",
-    "PARTIAL_SUMS",
-    "PATTERNS",
-    "QUARTERS",
-    "Q_MAX",
-    "SCALES_PER_BEAT",
-    "SCALE_MAX",
-    "WEIGHT_FORMATS",
-    "BeatKind",
-    "Pattern",
-    "WeightFormat",
-]
-
 BLOCK = 16
 """Inputs of a block: the multipliers of one chain."""
 GROUP = 32

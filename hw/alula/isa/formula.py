@@ -11,8 +11,6 @@ import numpy as np
 from alula.isa.formats import FORMATS, PATTERNS, WEIGHT_FORMATS, BeatKind
 from alula.isa.functions import FUNCTIONS as SFU_FUNCTIONS
 
-__all__ = ["ARRAYS", "FUNCTIONS", "Formula", "numbers"]
-
 
 def _ceil(above: int, below: int) -> int:
     return -(-above // below)

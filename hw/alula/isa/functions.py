@@ -12,22 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = [
-    "EXP2",
-    "FUNCTIONS",
-    "LOOKED_UP",
-    "PHI",
-    "PHI_TANH",
-    "RECIP",
-    "RSQRT",
-    "SIGMOID",
-    "SOFTCAP",
-    "TABLES",
-    "Function",
-    "SoftCap",
-    "Table",
-]
-
 
 @dataclass(frozen=True)
 class Table:

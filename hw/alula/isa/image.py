@@ -1,7 +1,5 @@
 """A memory image: what stands in the accelerator's memory before the first run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +62,7 @@ class Image:
         write_container(Path(path), MAGIC, header, [flat.data])
 
     @classmethod
-    def load(cls, path: Path | str) -> Image:
+    def load(cls, path: Path | str) -> "Image":
         """Map an image file (copy on write). ContainerError if it is truncated or malformed."""
         path = Path(path)
         header, payload = read_container(path, MAGIC)

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from alula.isa.formats import BLOCK, FORMATS, GROUP, BeatKind
 
-__all__ = ["KV_GROUPS", "STAGING_VALUES", "Places", "kv_places", "row_bytes"]
-
 KV_GROUPS = 15
 """Groups of the longest row."""
 STAGING_VALUES = GROUP * KV_GROUPS

@@ -1,7 +1,5 @@
 """A program: code, the registers that constants and the host set, and each instruction's origin."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +71,7 @@ class Program:
         write_container(Path(path), MAGIC, header, [self.code])
 
     @classmethod
-    def load(cls, path: Path | str) -> Program:
+    def load(cls, path: Path | str) -> "Program":
         """Read a program file. ContainerError if it is truncated, altered or malformed."""
         path = Path(path)
         header, payload = read_container(path, MAGIC)

@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-__all__ = ["RegionName"]
-
 
 class RegionName(StrEnum):
     """What an image's regions are called, in the order in which they lie in memory."""

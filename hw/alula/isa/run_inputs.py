@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, fields
 
-__all__ = ["INPUTS", "RunInputs"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:

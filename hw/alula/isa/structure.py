@@ -10,8 +10,6 @@ from alula.design import Design
 from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref
 from alula.isa.instructions import LOOP_DEPTH
 
-__all__ = ["MalformedProgram", "check_structure"]
-
 
 class MalformedProgram(IsaError):
     """A program that no machine of its design runs.

@@ -1,7 +1,5 @@
 """The top with the port names that Vivado knows AXI by, and what IP-XACT says of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +8,6 @@ from xml.etree import ElementTree as Xml
 
 from alula.design import Design
 from alula.synth.verilog import TOP, top_ports
-
-__all__ = ["CLOCK", "CONTROL", "INTERRUPT", "RESET", "Wrapper"]
 
 CLOCK, RESET, INTERRUPT, CONTROL = "aclk", "aresetn", "interrupt", "s_axi_control"
 _MEMORY = re.compile(r"(?:read|write)__(\d+)__(\w+)")

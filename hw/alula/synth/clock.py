@@ -1,7 +1,5 @@
 """The clock at which cycles become seconds, and how it is known."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass
@@ -14,8 +12,6 @@ from alula.kept import damage, kept
 from alula.sources import sources_id
 from alula.synth.tools import SynthError, Tool, nextpnr, yosys
 from alula.synth.verilog import made_of
-
-__all__ = ["Clock", "Found", "clock_of", "remember"]
 
 _KIND = "clocks"
 _FILE = "clock.json"

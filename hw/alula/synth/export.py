@@ -12,8 +12,6 @@ from alula.synth.report import Progress
 from alula.synth.tools import SynthError
 from alula.synth.verilog import scanned, verilog
 
-__all__ = ["Scripts", "export"]
-
 Scripts = Callable[[Design, Sequence[str]], dict[str, str]]
 """From a design and names of its modules to the texts of constraints and scripts by name."""
 

@@ -12,8 +12,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-__all__ = ["floorplan", "main"]
-
 _KIND = "MULT18X18D"
 _ROWS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "12": ((13,), (4, 13, 22, 33, 42, 51, 60)),

@@ -1,14 +1,10 @@
 """What a design's modules may take at most: LUT levels, and combinational paths between ports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alula.synth.timing import Estimate
-
-__all__ = ["Limits", "ModuleLimit"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Limits:
     modules: Mapping[str, ModuleLimit]
 
     @classmethod
-    def found(cls, estimate: Estimate) -> Limits:
+    def found(cls, estimate: Estimate) -> "Limits":
         """What a design takes."""
         levels: dict[str, int] = {}
         pairs: dict[str, set[tuple[str, str]]] = {}
@@ -44,7 +40,7 @@ class Limits:
         return cls({kind: ModuleLimit(levels[kind], _by_end(pairs[kind])) for kind in levels})
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Limits:
+    def read(cls, values: Mapping[str, Any]) -> "Limits":
         """From `as_dict`."""
         return cls(
             {
@@ -62,7 +58,7 @@ class Limits:
             for kind, one in sorted(self.modules.items())
         }
 
-    def excess(self, found: Limits) -> Iterator[str]:
+    def excess(self, found: "Limits") -> Iterator[str]:
         """Yield a line for each thing that is more than these limits."""
         for kind, one in found.modules.items():
             limit = self.modules.get(kind)
@@ -74,7 +70,7 @@ class Limits:
             for end, start in sorted(_pairs(one) - _pairs(limit)):
                 yield f"{kind} must have a register between {start} and {end}, or declare the path"
 
-    def tightened(self, found: Limits) -> Limits:
+    def tightened(self, found: "Limits") -> "Limits":
         """Return these limits where what was found is not less; classes that are gone are gone."""
         return Limits(
             {

@@ -15,8 +15,6 @@ from alula.kept import kept
 from alula.processes import in_threads
 from alula.synth.tools import Tool
 
-__all__ = ["Netlists", "Progress", "cells_of", "missing", "netlists"]
-
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
 Netlists = Mapping[str, Mapping[str, Any]]

@@ -10,8 +10,6 @@ from alula.synth import floorplan
 from alula.synth.order import order_number
 from alula.synth.verilog import SCAN
 
-__all__ = ["chip", "nextpnr_options", "scripts", "synthesis"]
-
 _CONSTRAINTS = """\
 # One clock, {mhz} MHz. The four pins of the scan registers may be any.
 FREQUENCY PORT "clk" {mhz} MHZ;

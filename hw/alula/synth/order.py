@@ -5,8 +5,6 @@ import re
 from alula.design import Design
 from alula.synth.tools import SynthError
 
-__all__ = ["order_number"]
-
 
 def order_number(design: Design) -> str:
     """Return the order number of a design's chip.

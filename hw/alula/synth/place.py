@@ -20,15 +20,6 @@ from alula.synth.report import Progress
 from alula.synth.tools import SynthError, nextpnr, yosys
 from alula.synth.verilog import scanned
 
-__all__ = [
-    "Placement",
-    "check_flow",
-    "fmax_mhz",
-    "place_and_route",
-    "routed",
-    "tools_used",
-]
-
 LIMIT_S = 4 * 3600
 _NETLIST = "netlist.json"
 _REPORT = "report.json"

@@ -1,7 +1,5 @@
 """Each module of an ECP5 design placed and routed alone, between registers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -15,8 +13,6 @@ from alula.processes import in_threads
 from alula.synth.netlists import Progress
 from alula.synth.place import check_flow, fmax_mhz, routed, tools_used
 from alula.synth.verilog import SCAN, inside, ports_of, verilog
-
-__all__ = ["ModulePlacements", "between_registers", "place_modules"]
 
 _PLACED = """\
 module {name}({ports});

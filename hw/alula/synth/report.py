@@ -11,8 +11,6 @@ from alula.synth.timing import Estimate, Lines, estimate
 from alula.synth.tools import SynthError, yosys
 from alula.synth.verilog import described, instances
 
-__all__ = ["ModuleUse", "Progress", "Report", "declared", "module_uses", "synthesise"]
-
 
 @dataclass(frozen=True)
 class ModuleUse:

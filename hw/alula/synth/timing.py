@@ -15,8 +15,6 @@ from alula.synth.netlists import Netlists, Progress
 from alula.synth.tools import SynthError
 from alula.timing import Module, Netlist, UnknownCell, analyse, through
 
-__all__ = ["Estimate", "estimate"]
-
 Lines = Mapping[str, Mapping[str, str]]
 
 SETTING = "typical"

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from alula.processes import run
 
-__all__ = ["SynthError", "Tool", "nextpnr", "yosys"]
-
 _VERSION_LIMIT_S = 300
 
 

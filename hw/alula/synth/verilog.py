@@ -20,22 +20,6 @@ from alula.gateware.top.top import Top
 from alula.kept import kept
 from alula.sources import sources_id
 
-__all__ = [
-    "SCAN",
-    "TOP",
-    "described",
-    "inside",
-    "instances",
-    "made_of",
-    "memories",
-    "ports_of",
-    "scanned",
-    "styled",
-    "top_of",
-    "top_ports",
-    "verilog",
-]
-
 TOP = "top"
 """The top's module name."""
 SCAN = "scan"

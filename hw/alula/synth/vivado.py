@@ -10,8 +10,6 @@ from alula.synth.order import order_number
 from alula.synth.verilog import TOP
 from alula.synth.zynq import HP_BITS, HP_PORTS, block_design, has_processor
 
-__all__ = ["scripts"]
-
 _CONSTRAINTS = """\
 # One clock, {mhz} MHz. The memory's ports and the host's meet other logic on the chip.
 create_clock -name clk -period {period} [get_ports clk]

@@ -6,8 +6,6 @@ from alula.design import Design
 from alula.synth.axi_wrapper import CLOCK, CONTROL, INTERRUPT, RESET, Wrapper
 from alula.synth.order import order_number
 
-__all__ = ["HP_BITS", "HP_PORTS", "block_design", "has_processor"]
-
 HP_PORTS, HP_BITS = 4, 128
 """Memory ports of the processing system, S_AXI_HP0_FPD and on, and their width (UG1085)."""
 _FIRST_HP = 2

@@ -1,7 +1,5 @@
 """Longest paths between registers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,8 +7,6 @@ import numpy as np
 
 from alula.chips.nets import Nets
 from alula.timing.netlist import Netlist
-
-__all__ = ["Path", "Timing", "analyse"]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,9 @@
 """Arcs between nets, and the order in which signals run through them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-
-__all__ = ["Edges", "waves"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +17,7 @@ class Edges:
     direct: np.ndarray
 
     @classmethod
-    def joined(cls, parts: Sequence[Edges]) -> Edges:
+    def joined(cls, parts: "Sequence[Edges]") -> "Edges":
         """All arcs of some, one behind the other."""
         nets, empty = np.zeros(0, np.int64), np.zeros(0)
         every = [cls(nets, nets, empty, nets, np.zeros(0, np.bool_)), *parts]
@@ -29,7 +25,7 @@ class Edges:
             *(np.concatenate([getattr(part, one.name) for part in every]) for one in fields(cls))
         )
 
-    def chosen(self, arcs: np.ndarray) -> Edges:
+    def chosen(self, arcs: np.ndarray) -> "Edges":
         """Some of the arcs, by number."""
         return Edges(*(getattr(self, one.name)[arcs] for one in fields(self)))
 

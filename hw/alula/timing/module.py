@@ -1,7 +1,5 @@
 """One module of a netlist as Yosys writes it: its arcs, and where paths begin and end."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +12,6 @@ import numpy as np
 
 from alula.chips.arcs import Arc, Bits, Cell, Model
 from alula.timing.graph import Edges, waves
-
-__all__ = ["Child", "Module", "Points", "UnknownCell"]
 
 
 class UnknownCell(RuntimeError):
@@ -92,7 +88,7 @@ class Module:
         self._gather(groups)
         self._check_pins(groups)
 
-    def _gather(self, groups: list[_Alike]) -> None:
+    def _gather(self, groups: "list[_Alike]") -> None:
         """Join what groups of cells are to timing, and break the loops among them."""
         used = [nets for _, nets in self.ports.values()]
         used += [nets for child in self.children for nets in child.ports.values()]
@@ -117,7 +113,7 @@ class Module:
         order, self.loops = waves(every, self.nets)
         self.edges = every.chosen(np.sort(np.concatenate([np.zeros(0, np.int64), *order])))
 
-    def _check_pins(self, groups: list[_Alike]) -> None:
+    def _check_pins(self, groups: "list[_Alike]") -> None:
         for group in groups:
             for position, (port, _) in enumerate(group.pin_names):
                 nets = group.pins[:, position]

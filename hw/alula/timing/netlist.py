@@ -1,7 +1,5 @@
 """Modules joined into one graph of nets."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +9,6 @@ import numpy as np
 
 from alula.timing.graph import Edges, waves
 from alula.timing.module import Child, Module, Points
-
-__all__ = ["Netlist"]
 
 
 @dataclass(frozen=True)

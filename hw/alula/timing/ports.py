@@ -1,15 +1,11 @@
 """Paths from port to port without a register: they go on in whatever is at both ends."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from alula.timing.netlist import Netlist
-
-__all__ = ["Through", "through"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """What every instruction of a random program is drawn from: numbers, registers, ranges of words."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,11 +47,11 @@ class Words(NamedTuple):
     start: int
     words: int
 
-    def apart(self, other: Words) -> bool:
+    def apart(self, other: "Words") -> bool:
         """Whether they have no word in common."""
         return self.start + self.words <= other.start or other.start + other.words <= self.start
 
-    def rest(self, first: int) -> Words:
+    def rest(self, first: int) -> "Words":
         """It without its first words."""
         operand = self.operand
         if isinstance(operand, Ref):

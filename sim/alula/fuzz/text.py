@@ -1,7 +1,5 @@
 """A random program before its tokens are known: parts that can be left out, and loops."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -28,7 +26,7 @@ class Repeat:
 
     group: int
     count: Value
-    body: Text
+    body: "Text"
 
 
 Text = tuple[Part | Repeat, ...]

@@ -19,8 +19,6 @@ from alula.model.kernels.checksum import checksum
 from alula.model.scheduler import Retired
 from alula.model.state import State
 
-__all__ = ["NUMBER", "STAGING_ROW", "WORD", "Space", "Writes", "spaces", "written"]
-
 WORD = 8
 """Bytes of a word of `Writes`."""
 NUMBER = 4

@@ -26,8 +26,6 @@ from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.taps import Taps, taps, visible
 from alula.rtl.verilate import Recipe, verilate
 
-__all__ = ["Defect", "Outcome", "RtlDevice", "RtlError", "Timing", "Waves"]
-
 _FOLDER = Path(__file__).parent
 _TEXTS = (
     *HEADERS,

@@ -11,8 +11,6 @@ from alula.rtl import dram
 from alula.rtl.layouts import layouts_text
 from alula.rtl.native import native_library
 
-__all__ = ["HEADERS", "PortsConfig", "ports_config", "sequential_port_bytes"]
-
 _FOLDER = Path(__file__).parent
 HEADERS = (*dram.HEADERS, "dram_ports.h")
 """The model's C++."""

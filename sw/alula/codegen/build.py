@@ -1,7 +1,5 @@
 """From a quantised model to an image and two programs."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +51,7 @@ class Build:
         seal(folder, _FILES)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Build:
+    def load(cls, folder: Path | str) -> "Build":
         """What `save` wrote; the image is mapped.
 
         Raises:
@@ -84,7 +82,7 @@ class Build:
         )
 
     @classmethod
-    def read(cls, folder: Path) -> Build:
+    def read(cls, folder: Path) -> "Build":
         """What `write` wrote, from a folder that its keeper has checked."""
         description = json.loads((folder / "build.json").read_text(encoding="utf-8"))
         return cls(

@@ -10,8 +10,6 @@ its k-th wait; that holds across loops because a loop is closed for tokens:
   is taken behind it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +42,7 @@ class Loop:
     """A LOOP step and its body."""
 
     head: Step
-    body: list[Step | Loop]
+    body: "list[Step | Loop]"
 
 
 Item = Step | Loop
@@ -62,7 +60,7 @@ class _Point:
     after_all: frozenset[Engine] = frozenset()
     """Engines whose every earlier step counts as a dependency."""
 
-    def needs(self, earlier: _Point) -> bool:
+    def needs(self, earlier: "_Point") -> bool:
         if earlier.step.engine in self.after_all:
             return True
         return bool(

@@ -1,7 +1,5 @@
 """Second moments of what goes into each matrix, layer by layer, on calibration text."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +7,6 @@ from torch import Tensor
 
 from alula.frontend.float_reference import FloatReference
 from alula.quant.source import Source
-
-__all__ = ["SHARED", "Moments", "Recorder", "moments"]
 
 SHARED = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
 """The matrices of a layer in the order they run, those that read the same input together."""
@@ -31,7 +27,7 @@ class Moments:
     own: Tensor
     cross: Tensor
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.own + other.own, self.cross + other.cross)
 
     def target(self, weight: Tensor, damping: float = _DAMPING) -> Tensor:

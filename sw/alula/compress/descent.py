@@ -7,8 +7,6 @@ best for all others (cyclic coordinate descent), in turn with scales and mins, w
 form for given levels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +17,6 @@ from torch import Tensor
 from alula.compress.grid import Codes, first_codes, grouped
 from alula.compress.runs import compensate, descend, prune
 from alula.isa.formats import DENSE, GROUP, MIN_UNIT, SCALE_MAX, WeightFormat
-
-__all__ = ["loss", "round_to_nearest", "solve"]
 
 DAMPING = 0.01
 """Share of the mean of H's diagonal that is added to it."""

@@ -1,7 +1,5 @@
 """Codes of a matrix on torch: the integers that a format has for each weight, scale and min."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +10,6 @@ from torch import Tensor
 from alula.isa.formats import GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
 from alula.quant.floats import SMALLEST, round_bf16
 from alula.quant.matrix import QuantizedMatrix
-
-__all__ = ["Codes", "first_codes", "grouped"]
 
 _CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
 """Shares of a group's range that its levels are spread over at first."""

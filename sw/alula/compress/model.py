@@ -1,7 +1,5 @@
 """A model whose matrices are chosen for what goes into them, layer by layer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import torch
@@ -12,8 +10,6 @@ from alula.compress.descent import solve
 from alula.ir import Precision
 from alula.quant import QuantizedMatrix, QuantizedModel, padded
 from alula.quant.source import Source
-
-__all__ = ["CompressedModel", "compress"]
 
 Progress = Callable[[str, int, int], None]
 _BATCH = 8

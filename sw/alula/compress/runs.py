@@ -3,14 +3,10 @@
 A run is a group of 32 inputs or a run of M. Rows are independent of each other.
 """
 
-from __future__ import annotations
-
 import math
 
 import numba
 import numpy as np
-
-__all__ = ["compensate", "descend", "prune"]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,7 +1,5 @@
 """Typed reads from the configuration of a model file."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -88,7 +86,7 @@ class Fields:
             raise self._error(key, "a list", value)
         return value
 
-    def table(self, key: str) -> Fields:
+    def table(self, key: str) -> "Fields":
         """A mapping, empty if the key is missing."""
         value = self._get(key, {})
         if not isinstance(value, dict):

@@ -5,8 +5,6 @@ trusts every length in the file. This one checks each length against the file fi
 vocabulary in milliseconds.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass
@@ -93,7 +91,7 @@ class GgufFile:
         self.metadata = self._read_metadata(cursor, key_count)
         self.tensors = self._read_tensors(cursor, tensor_count)
 
-    def _read_metadata(self, cursor: _Cursor, count: int) -> dict[str, Any]:
+    def _read_metadata(self, cursor: "_Cursor", count: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         cursor.check_count(count, 13, "metadata keys")
         cursor.check_most(count, MOST_ROWS, "metadata keys")
@@ -106,7 +104,7 @@ class GgufFile:
             metadata[key] = cursor.value(cursor.value_type(key), key)
         return metadata
 
-    def _read_tensors(self, cursor: _Cursor, count: int) -> dict[str, GgufTensor]:
+    def _read_tensors(self, cursor: "_Cursor", count: int) -> dict[str, GgufTensor]:
         cursor.check_count(count, 24, "tensors")
         cursor.check_most(count, MOST_ROWS, "tensors")
         rows = [self._read_row(cursor) for _ in range(count)]
@@ -137,7 +135,9 @@ class GgufFile:
             tensors[name] = GgufTensor(name, shape, kind, start + offset, size)
         return tensors
 
-    def _read_row(self, cursor: _Cursor) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
+    def _read_row(
+        self, cursor: "_Cursor"
+    ) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
         name = cursor.string("tensor name")
         dimensions = cursor.scalar("<u4")
         if not 1 <= dimensions <= MAX_DIMENSIONS:

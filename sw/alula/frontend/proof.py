@@ -4,15 +4,13 @@ import torch
 from torch import Tensor
 
 from alula.frontend.checkpoint import Checkpoint
-from alula.frontend.comparison import Comparison, ModelsDiffer, compare
+from alula.frontend.comparison import Comparison
 from alula.frontend.float_reference import FloatReference
 from alula.frontend.id_uses import id_uses
 from alula.frontend.original import Original
 from alula.frontend.proof_texts import affordable_length, every_id_is_affordable, proof_texts
 from alula.frontend.refusal import FrontendError
 from alula.progress import Progress, silent
-
-__all__ = ["Comparison", "ModelsDiffer", "compare", "prove"]
 
 _SPECIAL = 8
 _LONG = 64

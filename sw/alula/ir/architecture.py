@@ -1,7 +1,5 @@
 """The shape of a decoder-only transformer, whatever file it came from."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -245,7 +243,7 @@ class Architecture:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> Architecture:
+    def from_json(cls, data: Mapping[str, object]) -> "Architecture":
         """The inverse of `to_json`. Raises ValueError or TypeError on anything else."""
         values = dict(data)
         values["biases"] = frozenset(values["biases"])  # type: ignore[call-overload]

@@ -1,7 +1,5 @@
 """Which format each weight matrix is stored in."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

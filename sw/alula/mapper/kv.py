@@ -1,7 +1,5 @@
 """Where the KV cache of a model lies in memory, for a given context."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from alula.design import Design
@@ -30,7 +28,7 @@ class KvLayout:
     """Beats of one head's V scales."""
 
     @classmethod
-    def of(cls, architecture: Architecture, design: Design, context: int) -> KvLayout:
+    def of(cls, architecture: Architecture, design: Design, context: int) -> "KvLayout":
         """The layout for `context` positions (rounded up to a whole group)."""
         groups = architecture.head_dim // GROUP
         time = -(-context // GROUP)

@@ -1,7 +1,5 @@
 """Whether a model fits a design: demand and bound of each resource, and what would mend it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -69,7 +67,7 @@ class FitReport:
         return asdict(self) | {"fits": self.fits, "items": items, "levers": levers}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> FitReport:
+    def from_dict(cls, data: Mapping[str, object]) -> "FitReport":
         """The inverse of `as_dict`."""
         values = {name: value for name, value in data.items() if name != "fits"}
         items = [

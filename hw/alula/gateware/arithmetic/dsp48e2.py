@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 from amaranth.hdl import ClockSignal, Const, Instance, Signal, Value
 
-__all__ = ["PCIN", "PCIN_17", "C", "M", "P", "dsp48e2"]
-
 M = 0b0101
 """Operation mode: the product."""
 PCIN, P, C, PCIN_17 = 0b001 << 4, 0b010 << 4, 0b011 << 4, 0b101 << 4

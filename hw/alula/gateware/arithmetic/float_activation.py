@@ -11,8 +11,6 @@ from alula.gateware.arithmetic.float_table import Interpolate, coefficients
 from alula.gateware.arithmetic.normalise import normalise
 from alula.isa.functions import EXP2, LOOKED_UP
 
-__all__ = ["EXP", "LATENCY", "NUMBERS", "TABLES", "FloatActivation", "shape"]
-
 TABLES = tuple(table.name for table in (*LOOKED_UP, EXP2))
 LATENCY = FIXED_LATENCY + float_table.LATENCY + 3
 """Cycles from argument to result."""

@@ -8,8 +8,6 @@ from alula.gateware.arithmetic.float_format import significand
 from alula.gateware.arithmetic.normalise import normalise
 from alula.gateware.arithmetic.shift import shift_right
 
-__all__ = ["LATENCY", "FloatAdd"]
-
 LATENCY = 4
 """Cycles from operands to result; SUM of 16 lanes never waits because it is not more."""
 

@@ -8,16 +8,6 @@ from alula.gateware.arithmetic.float_format import BIAS, significand
 from alula.gateware.arithmetic.normalise import normalise
 from alula.gateware.arithmetic.shift import shift_right
 
-__all__ = [
-    "FIXED_LATENCY",
-    "INT8_LATENCY",
-    "INTEGER_LATENCY",
-    "UNMOVED",
-    "FloatToFixed",
-    "FloatToInt8",
-    "IntegerToFloat",
-]
-
 INTEGER_LATENCY = 4
 FIXED_LATENCY = 3
 INT8_LATENCY = 3

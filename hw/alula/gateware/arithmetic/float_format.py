@@ -2,18 +2,6 @@
 
 from amaranth.hdl import Cat, Const, Mux, Value
 
-__all__ = [
-    "BIAS",
-    "LARGEST",
-    "LOG2E",
-    "ONE",
-    "ONE_127TH",
-    "clean",
-    "significand",
-    "to_bf16",
-    "widen",
-]
-
 BIAS = 127
 LARGEST = 0x7F7F_FFFF
 """The largest finite number."""

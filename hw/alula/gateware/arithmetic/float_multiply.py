@@ -7,8 +7,6 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.arithmetic.dsp48e2 import PCIN_17, M, dsp48e2
 from alula.gateware.arithmetic.float_format import BIAS, significand
 
-__all__ = ["LATENCY", "FloatMultiply"]
-
 LATENCY = 4
 """Cycles from operands to result."""
 

@@ -10,8 +10,6 @@ from alula.gateware.arithmetic.float_table import Interpolate, TableRom, coeffic
 from alula.gateware.hdl.delay import delayed
 from alula.isa.functions import RECIP, RSQRT
 
-__all__ = ["LATENCY", "FloatRoot"]
-
 LATENCY = 1 + float_table.LATENCY + 1
 """Cycles from argument to result."""
 

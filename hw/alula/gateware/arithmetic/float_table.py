@@ -12,8 +12,6 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.arithmetic.dsp48e2 import C, M, dsp48e2
 from alula.isa.functions import TABLES, Table
 
-__all__ = ["LATENCY", "ROM_LATENCY", "Interpolate", "TableRom", "coefficients", "offsets"]
-
 ROM_LATENCY = 2
 LATENCY = ROM_LATENCY + 2
 """Cycles from an argument to its interpolated value."""

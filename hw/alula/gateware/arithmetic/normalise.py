@@ -4,8 +4,6 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from alula.gateware.arithmetic.shift import four_way
 
-__all__ = ["normalise"]
-
 
 def normalise(m: Module, value: Value, *units: int) -> tuple[Value, Value]:
     """Shift `value` left, coarse steps first, so far that a one is among its top bits.

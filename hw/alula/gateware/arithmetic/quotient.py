@@ -1,10 +1,6 @@
 """Multiplication and division by a constant, which need no multiplier."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Const, Value
-
-__all__ = ["multiple", "quotient"]
 
 
 def multiple(value: Value, factor: int) -> Value:

@@ -2,8 +2,6 @@
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
-__all__ = ["four_way", "shift_right"]
-
 
 def four_way(values: list[Value], choice: Value) -> Value:
     """One of four values: a look-up table of six inputs for each bit."""

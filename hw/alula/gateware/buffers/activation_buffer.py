@@ -1,7 +1,5 @@
 """The activation buffer: A8 groups of `tokens` rows, between QUANT and the MPE."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
@@ -9,8 +7,6 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from alula.isa.formats import BLOCK
-
-__all__ = ["SIDE", "ActivationBuffer", "read_layout", "request_layout", "write_layout"]
 
 SIDE = data.StructLayout({"scale": 8, "sum": signed(14), "exponent": signed(10)})
 """What stands beside a group's 32 values: its scale, their sum, and the row's exponent."""

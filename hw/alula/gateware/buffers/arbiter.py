@@ -1,11 +1,7 @@
 """Who gets a bank in a cycle."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import Component, In, Out
-
-__all__ = ["Arbiter"]
 
 
 class Arbiter(Component):

@@ -9,17 +9,6 @@ from amaranth.utils import ceil_log2
 from alula.design.engines import MOST_GROUPS, MOST_STAGING_KIB, MOST_WORDS
 from alula.gateware.buffers.staging_buffer import rows
 
-__all__ = [
-    "GROUP_ADDRESS",
-    "STAGING_ADDRESS",
-    "VECTOR_ADDRESS",
-    "activation_write",
-    "staging_write",
-    "vector_read",
-    "vector_write",
-    "word",
-]
-
 VECTOR_ADDRESS = ceil_log2(MOST_WORDS)
 GROUP_ADDRESS = ceil_log2(MOST_GROUPS)
 STAGING_ADDRESS = ceil_log2(rows(1024 * MOST_STAGING_KIB))

@@ -1,7 +1,5 @@
 """Staging: int8 rows of KV heads, between QUANTKV and ST."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
@@ -10,15 +8,6 @@ from amaranth.utils import ceil_log2
 
 from alula.isa.formats import BLOCK
 from alula.isa.kv import KV_GROUPS, row_bytes
-
-__all__ = [
-    "PART",
-    "StagingBuffer",
-    "place_layout",
-    "read_layout",
-    "rows",
-    "write_layout",
-]
 
 PART = BLOCK
 """Values of a part."""

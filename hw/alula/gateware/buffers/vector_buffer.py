@@ -1,20 +1,16 @@
 """The vector buffer: fp32 words of `lanes`, in four banks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 from amaranth.utils import ceil_log2
 
 from alula.design.engines import VECTOR_BANKS as BANKS
 from alula.gateware.buffers.arbiter import Arbiter
 from alula.gateware.hdl.delay import delayed
-
-__all__ = ["BANKS", "READ_LATENCY", "VectorBuffer", "address_bits", "write_layout"]
 
 READ_LATENCY = 2
 """Cycles from a request of `a` or `b` to its data, where no bank is wanted twice."""
@@ -67,7 +63,7 @@ class VectorBuffer(Component):
         if lanes < 1:
             raise ValueError(f"lanes must be at least 1, not {lanes}")
         self.words, self.lanes = words, lanes
-        members: dict[str, In | Out] = {}
+        members: dict[str, Member] = {}
         word = data.ArrayLayout(32, lanes)
         for name in _READERS:
             reply = stream.Signature(word, always_ready=name != "store")

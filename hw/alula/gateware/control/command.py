@@ -6,29 +6,12 @@ from collections.abc import Iterable
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, enum
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES
 from alula.isa.encoding import layout as fields_of
 from alula.isa.fields import REGISTER_BITS, Choice, Field, Immediate, Operand, Register
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, Engine, Instruction
-
-__all__ = [
-    "ENGINES",
-    "MAX_SOURCES",
-    "PORTS",
-    "REFERENCE",
-    "STEPS",
-    "WORD_BITS",
-    "Assembler",
-    "Decoder",
-    "Legality",
-    "carried",
-    "codes",
-    "layout",
-    "opcode",
-    "sources",
-]
 
 WORD_BITS = 8 * WORD_BYTES
 PORTS = 3
@@ -275,7 +258,7 @@ class Assembler(Component):
     """
 
     def __init__(self) -> None:
-        members: dict[str, In | Out] = {
+        members: dict[str, Member] = {
             "word": In(WORD_BITS),
             "values": In(data.ArrayLayout(32, MAX_SOURCES)),
         }

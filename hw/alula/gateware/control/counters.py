@@ -1,15 +1,11 @@
 """What a run took: cycles, bytes, and what each engine did, counted in one memory."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.control.use import Use
 from alula.isa.instructions import Engine
-
-__all__ = ["BITS", "CYCLES", "LATENCY", "READ", "ROWS", "WRITTEN", "Counters"]
 
 BITS = 64
 CYCLES = len(Engine) * len(Use)

@@ -1,10 +1,8 @@
 """Sequencer, tokens and queues: all that decides what an engine does next."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import enum, stream
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Member, Out, connect, flipped
 
 from alula.gateware.control.command import ENGINES, layout
 from alula.gateware.control.queue import ADDRESS_BITS, Queue
@@ -12,8 +10,6 @@ from alula.gateware.control.sequencer import Sequencer
 from alula.gateware.control.tokens import COUNT, Tokens
 from alula.gateware.control.use import Use
 from alula.isa.instructions import Engine
-
-__all__ = ["Blame", "Dispatch"]
 
 _CONTROL = ("program", "setting", "length", "start", "halt")
 _STATE = ("running", "ended", "reason", "waiting", "address")
@@ -55,7 +51,7 @@ class Dispatch(Component):
         self._sequencer = Sequencer(program_words=program_words)
         self.program_words = program_words
         shape = self._sequencer.signature.members
-        members: dict[str, In | Out] = {
+        members: dict[str, Member] = {
             name: shape[name] for name in (*_CONTROL, *_STATE, *_FROM_ENGINES)
         }
         members |= {

@@ -3,8 +3,6 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
-__all__ = ["BITS", "LATENCY", "Divider"]
-
 BITS = 32
 LATENCY = BITS + 1
 """Cycles from `start` to `done`."""

@@ -6,8 +6,6 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["LATENCY", "Code", "Fault", "FaultLatch"]
-
 LATENCY = 2
 """Cycles from a report to the latched fault: a register stands between what is far apart."""
 

@@ -1,7 +1,5 @@
 """The loops around the sequencer's place in the program."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from amaranth.hdl import Module, Signal
@@ -9,8 +7,6 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.isa.instructions import LOOP_DEPTH
-
-__all__ = ["COUNT_BITS", "LoopStack"]
 
 COUNT_BITS = 32
 """Iterations of a loop."""

@@ -1,7 +1,5 @@
 """The queue in front of an engine: holds what waits, remembers what is in flight."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -9,8 +7,6 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from alula.gateware.hdl import fifo
 from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.isa.instructions import Engine
-
-__all__ = ["ADDRESS_BITS", "IN_FLIGHT", "LATENCY", "QUEUE_DEPTH", "Queue", "entry"]
 
 QUEUE_DEPTH = 16
 """Instructions that wait in front of an engine before the sequencer must."""

@@ -1,7 +1,5 @@
 """The control port: registers on AXI4-Lite, counters, interrupt."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
@@ -14,8 +12,6 @@ from alula.gateware.control.queue import ADDRESS_BITS as PROGRAM_BITS
 from alula.gateware.control.use import Use
 from alula.gateware.hdl.axi import lite
 from alula.isa.instructions import Engine
-
-__all__ = ["ADDRESS_BITS", "ENGINE_STATE", "Control", "Register"]
 
 ADDRESS_BITS = 12
 SETTLE = 8
@@ -32,7 +28,7 @@ class Register(IntEnum):
 
     doc: str
 
-    def __new__(cls, address: int, doc: str) -> Register:
+    def __new__(cls, address: int, doc: str) -> "Register":
         """A register at an address."""
         register = int.__new__(cls, address)
         register._value_ = address

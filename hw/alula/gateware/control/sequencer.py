@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.control.command import (
     ENGINES,
@@ -27,8 +27,6 @@ from alula.gateware.control.queue import ADDRESS_BITS, entry
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS
 from alula.isa.fields import REGISTER_BITS, REGISTERS
 from alula.isa.instructions import BY_NAME, Engine
-
-__all__ = ["CYCLES", "LIMB", "Reason", "Sequencer"]
 
 LIMB = 32
 """Bits that the host writes of an instruction at once."""
@@ -93,7 +91,7 @@ class Sequencer(Component):
             raise ValueError(f"program_words must be 1..{1 << ADDRESS_BITS}, not {program_words}")
         self.program_words = program_words
         place = range(program_words + 1)
-        members: dict[str, In | Out] = {
+        members: dict[str, Member] = {
             "program": In(
                 data.StructLayout(
                     {

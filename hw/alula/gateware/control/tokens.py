@@ -6,8 +6,6 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.isa.instructions import Engine
 
-__all__ = ["COUNT", "TOKEN_LIMIT", "Tokens"]
-
 COUNT = len(Engine)
 TOKEN_LIMIT = 255
 """Tokens that a counter holds."""

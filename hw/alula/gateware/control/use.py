@@ -2,8 +2,6 @@
 
 from amaranth.lib import enum
 
-__all__ = ["Use"]
-
 
 class Use(enum.Enum, shape=2):
     """What an engine does in a cycle; each is in exactly one state.

@@ -1,11 +1,7 @@
 """AXI4 and AXI4-Lite as signatures, seen from the master; members have the standard's names."""
 
-from __future__ import annotations
-
 from amaranth.lib import enum
-from amaranth.lib.wiring import In, Out, Signature
-
-__all__ = ["BOUNDARY", "MAX_BURST", "Burst", "Response", "lite", "reader", "writer"]
+from amaranth.lib.wiring import In, Member, Out, Signature
 
 BOUNDARY = 4096
 """Bytes that no burst may cross a multiple of."""
@@ -31,7 +27,7 @@ class Response(enum.Enum, shape=2):
     DECERR = 3
 
 
-def _address(prefix: str, address_bits: int) -> dict[str, In | Out]:
+def _address(prefix: str, address_bits: int) -> dict[str, Member]:
     return {
         f"{prefix}id": Out(ID_BITS),
         f"{prefix}addr": Out(address_bits),

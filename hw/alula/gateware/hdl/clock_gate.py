@@ -5,8 +5,6 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.hdl.target import TARGETS, Target
 
-__all__ = ["ClockGate"]
-
 
 class ClockGate(Component):
     """Passes the edges of ``sync`` that are wanted: a register and an AND, or the part's own gate.

@@ -4,8 +4,6 @@ from typing import Any
 
 from amaranth.hdl import Module, Signal
 
-__all__ = ["delayed"]
-
 
 def delayed(
     m: Module, value: Any, cycles: int, *, name: str, reset_less: bool = False

@@ -5,8 +5,6 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-__all__ = ["LATENCY", "RegisteredFifo"]
-
 LATENCY = 2
 """Cycles from an item's transfer into an empty queue to its offer."""
 

@@ -39,17 +39,6 @@ from alula.design import Design
 from alula.gateware.hdl.target import Target
 from alula.processes import run
 
-__all__ = [
-    "Emitted",
-    "Placed",
-    "emit",
-    "emitted",
-    "mark_used",
-    "parameters",
-    "placed",
-    "ports",
-]
-
 _LONGEST_NAME = 64
 _PLAIN = re.compile(r"\w+")
 _INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")

@@ -6,8 +6,6 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.hdl.repeat import placed, ports
 
-__all__ = ["Scan"]
-
 
 class Scan(Component):
     """Every input of a component comes from a shift register, every output goes to another.

@@ -4,8 +4,6 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-__all__ = ["LATENCY", "SkidBuffer"]
-
 LATENCY = 1
 """Cycles from an item's transfer into the buffer to its offer."""
 

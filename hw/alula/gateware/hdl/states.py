@@ -5,8 +5,6 @@ from itertools import pairwise
 
 from amaranth.hdl import Module
 
-__all__ = ["following"]
-
 
 def following(m: Module, states: Iterable[str]) -> None:
     """Add states to an `m.FSM` that lead from each to the next, a cycle each.

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-__all__ = ["TARGETS", "Target"]
-
 Target = Literal["portable", "dsp48e2", "mult18x18d"]
 """Named by the multiplier: ``portable`` for simulation, ``dsp48e2`` for UltraScale+ and Versal,
 ``mult18x18d`` for ECP5."""

@@ -10,17 +10,6 @@ from alula.gateware.hdl.delay import delayed
 from alula.gateware.matrix.chain import TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
-__all__ = [
-    "ACCUMULATOR_BITS",
-    "CONTROL",
-    "FACTOR",
-    "LATENCY",
-    "Accumulator",
-    "AccumulatorControl",
-    "overflows",
-    "result_members",
-]
-
 LATENCY = 9
 """Cycles from the last total of a row block to `captured`."""
 FACTOR = 5

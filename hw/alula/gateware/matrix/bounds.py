@@ -13,8 +13,6 @@ from alula.gateware.stream.weight_format import FORMAT_BITS, by_format, parts_po
 from alula.gateware.stream.weight_stream import MOST_PARTS
 from alula.isa.formats import BeatKind, WeightFormat
 
-__all__ = ["LATENCY", "Bounds"]
-
 LATENCY = 3
 """Cycles from a product of one row to what is found of it."""
 

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Array, Cat, Module, Signal, Value, signed
 from amaranth.lib import data
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
@@ -10,8 +10,6 @@ from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.multiplier import LANE_BITS, PackedMultiplier
 from alula.gateware.matrix.multiplier import LATENCY as MULTIPLIER_LATENCY
 from alula.isa.formats import BLOCK
-
-__all__ = ["GROUPS", "LATENCY", "TOTAL_BITS", "Chain", "cuts_of", "lateness"]
 
 GROUPS = 8
 """DSP groups of a chain, two multipliers each."""
@@ -74,7 +72,7 @@ class Chain(Component):
         self.skewed = bool(skewed)
         if self.skewed and (self.sparse or (target == "portable" and not self.cascaded)):
             raise ValueError("skewed must be False for a sparse chain or adder trees, not True")
-        members: dict[str, In | Out] = {
+        members: dict[str, Member] = {
             "activations": In(data.ArrayLayout(data.ArrayLayout(signed(8), BLOCK), TOKENS)),
             "weights": In(data.ArrayLayout(signed(8), BLOCK)),
             "total": Out(data.ArrayLayout(signed(TOTAL_BITS), TOKENS)),

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
@@ -10,8 +10,6 @@ from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.chain import GROUPS, TOKENS, TOTAL_BITS, Chain, lateness
 from alula.gateware.matrix.multiplier import LANE_BITS
 from alula.isa.formats import BLOCK
-
-__all__ = ["Chains"]
 
 
 class Chains(Component):
@@ -40,7 +38,7 @@ class Chains(Component):
         self.target: Target = target
         self.sparse = bool(sparse)
         block = data.ArrayLayout(signed(8), BLOCK)
-        members: dict[str, In | Out] = {
+        members: dict[str, Member] = {
             "activations": In(data.ArrayLayout(block, tokens)),
             "weights": In(data.ArrayLayout(block, rows)),
             "total": Out(self._grid(signed(TOTAL_BITS))),

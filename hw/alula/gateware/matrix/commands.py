@@ -15,8 +15,6 @@ from alula.gateware.stream.weight_format import by_format
 from alula.gateware.stream.weight_stream import TAG, WALK
 from alula.isa.instructions import Engine
 
-__all__ = ["PRODUCTS_AHEAD", "Commands"]
-
 PRODUCTS_AHEAD = 4
 """Products that may have been taken and not fired their last block."""
 FINISHING = 64

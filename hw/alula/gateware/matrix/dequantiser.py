@@ -8,8 +8,6 @@ from alula.gateware.hdl.repeat import placed
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, channel_rows, formats
 from alula.isa.formats import BLOCK, FORMATS, QUARTERS
 
-__all__ = ["LATENCY", "Dequantiser"]
-
 LATENCY = 1
 """Cycles from beats to weights."""
 WIDTHS = sorted({item.bits for item in FORMATS.values()})

@@ -32,8 +32,6 @@ from alula.gateware.stream.weight_format import by_format, parts_power
 from alula.gateware.stream.weight_stream import MOST_PARTS, TAG, WALK, block_layout
 from alula.isa.instructions import Engine
 
-__all__ = ["IDLE", "INSTRUCTION", "Mpe", "latency"]
-
 IDLE = 4
 """Cycles of a SYNC."""
 INSTRUCTION = IDLE + 3

@@ -18,16 +18,6 @@ from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 
-__all__ = [
-    "LANE_LATENCY",
-    "LATENCY",
-    "OUTPUT_BITS",
-    "POWER_BITS",
-    "FinishLane",
-    "Finisher",
-    "info_layout",
-]
-
 OUTPUT_BITS = 20
 POWER_BITS = 10
 LANE_LATENCY = INTEGER_LATENCY + MULTIPLY_LATENCY + 1

@@ -8,8 +8,6 @@ from alula.gateware.matrix.accumulator import SUM_BITS
 from alula.gateware.matrix.finisher import OUTPUT_BITS, info_layout
 from alula.gateware.stream.weight_stream import MOST_PARTS
 
-__all__ = ["group_layout", "product_layout", "row_block_layout"]
-
 
 def product_layout(*, tokens: int, words: int) -> data.StructLayout:
     """What results need to know of their product."""

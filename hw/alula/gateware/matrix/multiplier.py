@@ -7,8 +7,6 @@ from alula.gateware.arithmetic.dsp48e2 import M, dsp48e2
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.target import TARGETS, Target
 
-__all__ = ["LANE_BITS", "LATENCY", "PackedMultiplier"]
-
 LATENCY = 4
 """Cycles from operands to `low` and `high`."""
 LANE_BITS = 18

@@ -12,8 +12,6 @@ from alula.gateware.matrix.sparse.sums import Weighing
 from alula.gateware.stream.weight_format import by_format, parts_power
 from alula.gateware.stream.weight_stream import MOST_PARTS, block_layout
 
-__all__ = ["Operands"]
-
 ONE = 0x3F80
 """1.0 as bf16."""
 GROUPS_UNDER_WAY = 16

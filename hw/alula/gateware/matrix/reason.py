@@ -4,8 +4,6 @@ from amaranth.lib import data, enum
 
 from alula.gateware.control.fault import Code
 
-__all__ = ["CODES", "DETAIL", "NUMBER_BITS", "Reason"]
-
 NUMBER_BITS = 24
 """More than enough for an address of a buffer."""
 

@@ -19,8 +19,6 @@ from alula.gateware.matrix.finisher import info_layout
 from alula.gateware.matrix.layout import group_layout, row_block_layout
 from alula.gateware.stream.weight_stream import MOST_PARTS
 
-__all__ = ["Sums"]
-
 
 class Sums(Component):
     """The accumulators of all rows and tokens, of a machine without patterns.

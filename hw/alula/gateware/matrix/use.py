@@ -5,8 +5,6 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.matrix.commands import PRODUCTS_AHEAD
 
-__all__ = ["ProductUse"]
-
 
 class ProductUse(Component):
     """Says of one of the two engines whether it is starved or blocked, as of `Use`.

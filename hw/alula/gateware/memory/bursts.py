@@ -1,14 +1,10 @@
 """Cuts transfers into AXI bursts."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.hdl.axi import BOUNDARY, MAX_BURST
-
-__all__ = ["LATENCY", "Bursts", "burst_layout", "transfer_layout"]
 
 LATENCY = 4
 """Cycles from a transfer to its first burst; then a burst every 4 cycles."""

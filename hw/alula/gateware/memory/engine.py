@@ -1,12 +1,10 @@
 """What the engines on memory, LD and ST, have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
+from amaranth.lib.wiring import Component, In, Member, Out, Signature, connect, flipped
 
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Code, Fault, FaultLatch
@@ -14,8 +12,6 @@ from alula.gateware.memory.read_master import ReadMaster, axi_address_bits
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.instructions import Engine
-
-__all__ = ["DECODING", "MemoryEngine"]
 
 DECODING = ("Size", "End", "Compare", "Begin")
 """States from an instruction to its start, a cycle each: its sizes; where it ends; whether that
@@ -44,7 +40,7 @@ class MemoryEngine(Component):
         self,
         engine: Engine,
         port: Callable[[int, int], Signature],
-        members: Mapping[str, In | Out],
+        members: Mapping[str, Member],
         sizes: MemorySizes,
     ) -> None:
         self.sizes = sizes

@@ -1,7 +1,5 @@
 """LD: memory to the weight stream and the vector buffer."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -25,8 +23,6 @@ from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.stream.room import Room
 from alula.gateware.stream.weight_stream import TAG, beat_layout
 from alula.isa.instructions import Engine
-
-__all__ = ["IDLE", "INSTRUCTION", "Load"]
 
 IDLE = 12
 """Cycles of an instruction that loads nothing."""

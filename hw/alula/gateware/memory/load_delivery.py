@@ -1,7 +1,5 @@
 """The side of LD that hands beats on as they come, job by job."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFOBuffered
@@ -14,8 +12,6 @@ from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.unpack import Unpack
 from alula.gateware.stream.weight_beats import MATRIX, WeightBeats
 from alula.gateware.stream.weight_stream import beat_layout
-
-__all__ = ["JOBS", "LoadDelivery"]
 
 JOBS = 8
 """Instructions, or rows of LD.G, that wait for their data."""

@@ -1,7 +1,5 @@
 """LD.G: rows of a table, whose numbers lie in memory, to the vector buffer."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
@@ -10,8 +8,6 @@ from alula.gateware.control.fault import Code
 from alula.gateware.hdl.states import following
 from alula.gateware.memory.load_jobs import COUNT_BITS, Asker, JobKind, extent_layout
 from alula.gateware.memory.sizes import MemorySizes
-
-__all__ = ["LoadGather"]
 
 
 class LoadGather(Asker):

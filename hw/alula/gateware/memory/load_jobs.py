@@ -1,10 +1,8 @@
 """What the asking side of LD tells the one that hands beats on: a job for each run of beats."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Signal, Value, ValueLike
 from amaranth.lib import data, enum, stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.control.command import layout
@@ -12,8 +10,6 @@ from alula.gateware.control.fault import Code, Fault
 from alula.gateware.memory.bursts import transfer_layout
 from alula.gateware.memory.sizes import MemorySizes
 from alula.isa.instructions import Engine
-
-__all__ = ["COUNT_BITS", "Asker", "JobKind", "asked_layout", "extent_layout", "job_layout"]
 
 COUNT_BITS = 20
 """Of a row's beats and words, and of the rows of LD.G."""
@@ -73,7 +69,7 @@ class Asker(Component):
         fault: It cannot go on, in one cycle; neither does the asker from then on.
     """
 
-    def __init__(self, sizes: MemorySizes, members: dict[str, In | Out]) -> None:
+    def __init__(self, sizes: MemorySizes, members: dict[str, Member]) -> None:
         self.sizes = sizes
         super().__init__(
             {

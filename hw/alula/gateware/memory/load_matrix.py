@@ -1,7 +1,5 @@
 """LD.W: a matrix to the weight stream."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
@@ -15,8 +13,6 @@ from alula.gateware.stream.weight_beats import MATRIX
 from alula.gateware.stream.weight_format import by_format
 from alula.gateware.stream.weight_stream import TAG
 from alula.isa.formats import QUARTERS, BeatKind
-
-__all__ = ["LoadMatrix"]
 
 
 class LoadMatrix(Asker):

@@ -1,7 +1,5 @@
 """LD.V: one row to the vector buffer; and what loads nothing, LD.SYNC among it."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In
 
@@ -9,8 +7,6 @@ from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
 from alula.gateware.memory.load_jobs import Asker, JobKind, extent_layout
 from alula.gateware.memory.sizes import MemorySizes
-
-__all__ = ["LoadVector"]
 
 
 class LoadVector(Asker):

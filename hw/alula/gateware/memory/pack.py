@@ -1,7 +1,5 @@
 """ST's width converter: vector buffer words to beats of fp32."""
 
-from __future__ import annotations
-
 from math import gcd
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -9,8 +7,6 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.memory.write_master import beat_layout
-
-__all__ = ["Pack"]
 
 
 class Pack(Component):

@@ -1,7 +1,5 @@
 """Reads of whole beats from all channels in step."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -9,8 +7,6 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from alula.gateware.hdl.axi import MAX_BURST, Burst, reader
 from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.memory.bursts import Bursts, transfer_layout
-
-__all__ = ["OUTSTANDING", "ReadMaster", "axi_address_bits"]
 
 OUTSTANDING = 64
 """Bursts that a channel may owe."""

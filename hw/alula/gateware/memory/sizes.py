@@ -1,14 +1,10 @@
 """The sizes that everything between memory and the vector buffer shares."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from amaranth.utils import ceil_log2
 
 from alula.design import Design
-
-__all__ = ["MemorySizes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +28,7 @@ class MemorySizes:
     cores: int = 1
 
     @classmethod
-    def of(cls, design: Design) -> MemorySizes:
+    def of(cls, design: Design) -> "MemorySizes":
         """Return those of a design's cores."""
         return cls(
             channels=design.channels_per_core,

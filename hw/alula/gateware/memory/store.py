@@ -1,7 +1,5 @@
 """ST: vector buffer and staging to memory."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -23,8 +21,6 @@ from alula.gateware.memory.store_vector import StoreVector
 from alula.gateware.memory.store_word import StoreWord
 from alula.gateware.memory.write_master import WriteMaster
 from alula.isa.instructions import Engine
-
-__all__ = ["IDLE", "INSTRUCTION", "RUN", "Store"]
 
 IDLE = 7
 """Cycles of an instruction that stores nothing."""

@@ -1,7 +1,5 @@
 """ST.K and ST.T: rows of staging to the KV cache, a token and head after the other."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
@@ -15,8 +13,6 @@ from alula.gateware.memory.store_runs import ADDRESS_BITS, Storer, run_layout
 from alula.isa.formats import BLOCK
 from alula.isa.instructions import Engine
 from alula.isa.kv import KV_GROUPS, row_bytes
-
-__all__ = ["CacheRuns", "StoreCache", "walk_layout"]
 
 _POSITION_BITS = 24
 

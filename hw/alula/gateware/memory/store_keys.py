@@ -1,14 +1,10 @@
 """Where a row of K goes: runs of 16 bytes, cut where a channel's part of a beat is shorter."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Module, Signal
 
 from alula.gateware.memory.store_cache import CacheRuns
 from alula.gateware.memory.store_runs import ADDRESS_BITS
 from alula.isa.formats import BLOCK
-
-__all__ = ["KeyRuns"]
 
 
 class KeyRuns(CacheRuns):

@@ -1,18 +1,14 @@
 """Some bytes of one channel at a time: how all of ST but ST.V writes."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Module, Signal, Value, ValueLike
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.write_master import beat_layout, channels_layout
 from alula.isa.instructions import Engine
-
-__all__ = ["ADDRESS_BITS", "RunWriter", "Storer", "own", "run_layout"]
 
 ADDRESS_BITS = 35
 
@@ -47,7 +43,7 @@ class Storer(Component):
         fault: It cannot go on, in one cycle; neither does the storer from then on.
     """
 
-    def __init__(self, sizes: MemorySizes, members: dict[str, In | Out]) -> None:
+    def __init__(self, sizes: MemorySizes, members: dict[str, Member]) -> None:
         self.sizes = sizes
         super().__init__(
             {

@@ -1,14 +1,10 @@
 """Where a row of V goes: the values of one channel that share a beat, 16 bytes apart."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 
 from alula.gateware.memory.store_cache import CacheRuns
 from alula.gateware.memory.store_runs import ADDRESS_BITS
 from alula.isa.formats import BLOCK
-
-__all__ = ["ValueRuns"]
 
 
 class ValueRuns(CacheRuns):

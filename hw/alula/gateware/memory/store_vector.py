@@ -1,7 +1,5 @@
 """ST.V: a vector of fp32; and what stores nothing, ST.SYNC among it."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -14,8 +12,6 @@ from alula.gateware.memory.pack import Pack
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store_runs import Storer, own
 from alula.gateware.memory.write_master import beat_layout, channels_layout
-
-__all__ = ["StoreVector"]
 
 
 class StoreVector(Storer):

@@ -1,7 +1,5 @@
 """ST.W: one word of 32 bits."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out
@@ -9,8 +7,6 @@ from amaranth.lib.wiring import Out
 from alula.gateware.control.fault import Code
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store_runs import Storer, run_layout
-
-__all__ = ["StoreWord"]
 
 
 class StoreWord(Storer):

@@ -1,7 +1,5 @@
 """LD's width converter: rows of fp32 or bf16 from beats to vector buffer words."""
 
-from __future__ import annotations
-
 from math import gcd
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -9,8 +7,6 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.buffers.vector_buffer import address_bits, write_layout
-
-__all__ = ["LATENCY", "Unpack", "clean", "row_layout"]
 
 LATENCY = 2
 """Cycles from a beat to its first word."""

@@ -1,7 +1,5 @@
 """Writes of beats to all channels, or to some, in step."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
@@ -11,8 +9,6 @@ from alula.gateware.hdl.axi import Burst, writer
 from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.memory.bursts import Bursts, transfer_layout
 from alula.gateware.memory.read_master import axi_address_bits
-
-__all__ = ["LATENCY", "OUTSTANDING", "WriteMaster", "beat_layout", "channels_layout"]
 
 OUTSTANDING = 32
 """Bursts that a channel may owe an answer for."""

@@ -6,8 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.sfu.max import INDEX_BITS, ordered
 
-__all__ = ["SfuBest"]
-
 
 class SfuBest(wiring.Component):
     """Keeps the largest value since it was told to forget; the first of equal ones.

@@ -11,8 +11,6 @@ from alula.gateware.control.fault import Code, Fault
 from alula.gateware.sfu.passes import ROUTINES, Dim, Sink
 from alula.isa.instructions import BY_NAME, MISC_COUNTS, Engine
 
-__all__ = ["SfuCheck"]
-
 _MISC = Engine.MISC
 _COUNTS = {field: most.bit_length() for field, most in MISC_COUNTS.items()}
 _PLACES = dict.fromkeys(

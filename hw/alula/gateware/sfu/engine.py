@@ -27,8 +27,6 @@ from alula.gateware.sfu.sequencer import SfuSequencer
 from alula.gateware.sfu.writer import SfuWriter
 from alula.isa.instructions import Engine
 
-__all__ = ["IDLE", "INSTRUCTION", "OPERAND", "PASS", "ROTATE", "ROW", "TURN", "Sfu"]
-
 INSTRUCTION = 4
 """Cycles that an instruction takes beside its rows: it waits to be taken, IDLE, BEGIN, CHECK
 and DONE, less NEXT, which its last row goes without."""

@@ -11,8 +11,6 @@ from alula.gateware.sfu.reader import SfuReader
 from alula.gateware.sfu.rotate import SfuRotate
 from alula.gateware.sfu.writer import DEPTH
 
-__all__ = ["SfuFeed"]
-
 
 class SfuFeed(wiring.Component):
     """Reads the words of a pass and issues operations, or has the words scanned as they are read.

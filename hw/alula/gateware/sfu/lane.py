@@ -13,8 +13,6 @@ from alula.gateware.arithmetic.float_table import coefficients
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.sfu import units
 
-__all__ = ["Entry", "SfuLane", "route"]
-
 HALF = Const(0x3F00_0000, 32)
 """1/2, fp32."""
 

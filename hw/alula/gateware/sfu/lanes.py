@@ -11,8 +11,6 @@ from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.sfu.lane import SfuLane, route
 
-__all__ = ["SfuLanes"]
-
 
 class SfuLanes(wiring.Component):
     """A word an operation: `lanes` times `SfuLane`, whose members these are.

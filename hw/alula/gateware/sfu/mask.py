@@ -6,8 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.sfu.plan import plan
 
-__all__ = ["SfuMask"]
-
 
 class SfuMask(wiring.Component):
     """The lanes of each word of a pass that hold elements of the row.

@@ -6,8 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import word
 
-__all__ = ["INDEX_BITS", "SfuMax", "latency", "ordered"]
-
 INDEX_BITS = 20
 
 

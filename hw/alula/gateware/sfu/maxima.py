@@ -9,8 +9,6 @@ from alula.gateware.sfu.max import INDEX_BITS, SfuMax
 from alula.gateware.sfu.plan import plan
 from alula.isa.formats import GROUP
 
-__all__ = ["SfuMaxima"]
-
 
 class SfuMaxima(wiring.Component):
     """`SfuMax` over the words of a pass, from its first to its last, or over each group's.

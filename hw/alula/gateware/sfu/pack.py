@@ -12,8 +12,6 @@ from alula.gateware.hdl.repeat import placed
 from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import BLOCK
 
-__all__ = ["LATENCY", "SfuPack"]
-
 LATENCY = INT8_LATENCY + 4
 """Cycles from a word to its block, if it is the block's last, has left."""
 

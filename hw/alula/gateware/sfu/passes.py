@@ -13,8 +13,6 @@ from alula.gateware.sfu.lane import Entry
 from alula.gateware.sfu.scalar import Scalar
 from alula.isa.functions import FUNCTIONS, SOFTCAP, Function
 
-__all__ = ["ACTIVATIONS", "ROUTINES", "After", "Dim", "Pass", "Path", "Routine", "Sink"]
-
 Number = str | int
 
 

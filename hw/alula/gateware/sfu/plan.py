@@ -14,8 +14,6 @@ from alula.gateware.sfu.walk import LEVELS, path
 from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
-__all__ = ["SfuPlan", "plan"]
-
 plan = StructLayout(
     {
         "a": path,

@@ -18,8 +18,6 @@ from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import GROUP
 from alula.isa.kv import KV_GROUPS, row_bytes
 
-__all__ = ["SfuQuantise"]
-
 
 class SfuQuantise(wiring.Component):
     """Takes the results of QUANT and QUANTKV, and gives QUANT's lanes their factor.

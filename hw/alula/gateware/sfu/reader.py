@@ -8,8 +8,6 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.buffers.ports import vector_read, word
 from alula.gateware.sfu.walk import Walk, path
 
-__all__ = ["DEPTH", "REQUEST", "SfuReader"]
-
 DEPTH = 32
 """Words asked for and not yet taken: it covers the buffer's latency and the longest pipeline."""
 REQUEST = 2

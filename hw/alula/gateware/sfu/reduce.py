@@ -15,8 +15,6 @@ from alula.gateware.sfu.scalar import Scalar, SfuScalar
 from alula.gateware.sfu.sum import SfuSum
 from alula.isa.instructions import Engine
 
-__all__ = ["SfuReduce"]
-
 
 class SfuReduce(wiring.Component):
     """Finishes a pass's sum or maximum while the next pass reads, and keeps the lanes' factors.

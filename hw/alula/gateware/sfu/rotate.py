@@ -6,8 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import word
 
-__all__ = ["SfuRotate"]
-
 
 class SfuRotate(wiring.Component):
     """Two operations from two pairs of words: `x, cosine` and then `y, sine`.

@@ -11,8 +11,6 @@ from alula.gateware.arithmetic.float_root import FloatRoot
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.sfu import units
 
-__all__ = ["LATENCY", "Scalar", "SfuScalar"]
-
 
 class Scalar(enum.Enum, shape=3):
     """What is computed.

@@ -13,8 +13,6 @@ from alula.gateware.sfu.plan import SfuPlan, plan
 from alula.gateware.sfu.plan import moves as moves_layout
 from alula.isa.instructions import Engine
 
-__all__ = ["SfuSequencer", "place"]
-
 place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
 """Where a row's int8 go: `dst` of the row, its slot, the first group of its slot's row of groups;
 `groups`: its groups."""

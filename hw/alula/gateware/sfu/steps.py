@@ -11,8 +11,6 @@ from alula.gateware.arithmetic.float_format import BIAS, significand
 from alula.gateware.hdl.delay import delayed
 from alula.isa.formats import SCALE_MAX
 
-__all__ = ["LATENCY", "SfuSteps"]
-
 LATENCY = 5
 """Cycles from `look` to `scale` and `inverse`."""
 

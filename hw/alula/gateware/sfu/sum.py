@@ -13,8 +13,6 @@ from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import placed
 from alula.isa.formats import PARTIAL_SUMS
 
-__all__ = ["SfuSum", "SumLane", "latency"]
-
 _SHORTEST = 1 << (float_add.LATENCY + 1).bit_length()
 """Words on a round through the adders, a memory and the register behind it, at least."""
 

@@ -2,8 +2,6 @@
 
 from alula.gateware.arithmetic import float_activation, float_add, float_multiply, float_root
 
-__all__ = ["ADD", "FUNCTION", "LONGEST", "MULTIPLY", "OPERANDS", "RESULT", "ROOT"]
-
 OPERANDS = 1
 """Cycles from a unit's operands being chosen to their standing before it."""
 ADD = OPERANDS + float_add.LATENCY

@@ -5,8 +5,6 @@ from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["LEVELS", "Walk", "path"]
-
 LEVELS = 4
 
 path = StructLayout({"base": 17, "counts": ArrayLayout(16, LEVELS), "strides": ArrayLayout(16, 4)})

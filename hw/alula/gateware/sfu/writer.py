@@ -9,8 +9,6 @@ from alula.gateware.buffers.ports import vector_write, word
 from alula.gateware.sfu import units
 from alula.gateware.sfu.walk import Walk, path
 
-__all__ = ["DEPTH", "LATENCY", "SfuWriter"]
-
 LATENCY = 3
 """Cycles from a word to its write's end."""
 DEPTH = 1 << (units.LONGEST + units.RESULT + LATENCY - 1).bit_length()

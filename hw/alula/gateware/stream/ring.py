@@ -7,8 +7,6 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.isa.formats import QUARTERS
 
-__all__ = ["MAX_STEP", "Ring"]
-
 MAX_STEP = 2 * QUARTERS
 """Quarters that one read can advance."""
 

@@ -1,7 +1,5 @@
 """How many beats of weights LD may ask for: those whose place in the weight stream is kept."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -11,8 +9,6 @@ from alula.gateware.hdl.delay import delayed
 from alula.gateware.stream.weight_beats import MATRIX, WeightBeats
 from alula.gateware.stream.weight_stream import ring_depths
 from alula.isa.formats import BeatKind
-
-__all__ = ["LATENCY", "Room"]
 
 LATENCY = 2
 """Cycles from `asked` to `beats`."""

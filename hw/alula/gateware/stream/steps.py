@@ -4,16 +4,6 @@ from amaranth.hdl import Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-__all__ = [
-    "BLOCK_BITS",
-    "GROUP_BITS",
-    "PASS_BITS",
-    "STEP_FLAGS",
-    "Steps",
-    "command_layout",
-    "step_layout",
-]
-
 BLOCK_BITS = 20
 GROUP_BITS = 14
 PASS_BITS = 16

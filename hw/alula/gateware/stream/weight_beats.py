@@ -1,7 +1,5 @@
 """What each beat of a weight matrix is, by counting alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from amaranth.hdl import Module, Mux, Signal, Value
@@ -11,8 +9,6 @@ from amaranth.lib.wiring import Component, In, Out
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.stream.weight_format import FORMAT_BITS, by_format
 from alula.isa.formats import QUARTERS, BeatKind, WeightFormat
-
-__all__ = ["MATRIX", "WEIGHT_BEAT", "WeightBeats"]
 
 MATRIX = data.StructLayout({"format": FORMAT_BITS, "blocks": BLOCK_BITS, "groups": GROUP_BITS})
 """A matrix; at least one row block and one group."""

@@ -7,8 +7,6 @@ from amaranth.hdl import Module, Signal, Value
 from alula.isa.formats import DENSE, FORMATS, PATTERNS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.instructions import BY_NAME
 
-__all__ = ["FORMAT_BITS", "ROW_BITS", "by_format", "channel_rows", "code", "formats", "parts_power"]
-
 FMT_BITS = BY_NAME["MM"].field("fmt").width
 FORMAT_BITS = FMT_BITS + BY_NAME["MM"].field("nm").width
 ROW_BITS = 64

@@ -17,16 +17,6 @@ from alula.gateware.stream.steps import (
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format, channel_rows
 from alula.isa.formats import PATTERNS, QUARTERS, BeatKind
 
-__all__ = [
-    "MOST_PARTS",
-    "TAG",
-    "WALK",
-    "WeightStream",
-    "beat_layout",
-    "block_layout",
-    "ring_depths",
-]
-
 TAGS = 16
 """LD.Ws that can be under way."""
 MOST_PARTS = max(item.parts for item in PATTERNS.values())

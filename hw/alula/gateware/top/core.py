@@ -1,10 +1,8 @@
 """One core: engines and buffers, put together."""
 
-from __future__ import annotations
-
 from amaranth.hdl import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Member, Out, connect, flipped
 
 from alula.design import Design
 from alula.gateware.buffers.activation_buffer import ActivationBuffer
@@ -23,8 +21,6 @@ from alula.gateware.memory.store import Store
 from alula.gateware.sfu.engine import Sfu
 from alula.gateware.stream.weight_stream import WeightStream
 from alula.isa.instructions import Engine
-
-__all__ = ["WAKE", "Core"]
 
 SFU_TAIL = 63
 """Cycles after which MISC's clock stops: far more than its longest pipeline."""
@@ -65,7 +61,7 @@ class Core(Component):
             groups=design.activation_groups,
             staging_bytes=design.staging_bytes,
         )
-        members: dict[str, In | Out] = {}
+        members: dict[str, Member] = {}
         for engine in ENGINES:
             name = engine.name.lower()
             members[f"command_{name}"] = In(stream.Signature(layout(engine)))

@@ -1,14 +1,10 @@
 """What keeps several cores together: instructions to all, done when all are done."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Array, Cat, Module, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.control.queue import IN_FLIGHT
-
-__all__ = ["Fork", "Gather", "Join", "Share"]
 
 
 class Fork(Component):

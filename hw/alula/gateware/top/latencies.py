@@ -14,8 +14,6 @@ from alula.gateware.sfu.scalar import Scalar
 from alula.gateware.top import core
 from alula.isa.cycles import LATENCIES
 
-__all__ = ["latencies", "sizes", "table_text"]
-
 
 def latencies(design: Design) -> dict[str, int]:
     """Return each of `alula.isa.cycles.LATENCIES`, in cycles."""

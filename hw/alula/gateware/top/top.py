@@ -1,7 +1,5 @@
 """The accelerator: control port, sequencer and cores."""
 
-from __future__ import annotations
-
 from amaranth.hdl import (
     Cat,
     ClockDomain,
@@ -27,8 +25,6 @@ from alula.gateware.top.core import Core
 from alula.gateware.top.cores import Fork, Gather, Join, Share
 from alula.isa.encoding import WORD_BYTES
 from alula.isa.instructions import Engine
-
-__all__ = ["Top", "core_names"]
 
 
 class Top(Component):

@@ -1,7 +1,5 @@
 """Rope told by what it does to queries and keys."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -48,7 +46,7 @@ class Rotation:
         """Whether positions make any difference."""
         return bool(self.frequencies.abs().max() > 1e-6)
 
-    def agrees(self, other: Rotation) -> bool:
+    def agrees(self, other: "Rotation") -> bool:
         """Whether the angles are the same."""
         same = torch.allclose(self.frequencies, other.frequencies, rtol=1e-5, atol=1e-7)
         return same and self.layout == other.layout

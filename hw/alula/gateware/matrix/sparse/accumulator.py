@@ -19,17 +19,6 @@ from alula.gateware.matrix.accumulator import (
 from alula.gateware.matrix.chain import GROUPS, HALF, LANE_BITS, TOTAL_BITS
 from alula.isa.formats import MIN_UNIT
 
-__all__ = [
-    "FACTOR",
-    "HALVES",
-    "LATENCY",
-    "SPARSE_CONTROL",
-    "SparseAccumulator",
-    "SparseAccumulatorControl",
-    "slot_scales",
-    "slots",
-]
-
 HALVES = GROUPS // HALF
 """Halves of a chain, each with multipliers of its own behind it."""
 BANKS = 4

@@ -7,8 +7,6 @@ from amaranth.lib.wiring import Component, In, Out
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format, channel_rows
 from alula.isa.formats import BLOCK, PATTERNS
 
-__all__ = ["LATENCY", "Indexer"]
-
 LATENCY = 1
 """Cycles from a beat to its indices."""
 NARROW = PATTERNS["2:4"]

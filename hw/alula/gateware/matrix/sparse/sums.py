@@ -21,8 +21,6 @@ from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format
 from alula.gateware.stream.weight_stream import MOST_PARTS
 from alula.isa.formats import BLOCK
 
-__all__ = ["SparseOperands", "SparseSums", "Weighing"]
-
 
 class Weighing(Component):
     """Counts the cycles for which a group keeps the multipliers behind the chains.
