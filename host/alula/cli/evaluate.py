@@ -23,12 +23,17 @@ def evaluate(
     map: options.Map = "*=accel",
     torch_mode: options.TorchMode = "int",
     context: options.Context = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The model to compare with.", show_default="the same model in fp32"),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Measure perplexity against fp32 on the unquantised weights of the same model.
 
     The reference is the module itself, transformers for a Hugging Face folder that fits memory, and
-    for GGUF files our own float reading; the output says which.
+    for GGUF files our own float reading; the output says which. A compressed model is compared with
+    the dense one that it was made of.
 
     Both read the same tokens in the same windows: 512 tokens, or the context if it is shorter.
 
@@ -54,8 +59,11 @@ def evaluate(
             progress=progress,
         )
         ids = loading.needed_tokenizer(loaded.checkpoint).encode(content, special=False)[:tokens]
-        reference = reference_of(loaded.checkpoint)
-        result = evaluation.evaluate(loaded.executor, reference, ids, loaded.info.context, progress)
+        other = loading.open_model(reference, progress) if reference else loaded.checkpoint
+        compared = evaluation.comparable(other, loaded.checkpoint)
+        result = evaluation.evaluate(
+            loaded.executor, reference_of(compared, progress), ids, loaded.info.context, progress
+        )
     if json:
         info = {"device": device, "map": map, "design_hash": loaded.info.design_hash}
         print_json(asdict(result) | info)

@@ -33,8 +33,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A known name, a GGUF file, a Hugging Face folder, an id of the Hugging Face Hub, or "
-        "package.module:factory.",
+        help="A known name, a GGUF file, a Hugging Face folder, a compressed model, an id of the "
+        "Hugging Face Hub, or package.module:factory.",
         show_default=False,
         autocompletion=_models,
     ),

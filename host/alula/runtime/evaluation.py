@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alula.frontend import Checkpoint
 from alula.progress import Progress, silent
-from alula.runtime.errors import PromptError
+from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.reference import Reference
 
@@ -44,6 +45,14 @@ class Evaluation:
     window: int
     seconds: float
     reference_seconds: float
+
+
+def comparable(reference: Checkpoint, model: Checkpoint) -> Checkpoint:
+    """Return the reference if it has the model's vocabulary. RunError if it does not."""
+    one, other = (checkpoint.architecture.vocab_size for checkpoint in (reference, model))
+    if one != other:
+        raise RunError(f"the reference must have the model's {other} tokens, not {one}")
+    return reference
 
 
 def evaluate(

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from alula.frontend import Checkpoint, FrontendError
+from alula.frontend.compressed import CompressedCheckpoint
 from alula.frontend.float_reference import FloatReference
+from alula.progress import Progress, silent
+from alula.runtime.errors import ModelError, RunError
+from alula.runtime.loading import open_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,12 +37,17 @@ class Reference(Protocol):
         ...
 
 
-def reference_of(checkpoint: Checkpoint) -> Reference:
+def reference_of(checkpoint: Checkpoint, progress: Progress = silent) -> Reference:
     """Return the reference of a model that owes the least to Alula.
 
     That is the module it was read from; of a Hugging Face folder transformers' own model, if this
-    machine has the memory; else, and for GGUF files, the float reading of the weights.
+    machine has the memory; else, and for GGUF files, the float reading of the weights. A compressed
+    model has the reference of the dense model that it was made of.
+
+    RunError if that one is not at hand.
     """
+    if isinstance(checkpoint, CompressedCheckpoint):
+        checkpoint = dense_of(checkpoint, progress)
     if checkpoint.original is not None:
         return checkpoint.original
     folder = Path(checkpoint.source)
@@ -59,6 +68,22 @@ def reference_of(checkpoint: Checkpoint) -> Reference:
                 free / 1e9,
             )
     return FloatReference(checkpoint)
+
+
+def dense_of(checkpoint: CompressedCheckpoint, progress: Progress = silent) -> Checkpoint:
+    """Return the dense model that a compressed one was made of.
+
+    RunError if it is not where it was, or has changed.
+    """
+    dense = checkpoint.dense
+    wanted = f"the dense model must be the one that {checkpoint.source} was made of"
+    try:
+        found = open_model(dense.source, progress)
+    except (FrontendError, ModelError) as error:
+        raise RunError(f"{wanted}, not one that cannot be read: {error}") from error
+    if found.content_id != dense.content_id:
+        raise RunError(f"{wanted}, not what is now at {dense.source}")
+    return found
 
 
 def _available_memory() -> int:

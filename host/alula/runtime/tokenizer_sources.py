@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from alula.frontend.compressed import GGUF_TOKENIZER, TOKENIZER
 from alula.frontend.fields import Fields
 from alula.frontend.gguf_file import GgufFile
 from alula.frontend.refusal import FrontendError
@@ -35,6 +36,20 @@ def open_tokenizer(source: Path, content_id: str) -> BoundedTokenizer:
         files = tokenizer_files(source)
         return _converted(files_id(files), lambda folder: convert_files(files, folder, source))
     return _converted(content_id, lambda folder: _from_gguf(source).save(folder))
+
+
+def tokenizer_copy(source: Path) -> dict[str, bytes]:
+    """Return what a compressed model's folder needs to have the tokenizer of `source`.
+
+    Files by their path in that folder, from where `open_tokenizer` reads them.
+
+    Raises:
+        FrontendError: the GGUF file cannot be read.
+        OSError: a file cannot be read.
+    """
+    if source.is_dir():
+        return {f"{TOKENIZER}/{name}": data for name, data in tokenizer_files(source).items()}
+    return {GGUF_TOKENIZER: GgufFile(source).without_tensors()}
 
 
 def _converted(content: str, convert: Callable[[Path], None]) -> BoundedTokenizer:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alula.frontend.checkpoint import Checkpoint
+from alula.frontend.compressed import is_compressed, load_compressed
 from alula.frontend.gguf_file import MAGIC
 from alula.frontend.gguf_source import load_gguf
 from alula.frontend.kinds import beginning, is_safetensors, refuse_pickle
@@ -34,7 +35,7 @@ def load(
     """A model from wherever it is. What a file is follows from its content, not from its name.
 
     Args:
-        model: A GGUF file, a Hugging Face folder (config.json and safetensors),
+        model: A GGUF file, a Hugging Face folder (config.json and safetensors), a compressed model,
             ``package.module:factory`` (called without arguments, gives a module; found from the
             working directory too), or a module that maps token ids ``[1, tokens]`` to logits ``[1,
             tokens, vocabulary]``.
@@ -62,6 +63,8 @@ def load(
             f"the model must be a GGUF file, a folder or package.module:factory, "
             f"not {str(model)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
+    if path.is_dir() and is_compressed(path):
+        return load_compressed(path, progress)
     if path.is_dir():
         _refuse_folder_around_gguf(path)
         from alula.frontend.huggingface import load_huggingface

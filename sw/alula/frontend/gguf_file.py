@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ MOST_ROWS = 1 << 16
 MOST_ELEMENTS = 1 << 22
 """Of all arrays of the metadata together."""
 
+_EMPTY = Struct("<4sIQQ")
+"""The first bytes: magic, version, tensors, metadata keys."""
 _SCALARS = {
     GGUFValueType.UINT8: "<u1",
     GGUFValueType.INT8: "<i1",
@@ -88,7 +91,9 @@ class GgufFile:
             name = "big-endian" if swapped in VERSIONS else str(version)
             raise FrontendError(f"the GGUF version must be 2 or 3, not {name} ({path})")
         tensor_count, key_count = cursor.scalar("<u8"), cursor.scalar("<u8")
+        start = cursor.at
         self.metadata = self._read_metadata(cursor, key_count)
+        self._head = _EMPTY.pack(MAGIC, version, 0, key_count), start, cursor.at
         self.tensors = self._read_tensors(cursor, tensor_count)
 
     def _read_metadata(self, cursor: "_Cursor", count: int) -> dict[str, Any]:
@@ -155,6 +160,11 @@ class GgufFile:
                 f"{name} must have a known weight type, not number {number} ({self.path})"
             ) from None
         return name, shape, kind, cursor.scalar("<u8")
+
+    def without_tensors(self) -> bytes:
+        """A GGUF file with this one's metadata and no tensors."""
+        head, start, end = self._head
+        return head + self._bytes[start:end].tobytes()
 
     def read(self, name: str) -> NDArray[np.float32]:
         """A tensor of a `readable` type as float32. KeyError if there is no such tensor."""

@@ -136,7 +136,7 @@ class SafetensorsFiles:
     def _add(self, path: Path) -> None:
         try:
             refuse_pickle(path)
-            _check_header(path)
+            check_header(path)
             with safe_open(path, framework="numpy") as file:
                 for name in file.keys():  # noqa: SIM118 - not a mapping
                     if name in self._files:
@@ -188,7 +188,7 @@ class SafetensorsFiles:
             ) from error
 
 
-def _check_header(path: Path) -> None:
+def check_header(path: Path) -> None:
     """FrontendError if a file's header is larger than any model's."""
     with files.open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")

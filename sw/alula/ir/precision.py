@@ -1,8 +1,10 @@
 """Which format each weight matrix is stored in."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from alula.isa.formats import MATRIX_FORMATS, WeightFormat
 
@@ -20,7 +22,8 @@ class Precision:
     Attributes:
         layers: of all matrices of layers that are not named.
         head: of the head.
-        matrices: of those that are, by unit: `layers.*.mlp.down`. All layers are alike.
+        matrices: of those that are, by unit: `layers.*.mlp.down` of all layers,
+            `layers.3.mlp.down` of one, which counts before that.
 
     Raises:
         ValueError: a format that is none of `MATRIX_FORMATS`.
@@ -37,9 +40,26 @@ class Precision:
                 known = ", ".join(MATRIX_FORMATS)
                 raise ValueError(f"{name} must be one of {known}, not {title}")
 
+    @classmethod
+    def of(cls, formats: Mapping[str, str]) -> Self:
+        """The precision of a model by the title of each matrix's format: `layers.0.attn.q: W4`."""
+        titles = dict(formats)
+        head = titles.pop(HEAD)
+        common, _ = Counter(titles.values()).most_common(1)[0]
+        by_unit: dict[str, set[str]] = {}
+        for name, title in titles.items():
+            by_unit.setdefault(_LAYER.sub("layers.*.", name), set()).add(title)
+        alike = {unit: found.pop() for unit, found in by_unit.items() if len(found) == 1}
+        matrices = {unit: title for unit, title in alike.items() if title != common}
+        for name, title in titles.items():
+            if _LAYER.sub("layers.*.", name) not in alike and title != common:
+                matrices[name] = title
+        return cls(common, head, matrices)
+
     def format(self, matrix: str) -> WeightFormat:
         """The format of a matrix, by the name of its unit, of one layer or of all."""
         if matrix == HEAD:
             return MATRIX_FORMATS[self.head]
         unit = _LAYER.sub("layers.*.", matrix)
-        return MATRIX_FORMATS[self.matrices.get(unit, self.layers)]
+        found = self.matrices.get(matrix) or self.matrices.get(unit, self.layers)
+        return MATRIX_FORMATS[found]

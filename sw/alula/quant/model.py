@@ -1,5 +1,6 @@
 """A checkpoint's tensors in the number formats of the contract."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,37 +10,41 @@ from alula.ir.precision import HEAD
 from alula.quant.floats import FloatArray, clean, round_bf16
 from alula.quant.matrix import QuantizedMatrix, quantize
 from alula.quant.padded import padded
-from alula.quant.source import Source
+from alula.quant.source import QuantizedSource, Source
 
 
 class QuantizedModel:
     """A model as the machine holds it: padded, quantised, cleaned, the attention scale folded in.
 
-    Nothing is kept: every call reads the checkpoint and quantises anew, so that memory stays at one
-    matrix. The attention scale is folded into the query projection, or into the query norm's gain
-    where there is one.
+    Nothing is kept: every call reads the checkpoint, and quantises anew what is stored as floats,
+    so that memory stays at one matrix. The attention scale is folded into the query projection, or
+    into the query norm's gain where there is one.
 
     Args:
         checkpoint: where tensors come from.
-        precision: the formats of the matrices.
+        precision: the formats of the matrices; None: those that the checkpoint stores them in,
+            bit for bit, or the default if it stores floats.
         progress: called after each quantised matrix with its name and its number of weights.
 
     Attributes:
         architecture: the checkpoint's, its heads padded to whole groups.
         original: the checkpoint's as it is.
-        precision: `precision`.
+        precision: the formats of the matrices.
     """
 
     def __init__(
         self,
         checkpoint: Source,
-        precision: Precision = Precision(),
+        precision: Precision | None = None,
         progress: Callable[[str, int], None] | None = None,
     ) -> None:
         self.original = checkpoint.architecture
         self._checkpoint = padded(checkpoint)
         self.architecture = self._checkpoint.architecture
-        self.precision = precision
+        self._stored = None
+        if isinstance(checkpoint, QuantizedSource) and precision is None:
+            self._stored, precision = checkpoint, checkpoint.precision
+        self.precision = precision or Precision()
         self._progress = progress
         shape = self.architecture
         self._shapes = {
@@ -62,10 +67,13 @@ class QuantizedModel:
         """
         if name not in self._shapes:
             raise KeyError(f"the model has no matrix {name!r}")
-        weight = self._checkpoint.tensor(f"{name}.weight")
-        result = quantize(self._scaled(f"{name}.weight", weight), self.precision.format(name).title)
+        if self._stored is not None:
+            result = self._stored.matrix(name)
+        else:
+            weight = self._scaled(f"{name}.weight", self._checkpoint.tensor(f"{name}.weight"))
+            result = quantize(weight, self.precision.format(name).title)
         if self._progress is not None:
-            self._progress(name, weight.size)
+            self._progress(name, math.prod(result.shape))
         return result
 
     def vector(self, name: str) -> FloatArray | None:

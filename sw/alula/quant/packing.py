@@ -130,10 +130,10 @@ def unpack(
         chains = chains.transpose(0, 5, 2, 4, 1, 3, 6)
         return chains.reshape(blocks * parts * rows, groups * 2, -1)[: shape[0]]
 
-    q = _signed(take_values(BeatKind.VALUE, item.bits), item)
+    q = signed(take_values(BeatKind.VALUE, item.bits), item)
     if item.pattern is not DENSE:
         index = take_values(BeatKind.INDEX, item.pattern.index_bits)
-        q = _spread(q, index, item.pattern)
+        q = spread(q, index, item.pattern)
     q = q.reshape(shape[0], groups * GROUP)
     c = np.ones(shape[0], np.float32)
     if item.scales:
@@ -162,7 +162,7 @@ def kept_inputs(q: NDArray[np.int8], pattern: Pattern) -> NDArray[np.intp]:
     return kept.reshape(len(q), runs.shape[1], -1)
 
 
-def _spread(values: NDArray, index: Bytes, pattern: Pattern) -> NDArray:
+def spread(values: NDArray, index: Bytes, pattern: Pattern) -> NDArray:
     """Values at their inputs, ``[N, blocks, 16]``, zeros between them."""
     first = np.arange(values.shape[-1]) // pattern.kept * pattern.of
     out = np.zeros((*values.shape[:-1], BLOCK), values.dtype)
@@ -170,7 +170,7 @@ def _spread(values: NDArray, index: Bytes, pattern: Pattern) -> NDArray:
     return out
 
 
-def _signed(values: Bytes, fmt: WeightFormat) -> NDArray:
+def signed(values: Bytes, fmt: WeightFormat) -> NDArray:
     """Stored values in the type that the matrix keeps them in."""
     if fmt.excess:
         return values

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from alula.ir.graph import whole_groups
 from alula.ir.padding import head_places, pad_heads
 from alula.quant.floats import FloatArray
 from alula.quant.source import Source
@@ -33,12 +34,8 @@ class PaddedCheckpoint:
     def tensor(self, name: str) -> FloatArray:
         """A tensor of the padded shape by its canonical name, float32."""
         values = self._source.tensor(name)
-        if name.endswith(_HEAD):
-            return self._pad(values, 0)
-        unit, _, kind = name.rpartition(".")
-        if unit.endswith(_ROWS) and kind in ("weight", "bias"):
-            return self._pad(values, 0)
-        return self._pad(values, 1) if name.endswith(_COLUMNS) else values
+        axis = _heads_axis(name)
+        return values if axis is None else self._pad(values, axis)
 
     def _pad(self, values: FloatArray, axis: int) -> FloatArray:
         """`values` with each run of a head's elements along `axis` spread over a padded head."""
@@ -48,6 +45,31 @@ class PaddedCheckpoint:
         spread = (*(slice(None),) * (axis + 1), self._places)
         padded[spread] = values.reshape(*before, heads, self._size, *after)
         return padded.reshape(*before, heads * self.architecture.head_dim, *after)
+
+
+def _heads_axis(name: str) -> int | None:
+    """The axis of a tensor along which heads lie, None if it has none."""
+    if name.endswith(_COLUMNS):
+        return 1
+    unit, _, kind = name.rpartition(".")
+    rows = unit.endswith(_ROWS) and kind in ("weight", "bias")
+    return 0 if rows or name.endswith(_HEAD) else None
+
+
+def unpadded(name: str, values: FloatArray, head_dim: int) -> FloatArray:
+    """What `PaddedCheckpoint` made `values` of: a tensor without the padding of its heads.
+
+    Args:
+        name: canonical, of the tensor.
+        values: in the padded shape.
+        head_dim: elements of a head without padding.
+    """
+    axis, whole = _heads_axis(name), whole_groups(head_dim)
+    if axis is None or whole == head_dim:
+        return values
+    places = np.array(head_places(head_dim, whole))
+    heads = values.shape[axis] // whole
+    return values.take((np.arange(heads)[:, None] * whole + places).reshape(-1), axis)
 
 
 def padded(source: Source) -> Source:

@@ -1,9 +1,10 @@
 """What quantisation reads of a model."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from alula.ir import Architecture
+from alula.ir import Architecture, Precision
 from alula.quant.floats import FloatArray
+from alula.quant.matrix import QuantizedMatrix
 
 
 class Source(Protocol):
@@ -16,4 +17,18 @@ class Source(Protocol):
 
     def tensor(self, name: str) -> FloatArray:
         """A tensor by its canonical name, float32."""
+        ...
+
+
+@runtime_checkable
+class QuantizedSource(Source, Protocol):
+    """A checkpoint whose matrices are stored in the contract's formats."""
+
+    @property
+    def precision(self) -> Precision:
+        """The formats of the matrices."""
+        ...
+
+    def matrix(self, name: str) -> QuantizedMatrix:
+        """A matrix as the machine holds it, heads padded and the attention scale folded in."""
         ...
