@@ -260,7 +260,7 @@ def _formats() -> Iterator[str]:
         (
             (
                 f"`{pattern.name}`",
-                str(pattern.parts),
+                str(pattern.segments),
                 str(pattern.index_bits),
                 f"`{_beats(replace(FORMATS['W4'], pattern=pattern))}`",
             )

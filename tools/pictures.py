@@ -153,7 +153,7 @@ def _weight(design: Design) -> str:
         ("engine", ("dequantiser", "q - 8", "8 bits")),
         ("engine", ("DSP chain", "16 products", "dot: 20 bits")),
         ("engine", ("accumulator", "s dot + 4 m sum", f"{design.mpe.accumulator_bits} bits")),
-        ("engine", ("finisher", "x c, x 2^E", "fp32")),
+        ("engine", ("output stage", "x c, x 2^E", "fp32")),
         ("buffer", ("vector buffer", "fp32")),
     )
     width, gap = 1.34, 0.24

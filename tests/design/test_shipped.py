@@ -35,7 +35,7 @@ def test_kv260_sizes() -> None:
     assert design.macs_per_cycle == 512
     assert design.multiplier_dsps == 256
     assert design.accumulator_dsps == 64
-    assert (design.finish_width, design.finish_dsps) == (4, 8)
+    assert (design.output_width, design.output_dsps) == (4, 8)
     assert design.sfu_dsps == 84
     assert design.dsps == 427
     assert design.stream_beats == 2048

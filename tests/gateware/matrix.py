@@ -35,7 +35,7 @@ class Product:
     def fill(self, random: Random, block_rows: int) -> "Product":
         """Random weights, with extremes; `kept`: the inputs of each 16 that have one, in order."""
         item = self.item
-        padded = self.blocks(block_rows) * block_rows * item.pattern.parts
+        padded = self.blocks(block_rows) * block_rows * item.pattern.segments
         low, high = 0, (1 << item.bits) - 1
         if not item.excess:
             low, high = -(1 << item.bits - 1), (1 << item.bits - 1) - 1
@@ -53,7 +53,7 @@ class Product:
                 found += random.sample(some, item.pattern.kept) if self.nm != "dense" else some
             return found
 
-        signed = item.pattern.parts > 1
+        signed = item.pattern.segments > 1
         s_low, s_high = (-128, 127) if signed else (0, 255)
         self.kept = [[inputs() for _ in range(2 * self.groups)] for _ in range(padded)]
         self.q = [[0] * 32 * self.groups for _ in range(padded)]
@@ -70,12 +70,12 @@ class Product:
         return self
 
     def blocks(self, block_rows: int) -> int:
-        return -(-self.outputs // (block_rows * self.item.pattern.parts))
+        return -(-self.outputs // (block_rows * self.item.pattern.segments))
 
     def beats(self, block_rows: int, channels: int) -> list[dict]:
         """What LD pushes, in order, for one core."""
         item = self.item
-        r, parts = block_rows // channels, item.pattern.parts
+        r, segments = block_rows // channels, item.pattern.segments
         found: list[dict] = []
         # Bytes that each channel has of each kind, and where that kind's beats are.
         filled: dict[int, int] = dict.fromkeys(range(4), 0)
@@ -94,8 +94,8 @@ class Product:
                     at += 1
             filled[kind] += len(strings[0])
 
-        def rows(block: int, part: int, channel: int) -> range:
-            first = (block * parts + part) * block_rows + channel * r
+        def rows(block: int, segment: int, channel: int) -> range:
+            first = (block * segments + segment) * block_rows + channel * r
             return range(first, first + r)
 
         def string(values: list[int], bits: int) -> bytes:
@@ -114,8 +114,8 @@ class Product:
                         for channel in range(channels):
                             for j in range(r):
                                 values = []
-                                for part in range(parts):
-                                    row = rows(block, part, channel)[j]
+                                for segment in range(segments):
+                                    row = rows(block, segment, channel)[j]
                                     some = self.kept[row][run]
                                     if kind:
                                         values += [k % item.pattern.of for k in some]
@@ -127,15 +127,15 @@ class Product:
 
     def _factors(self, rows, block: int, channel: int) -> bytes:
         text = b""
-        for part in range(self.item.pattern.parts):
-            for row in rows(block, part, channel):
+        for segment in range(self.item.pattern.segments):
+            for row in rows(block, segment, channel):
                 text += self.c[row].to_bytes(2, "little")
         return text
 
     def _metas(self, rows, block: int, group: int, channel: int) -> bytes:
         text = b""
-        for part in range(self.item.pattern.parts):
-            text += bytes(self.s[row][group] & 255 for row in rows(block, part, channel))
+        for segment in range(self.item.pattern.segments):
+            text += bytes(self.s[row][group] & 255 for row in rows(block, segment, channel))
         if self.nm == "dense":
             text += bytes(self.m[row][group] & 255 for row in rows(block, 0, channel))
         return text

@@ -116,7 +116,7 @@ def sfu_case(
                 sums[place] = item["side"]["sum"]
 
         def staging(item: dict) -> None:
-            part = 16 * item["part"]
+            part = 16 * item["half"]
             found.staging[item["row"], part : part + 16] = item["data"]
             if part == 0:
                 found.staging_scale[item["row"]] = item["scale"]

@@ -31,45 +31,45 @@ class Rig(Component):
         self._control = SparseAccumulatorControl() if sparse else AccumulatorControl()
         self._accumulator = (SparseAccumulator if sparse else Accumulator)(bits=bits)
         self._ports = {
-            f"{prefix}{name}": (part, name)
-            for prefix, part in (("control_", self._control), ("", self._accumulator))
-            for name in part.signature.members
+            f"{prefix}{name}": (segment, name)
+            for prefix, segment in (("control_", self._control), ("", self._accumulator))
+            for name in segment.signature.members
             if name != "control"
         }
         super().__init__(
-            {port: part.signature.members[name] for port, (part, name) in self._ports.items()}
+            {port: segment.signature.members[name] for port, (segment, name) in self._ports.items()}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.control, m.submodules.accumulator = self._control, self._accumulator
         m.d.comb += self._accumulator.control.eq(self._control.control)
-        for port, (part, name) in self._ports.items():
-            outer, inner = getattr(self, port), getattr(part, name)
-            inward = part.signature.members[name].flow is In
+        for port, (segment, name) in self._ports.items():
+            outer, inner = getattr(self, port), getattr(segment, name)
+            inward = segment.signature.members[name].flow is In
             m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
         return m
 
 
-def group(random: Random, parts: int, first: bool, last: bool) -> Group:
-    """Sums of blocks; a scale for each part, without a pattern scale and min.
+def group(random: Random, segments: int, first: bool, last: bool) -> Group:
+    """Sums of blocks; a scale for each segment, without a pattern scale and min.
 
     Of 4-bit values, or of 8-bit ones, which are four times as wide and have neither scale nor min.
     """
-    low, high = (-128, 127) if parts > 1 else (0, 255)
-    scales = [random.choice((low, high, random.randint(low, high))) for _ in range(parts)]
+    low, high = (-128, 127) if segments > 1 else (0, 255)
+    scales = [random.choice((low, high, random.randint(low, high))) for _ in range(segments)]
     minimum = random.choice((-128, 127, random.randint(-128, 127)))
-    largest = 16 * 127 * 8 // parts
+    largest = 16 * 127 * 8 // segments
     if random.random() < 0.3:
-        scales, minimum, largest = [1] * parts, 0, 16 * 127 * 127 // parts
+        scales, minimum, largest = [1] * segments, 0, 16 * 127 * 127 // segments
     return {
-        "parts": parts,
+        "segments": segments,
         "first": first,
         "last": last,
         "sums": [
             [
                 random.choice((-1, 1)) * random.choice((largest, random.randint(0, largest)))
-                for _ in range(parts)
+                for _ in range(segments)
             ]
             for _ in range(2)
         ],
@@ -84,15 +84,15 @@ def row_blocks(random: Random, sparse: bool, bits: int) -> tuple[list[Group], li
     """Groups, and each row's accumulator and whether that overflows; some do if any can."""
     groups, expected = [], []
     while len(expected) < 60 or (bits == 32 and not any(over for _, over in expected)):
-        parts = random.choice((1, 2, 4, 8)) if sparse else 1
+        segments = random.choice((1, 2, 4, 8)) if sparse else 1
         count = random.choice((1, 2, 3, 80))
-        items = [group(random, parts, i == 0, i == count - 1) for i in range(count)]
+        items = [group(random, segments, i == 0, i == count - 1) for i in range(count)]
         groups += items
-        for part in range(parts):
+        for segment in range(segments):
             total = 0
             for item in items:
-                weighed = item["scales"][part] * sum(half[part] for half in item["sums"])
-                if parts == 1:
+                weighed = item["scales"][segment] * sum(half[segment] for half in item["sums"])
+                if segments == 1:
                     weighed += MIN_UNIT * item["minimum"] * item["sum"]
                 total += weighed * item["factor"]
             expected.append((total, int(not -(1 << bits - 1) <= total < 1 << bits - 1)))
@@ -130,25 +130,25 @@ class Feeder:
         return not half or now >= max(self._free, self._read if item["last"] else 0)
 
     def _give(self, now: int, item: Group, half: int) -> None:
-        wires, random, parts = self.unit.wires, self.unit.random, item["parts"]
+        wires, random, segments = self.unit.wires, self.unit.random, item["segments"]
         for name, value in (("half", half), ("first", item["first"]), ("last", item["last"])):
             wires[f"control_{name}"].set(int(value))
         sums = item["sums"][half]
-        if parts == 1:
+        if segments == 1:
             wires["total"].set(sums[0])
         else:
             # Ends of segments carry the sums, the others anything.
             lanes = [random.randint(-77, 77) for _ in range(GROUPS)]
-            lanes[GROUPS // parts - 1 :: GROUPS // parts] = sums
+            lanes[GROUPS // segments - 1 :: GROUPS // segments] = sums
             wires["sums"].set(lanes)
         if self.sparse:
-            wires["control_parts"].set(parts.bit_length() - 1)
+            wires["control_segments"].set(segments.bit_length() - 1)
         if not half:
             return
         scales = item["scales"]
         if not self.sparse:
             weighs = [{"scale": scales[0], "minimum": item["minimum"]}]
-        elif parts == 1:
+        elif segments == 1:
             weighs = [{"scale": [value, 55]} for value in (scales[0], item["minimum"])]
         else:
             weighs = [{"scale": list(pair)} for pair in zip(*halves(scales), strict=True)]
@@ -156,9 +156,9 @@ class Feeder:
             self._due.setdefault(now + 1 + slot, {}).update(weigh, sum=item["sum"])
             factor = (sparse_accumulator if self.sparse else accumulator).FACTOR
             self._due.setdefault(now + factor + slot, {}).update(factor=item["factor"])
-        self._free = now + (slots(parts) if self.sparse else 0)
+        self._free = now + (slots(segments) if self.sparse else 0)
         if item["last"]:
-            self._read = now + parts
+            self._read = now + segments
             self.ends.append(now)
 
 
@@ -170,16 +170,16 @@ def halves(items: list) -> tuple[list, list]:
 def row_block_case(sparse: bool, bits: int, idle: Pattern) -> Case:
     async def run(unit: Unit) -> None:
         groups, expected = row_blocks(unit.random, sparse, bits)
-        blocks = deque(item["parts"] for item in groups if item["last"])
+        blocks = deque(item["segments"] for item in groups if item["last"])
         feeder = Feeder(unit, sparse, groups, idle)
         latency = sparse_accumulator.LATENCY if sparse else accumulator.LATENCY
         found: list[tuple] = []
-        part, now = 0, 0
+        segment, now = 0, 0
         while feeder.halves or blocks:
             feeder.cycle(now)
             if sparse:
-                unit.wires["control_part"].set(part)
-                unit.wires["control_read_parts"].set(blocks[0].bit_length() - 1)
+                unit.wires["control_segment"].set(segment)
+                unit.wires["control_read_segments"].set(blocks[0].bit_length() - 1)
             await unit.cycles()
             captured = unit.wires["control_captured"].get()
             due = bool(feeder.ends) and now == feeder.ends[0] + latency
@@ -187,10 +187,10 @@ def row_block_case(sparse: bool, bits: int, idle: Pattern) -> Case:
                 raise Mismatch(f"captured must be {due:d} {latency} cycles after the last half")
             if captured:
                 feeder.ends.popleft()
-            if captured or part:
+            if captured or segment:
                 found.append((unit.wires["captured"].get(), unit.wires["overflow"].get()))
-                part = (part + 1) % blocks[0]
-                if part == 0:
+                segment = (segment + 1) % blocks[0]
+                if segment == 0:
                     blocks.popleft()
             now += 1
         for index, (want, have) in enumerate(zip(expected, found, strict=True)):

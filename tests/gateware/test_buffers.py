@@ -192,7 +192,7 @@ def staging_case(groups, idle, pressure) -> Case:
         scales = [random.getrandbits(16) for _ in range(count)]
 
         def place(row: int, part: int) -> dict[str, int]:
-            return {"row": row, "part": part, "groups": groups}
+            return {"row": row, "half": part, "groups": groups}
 
         random.shuffle(places)
         writes = [

@@ -51,7 +51,7 @@ async def program(unit: Unit) -> None:
 
         def cycle(self) -> None:
             if unit.wires["program_enable"].get():
-                names = ("program_address", "program_part", "program_data")
+                names = ("program_address", "program_quarter", "program_data")
                 seen.append(tuple(unit.wires[name].get() for name in names))
             if unit.wires["register_enable"].get():
                 names = ("register_index", "register_value")

@@ -67,8 +67,8 @@ FORKS = [
 ]
 
 
-def parts(random: Random) -> dict[str, list[int]]:
-    return {f"parts__{number}": words(random) for number in range(2)}
+def slices(random: Random) -> dict[str, list[int]]:
+    return {f"slices__{number}": words(random) for number in range(2)}
 
 
 def whole(low: list[int], high: list[int]) -> dict[str, list[int]]:
@@ -77,7 +77,7 @@ def whole(low: list[int], high: list[int]) -> dict[str, list[int]]:
 
 
 class Together:
-    """All parts and wholes of a `Gather` pass in the same cycle."""
+    """All slices and wholes of a `Gather` pass in the same cycle."""
 
     moved = False
 
@@ -87,14 +87,14 @@ class Together:
     def cycle(self) -> None:
         passing = [stream.valid_now() and stream.ready_now() for stream in self._streams]
         if any(passing) and not all(passing):
-            raise Mismatch(f"parts and wholes must pass together, not {passing}")
+            raise Mismatch(f"slices and wholes must pass together, not {passing}")
 
 
 GATHER = Bench(
     "gather",
     lambda: Gather(bits=16, count=2),
     stream_cases(
-        {"random": parts}, whole, around=lambda unit: unit.join(Together(unit)), interval=1
+        {"random": slices}, whole, around=lambda unit: unit.join(Together(unit)), interval=1
     ),
 )
 

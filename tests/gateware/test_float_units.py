@@ -40,7 +40,7 @@ from alula.gateware.arithmetic.float_table import (
     coefficients,
     offsets,
 )
-from alula.gateware.matrix.finisher import LANE_LATENCY, FinishLane
+from alula.gateware.matrix.output_stage import LANE_LATENCY, OutputLane
 from alula.isa.functions import EXP2, LOOKED_UP, TABLES
 
 FUNCTIONS = tuple(table.name for table in TABLES)
@@ -312,7 +312,7 @@ def _finished(value: int, factor: int, power: int) -> int:
 
 FINISH = Bench(
     "finish-lane",
-    FinishLane,
+    OutputLane,
     pipeline_cases(
         {"accumulators": _accumulators},
         _finished,

@@ -6,7 +6,7 @@ from alula.bench import Bench, BoundCase, each_case, pipeline_cases
 from alula.gateware.matrix.sparse.indexer import LATENCY, Indexer
 from alula.gateware.stream.weight_format import formats
 
-PRUNED = {code: item for code, item in formats(sparse=True).items() if item.pattern.parts > 1}
+PRUNED = {code: item for code, item in formats(sparse=True).items() if item.pattern.segments > 1}
 
 
 def beats(rows: int):
@@ -38,7 +38,7 @@ def model(rows: int, channels: int):
                 for i in range(16):
                     within = string & (1 << pattern.index_bits) - 1
                     string >>= pattern.index_bits
-                    first = i % (16 // pattern.parts) // pattern.kept * pattern.of
+                    first = i % (16 // pattern.segments) // pattern.kept * pattern.of
                     row.append(first + within)
                 found.append(row)
         return found

@@ -36,7 +36,7 @@ def make(design: Design) -> Load:
     return Load(sizes, sparse=design.mpe.sparse, stream_beats=STREAM)
 
 
-def give_room(unit: Unit, value: int, meta: int, scale: int, index: int = 1) -> None:
+def give_free(unit: Unit, value: int, meta: int, scale: int, index: int = 1) -> None:
     """Say how much each ring of the stream can take."""
     for kind, beats in zip(BeatKind, (value, meta, scale, index), strict=True):
         unit.wires[f"free__{kind.value}"].set(beats)
@@ -167,7 +167,7 @@ def load_case(design: Design, idle: Pattern, pressure: Pattern, pause: float, ga
             random.choice([plan.matrix, plan.matrix, plan.strided, plan.vector, plan.sync])()
         for port, data in zip(ports, spread(design, plan.memory), strict=True):
             port.data[:] = data
-        give_room(unit, *random.choice([(STREAM, 66, 16), (40, 3, 1), (1, 1, 1)]))
+        give_free(unit, *random.choice([(STREAM, 66, 16), (40, 3, 1), (1, 1, 1)]))
         written: dict[int, list[int]] = {}
         order: list[int] = []
 
@@ -256,7 +256,7 @@ def use_case(idle: Pattern, pressure: Pattern, pause: float) -> Case:
 
     async def run(unit: Unit) -> None:
         channels(unit, "read", 1, BEATS * 64, pause)
-        give_room(unit, STREAM, 66, 16)
+        give_free(unit, STREAM, 66, 16)
         plan = Plan(KV260, unit.random)
         lengths = []
         for _ in range(8):
@@ -281,7 +281,7 @@ async def speed(unit: Unit) -> None:
     design = KV260
     ports = channels(unit, "read", 1, BEATS * 64, 0)
     del ports
-    give_room(unit, STREAM, 66, 16)
+    give_free(unit, STREAM, 66, 16)
     items = [command("LD.W", addr=17 * i, blocks=16, groups=2, fmt=code("W8")) for i in range(6)]
     unit.drive("command", items)
     seen = [0, 0]
@@ -307,17 +307,17 @@ class Rings:
     def __init__(self, unit: Unit, *free: int) -> None:
         self.unit, self.free, self.took = unit, list(free), 0
         unit.watch("beat", self.take)
-        give_room(unit, *free)
+        give_free(unit, *free)
 
     def take(self, beat: dict) -> None:
         self.free[beat["kind"]] -= 1
         self.took += 1
         if min(self.free) < 0:
             raise Mismatch(f"beats must fit their rings, not leave {self.free}")
-        give_room(self.unit, *self.free)
+        give_free(self.unit, *self.free)
 
 
-def room_case(fmt: str, groups: int, *free: int) -> Case:
+def free_case(fmt: str, groups: int, *free: int) -> Case:
     """LD asks for what fits, to the last beat of the first ring that is full, and for no more."""
 
     async def run(unit: Unit) -> None:
@@ -338,18 +338,18 @@ def room_case(fmt: str, groups: int, *free: int) -> Case:
         if not rings.took == asked == fits:
             raise Mismatch(f"{fits} beats must be asked for and come, not {asked} and {rings.took}")
         rings.free = [STREAM, 66, 16]
-        give_room(unit, *rings.free)
+        give_free(unit, *rings.free)
         await unit.until(lambda: rings.took == len(kinds), "the last beat")
 
-    return Case(f"room-{fmt}-{groups}-{'-'.join(map(str, free))}", run)
+    return Case(f"free-{fmt}-{groups}-{'-'.join(map(str, free))}", run)
 
 
 ROOM = [
-    room_case("W4", 1, 100, 66, 3),
-    room_case("W4", 4, 300, 5, 16),
-    room_case("W4", 3, 77, 60, 16),
-    room_case("W8", 2, 130, 0, 16),
-    room_case("V8", 2, 9, 0, 0),
+    free_case("W4", 1, 100, 66, 3),
+    free_case("W4", 4, 300, 5, 16),
+    free_case("W4", 3, 77, 60, 16),
+    free_case("W8", 2, 130, 0, 16),
+    free_case("V8", 2, 9, 0, 0),
 ]
 
 
@@ -357,7 +357,7 @@ def fault_case(name: str, expected: Code, *, broken: range = range(0), **values:
     async def run(unit: Unit) -> None:
         ports = channels(unit, "read", 1, BEATS * 64, 0.2)
         ports[0].broken = broken
-        give_room(unit, STREAM, 66, 16)
+        give_free(unit, STREAM, 66, 16)
         unit.drive("command", [command(name, **values), command("LD.SYNC")])
         unit.watch("beat", lambda _: None)
         unit.watch("tag", lambda _: None)

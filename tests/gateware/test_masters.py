@@ -49,7 +49,7 @@ def burst_case(beat_bytes: int, patient: int, idle: Pattern, pressure: Pattern) 
         items = transfers(random, 40)
         unit.drive("transfer", items, idle)
         waiting = deque(items)
-        now, left, room = 0, 0, 0
+        now, left, credit = 0, 0, 0
         granted = took = 0
         longest = min(MAX_BURST, PAGE // beat_bytes)
 
@@ -77,10 +77,10 @@ def burst_case(beat_bytes: int, patient: int, idle: Pattern, pressure: Pattern) 
         quiet = asked = 0
         while waiting:
             before = len(waiting), left
-            room -= asked  # of the cycle before the last
-            unit.set(room=min(room, MAX_BURST))
-            more = min(random.choice((0, 0, 1, 5, 40)), 2 * MAX_BURST - room)
-            room, granted = room + more, granted + more
+            credit -= asked  # of the cycle before the last
+            unit.set(credit=min(credit, MAX_BURST))
+            more = min(random.choice((0, 0, 1, 5, 40)), 2 * MAX_BURST - credit)
+            credit, granted = credit + more, granted + more
             asked = unit.wires["asked"].get()
             await unit.cycles()
             quiet = quiet + 1 if before == (len(waiting), left) else 0
@@ -143,7 +143,7 @@ def read_case(count: int, size: int, idle: Pattern, pressure: Pattern, pause: fl
             for item in items
             for place in range(item["address"], item["address"] + item["beats"])
         ]
-        unit.set(room=MAX_BURST)
+        unit.set(credit=MAX_BURST)
         unit.join(Owed(unit, count, "ar", "r", "rlast"))
         unit.drive("transfer", items, idle)
         asked = 0
@@ -168,7 +168,7 @@ def read_error_case(count: int, size: int, place: int, response: Response) -> Ca
     async def run(unit: Unit) -> None:
         ports = channels(unit, "read", count, BEATS * size, 0.2)
         ports[-1].broken = range(place * size, (place + 1) * size)
-        unit.set(room=MAX_BURST)
+        unit.set(credit=MAX_BURST)
         unit.drive("transfer", [_plain(place - 5, 90)])
         seen: list[int] = []
         unit.watch("beat", seen.append)
@@ -188,7 +188,7 @@ def _plain(address: int, beats: int) -> Transfer:
 async def cancelled_read(unit: Unit) -> None:
     """What is under way is dropped; nothing new begins."""
     channels(unit, "read", 2, BEATS * 16, 0.2)
-    unit.set(room=MAX_BURST)
+    unit.set(credit=MAX_BURST)
     unit.drive("transfer", [_plain(0, 3000)])
     seen: list[int] = []
     unit.watch("beat", seen.append)

@@ -88,7 +88,7 @@ class Matrix(Component):
         )
         for name in ("tag", "beat"):
             connect(m, flipped(getattr(self, name)), getattr(weights, name))
-        for name in ("head", "walk", "block"):
+        for name in ("head", "replay", "block"):
             connect(m, getattr(weights, name), getattr(mpe, name))
         for name in ("mm_command", "mv_command", "request", "activations", "write"):
             connect(m, flipped(getattr(self, name)), getattr(mpe, name))

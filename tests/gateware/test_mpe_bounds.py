@@ -20,7 +20,7 @@ def expected(top: Bounds, given: dict[str, int]) -> tuple[str, int]:
         index = item.count(BeatKind.INDEX, 1, groups)
         if item.beats(1, groups) > top.stream_beats or index > top.stream_beats // 2:
             return "REPLAY", groups
-    if given["blocks"] != -(-given["outputs"] // (top.block_rows * item.pattern.parts)):
+    if given["blocks"] != -(-given["outputs"] // (top.block_rows * item.pattern.segments)):
         return "OUTPUTS", 0
     last = given["src"] + passes * groups - 1
     if last >= top.groups:
@@ -50,7 +50,7 @@ def about(random: Random, value: int) -> int:
 def draw(random: Random, top: Bounds) -> dict[str, int]:
     """A product that ends near an end or far from it; 19 groups of V8 just fit the stream."""
     key, item = random.choice(list(formats(sparse=top.sparse).items()))
-    share = top.block_rows * item.pattern.parts
+    share = top.block_rows * item.pattern.segments
     blocks = random.randint(1, 4)
     outputs = blocks * share - random.choice((0, 0, share - 1, random.randrange(share)))
     rows = random.choice(

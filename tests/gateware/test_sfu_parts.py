@@ -30,6 +30,7 @@ from alula.gateware.arithmetic.float_activation import EXP, NUMBERS, TABLES
 from alula.gateware.arithmetic.float_table import TableRom
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
+from alula.gateware.sfu.address_generator import LEVELS, AddressGenerator
 from alula.gateware.sfu.check import SfuCheck
 from alula.gateware.sfu.lane import Entry, SfuLane, route
 from alula.gateware.sfu.max import SfuMax, latency
@@ -41,7 +42,6 @@ from alula.gateware.sfu.scalar import Scalar, SfuScalar
 from alula.gateware.sfu.steps import LATENCY, SfuSteps
 from alula.gateware.sfu.sum import SfuSum
 from alula.gateware.sfu.sum import latency as sum_latency
-from alula.gateware.sfu.walk import LEVELS, Walk
 from alula.gateware.sfu.writer import DEPTH, SfuWriter
 from alula.isa.formats import PARTIAL_SUMS, SCALE_MAX
 from alula.isa.functions import LOOKED_UP, SIGMOID, Table
@@ -94,7 +94,7 @@ def walk_case(idle: Pattern) -> Case:
     return Case("paths", run, idle=idle)
 
 
-WALK = Bench("sfu_walk", Walk, [walk_case(idle) for idle in PATTERNS])
+ADDRESSES = Bench("sfu_address_generator", AddressGenerator, [walk_case(idle) for idle in PATTERNS])
 
 
 def reader_case(idle: Pattern, pressure: Pattern) -> Case:
@@ -793,7 +793,7 @@ CHECK = Bench(
 )
 
 
-@each_case(CHECK, WALK, READER, WRITER, MAX, *SUMS, SCALAR, STEPS, ROTATE, *PACKS, LANE, PLAN)
+@each_case(CHECK, ADDRESSES, READER, WRITER, MAX, *SUMS, SCALAR, STEPS, ROTATE, *PACKS, LANE, PLAN)
 def test_sfu_parts(case: BoundCase) -> None:
     case.check()
 

@@ -118,7 +118,7 @@ class Waits:
 
     def __init__(self, unit: Unit, channels: int) -> None:
         self.unit = unit
-        self.reads = [("request", "word"), ("staging_request", "part")]
+        self.reads = [("request", "word"), ("staging_request", "staged")]
         self.asked, self.owed = 0, 0
         self.ports = [
             {name: unit.wires[f"axi__{c}__{name}"] for name in AXI} for c in range(channels)
@@ -188,14 +188,14 @@ def store_case(design: Design, idle: Pattern, pressure: Pattern, pause: float) -
         parts = state.staging.copy(), state.staging_scale.copy()
 
         def part(place: dict[str, int]) -> list:
-            row, first = place["row"], 16 * place["part"]
+            row, first = place["row"], 16 * place["half"]
             values = [int(v) for v in parts[0][row, first : first + 16]]
             return [{"data": values, "scale": int(parts[1][row])}]
 
         uses = Waits(unit, design.channels)
         unit.join(uses)
         unit.respond("request", "word", lambda address: [words[address]], pressure, idle)
-        unit.respond("staging_request", "part", part, pressure, idle)
+        unit.respond("staging_request", "staged", part, pressure, idle)
         unit.drive("command", plan.commands, idle)
         done = 0
         for _ in range(200_000):
@@ -246,7 +246,7 @@ def fault_case(name: str, expected: Code, *, broken: range = range(0), **values:
         ports[0].broken = broken
         unit.respond("request", "word", lambda address: [[address] * 16])
         part = {"data": [1] * 16, "scale": 2}
-        unit.respond("staging_request", "part", lambda _: [part])
+        unit.respond("staging_request", "staged", lambda _: [part])
         unit.drive("command", [command(name, **values), command("ST.SYNC")])
         done = 0
         for _ in range(400):

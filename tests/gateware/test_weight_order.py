@@ -18,7 +18,7 @@ from alula.bench import (
     stream_cases,
 )
 from alula.gateware.hdl.axi import MAX_BURST
-from alula.gateware.stream.room import LATENCY, Room
+from alula.gateware.stream.credit_counter import LATENCY, CreditCounter
 from alula.gateware.stream.steps import Steps
 from alula.gateware.stream.weight_beats import WeightBeats
 from alula.gateware.stream.weight_format import code, formats
@@ -89,7 +89,7 @@ BEHIND = LATENCY - 1
 DEPTH = 20
 
 
-def room_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
+def credit_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
     """Beats are asked for as `beats` allows, come in order, and are taken out at some pace.
 
     No ring ever overflows, and all beats come.
@@ -139,9 +139,9 @@ def room_case(sparse: bool, idle: Pattern, pressure: Pattern) -> Case:
 
 ROOMS = [
     Bench(
-        f"room_{sparse:d}",
-        lambda sparse=sparse: Room(depth=DEPTH, sparse=sparse),
-        crossed(partial(room_case, sparse)),
+        f"credit_counter_{sparse:d}",
+        lambda sparse=sparse: CreditCounter(depth=DEPTH, sparse=sparse),
+        crossed(partial(credit_case, sparse)),
     )
     for sparse in (False, True)
 ]

@@ -29,8 +29,8 @@ def products(random: Random, unit: WeightStream) -> list[Product]:
     found = []
     for fmt, nm in random.choices(known, k=12):
         # As many row blocks as `outputs` need.
-        parts = WEIGHT_FORMATS[fmt, nm].pattern.parts
-        outputs = unit.rows * parts * random.randint(1, 5)
+        segments = WEIGHT_FORMATS[fmt, nm].pattern.segments
+        outputs = unit.rows * segments * random.randint(1, 5)
         groups = random.randint(1, 3)
         found.append(Product("MM", fmt, 1, outputs, groups, nm=nm).fill(random, unit.rows))
     return found
@@ -38,7 +38,7 @@ def products(random: Random, unit: WeightStream) -> list[Product]:
 
 def blocks_of(one: Product, passes: int, rows: int) -> list[dict[str, Any]]:
     """What the MPE gets in each step, where it counts; rows in the order of chains."""
-    item, parts = one.item, range(one.item.pattern.parts)
+    item, segments = one.item, range(one.item.pattern.segments)
     shape = {"blocks": one.blocks(rows), "passes": passes, "groups": one.groups}
     order = product(*map(range, (*shape.values(), 2)))
     found = []
@@ -47,21 +47,22 @@ def blocks_of(one: Product, passes: int, rows: int) -> list[dict[str, Any]]:
     ):
         run = 2 * group + half
         chains = [
-            [(block * len(parts) + part) * rows + row for part in parts] for row in range(rows)
+            [(block * len(segments) + segment) * rows + row for segment in segments]
+            for row in range(rows)
         ]
         places = [[(n, k) for n in chain for k in one.kept[n][run]] for chain in chains]
-        by_part = list(zip(*chains, strict=True))
+        by_segment = list(zip(*chains, strict=True))
         values = [[one.q[n][16 * run + k] for n, k in row] for row in places]
         now: dict[str, Any] = {"step": step, "values": values}
-        if len(parts) > 1:
+        if len(segments) > 1:
             now["index"] = [[k % item.pattern.of for _, k in row] for row in places]
         if half and item.metas:
-            metas = [[one.s[n][group] for n in part] for part in by_part]
-            if len(parts) == 1:
-                metas.append([one.m[n][group] for n in by_part[0]])
+            metas = [[one.s[n][group] for n in segment] for segment in by_segment]
+            if len(segments) == 1:
+                metas.append([one.m[n][group] for n in by_segment[0]])
             now["metas"] = [[value & 255 for value in row] for row in metas]
         if step["last"] and item.scales:
-            now["factors"] = [[one.c[n] for n in part] for part in by_part]
+            now["factors"] = [[one.c[n] for n in segment] for segment in by_segment]
         found.append(now)
     return found
 
@@ -72,11 +73,11 @@ def seen(block: dict[str, Any], unit: WeightStream) -> dict[str, Any]:
     rows, channels = unit.rows, unit.channels
 
     def strings(beats: list[int], phase: int, bits: int) -> list[list[int]]:
-        part, found = 8 * rows // channels, []
+        segment, found = 8 * rows // channels, []
         texts = [beat.to_bytes(8 * rows, "little") for beat in beats]
         for channel in range(channels):
-            text = b"".join(text[channel * part :][:part] for text in texts)
-            string = int.from_bytes(text[phase * part // 4 :], "little")
+            text = b"".join(text[channel * segment :][:segment] for text in texts)
+            string = int.from_bytes(text[phase * segment // 4 :], "little")
             for row in range(rows // channels):
                 places = range(16 * row, 16 * row + 16)
                 found.append([string >> bits * i & (1 << bits) - 1 for i in places])
@@ -88,12 +89,12 @@ def seen(block: dict[str, Any], unit: WeightStream) -> dict[str, Any]:
         "step": block["step"],
         "values": [[(value ^ sign) - sign for value in row] for row in values],
     }
-    if item.pattern.parts > 1:
+    if item.pattern.segments > 1:
         bits = item.pattern.index_bits
         found["index"] = strings([block["index"]], block["index_phase"], bits)
-    count = max(item.pattern.parts, 2 if item.pattern is DENSE else 1)
+    count = max(item.pattern.segments, 2 if item.pattern is DENSE else 1)
     found["metas"] = block["metas"][:count]
-    found["factors"] = block["factors"][: item.pattern.parts]
+    found["factors"] = block["factors"][: item.pattern.segments]
     return found
 
 
@@ -115,7 +116,7 @@ def stream_case(idle: Pattern, pressure: Pattern) -> Case:
             [beat for one in found for beat in one.beats(stream.rows, stream.channels)],
             idle,
         )
-        unit.drive("walk", walks, idle)
+        unit.drive("replay", walks, idle)
         board = Scoreboard(
             "block",
             [

@@ -114,7 +114,7 @@ def test_beats_as_the_contract_states_them(item):
 )
 def test_bits_of_a_weight_at_the_limit(name, pattern, bits):
     item = WEIGHT_FORMATS[name, pattern]
-    weights_of_a_beat = 8 * 16 * item.pattern.parts
+    weights_of_a_beat = 8 * 16 * item.pattern.segments
     stored = item.beats(4096, 512) * 64 * 8 / (4096 * 512 * 2 * weights_of_a_beat)
     assert stored == pytest.approx(bits, abs=0.01)
 
@@ -124,7 +124,7 @@ def test_the_flags_are_those_of_the_stream(item):
     assert item.scales == (item.name in SCALES)
     assert item.metas == (item.name in METAS)
     assert item.excess == (2 ** (item.bits - 1) if item.metas and item.pattern is DENSE else 0)
-    assert item.pattern.parts == ROWS_OF_A_CHAIN[item.pattern.name]
+    assert item.pattern.segments == ROWS_OF_A_CHAIN[item.pattern.name]
     assert (QUARTERS, SCALES_PER_BEAT) == (4, 4)
 
 

@@ -30,7 +30,7 @@ class Weights:
         if not self.fmt.metas:
             return q
         s, m = (np.repeat(part.astype(np.int64), GROUP, 1) for part in (self.s, self.m))
-        if self.fmt.pattern.parts > 1:
+        if self.fmt.pattern.segments > 1:
             return s * q
         return s * (q - (1 << self.fmt.bits - 1)) + 4 * m
 
@@ -55,12 +55,12 @@ def random_weights(
     rng = np.random.default_rng(seed)
     item = WEIGHT_FORMATS[fmt, nm]
     pattern = item.pattern
-    rows, runs = blocks * design.rows * pattern.parts, groups * GROUP // BLOCK
+    rows, runs = blocks * design.rows * pattern.segments, groups * GROUP // BLOCK
     factors = rng.uniform(-4, 4, rows).astype(np.float32).view(np.uint32) >> 16
-    high = 1 << item.bits - (pattern.parts > 1 or fmt in ("W8", "V8"))
+    high = 1 << item.bits - (pattern.segments > 1 or fmt in ("W8", "V8"))
     q = rng.integers(0 if item.excess else 1 - high, high, (rows, runs, BLOCK))
     kept = np.tile(np.arange(BLOCK), (rows, runs, 1))
-    if pattern.parts > 1:
+    if pattern.segments > 1:
         order = rng.permuted(
             np.tile(np.arange(pattern.of), (rows, runs * BLOCK // pattern.of, 1)), axis=2
         )
@@ -75,7 +75,7 @@ def random_weights(
     return Weights(
         item,
         q.reshape(rows, -1),
-        rng.integers(0, 256, (rows, groups)) - 128 * (pattern.parts > 1),
+        rng.integers(0, 256, (rows, groups)) - 128 * (pattern.segments > 1),
         rng.integers(-128, 128, (rows, groups)),
         factors.astype(np.uint16),
         kept,
@@ -85,7 +85,7 @@ def random_weights(
 def pack(weights: Weights, design: Design, stride: int = 0) -> np.ndarray:
     """uint8 [beats, B]."""
     fmt = weights.fmt
-    rows, lane, parts = design.rows, design.memory.beat_bytes, fmt.pattern.parts
+    rows, lane, parts = design.rows, design.memory.beat_bytes, fmt.pattern.segments
     per, quarter = lane // 8, 2 * lane
     each = rows * parts
     blocks, groups = len(weights.q) // each, weights.q.shape[1] // GROUP

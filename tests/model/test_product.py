@@ -82,7 +82,7 @@ def test_products(
         end = bench.words(results) * bench.lanes
         assert not actual[results:end].any()
         assert actual[end:].all()
-    assert counters.macs == rows * results * groups * 32 // item.pattern.parts
+    assert counters.macs == rows * results * groups * 32 // item.pattern.segments
     assert counters.bytes_read == item.beats(blocks, groups) * design.bytes_per_cycle
 
 

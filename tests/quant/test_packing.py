@@ -70,7 +70,7 @@ def test_round_trip_and_size(matrix, channels, share):
     rows = channels * share
     beats = pack(matrix, channels, rows)
     item = WEIGHT_FORMATS[matrix.format, matrix.pattern]
-    blocks = -(-matrix.shape[0] // (rows * item.pattern.parts))
+    blocks = -(-matrix.shape[0] // (rows * item.pattern.segments))
     assert beats.shape == (item.beats(blocks, matrix.groups), 8 * rows)
     again = unpack(beats, matrix.format, matrix.shape, channels, rows, matrix.pattern)
     for name in PARTS:
@@ -111,7 +111,7 @@ def test_beats_are_those_of_an_image_made_bit_by_bit(name):
 def stored(weights):
     """The same numbers, none of the kept ones 0."""
     fmt = weights.fmt
-    if fmt.pattern.parts > 1:
+    if fmt.pattern.segments > 1:
         mask = np.zeros((len(weights.q), weights.q.shape[1] // 16, 16), bool)
         np.put_along_axis(mask, weights.kept, True, 2)
         weights.q[:] = np.where(mask.reshape(weights.q.shape) & (weights.q == 0), -1, weights.q)

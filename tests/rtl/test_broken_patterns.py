@@ -42,7 +42,7 @@ def pair() -> Iterator[Pair]:
 
 
 def product(pair: Pair, nm: str) -> None:
-    outputs = 2 * PATTERNS[nm].parts * SPARSE.rows
+    outputs = 2 * PATTERNS[nm].segments * SPARSE.rows
     pair.write(2000, pack(random_weights("W4", SPARSE, 2, 2, nm=nm), SPARSE))
     pair.listing(
         f"LD.W to=MV fmt=W4 nm={nm} addr=2000 blocks=2 groups=2\n"

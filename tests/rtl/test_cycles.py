@@ -79,13 +79,13 @@ class Meter:
 
     def _weights(self, engine: Engine, values: Values) -> Op:
         shape = {field: values[field] for field in ("fmt", "nm", "groups")}
-        rows = self.design.rows * WEIGHT_FORMATS[values["fmt"], values["nm"]].pattern.parts  # type: ignore[index]
+        rows = self.design.rows * WEIGHT_FORMATS[values["fmt"], values["nm"]].pattern.segments  # type: ignore[index]
         blocks = -(-int(values["outputs"]) // rows)  # type: ignore[arg-type]
         return Op("LD.W", shape | {"to": engine.name, "addr": 0, "blocks": blocks})
 
     def _product(self, values: Values) -> Op:
         shape = {field: values[field] for field in ("fmt", "nm", "groups")}
-        rows = self.design.rows * WEIGHT_FORMATS[values["fmt"], values["nm"]].pattern.parts  # type: ignore[index]
+        rows = self.design.rows * WEIGHT_FORMATS[values["fmt"], values["nm"]].pattern.segments  # type: ignore[index]
         outputs = int(values["blocks"]) * rows  # type: ignore[arg-type]
         return Op(str(values["to"]), shape | {"outputs": outputs, "rows": 1})
 
@@ -128,7 +128,7 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
     groups, blocks = random.randint(1, 4), random.randint(1, 3)
     rows = (
         design.rows
-        * WEIGHT_FORMATS[choices.get("fmt", "W8"), choices.get("nm", "dense")].pattern.parts
+        * WEIGHT_FORMATS[choices.get("fmt", "W8"), choices.get("nm", "dense")].pattern.segments
     )
     length = random.choice((0, some(), some()))
     bank = random.randrange(VECTOR_BANKS)

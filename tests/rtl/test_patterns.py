@@ -26,7 +26,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 @pytest.mark.parametrize(("fmt", "nm"), [*EACH, ("W4", "dense"), ("W8", "dense")])
 @pytest.mark.parametrize("engine", ["MV", "MM"])
 def test_product(pair: Pair, fmt: str, nm: str, engine: str) -> None:
-    parts = PATTERNS[nm].parts
+    parts = PATTERNS[nm].segments
     blocks, groups, rows = 3 if parts > 2 else 5, 3, 2 if engine == "MV" else 5
     outputs = blocks * parts * SPARSE.rows - 1
     stride = -(-outputs // SPARSE.sfu.lanes) + 1
@@ -46,7 +46,7 @@ def test_patterns_follow_each_other(pair: Pair) -> None:
     names = [("W4", "2:16"), ("W4", "dense"), ("W2", "4:16"), ("W8", "2:4"), ("W3", "2:16")]
     loads, products, address = "", "", 2000
     for number, (fmt, nm) in enumerate(names):
-        outputs = 2 * PATTERNS[nm].parts * SPARSE.rows
+        outputs = 2 * PATTERNS[nm].segments * SPARSE.rows
         beats = pack(random_weights(fmt, SPARSE, 2, 2, seed=number, nm=nm), SPARSE)
         pair.write(address, beats)
         loads += f"LD.W to=MV fmt={fmt} nm={nm} addr={address} blocks=2 groups=2\n"

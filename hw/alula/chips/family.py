@@ -21,7 +21,7 @@ class DspBlocks:
         name: the block's name.
         int8_macs: INT8 products that one block makes a cycle.
         accumulator: blocks that scale and accumulate the groups of one chain and token.
-        finish: blocks of a lane that finishes results: an fp32 multiplier.
+        output: blocks of a lane of the output stage: an fp32 multiplier.
         lane: blocks of an SFU lane: two fp32 multipliers and that of a table.
         scalar: blocks of what an SFU has once: an fp32 multiplier, a table, an address.
         address: blocks in a core's LD, ST and staging buffer.
@@ -31,7 +31,7 @@ class DspBlocks:
     name: str
     int8_macs: int
     accumulator: int
-    finish: int
+    output: int
     lane: int
     scalar: int
     address: int

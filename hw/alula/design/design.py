@@ -20,7 +20,7 @@ from alula.design.engines import (
     Buffers,
     Mpe,
     Sfu,
-    finish_width,
+    output_width,
 )
 from alula.design.memory import Memory
 from alula.design.part import Part
@@ -254,15 +254,15 @@ class Design(Record):
         return self.rows * self.mpe.tokens * self.family.dsp.accumulator * sets
 
     @property
-    def finish_width(self) -> int:
+    def output_width(self) -> int:
         """Results that each core finishes in a cycle."""
         rows, tokens = self.chains_per_core, self.mpe.tokens
-        return finish_width(rows=rows, block_rows=self.rows, tokens=tokens, lanes=self.sfu.lanes)
+        return output_width(rows=rows, block_rows=self.rows, tokens=tokens, lanes=self.sfu.lanes)
 
     @property
-    def finish_dsps(self) -> int:
+    def output_dsps(self) -> int:
         """DSP blocks that turn accumulators into fp32 results."""
-        return self.cores * self.finish_width * self.family.dsp.finish
+        return self.cores * self.output_width * self.family.dsp.output
 
     @property
     def sfu_dsps(self) -> int:
@@ -281,7 +281,7 @@ class Design(Record):
         return (
             self.multiplier_dsps
             + self.accumulator_dsps
-            + self.finish_dsps
+            + self.output_dsps
             + self.sfu_dsps
             + self.address_dsps
         )

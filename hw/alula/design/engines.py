@@ -16,7 +16,7 @@ GROUP = 32
 VECTOR_BANKS = 4
 """Banks of the vector buffer, which takes turns among them word by word."""
 
-FINISH_CYCLES = 8
+OUTPUT_CYCLES = 8
 """Cycles in which the results of a row block should be finished."""
 
 MOST_WORDS = 1 << 16
@@ -88,10 +88,10 @@ class Buffers(Record):
     """Instructions, once for all cores; a word is 16 bytes."""
 
 
-def finish_width(*, rows: int, block_rows: int, tokens: int, lanes: int) -> int:
-    """Results a cycle: enough for a row block in `FINISH_CYCLES` if they still share a word."""
+def output_width(*, rows: int, block_rows: int, tokens: int, lanes: int) -> int:
+    """Results a cycle: enough for a row block in `OUTPUT_CYCLES` if they still share a word."""
     widest = math.gcd(rows, block_rows, lanes)
     width = 1
-    while width < widest and widest % (2 * width) == 0 and rows * tokens > FINISH_CYCLES * width:
+    while width < widest and widest % (2 * width) == 0 and rows * tokens > OUTPUT_CYCLES * width:
         width *= 2
     return width

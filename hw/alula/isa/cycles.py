@@ -16,7 +16,7 @@ SIZES = {
     "R": "rows of a row block, of all cores",
     "F": "results that finish in a cycle, of all cores",
     "B": "bytes of a beat, of all channels",
-    "P": "parts of the weights' pattern, M / N; 1 for dense ones",
+    "P": "segments of the weights' pattern, M / N; 1 for dense ones",
     "PORTS": "operands that the sequencer reads in a cycle",
     "OPERANDS": "operands and registers of an instruction that the sequencer reads",
     "HALVES": "cycles of a group in the matrix engine: 4 for 2:16, else 2",

@@ -44,8 +44,9 @@ STREAM_ORDER = (BeatKind.SCALE, BeatKind.META, BeatKind.VALUE, BeatKind.INDEX)
 class Pattern:
     """N:M sparsity: of every `of` inputs in a row, `kept` have a weight, the others' are 0.
 
-    The 16 values of a chain's block are those of `parts` rows, one of each part of a row block:
-    part p of row block b stands where row block ``b * parts + p`` of a dense matrix would.
+    The 16 values of a chain's block are those of `segments` rows, one of each segment of a row
+    block: segment p of row block b stands where row block ``b * segments + p`` of a dense matrix
+    would.
     """
 
     name: str
@@ -53,14 +54,14 @@ class Pattern:
     of: int
 
     @property
-    def parts(self) -> int:
+    def segments(self) -> int:
         """Rows whose values share a chain; a row block has this many times R rows."""
         return self.of // self.kept
 
     @property
     def index_bits(self) -> int:
         """Bits that say which of the `of` inputs a value belongs to; 0 without a pattern."""
-        return (self.of - 1).bit_length() if self.parts > 1 else 0
+        return (self.of - 1).bit_length() if self.segments > 1 else 0
 
 
 DENSE = Pattern("dense", BLOCK, BLOCK)
@@ -109,9 +110,9 @@ class WeightFormat:
             case BeatKind.INDEX:
                 return 2 * self.pattern.index_bits
             case BeatKind.META:
-                return max(2, self.pattern.parts) // 2 if self.metas else 0
+                return max(2, self.pattern.segments) // 2 if self.metas else 0
             case BeatKind.SCALE:
-                return self.pattern.parts if self.scales else 0
+                return self.pattern.segments if self.scales else 0
 
     def count(self, kind: BeatKind, blocks: int, groups: int) -> int:
         """Beats of a kind in `blocks` row blocks of `groups` groups each, packed."""

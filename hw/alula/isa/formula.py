@@ -72,7 +72,7 @@ def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     if "nm" in values:
         pattern = PATTERNS[values["nm"]]
         item = WEIGHT_FORMATS[values["fmt"], pattern.name]
-        found |= {"P": pattern.parts, "HALVES": 4 if pattern.name == "2:16" else 2}
+        found |= {"P": pattern.segments, "HALVES": 4 if pattern.name == "2:16" else 2}
         found |= {"SCALES": int(item.scales), "beats": item.beats}
         found["index_beats"] = partial(item.count, BeatKind.INDEX)
     if "type" in values:

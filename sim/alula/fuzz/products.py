@@ -80,7 +80,7 @@ def _chosen(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
 
 def _block_rows(draw: Draw, matrix: Matrix) -> int:
     """Rows of a row block, those of all its parts."""
-    return draw.design.rows * matrix.fmt.pattern.parts
+    return draw.design.rows * matrix.fmt.pattern.segments
 
 
 def _rows(draw: Draw, matrix: Matrix, area: Area, words: int) -> _Rows:

@@ -130,7 +130,7 @@ class Memory:
     def _decode(
         self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
     ) -> Matrix:
-        rows = blocks * (self.width // 8) * fmt.pattern.parts
+        rows = blocks * (self.width // 8) * fmt.pattern.segments
         place = (self.bytes, start * self.width, self.width, self.lane, blocks, groups)
         shape = (fmt, blocks, groups)
         if fmt == FORMATS["W4"]:

@@ -107,7 +107,7 @@ void Lockstep::take(const Tap& tap, const uint8_t* place) {
     Account& account = accounts_[tap.account];
     unsigned words = (tap.data_bytes + 7) / 8;
     if (tap.kind == ORDERED) {  // as wide as the memory, and aligned
-        uint64_t line = account.sequence.size() / words * tap.parts + tap.part;
+        uint64_t line = account.sequence.size() / words * tap.slices + tap.slice;
         uint64_t place = uint64_t{tap.space} << SPACE_SHIFT | line * words;
         for (unsigned word = 0; word < words; ++word, ++place) {
             uint64_t data;

@@ -35,7 +35,7 @@ struct Tap {
     uint32_t wanted;
     uint32_t data_bit, data_bytes;
     uint32_t mask_bit, mask_bits;  // each for its share of the bytes; 0 bits: all of them
-    uint32_t part, parts;  // ORDERED: its line n is line n * parts + part
+    uint32_t slice, slices;  // ORDERED: its line n is line n * slices + slice
 };
 
 // The write side of an AXI port: lines of `bytes`, channel `number` of `channels`.

@@ -34,7 +34,7 @@ class _Tap(ctypes.Structure):
         ("condition", _Field),
         ("wanted", _U32),
         *((name, _U32) for name in ("data_bit", "data_bytes", "mask_bit", "mask_bits")),
-        *((name, _U32) for name in ("part", "parts")),
+        *((name, _U32) for name in ("slice", "slices")),
     ]
 
 
@@ -223,7 +223,7 @@ class Lockstep:
         return signal(self._simulation, member)
 
     def _tap(self, tap: Tap) -> _Tap:
-        found = _Tap(kind=tap.kind, space=tap.space, part=tap.part, parts=tap.parts)
+        found = _Tap(kind=tap.kind, space=tap.space, slice=tap.slice, slices=tap.slices)
         found.account = _account(tap.engine, tap.core)
         for name, member in zip(("valid", "ready"), tap.handshake, strict=False):
             setattr(found, name, self._signal(member))

@@ -55,7 +55,7 @@ class Tap:
     `layout` is the payload's. `line` (all of it if empty), `mask` (a bit for each part of the line;
     everything counts if empty) and what `address` sums up, moved up by some bits, are its fields.
     `only`: a field and the value that it must have. Line `n` of an ORDERED tap is line
-    `n * parts + part` of its space.
+    `n * slices + slice` of its space.
     """
 
     kind: Kind
@@ -69,8 +69,8 @@ class Tap:
     address: Mapping[str, int] = field(default_factory=dict)
     mask: str = ""
     only: tuple[str, int] | None = None
-    part: int = 0
-    parts: int = 1
+    slice: int = 0
+    slices: int = 1
 
     def place(self, name: str) -> tuple[int, int]:
         """The first bit of a field of the payload and its width."""
@@ -199,7 +199,7 @@ def _streams(design: Design, core: int, scope: str) -> Iterator[Tap]:
     beat = beat_layout(design.chains_per_core)
     yield Tap(
         Kind.ORDERED, Space.STREAM, Engine.LD, *load, "beat", beat, "data",
-        part=core, parts=design.cores,
+        slice=core, slices=design.cores,
     )  # fmt: skip
 
     slot = (design.mpe.tokens - 1).bit_length()
@@ -214,10 +214,10 @@ def _streams(design: Design, core: int, scope: str) -> Iterator[Tap]:
             Kind.STREAM, space, *misc, "activation", layout, path, address, only=only
         )  # fmt: skip
     layout = sfu_ports.staging_write().members["payload"].shape
-    part = {"row": 5, "part": 0}
+    part = {"row": 5, "half": 0}
     for space, path, address, only in (
         (Space.STAGING, "data", part, None),
-        (Space.SCALES, "scale", {"row": 0}, ("part", 0)),
+        (Space.SCALES, "scale", {"row": 0}, ("half", 0)),
     ):
         yield Tap(
             Kind.STREAM, space, *misc, "staging", layout, path, address, only=only

@@ -118,7 +118,7 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
     """
     emit, heads = scope.emit, scope.graph.architecture.heads
     matrix = scope.memory.layer.matrices[node.unit]
-    rows = SCALES_PER_BEAT * matrix.format.pattern.parts * scope.design.rows
+    rows = SCALES_PER_BEAT * matrix.format.pattern.segments * scope.design.rows
     units = -(-matrix.blocks // SCALES_PER_BEAT)
     long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS
     if units < heads or rows % scope.design.sfu.lanes or long:

@@ -120,7 +120,7 @@ def _section(
                 tile,
                 offset,
                 fmt,
-                -(-tile // (fmt.pattern.parts * design.rows)),
+                -(-tile // (fmt.pattern.segments * design.rows)),
                 graph.values[node.inputs[0]].groups,
                 -(-outputs // tile),
             )

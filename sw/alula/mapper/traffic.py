@@ -89,7 +89,7 @@ def _section(graph: Graph, name: str, precision: Precision) -> int:
 
 
 def _matrix(fmt: WeightFormat, outputs: int, inputs: int) -> int:
-    kept = -(-outputs * inputs // fmt.pattern.parts)
+    kept = -(-outputs * inputs // fmt.pattern.segments)
     values = -(-kept * (fmt.bits + fmt.pattern.index_bits) // 8)
     each = 2 if fmt.pattern is DENSE else 1
     metas = outputs * -(-inputs // GROUP) * each * fmt.metas

@@ -32,9 +32,9 @@ def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
 
     Args:
         matrix: of N rows and K inputs.
-        channels: memory channels; channel c owns rows from ``c * rows / channels`` of each part of
-            a row block.
-        rows: R, the rows of a part; N is padded to whole row blocks with zeros.
+        channels: memory channels; channel c owns rows from ``c * rows / channels`` of each
+            segment of a row block.
+        rows: R, the rows of a segment; N is padded to whole row blocks with zeros.
 
     Returns:
         uint8 ``[beats, 8 * rows]``, C-contiguous, `WeightFormat.beats` of them.
@@ -44,10 +44,10 @@ def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
     """
     share = channel_rows(channels, rows)
     fmt = matrix.layout
-    parts, groups = fmt.pattern.parts, matrix.groups
-    blocks = -(-matrix.shape[0] // (parts * rows))
-    # Rows by row block, part, channel and chain.
-    split = (blocks, parts, channels, share)
+    segments, groups = fmt.pattern.segments, matrix.groups
+    blocks = -(-matrix.shape[0] // (segments * rows))
+    # Rows by row block, segment, channel and chain.
+    split = (blocks, segments, channels, share)
     beats = np.zeros((fmt.beats(blocks, groups), channels, 8 * share), np.uint8)
 
     def put(kind: BeatKind, runs: NDArray) -> None:
@@ -64,7 +64,7 @@ def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
         chains = chains.transpose(0, 4, 2, 5, 3, 1, 6).reshape(blocks * groups, -1, BLOCK)
         put(kind, to_bits(np.ascontiguousarray(chains), bits))
 
-    q = _padded(matrix.q.view(np.uint8), blocks * parts * rows)
+    q = _padded(matrix.q.view(np.uint8), blocks * segments * rows)
     inputs = q.reshape(-1, groups, 2, BLOCK)
     if fmt.pattern is not DENSE:
         index = kept_inputs(q.view(np.int8), fmt.pattern).reshape(*inputs.shape[:-1], -1)
@@ -73,13 +73,13 @@ def pack(matrix: QuantizedMatrix, channels: int, rows: int) -> Bytes:
         put_values(BeatKind.INDEX, within, fmt.pattern.index_bits)
     put_values(BeatKind.VALUE, inputs, fmt.bits)
     if fmt.scales:
-        c = _padded(bf16_bits(matrix.c), blocks * parts * rows).reshape(split)
+        c = _padded(bf16_bits(matrix.c), blocks * segments * rows).reshape(split)
         put(BeatKind.SCALE, c.transpose(0, 2, 1, 3))
     if matrix.s is not None:
         planes = [matrix.s] if matrix.m is None else [matrix.s, matrix.m]
-        both = [_padded(plane.view(np.uint8), blocks * parts * rows) for plane in planes]
+        both = [_padded(plane.view(np.uint8), blocks * segments * rows) for plane in planes]
         both = np.stack([plane.reshape(*split, groups) for plane in both], axis=1)
-        # [row block, s and m, part, channel, chain, group]; one of the two axes in front is 1.
+        # [row block, s and m, segment, channel, chain, group]; one of the two axes in front is 1.
         put(BeatKind.META, both.transpose(0, 5, 3, 1, 2, 4).reshape(blocks * groups, channels, -1))
     return beats.reshape(len(beats), 8 * rows)
 
@@ -107,8 +107,8 @@ def unpack(
     """
     share = channel_rows(channels, rows)
     item = WEIGHT_FORMATS[fmt, pattern]
-    parts = item.pattern.parts
-    blocks, groups = -(-shape[0] // (parts * rows)), -(-shape[1] // GROUP)
+    segments = item.pattern.segments
+    blocks, groups = -(-shape[0] // (segments * rows)), -(-shape[1] // GROUP)
     expected = (item.beats(blocks, groups), 8 * rows)
     if beats.shape != expected or beats.dtype != np.uint8:
         raise ValueError(f"beats must be uint8 {expected}, not {beats.dtype} {beats.shape}")
@@ -126,9 +126,9 @@ def unpack(
     def take_values(kind: BeatKind, bits: int) -> Bytes:
         """Values of each row, ``[N, groups * 2, values of a row in a block]``."""
         chains = from_bits(np.ascontiguousarray(take(kind)), bits)
-        chains = chains.reshape(blocks, groups, channels, 2, share, parts, -1)
+        chains = chains.reshape(blocks, groups, channels, 2, share, segments, -1)
         chains = chains.transpose(0, 5, 2, 4, 1, 3, 6)
-        return chains.reshape(blocks * parts * rows, groups * 2, -1)[: shape[0]]
+        return chains.reshape(blocks * segments * rows, groups * 2, -1)[: shape[0]]
 
     q = signed(take_values(BeatKind.VALUE, item.bits), item)
     if item.pattern is not DENSE:
@@ -137,12 +137,14 @@ def unpack(
     q = q.reshape(shape[0], groups * GROUP)
     c = np.ones(shape[0], np.float32)
     if item.scales:
-        bits = _as_bytes(take(BeatKind.SCALE)).view("<u2").reshape(blocks, channels, parts, share)
+        bits = (
+            _as_bytes(take(BeatKind.SCALE)).view("<u2").reshape(blocks, channels, segments, share)
+        )
         c = from_bf16_bits(bits.swapaxes(1, 2).reshape(-1)[: shape[0]])
     s = m = None
     if item.metas:
-        planes = take(BeatKind.META).reshape(blocks, groups, channels, -1, parts, share)
-        planes = planes.transpose(3, 0, 4, 2, 5, 1).reshape(-1, blocks * parts * rows, groups)
+        planes = take(BeatKind.META).reshape(blocks, groups, channels, -1, segments, share)
+        planes = planes.transpose(3, 0, 4, 2, 5, 1).reshape(-1, blocks * segments * rows, groups)
         s = planes[0, : shape[0]].copy()
         if item.pattern is DENSE:
             m = planes[1, : shape[0]].copy().view(np.int8)

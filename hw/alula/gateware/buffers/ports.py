@@ -13,7 +13,7 @@ VECTOR_ADDRESS = ceil_log2(MOST_WORDS)
 GROUP_ADDRESS = ceil_log2(MOST_GROUPS)
 STAGING_ADDRESS = ceil_log2(rows(1024 * MOST_STAGING_KIB))
 _SLOT = 8
-_PART = 5
+_HALF = 5
 
 
 def word(lanes: int) -> ArrayLayout:
@@ -57,12 +57,12 @@ def activation_write() -> stream.Signature:
 
 
 def staging_write() -> stream.Signature:
-    """16 values of a row of `groups` groups; `scale`, bf16, counts with part 0."""
+    """16 values of a row of `groups` groups; `scale`, bf16, counts with half 0."""
     return stream.Signature(
         StructLayout(
             {
                 "row": STAGING_ADDRESS,
-                "part": _PART,
+                "half": _HALF,
                 "groups": 4,
                 "data": ArrayLayout(signed(8), 16),
                 "scale": 16,

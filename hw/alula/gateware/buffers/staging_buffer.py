@@ -9,8 +9,8 @@ from amaranth.utils import ceil_log2
 from alula.isa.formats import BLOCK
 from alula.isa.kv import KV_GROUPS, row_bytes
 
-PART = BLOCK
-"""Values of a part."""
+HALF = BLOCK
+"""Values of half a group."""
 
 
 def rows(staging_bytes: int) -> int:
@@ -19,34 +19,34 @@ def rows(staging_bytes: int) -> int:
 
 
 def place_layout(staging_bytes: int) -> data.StructLayout:
-    """Part `part` of row `row`, where a row has `groups` groups of 32."""
+    """Half group `half` of row `row`, where a row has `groups` groups of 32."""
     return data.StructLayout(
         {
             "row": ceil_log2(rows(staging_bytes)),
-            "part": range(2 * KV_GROUPS),
+            "half": range(2 * KV_GROUPS),
             "groups": range(KV_GROUPS + 1),
         }
     )
 
 
 def write_layout(staging_bytes: int) -> data.StructLayout:
-    """A part; `scale` is bf16 and counts with part 0."""
+    """Half a group; `scale` is bf16 and counts with half 0."""
     return data.StructLayout(
         {
             "place": place_layout(staging_bytes),
-            "data": data.ArrayLayout(signed(8), PART),
+            "data": data.ArrayLayout(signed(8), HALF),
             "scale": 16,
         }
     )
 
 
 def read_layout() -> data.StructLayout:
-    """A part and its row's scale."""
-    return data.StructLayout({"data": data.ArrayLayout(signed(8), PART), "scale": 16})
+    """Half a group and its row's scale."""
+    return data.StructLayout({"data": data.ArrayLayout(signed(8), HALF), "scale": 16})
 
 
 class StagingBuffer(Component):
-    """One writer, one reader, each a part a cycle.
+    """One writer, one reader, each half a group a cycle.
 
     A row of `groups` groups takes `2 * groups` consecutive words. What is written in one cycle is
     read by requests from the next.
@@ -78,11 +78,11 @@ class StagingBuffer(Component):
         """Make the module."""
         m = Module()
         m.d.comb += self.write.ready.eq(1)
-        depth, count = self.staging_bytes // PART, rows(self.staging_bytes)
-        m.submodules.values = values = Memory(shape=unsigned(8 * PART), depth=depth, init=[])
+        depth, count = self.staging_bytes // HALF, rows(self.staging_bytes)
+        m.submodules.values = values = Memory(shape=unsigned(8 * HALF), depth=depth, init=[])
         m.submodules.scales = scales = Memory(shape=unsigned(16), depth=count, init=[])
         port, scale_port = values.write_port(), scales.write_port()
-        # The address of a part takes a cycle, for the writer and the reader alike.
+        # The address of a half takes a cycle, for the writer and the reader alike.
         waiting = Signal(write_layout(self.staging_bytes))
         writes = Signal()
         address = Signal(range(depth))
@@ -97,7 +97,7 @@ class StagingBuffer(Component):
             port.en.eq(writes),
             scale_port.addr.eq(waiting.place.row),
             scale_port.data.eq(waiting.scale),
-            scale_port.en.eq(writes & (waiting.place.part == 0)),
+            scale_port.en.eq(writes & (waiting.place.half == 0)),
         ]
         read, scale_read = values.read_port(), scales.read_port()
         asked = Signal()
@@ -127,4 +127,4 @@ class StagingBuffer(Component):
 
 
 def _address(place: data.View) -> object:
-    return place.row * (place.groups << 1) + place.part
+    return place.row * (place.groups << 1) + place.half

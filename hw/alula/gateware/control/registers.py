@@ -112,7 +112,7 @@ class Control(Component):
                 "program_enable": Out(1),
                 "program_address": Out(16),
                 "program_data": Out(32),
-                "program_part": Out(2),
+                "program_quarter": Out(2),
                 "register_enable": Out(1),
                 "register_index": Out(5),
                 "register_value": Out(32),
@@ -157,7 +157,7 @@ class Control(Component):
             m.d.sync += [has_address.eq(0), has_value.eq(0), axi.bvalid.eq(1)]
 
         ended, raised, enabled = Signal(), Signal(), Signal()
-        place, part = Signal(16), Signal(2)
+        place, quarter = Signal(16), Signal(2)
         resetting, forced = Signal(), Signal()
         hold = Signal(range(5))
         settles = Signal(range(SETTLE + 1))
@@ -177,7 +177,7 @@ class Control(Component):
             self.start.eq(0),
             self.program_enable.eq(0),
             self.program_address.eq(place),
-            self.program_part.eq(part),
+            self.program_quarter.eq(quarter),
             self.register_enable.eq(0),
         ]
         failed = Signal()
@@ -208,10 +208,10 @@ class Control(Component):
                 limit = self.program_words
                 m.d.sync += self.length.eq(Mux(value > limit, limit, value))
             with m.Case(Register.PROGRAM_ADDRESS):
-                m.d.sync += [place.eq(value), part.eq(0)]
+                m.d.sync += [place.eq(value), quarter.eq(0)]
             with m.Case(Register.PROGRAM):
                 m.d.sync += self.program_enable.eq(~self.running & (place < self.program_words))
-                m.d.sync += [part.eq(part + 1), place.eq(place + (part == 3))]
+                m.d.sync += [quarter.eq(quarter + 1), place.eq(place + (quarter == 3))]
             with m.Default(), m.If(address[7:] == Register.REGISTERS >> 7):
                 m.d.sync += self.register_enable.eq(~self.running)
         with m.If(self.start):

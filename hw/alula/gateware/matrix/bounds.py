@@ -6,11 +6,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.arithmetic.quotient import multiple
-from alula.gateware.matrix.finisher import OUTPUT_BITS
+from alula.gateware.matrix.output_stage import OUTPUT_BITS
 from alula.gateware.matrix.reason import NUMBER_BITS, Reason
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
-from alula.gateware.stream.weight_format import FORMAT_BITS, by_format, parts_power
-from alula.gateware.stream.weight_stream import MOST_PARTS
+from alula.gateware.stream.weight_format import FORMAT_BITS, by_format, segments_power
+from alula.gateware.stream.weight_stream import MOST_SEGMENTS
 from alula.isa.formats import BeatKind, WeightFormat
 
 LATENCY = 3
@@ -98,7 +98,7 @@ class Bounds(Component):
         self.block_rows, self.tokens, self.lanes = block_rows, tokens, lanes
         self.groups, self.words, self.stream_beats = groups, words, stream_beats
         self.sparse = sparse
-        self.most_parts = MOST_PARTS if sparse else 1
+        self.most_segments = MOST_SEGMENTS if sparse else 1
         super().__init__(
             {
                 "start": In(1),
@@ -165,10 +165,10 @@ class Bounds(Component):
 
     def _fits(self, m: Module) -> Value:
         """Whether the outputs end in the last row block, `LATENCY` cycles after the start."""
-        power = by_format(m, self.format, parts_power, name="power", sparse=self.sparse)
-        end = Signal(range((self.block_rows << BLOCK_BITS) * self.most_parts))
+        power = by_format(m, self.format, segments_power, name="power", sparse=self.sparse)
+        end = Signal(range((self.block_rows << BLOCK_BITS) * self.most_segments))
         padding = Signal(signed(len(end) + 1))
-        share, fits = Signal(range(self.block_rows * self.most_parts + 1)), Signal()
+        share, fits = Signal(range(self.block_rows * self.most_segments + 1)), Signal()
         with m.If(self.start):
             m.d.sync += [
                 end.eq(multiple(self.blocks, self.block_rows) << power),

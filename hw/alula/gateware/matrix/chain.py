@@ -189,7 +189,9 @@ def lateness(multiplier: int) -> int:
     return 1 + multiplier % (2 * HALF)
 
 
-def cuts_of(parts: int) -> int:
+def cuts_of(segments: int) -> int:
     """Return the cuts of a chain that carries so many rows; none without a pattern."""
-    groups = GROUPS // parts
-    return sum(1 << groups * (part + 1) - 1 for part in range(parts)) if parts > 1 else 0
+    groups = GROUPS // segments
+    return (
+        sum(1 << groups * (segment + 1) - 1 for segment in range(segments)) if segments > 1 else 0
+    )

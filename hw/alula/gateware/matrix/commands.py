@@ -12,7 +12,7 @@ from alula.gateware.matrix.layout import product_layout
 from alula.gateware.matrix.reason import NUMBER_BITS, Reason
 from alula.gateware.stream.steps import Steps
 from alula.gateware.stream.weight_format import by_format
-from alula.gateware.stream.weight_stream import TAG, WALK
+from alula.gateware.stream.weight_stream import REPLAY, TAG
 from alula.isa.instructions import Engine
 
 PRODUCTS_AHEAD = 4
@@ -35,7 +35,7 @@ class Commands(Component):
         bounds: Of the same sizes; it becomes part of this.
 
     Members:
-        mm_command, mv_command, mm_done, mv_done, mm_busy, mv_busy, head, walk, request: Those of
+        mm_command, mv_command, mm_done, mv_done, mm_busy, mv_busy, head, replay, request: Those of
             `Mpe`.
         halt (In(1)): Begin nothing more.
         refusal, number (Out): The `Reason` why the product that is offered cannot be, and its
@@ -58,7 +58,7 @@ class Commands(Component):
                 "mm_busy": Out(1),
                 "mv_busy": Out(1),
                 "head": In(stream.Signature(TAG)),
-                "walk": Out(stream.Signature(WALK)),
+                "replay": Out(stream.Signature(REPLAY)),
                 "request": Out(stream.Signature(request_layout(bounds.groups))),
                 "halt": In(1),
                 "refusal": Out(Reason),
@@ -90,7 +90,7 @@ class Commands(Component):
             offered.eq(Mux(head.mm, self.mm_command.payload, self.mv_command.payload)),
             begins.eq(
                 there
-                & ~(started | self.halt | self.walk.valid | steps.command.valid)
+                & ~(started | self.halt | self.replay.valid | steps.command.valid)
                 & (wrong == Reason.NONE)
                 & products.w_rdy
             ),
@@ -132,8 +132,8 @@ class Commands(Component):
             self.product.valid.eq(products.r_rdy),
             products.r_en.eq(self.product.ready),
         ]
-        for walk, tag in ((self.walk, head.format), (steps.command, command.src)):
-            self._begin(m, walk, tag, begins, (command.rows + self.tokens - 1) >> token_bits)
+        for replay, tag in ((self.replay, head.format), (steps.command, command.src)):
+            self._begin(m, replay, tag, begins, (command.rows + self.tokens - 1) >> token_bits)
         self._read(m, steps)
         self._count(m, Engine.MM, takes & head.mm)
         self._count(m, Engine.MV, takes & ~head.mm)
@@ -172,11 +172,11 @@ class Commands(Component):
         return wrong
 
     def _begin(
-        self, m: Module, walk: stream.Interface, tag: Value, begins: Value, passes: Value
+        self, m: Module, replay: stream.Interface, tag: Value, begins: Value, passes: Value
     ) -> None:
-        """Offer a product's walk, from the cycle after it begins until it is taken."""
-        valid, payload = Signal(), Signal(walk.payload.shape())
-        m.d.comb += [walk.valid.eq(valid), walk.payload.eq(payload)]
+        """Offer a product's replay, from the cycle after it begins until it is taken."""
+        valid, payload = Signal(), Signal(replay.payload.shape())
+        m.d.comb += [replay.valid.eq(valid), replay.payload.eq(payload)]
         with m.If(begins):
             m.d.sync += [
                 valid.eq(1),
@@ -185,7 +185,7 @@ class Commands(Component):
                 payload.groups.eq(self.head.payload.groups),
                 payload.passes.eq(passes),
             ]
-        with m.Elif(walk.ready):
+        with m.Elif(replay.ready):
             m.d.sync += valid.eq(0)
 
     def _read(self, m: Module, steps: Steps) -> None:

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from alula.design.engines import finish_width
+from alula.design.engines import output_width
 from alula.gateware.buffers.activation_buffer import read_layout, request_layout
 from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import layout
@@ -20,16 +20,16 @@ from alula.gateware.matrix.chains import Chains
 from alula.gateware.matrix.commands import Commands
 from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.matrix.dequantiser import Dequantiser
-from alula.gateware.matrix.finisher import LATENCY as FINISHER_LATENCY
-from alula.gateware.matrix.finisher import Finisher
 from alula.gateware.matrix.operands import Operands
+from alula.gateware.matrix.output_stage import LATENCY as OUTPUT_LATENCY
+from alula.gateware.matrix.output_stage import OutputStage
 from alula.gateware.matrix.reason import CODES, DETAIL, NUMBER_BITS, Reason
 from alula.gateware.matrix.sparse.accumulator import LATENCY as SPARSE_LATENCY
 from alula.gateware.matrix.sparse.sums import SparseOperands, SparseSums
 from alula.gateware.matrix.sums import Sums
 from alula.gateware.matrix.use import ProductUse
-from alula.gateware.stream.weight_format import by_format, parts_power
-from alula.gateware.stream.weight_stream import MOST_PARTS, TAG, WALK, block_layout
+from alula.gateware.stream.weight_format import by_format, segments_power
+from alula.gateware.stream.weight_stream import MOST_SEGMENTS, REPLAY, TAG, block_layout
 from alula.isa.instructions import Engine
 
 IDLE = 4
@@ -41,7 +41,7 @@ INSTRUCTION = IDLE + 3
 def latency(*, sparse: bool) -> int:
     """Cycles from the last block of a row block to the first word of its results."""
     accumulator = SPARSE_LATENCY if sparse else ACCUMULATOR_LATENCY
-    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + FINISHER_LATENCY
+    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + OUTPUT_LATENCY
 
 
 class Mpe(Component):
@@ -49,7 +49,7 @@ class Mpe(Component):
 
     The head of the weight stream decides which engine goes on. Products follow each other without
     a pause; a block is taken each cycle as long as weights and activations are there and row blocks
-    have at least as many blocks as `Finisher` takes cycles.
+    have at least as many blocks as `OutputStage` takes cycles.
 
     Args:
         rows (int): Rows of a block in this core: chains.
@@ -71,7 +71,7 @@ class Mpe(Component):
         mm_done, mv_done (Out(1)): One cycle for each instruction, in order; all its writes have
             been taken.
         mm_busy, mv_busy (Out(1)): Instructions are under way.
-        head, walk, block: The read side of `WeightStream`.
+        head, replay, block: The read side of `WeightStream`.
         request (Out stream of ``request_layout``, activations : In stream of ``read_layout``): The
             read port of the activation buffer, answered in order.
         write (Out stream of `write_layout`): Results.
@@ -141,7 +141,7 @@ class Mpe(Component):
                 "mm_busy": Out(1),
                 "mv_busy": Out(1),
                 "head": In(stream.Signature(TAG)),
-                "walk": Out(stream.Signature(WALK)),
+                "replay": Out(stream.Signature(REPLAY)),
                 "block": In(stream.Signature(block_layout(rows, sparse=self.sparse))),
                 "request": Out(stream.Signature(request_layout(groups))),
                 "activations": In(stream.Signature(read_layout(tokens))),
@@ -163,9 +163,9 @@ class Mpe(Component):
         size = {"tokens": self.tokens, "words": self.words}
         shape = {"rows": self.rows, "tokens": self.tokens, "block_rows": self.block_rows}
         shape["lanes"] = self.lanes
-        parts = MOST_PARTS if self.sparse else 1
-        cycles = self.rows * self.tokens // finish_width(**shape)
-        sets = -(-(latency(sparse=self.sparse) + 4) // cycles) + 1 + parts
+        segments = MOST_SEGMENTS if self.sparse else 1
+        cycles = self.rows * self.tokens // output_width(**shape)
+        sets = -(-(latency(sparse=self.sparse) + 4) // cycles) + 1 + segments
         bounds = Bounds(
             **size,
             block_rows=self.block_rows,
@@ -179,38 +179,38 @@ class Mpe(Component):
         sums = (SparseSums if self.sparse else Sums)(
             **size, rows=self.rows, bits=self.accumulator_bits
         )
-        finisher = Finisher(**shape, words=self.words, sets=sets, parts=parts)
+        output = OutputStage(**shape, words=self.words, sets=sets, segments=segments)
         m.submodules.commands = commands
         m.submodules.operands = operands
         m.submodules.sums = sums
-        m.submodules.finisher = finisher
+        m.submodules.output = output
 
         for name in ("mm_command", "mv_command", "head"):
             connect(m, flipped(getattr(self, name)), getattr(commands, name))
-        for name in ("walk", "request"):
+        for name in ("replay", "request"):
             connect(m, getattr(commands, name), flipped(getattr(self, name)))
         for name in ("block", "activations"):
             connect(m, flipped(getattr(self, name)), getattr(operands, name))
         connect(m, commands.product, operands.product)
         connect(m, operands.group, sums.group)
         connect(m, operands.row_block, sums.row_block)
-        connect(m, finisher.write, flipped(self.write))
+        connect(m, output.write, flipped(self.write))
         for name in ("mm_done", "mv_done", "mm_busy", "mv_busy"):
             m.d.comb += getattr(self, name).eq(getattr(commands, name))
         m.d.comb += [
-            commands.mm_finished.eq(finisher.mm_done),
-            commands.mv_finished.eq(finisher.mv_done),
-            operands.finished.eq(finisher.finished),
-            finisher.start.eq(sums.start),
-            finisher.info.eq(sums.info),
-            finisher.accumulators.eq(sums.accumulators),
-            finisher.overflow.eq(sums.overflow),
-            finisher.first.eq(self.first),
-            sums.taken.eq(finisher.taken),
+            commands.mm_finished.eq(output.mm_done),
+            commands.mv_finished.eq(output.mv_done),
+            operands.finished.eq(output.finished),
+            output.start.eq(sums.start),
+            output.info.eq(sums.info),
+            output.accumulators.eq(sums.accumulators),
+            output.overflow.eq(sums.overflow),
+            output.first.eq(self.first),
+            sums.taken.eq(output.taken),
         ]
         self._multiply(m, operands.fires, sums)
         self._use(m, commands, operands)
-        self._stop(m, commands, finisher)
+        self._stop(m, commands, output)
         return m
 
     def _multiply(self, m: Module, fires: Value, sums: Sums) -> None:
@@ -254,7 +254,7 @@ class Mpe(Component):
                 sums.sums.eq(chains.sums),
             ]
 
-        power = by_format(m, block.step.tag, parts_power, name="power", sparse=self.sparse)
+        power = by_format(m, block.step.tag, segments_power, name="power", sparse=self.sparse)
         entering = Cat(fires, block.step.half, power)
         entering = delayed(m, entering, DEQUANTISER_LATENCY + CHAIN_LATENCY, name="entered")[-1]
         m.d.comb += [sums.valid.eq(entering[0]), sums.half.eq(entering[1])]
@@ -280,7 +280,7 @@ class Mpe(Component):
                 getattr(self, f"{name}_blocked").eq(use.blocked),
             ]
 
-    def _stop(self, m: Module, commands: Commands, finisher: Finisher) -> None:
+    def _stop(self, m: Module, commands: Commands, output: OutputStage) -> None:
         """Keep the first fault."""
         reason, number, detail = Signal(Reason), Signal(NUMBER_BITS), Signal(DETAIL)
         m.d.comb += [
@@ -290,10 +290,10 @@ class Mpe(Component):
             self.fault.detail.eq(detail),
         ]
         with m.If(reason == Reason.NONE):
-            with m.If(finisher.mm_lost | finisher.mv_lost):
+            with m.If(output.mm_lost | output.mv_lost):
                 m.d.sync += [
                     reason.eq(Reason.OVERFLOW),
-                    self.fault_mm.eq(finisher.mm_lost),
+                    self.fault_mm.eq(output.mm_lost),
                     self.fault_next.eq(0),
                 ]
             with m.Elif(commands.refusal != Reason.NONE):

@@ -5,8 +5,8 @@ from amaranth.lib import data
 
 from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.matrix.accumulator import SUM_BITS
-from alula.gateware.matrix.finisher import OUTPUT_BITS, info_layout
-from alula.gateware.stream.weight_stream import MOST_PARTS
+from alula.gateware.matrix.output_stage import OUTPUT_BITS, info_layout
+from alula.gateware.stream.weight_stream import MOST_SEGMENTS
 
 
 def product_layout(*, tokens: int, words: int) -> data.StructLayout:
@@ -18,8 +18,8 @@ def product_layout(*, tokens: int, words: int) -> data.StructLayout:
 
 
 def group_layout(*, rows: int, tokens: int, sparse: bool = False) -> data.StructLayout:
-    """A group: its scales and mins of each row, or scales of each part, and its activations'."""
-    metas = MOST_PARTS if sparse else 2
+    """A group: its scales and mins of each row, or scales of each segment, and its activations'."""
+    metas = MOST_SEGMENTS if sparse else 2
     return data.StructLayout(
         {
             "first": 1,
@@ -31,8 +31,8 @@ def group_layout(*, rows: int, tokens: int, sparse: bool = False) -> data.Struct
     )
 
 
-def row_block_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.StructLayout:
-    """What the finisher must know of a row block and pass, and the factors of all its parts."""
-    info = info_layout(rows=rows, tokens=tokens, words=words, parts=parts)
-    factors = data.ArrayLayout(data.ArrayLayout(16, rows), parts)
+def row_block_layout(*, rows: int, tokens: int, words: int, segments: int = 1) -> data.StructLayout:
+    """What the output stage must know of a row block and pass, with the factors of its segments."""
+    info = info_layout(rows=rows, tokens=tokens, words=words, segments=segments)
+    factors = data.ArrayLayout(data.ArrayLayout(16, rows), segments)
     return data.StructLayout({"info": info, "factors": factors})

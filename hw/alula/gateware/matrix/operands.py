@@ -6,11 +6,11 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.buffers.activation_buffer import read_layout
 from alula.gateware.hdl.fifo import RegisteredFifo
-from alula.gateware.matrix.finisher import POWER_BITS
 from alula.gateware.matrix.layout import group_layout, product_layout, row_block_layout
+from alula.gateware.matrix.output_stage import POWER_BITS
 from alula.gateware.matrix.sparse.sums import Weighing
-from alula.gateware.stream.weight_format import by_format, parts_power
-from alula.gateware.stream.weight_stream import MOST_PARTS, block_layout
+from alula.gateware.stream.weight_format import by_format, segments_power
+from alula.gateware.stream.weight_stream import MOST_SEGMENTS, block_layout
 
 ONE = 0x3F80
 """1.0 as bf16."""
@@ -24,8 +24,8 @@ class Operands(Component):
         rows (int): Rows of a block in this core.
         tokens (int): Activation rows of a pass, a power of two.
         words (int): Words of the vector buffer.
-        cycles (int): Cycles that the finisher takes for a part of a row block.
-        sets (int): Parts of row blocks that may be between here and their last write.
+        cycles (int): Cycles that the output stage takes for a segment of a row block.
+        sets (int): Segments of row blocks that may be between here and their last write.
         sparse (bool): Weights may have a pattern.
 
     Members:
@@ -35,7 +35,7 @@ class Operands(Component):
         fires (Out(1)): Both pass in this cycle.
         group (Out stream of `group_layout`): Each group that passed, in order.
         row_block (Out stream of `row_block_layout`): Each row block and pass that passed, in order.
-        finished (In(1)): A part of a row block has been written.
+        finished (In(1)): A segment of a row block has been written.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Operands(Component):
         self.rows, self.tokens, self.words = rows, tokens, words
         self.cycles, self.sets = cycles, sets
         self.sparse = sparse
-        self.parts = MOST_PARTS if sparse else 1
+        self.segments = MOST_SEGMENTS if sparse else 1
         group = group_layout(rows=rows, tokens=tokens, sparse=sparse)
-        row_block = row_block_layout(rows=rows, tokens=tokens, words=words, parts=self.parts)
+        row_block = row_block_layout(rows=rows, tokens=tokens, words=words, segments=self.segments)
         super().__init__(
             {
                 "block": In(stream.Signature(block_layout(rows, sparse=sparse))),
@@ -63,7 +63,7 @@ class Operands(Component):
         """Make the module."""
         m = Module()
         block, step = self.block.payload, self.block.payload.step
-        power = by_format(m, step.tag, parts_power, name="power", sparse=self.sparse)
+        power = by_format(m, step.tag, segments_power, name="power", sparse=self.sparse)
         ends, over = Signal(), Signal()
         m.d.comb += [
             self.fires.eq(
@@ -96,11 +96,11 @@ class Operands(Component):
                 group.sum[token].eq(known[token].sum),
                 group.factor[token].eq(known[token].scale),
             ]
-        for number, parts in enumerate(group.metas):
+        for number, segments in enumerate(group.metas):
             # A scale of 1, and no min.
             missing = 1 if number != 1 else power != 0
             for row in range(self.rows):
-                m.d.comb += parts[row].eq(Mux(metas, block.metas[number][row], missing))
+                m.d.comb += segments[row].eq(Mux(metas, block.metas[number][row], missing))
 
         info, product = row_block.info, self.product.payload
         m.d.comb += [
@@ -115,19 +115,19 @@ class Operands(Component):
             info.outputs.eq(product.outputs),
         ]
         if self.sparse:
-            m.d.comb += info.parts.eq(power)
+            m.d.comb += info.segments.eq(power)
         scales = by_format(m, step.tag, lambda item: item.scales, name="scales", sparse=self.sparse)
-        for part, factors in enumerate(row_block.factors):
+        for segment, factors in enumerate(row_block.factors):
             for row in range(self.rows):
-                m.d.comb += factors[row].eq(Mux(scales, block.factors[part][row], ONE))
+                m.d.comb += factors[row].eq(Mux(scales, block.factors[segment][row], ONE))
         return m
 
     def _may_end(self, m: Module, ends: Value, power: Value) -> Signal:
         """Whether a row block may end, a cycle ahead; they end every other cycle at most.
 
-        Its product is there, and the finisher can take it by then and keep its results.
+        Its product is there, and the output stage can take it by then and keep its results.
         """
-        gap = Signal(range(max(2, self.cycles * self.parts)))
+        gap = Signal(range(max(2, self.cycles * self.segments)))
         under_way = Signal(range(self.sets + 1))
         may_end = Signal()
         with m.If(ends):

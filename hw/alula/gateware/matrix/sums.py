@@ -15,9 +15,9 @@ from alula.gateware.matrix.accumulator import (
     AccumulatorControl,
 )
 from alula.gateware.matrix.chain import TOTAL_BITS
-from alula.gateware.matrix.finisher import info_layout
 from alula.gateware.matrix.layout import group_layout, row_block_layout
-from alula.gateware.stream.weight_stream import MOST_PARTS
+from alula.gateware.matrix.output_stage import info_layout
+from alula.gateware.stream.weight_stream import MOST_SEGMENTS
 
 
 class Sums(Component):
@@ -34,8 +34,8 @@ class Sums(Component):
         totals (In(rows x tokens x 20), signed): Of that block.
         group (In stream of `group_layout`): Each group; taken with its second half.
         row_block (In stream of `row_block_layout`): Each row block and pass; taken with its last
-            part.
-        start, info, accumulators (Out): To `Finisher`.
+            segment.
+        start, info, accumulators (Out): To `OutputStage`.
         taken (In(1)): From it.
         overflow (Out(1)): From ``start`` to ``taken``: an accumulator that counts does not fit.
     """
@@ -45,7 +45,7 @@ class Sums(Component):
 
     def __init__(self, *, rows: int, tokens: int, words: int, bits: int) -> None:
         self.rows, self.tokens, self.words, self.bits = rows, tokens, words, bits
-        parts = MOST_PARTS if self.sparse else 1
+        segments = MOST_SEGMENTS if self.sparse else 1
         size = {"rows": rows, "tokens": tokens}
         super().__init__(
             {
@@ -54,10 +54,10 @@ class Sums(Component):
                 "totals": In(self._grid(signed(TOTAL_BITS))),
                 "group": In(stream.Signature(group_layout(**size, sparse=self.sparse))),
                 "row_block": In(
-                    stream.Signature(row_block_layout(**size, words=words, parts=parts))
+                    stream.Signature(row_block_layout(**size, words=words, segments=segments))
                 ),
                 "start": Out(1),
-                "info": Out(info_layout(**size, words=words, parts=parts)),
+                "info": Out(info_layout(**size, words=words, segments=segments)),
                 "accumulators": Out(self._grid(signed(ACCUMULATOR_BITS))),
                 "taken": In(1),
                 "overflow": Out(1),
@@ -121,7 +121,7 @@ class Sums(Component):
         return found
 
     def _hand_on(self, m: Module, control: Component) -> None:
-        """Hand each row block to the finisher."""
+        """Hand each row block to the output stage."""
         m.d.comb += [
             self.start.eq(control.captured),
             self.info.eq(self.row_block.payload.info),

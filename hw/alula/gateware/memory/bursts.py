@@ -12,7 +12,7 @@ _WORTH = 16
 
 
 def transfer_layout(beat_bits: int) -> data.StructLayout:
-    """Consecutive beats, at least one; `metered` ones only as far as there is `room`."""
+    """Consecutive beats, at least one; `metered` ones only as far as there is `credit`."""
     return data.StructLayout({"address": beat_bits, "beats": beat_bits + 1, "metered": 1})
 
 
@@ -24,8 +24,8 @@ def burst_layout(beat_bits: int) -> data.StructLayout:
 class Bursts(Component):
     """No burst crosses 4 KiB of a channel, or a multiple of 256 beats.
 
-    A metered burst is not longer than `room` either. It waits for room worth a burst (16 beats, or
-    what is left) as long as `patient`.
+    A metered burst is not longer than `credit` either. It waits for credit worth a burst (16 beats,
+    or what is left) as long as `patient`.
 
     Args:
         beat_bits: Width of a beat's address.
@@ -33,9 +33,9 @@ class Bursts(Component):
 
     Members:
         transfer: Stream of `transfer_layout(beat_bits)`.
-        room: Beats that may be asked for; `MAX_BURST` stands for more, too. It tells of `asked`
+        credit: Beats that may be asked for; `MAX_BURST` stands for more, too. It tells of `asked`
             two cycles later.
-        patient: Something is under way that will make room.
+        patient: Something is under way that will give credit.
         asked: Metered beats of the burst that has just been cut, for one cycle.
         burst: Stream of `burst_layout(beat_bits)`; `ends` marks the last of its transfer.
     """
@@ -51,7 +51,7 @@ class Bursts(Component):
         super().__init__(
             {
                 "transfer": In(stream.Signature(transfer_layout(beat_bits))),
-                "room": In(range(MAX_BURST + 1)),
+                "credit": In(range(MAX_BURST + 1)),
                 "patient": In(1),
                 "asked": Out(range(MAX_BURST + 1)),
                 "burst": Out(stream.Signature(burst_layout(beat_bits))),
@@ -65,20 +65,20 @@ class Bursts(Component):
         now, burst = Signal(transfer_layout(self.beat_bits)), self.burst
         # What is left of the page or the transfer, whether it is the transfer, and what may go now.
         wish, whole = Signal(range(longest + 1)), Signal()
-        fits, worth, room = Signal(), Signal(), Signal(range(MAX_BURST + 1))
+        fits, worth, credit = Signal(), Signal(), Signal(range(MAX_BURST + 1))
         left, count = Signal(range(longest + 1)), Signal(range(longest + 1))
         within = Signal(range(longest))
         m.d.comb += [
             within.eq(now.address),
             left.eq(longest - within),
-            count.eq(Mux(fits, wish, room)),
+            count.eq(Mux(fits, wish, credit)),
         ]
         m.d.sync += [
             whole.eq(now.beats <= left),
             wish.eq(Mux(now.beats <= left, now.beats, left)),
-            room.eq(self.room),
-            fits.eq(~now.metered | (self.room >= wish)),
-            worth.eq((self.room >= _WORTH) | ((self.room != 0) & ~self.patient)),
+            credit.eq(self.credit),
+            fits.eq(~now.metered | (self.credit >= wish)),
+            worth.eq((self.credit >= _WORTH) | ((self.credit != 0) & ~self.patient)),
             self.asked.eq(0),
         ]
         with m.If(burst.valid & burst.ready):
@@ -89,7 +89,7 @@ class Bursts(Component):
                 m.d.sync += now.eq(self.transfer.payload)
                 with m.If(self.transfer.valid):
                     m.next = "Wish"
-            # `room` tells of the burst before from here on: it is compared in the next state.
+            # `credit` tells of the burst before from here on: it is compared in the next state.
             with m.State("Wish"):
                 m.next = "Compare"
             with m.State("Compare"):

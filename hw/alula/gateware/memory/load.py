@@ -20,7 +20,7 @@ from alula.gateware.memory.load_matrix import LoadMatrix
 from alula.gateware.memory.load_vector import LoadVector
 from alula.gateware.memory.read_master import ReadMaster
 from alula.gateware.memory.sizes import MemorySizes
-from alula.gateware.stream.room import Room
+from alula.gateware.stream.credit_counter import CreditCounter
 from alula.gateware.stream.weight_stream import TAG, beat_layout
 from alula.isa.instructions import Engine
 
@@ -34,9 +34,9 @@ class Load(MemoryEngine):
     """The LD engine: one side asks for beats, running ahead; the other hands them on as they come.
 
     Both go through the instructions in order; what one asks for while the other still waits is
-    limited by `JOBS`, by the outstanding bursts of `ReadMaster` and by `Room`. Weight beats follow
-    each other without a gap, across instructions too. Each kind of instruction has an `Asker` of
-    its own, and `LoadDelivery` is the other side.
+    limited by `JOBS`, by the outstanding bursts of `ReadMaster` and by `CreditCounter`. Weight
+    beats follow each other without a gap, across instructions too. Each kind of instruction has an
+    `Asker` of its own, and `LoadDelivery` is the other side.
 
     Args:
         sizes: Of the memory.
@@ -47,22 +47,22 @@ class Load(MemoryEngine):
         tag: To the weight stream, before an LD.W's beats.
         beat: To the weight stream.
         free: Beats that each ring of the weight stream can take now.
-        part, whole: Of several cores: as of `LoadDelivery`.
+        slice, whole: Of several cores: as of `LoadDelivery`.
         write: To the vector buffer.
         newest: `error` is of the instruction taken last, not of the oldest.
     """
 
     def __init__(self, sizes: MemorySizes, *, stream_beats: int, sparse: bool = False) -> None:
         self.stream_beats, self.sparse = stream_beats, bool(sparse)
-        self._room = room = Room(depth=stream_beats, sparse=self.sparse)
+        self._credits = credits = CreditCounter(depth=stream_beats, sparse=self.sparse)
         exchange = {
-            "part": Out(stream.Signature(8 * sizes.width)),
+            "slice": Out(stream.Signature(8 * sizes.width)),
             "whole": In(stream.Signature(8 * sizes.whole_width)),
         }
         members = {
             "tag": Out(stream.Signature(TAG)),
             "beat": Out(stream.Signature(beat_layout(sizes.width // 8))),
-            "free": room.signature.members["free"],
+            "free": credits.signature.members["free"],
             **(exchange if sizes.cores > 1 else {}),
             "write": Out(stream.Signature(write_layout(sizes.words, sizes.lanes))),
             "newest": Out(1),
@@ -77,15 +77,15 @@ class Load(MemoryEngine):
             channels=sizes.channels, beat_bits=sizes.beat_bits, beat_bytes=sizes.beat_bytes
         )
         latch, stops = self.attach(m, master)
-        m.submodules.room = room = self._room
+        m.submodules.credits = credits = self._credits
         m.submodules.delivery = delivery = LoadDelivery(sizes, sparse=self.sparse)
         m.d.comb += [
-            master.room.eq(room.beats),
-            master.growing.eq(room.growing),
-            room.asked.eq(master.asked),
-            room.enters.eq(delivery.enters),
-            room.kind.eq(delivery.weights.payload.kind),
-            *(mine.eq(theirs) for mine, theirs in zip(room.free, self.free, strict=True)),
+            master.credit.eq(credits.beats),
+            master.growing.eq(credits.growing),
+            credits.asked.eq(master.asked),
+            credits.enters.eq(delivery.enters),
+            credits.kind.eq(delivery.weights.payload.kind),
+            *(mine.eq(theirs) for mine, theirs in zip(credits.free, self.free, strict=True)),
         ]
         asking = self._ask(m, master, delivery, latch.report[0], stops)
         self._hand_on(m, master, delivery, latch.report[1])
@@ -109,7 +109,7 @@ class Load(MemoryEngine):
         m.submodules.matrix = matrix = LoadMatrix(self.sizes, sparse=self.sparse)
         m.submodules.gather = gather = LoadGather(self.sizes)
         connect(m, matrix.tag, flipped(self.tag))
-        connect(m, matrix.reserve, self._room.matrix)
+        connect(m, matrix.reserve, self._credits.matrix)
         connect(m, matrix.matrix, delivery.matrix)
         command = Signal(self.command.payload.shape(), name="held")
         begins, over, asked = Signal(), Signal(), Signal(asked_layout(self.sizes))
@@ -204,12 +204,12 @@ class Load(MemoryEngine):
         connect(m, delivery.weights, flipped(self.beat))
         connect(m, delivery.write, flipped(self.write))
         if self.sizes.cores > 1:
-            connect(m, delivery.part, flipped(self.part))
+            connect(m, delivery.slice, flipped(self.slice))
             connect(m, flipped(self.whole), delivery.whole)
         else:
-            connect(m, delivery.part, delivery.whole)
+            connect(m, delivery.slice, delivery.whole)
         m.d.comb += [
-            delivery.full.eq(self._room.waits & master.quiet),
+            delivery.full.eq(self._credits.waits & master.quiet),
         ]
         m.d.sync += [
             self.starved.eq(~delivery.idle & delivery.starved),

@@ -27,11 +27,11 @@ class LoadDelivery(Component):
     Members:
         job: Stream of jobs, up to `JOBS` ahead of their beats.
         matrix: Stream of the matrices, each before its job.
-        beat: Stream of beats from memory: this core's part.
+        beat: Stream of beats from memory: this core's slice.
         weights: Stream of beats to the weight stream. A beat waits while its ring is full.
         enters: A beat passes there; of its kind.
-        part, whole: Of several cores: this core's parts of the beats of vectors and ids; the same
-            beats whole, each in the cycle in which its part is taken. Of one core they are one.
+        slice, whole: Of several cores: this core's slices of the beats of vectors and ids; the same
+            beats whole, each in the cycle in which its slice is taken. Of one core they are one.
         write: Stream of words to the vector buffer.
         ids, ids_valid: A beat of row numbers passes.
         done: An instruction's last word or beat was taken in the cycle before; for one cycle.
@@ -51,7 +51,7 @@ class LoadDelivery(Component):
                 "beat": In(stream.Signature(8 * sizes.width)),
                 "weights": Out(stream.Signature(beat_layout(sizes.width // 8))),
                 "enters": Out(1),
-                "part": Out(stream.Signature(8 * sizes.width)),
+                "slice": Out(stream.Signature(8 * sizes.width)),
                 "whole": In(stream.Signature(8 * sizes.whole_width)),
                 "write": Out(stream.Signature(write_layout(sizes.words, sizes.lanes))),
                 "ids": Out(8 * sizes.whole_width),
@@ -78,7 +78,7 @@ class LoadDelivery(Component):
             active.eq(now.as_value().any()),
             coming.ready.eq(~active | over),
             takes.eq(coming.valid & coming.ready),
-            self.part.payload.eq(self.beat.payload),
+            self.slice.payload.eq(self.beat.payload),
             self.ids.eq(self.whole.payload),
         ]
         with m.If(over):
@@ -91,28 +91,28 @@ class LoadDelivery(Component):
                         m.d.sync += now.eq(Const({kind.name: 1}, _NOW))
         ends_matrix = self._weights(m)
         unpack = self._unpack(m, job)
-        items, walk = m.submodules.weights.items, m.submodules.walk.beat
-        ends_block = now.MATRIX & walk.payload.ends_block
+        items, order = m.submodules.weights.items, m.submodules.order.beat
+        ends_block = now.MATRIX & order.payload.ends_block
         self._follow(m, takes, coming.payload, ends_block, job.stride)
         with m.If(now.NOTHING):
             m.d.comb += over.eq(~self.weights.valid)
         with m.If(now.MATRIX):
             # Not by `passes`: what else may take a beat comes late.
-            walks = self.beat.valid & items.ready
+            moves = self.beat.valid & items.ready
             m.d.comb += [
                 self.wants.eq(1),
-                items.valid.eq(self.beat.valid & walk.valid),
-                self.beat.ready.eq(items.ready & walk.valid),
-                walk.ready.eq(walks),
-                over.eq(walks & walk.payload.last),
+                items.valid.eq(self.beat.valid & order.valid),
+                self.beat.ready.eq(items.ready & order.valid),
+                order.ready.eq(moves),
+                over.eq(moves & order.payload.last),
             ]
         with m.If(now.ROW):
             m.d.comb += over.eq(self._pass_row(m, unpack, given) & ~self.weights.valid)
         with m.If(now.IDS):
             m.d.comb += [
                 self.wants.eq(1),
-                self.part.valid.eq(self.beat.valid),
-                self.beat.ready.eq(self.part.ready),
+                self.slice.valid.eq(self.beat.valid),
+                self.beat.ready.eq(self.slice.ready),
                 self.whole.ready.eq(1),
                 self.ids_valid.eq(passes),
                 over.eq(passes),
@@ -141,16 +141,16 @@ class LoadDelivery(Component):
 
     def _weights(self, m: Module) -> Value:
         """Bring beats to the weight stream, by their kinds. Return whether a matrix ends there."""
-        m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
-        connect(m, self._queue(m, "matrices", MATRIX, self.matrix), walk.matrix)
+        m.submodules.order = order = WeightBeats(sparse=self.sparse)
+        connect(m, self._queue(m, "matrices", MATRIX, self.matrix), order.matrix)
         beat = beat_layout(self.sizes.width // 8)
         m.submodules.weights = buffer = SkidBuffer(
             shape=data.StructLayout({"beat": beat, "last": 1})
         )
         m.d.comb += [
             buffer.items.payload.beat.data.eq(self.beat.payload),
-            buffer.items.payload.beat.kind.eq(walk.beat.payload.kind),
-            buffer.items.payload.last.eq(walk.beat.payload.last),
+            buffer.items.payload.beat.kind.eq(order.beat.payload.kind),
+            buffer.items.payload.last.eq(order.beat.payload.last),
             self.weights.payload.eq(buffer.taken.payload.beat),
             self.weights.valid.eq(buffer.taken.valid),
             buffer.taken.ready.eq(self.weights.ready),
@@ -193,8 +193,8 @@ class LoadDelivery(Component):
         m.d.comb += [
             self.wants.eq(unpack.beat.ready),
             unpack.row.valid.eq(~given),
-            self.part.valid.eq(self.beat.valid & unpack.active),
-            self.beat.ready.eq(self.part.ready),
+            self.slice.valid.eq(self.beat.valid & unpack.active),
+            self.beat.ready.eq(self.slice.ready),
             unpack.beat.valid.eq(self.whole.valid),
             self.whole.ready.eq(unpack.beat.ready),
         ]

@@ -25,7 +25,7 @@ class LoadMatrix(Asker):
     Members: those of `Asker`, and
         product: Of the command's `blocks` and `groups`, as it stands with `start`.
         tag: To the weight stream, before the job.
-        reserve: To `Room`, before the job. matrix: To `LoadDelivery`, then.
+        reserve: To `CreditCounter`, before the job. matrix: To `LoadDelivery`, then.
     """
 
     def __init__(self, sizes: MemorySizes, *, sparse: bool) -> None:
@@ -79,8 +79,8 @@ class LoadMatrix(Asker):
                 with m.If(~strided & beyond):
                     self.refuse(m, Code.OUT_OF_RANGE, command.addr)
             for state, offer, after in (
-                ("Tag", self.tag, "Room"),
-                ("Room", self.reserve, "Beats job"),
+                ("Tag", self.tag, "Credit counter"),
+                ("Credit counter", self.reserve, "Beats job"),
                 ("Beats job", self.matrix, "Job"),
                 ("Job", self.job, "Transfer"),
             ):

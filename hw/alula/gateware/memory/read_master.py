@@ -20,7 +20,7 @@ def axi_address_bits(beat_bits: int, beat_bytes: int) -> int:
 class ReadMaster(Component):
     """Turns transfers into bursts on every channel, and their data into one stream of beats.
 
-    Reads are outstanding without limit but `OUTSTANDING` bursts and, for metered transfers, `room`.
+    Only `OUTSTANDING` bursts and, for metered transfers, `credit` limit what is outstanding.
     A beat passes in the cycle in which every channel has its part. After an error, or a cycle after
     `cancel` is high, no burst begins and what comes back is dropped. Registers stand at all ports.
 
@@ -33,7 +33,7 @@ class ReadMaster(Component):
         axi: The ports; a beat's address counts `beat_bytes`.
         transfer: Stream of `transfer_layout(beat_bits)`.
         beat: Stream of beats, in order.
-        room, asked: As of `Bursts`. growing: `room` will soon be more.
+        credit, asked: As of `Bursts`. growing: `credit` will soon be more.
         cancel: Drop everything; stay so until reset.
         error: A channel answered with an error; sticky. `response` is its code, `channel` its
             number.
@@ -51,7 +51,7 @@ class ReadMaster(Component):
                 "axi": Out(port).array(channels),
                 "transfer": In(stream.Signature(transfer_layout(beat_bits))),
                 "beat": Out(stream.Signature(8 * beat_bytes * channels)),
-                "room": In(range(MAX_BURST + 1)),
+                "credit": In(range(MAX_BURST + 1)),
                 "growing": In(1),
                 "asked": Out(range(MAX_BURST + 1)),
                 "cancel": In(1),
@@ -70,7 +70,7 @@ class ReadMaster(Component):
         drop, owes, full = Signal(), Signal(self.channels), Signal(self.channels)
         start, asking = self._ask(m, bursts.burst, drop, full)
         m.d.comb += [
-            bursts.room.eq(self.room),
+            bursts.credit.eq(self.credit),
             bursts.patient.eq(~self.quiet | self.growing | bursts.burst.valid),
             self.asked.eq(bursts.asked),
         ]

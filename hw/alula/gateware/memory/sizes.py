@@ -17,7 +17,7 @@ class MemorySizes:
         memory_beats: Beats of the memory, at least 2.
         words: Words of the vector buffer.
         lanes: Values of 32 bits of a word.
-        cores: Cores that each have a part of every beat.
+        cores: Cores that each have a slice of every beat.
     """
 
     channels: int
@@ -46,7 +46,7 @@ class MemorySizes:
 
     @property
     def width(self) -> int:
-        """Bytes of this core's part of a beat."""
+        """Bytes of this core's slice of a beat."""
         return self.channels * self.beat_bytes
 
     @property

@@ -44,7 +44,7 @@ class Store(MemoryEngine):
     Members: those of `MemoryEngine`, with write ports, and
         number: Of this core; constant.
         request, word: A reader's ports of the vector buffer.
-        staging_request, part: The read ports of the staging buffer.
+        staging_request, staged: The read ports of the staging buffer.
     """
 
     def __init__(self, sizes: MemorySizes, *, staging_bytes: int) -> None:
@@ -55,7 +55,7 @@ class Store(MemoryEngine):
             "request": Out(stream.Signature(address_bits(sizes.words))),
             "word": In(stream.Signature(data.ArrayLayout(32, sizes.lanes))),
             "staging_request": Out(stream.Signature(place)),
-            "part": In(stream.Signature(staging_buffer.read_layout())),
+            "staged": In(stream.Signature(staging_buffer.read_layout())),
         }
         super().__init__(Engine.ST, writer, members, sizes)
 
@@ -76,7 +76,7 @@ class Store(MemoryEngine):
         connect(m, vector.request, flipped(self.request))
         connect(m, flipped(self.word), vector.word)
         connect(m, cache.request, flipped(self.staging_request))
-        connect(m, flipped(self.part), cache.part)
+        connect(m, flipped(self.staged), cache.staged)
         command = Signal(self.command.payload.shape(), name="held")
         begins, over, sends = Signal(), Signal(), Signal()
         m.d.comb += sends.eq(runs.busy | vector.asks)
@@ -139,6 +139,6 @@ class Store(MemoryEngine):
         m.d.sync += [self.starved.eq(0), self.blocked.eq(0)]
         with m.If(~(beat.valid & beat.ready) & ~self.done):
             with m.If(cache.waits | waits):
-                m.d.sync += self.starved.eq(~Mux(cache.waits, self.part.valid, self.word.valid))
+                m.d.sync += self.starved.eq(~Mux(cache.waits, self.staged.valid, self.word.valid))
             with m.Else():
                 m.d.sync += self.blocked.eq(sends | finishing)

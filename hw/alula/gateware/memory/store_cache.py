@@ -17,11 +17,11 @@ from alula.isa.kv import KV_GROUPS, row_bytes
 _POSITION_BITS = 24
 
 
-def walk_layout(sizes: MemorySizes) -> data.StructLayout:
+def progress_layout(sizes: MemorySizes) -> data.StructLayout:
     """Where a storer of the cache is.
 
     `position` of the token; its row block (`block`) and row in it (`rest`); `base` of the head;
-    `part` of staging that is at hand, `staged`, and the run (`piece`) of it that comes next.
+    the `half` group at hand, `staged`, and the run (`piece`) of it that comes next.
     """
     rows = sizes.cores * sizes.channels * sizes.beat_bytes // 8
     return data.StructLayout(
@@ -30,7 +30,7 @@ def walk_layout(sizes: MemorySizes) -> data.StructLayout:
             "block": _POSITION_BITS,
             "rest": range(max(2, rows)),
             "base": ADDRESS_BITS,
-            "part": range(2 * KV_GROUPS),
+            "half": range(2 * KV_GROUPS),
             "piece": range(BLOCK),
             "staged": staging_buffer.read_layout(),
         }
@@ -41,11 +41,11 @@ class CacheRuns(Component):
     """Cuts what is staged of a token and head into runs: of K or of V.
 
     Members:
-        command, walk: What is stored, and how far. Both stand from the token's block on.
+        command, progress: What is stored, and how far. Both stand from the token's block on.
         begin: A head begins; for one cycle.
         next: The run has been taken.
-        run: Of this piece of the part at hand.
-        last: It is the part's last.
+        run: Of this piece of what is at hand.
+        last: It is the last of them.
         scale: The head's scale.
     """
 
@@ -56,7 +56,7 @@ class CacheRuns(Component):
         super().__init__(
             {
                 "command": In(layout(Engine.ST)),
-                "walk": In(walk_layout(sizes)),
+                "progress": In(progress_layout(sizes)),
                 "begin": In(1),
                 "next": In(1),
                 "run": Out(run_layout(sizes)),
@@ -74,7 +74,7 @@ class StoreCache(Storer):
         staging_bytes: Size of the staging buffer.
 
     Members: those of `Storer`, and
-        request, part: The read ports of the staging buffer.
+        request, staged: The read ports of the staging buffer.
         keys, values: Where runs of ST.K and ST.T go: to a `CacheRuns` each.
         run: To `RunWriter`.
         waits: For staging.
@@ -89,7 +89,7 @@ class StoreCache(Storer):
             sizes,
             {
                 "request": Out(stream.Signature(staging_buffer.place_layout(staging_bytes))),
-                "part": In(stream.Signature(staging_buffer.read_layout())),
+                "staged": In(stream.Signature(staging_buffer.read_layout())),
                 "run": Out(stream.Signature(run_layout(sizes))),
                 "waits": Out(1),
             },
@@ -98,14 +98,14 @@ class StoreCache(Storer):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        command, walk, run = self.command, Signal(walk_layout(self.sizes)), self.run
+        command, progress, run = self.command, Signal(progress_layout(self.sizes)), self.run
         groups = command.groups[: KV_GROUPS.bit_length()]
         begins, takes, scales = Signal(), Signal(), Signal()
-        last_piece = self._cut(m, walk, begins, takes, scales)
+        last_piece = self._cut(m, progress, begins, takes, scales)
         tokens_left, heads_left, row = Signal(32), Signal(32), Signal(32)
         # What is compared stands in a register before it decides.
         empty, wide, far, excess = Signal(), Signal(), Signal(), Signal()
-        last_token, last_head, last_part = Signal(), Signal(), Signal()
+        last_token, last_head, last_half = Signal(), Signal(), Signal()
         rows = Signal(range(self.staging_bytes))
         m.d.sync += [
             empty.eq((command.heads == 0) | (command.rows == 0) | (command.groups == 0)),
@@ -115,15 +115,15 @@ class StoreCache(Storer):
             excess.eq(row >= rows),
             last_token.eq(tokens_left == 1),
             last_head.eq(heads_left == 1),
-            last_part.eq(walk.part == (groups << 1) - 1),
+            last_half.eq(progress.half == (groups << 1) - 1),
         ]
         block_rows = self._cuts["keys"].block_rows
         request = self.request.payload
-        m.d.comb += [request.row.eq(row), request.part.eq(walk.part), request.groups.eq(groups)]
+        m.d.comb += [request.row.eq(row), request.half.eq(progress.half), request.groups.eq(groups)]
         with m.FSM():
             with m.State("Idle"), m.If(self.start):
                 m.d.sync += [
-                    walk.position.eq(command.position),
+                    progress.position.eq(command.position),
                     tokens_left.eq(command.rows),
                     row.eq(command.src),
                 ]
@@ -136,18 +136,18 @@ class StoreCache(Storer):
                 with m.Else():
                     m.next = "Token"
             with m.State("Token"):
-                m.d.sync += walk.block.eq(quotient(walk.position, block_rows))
+                m.d.sync += progress.block.eq(quotient(progress.position, block_rows))
                 m.next = "Place"
             with m.State("Place"):
                 m.d.sync += [
-                    walk.rest.eq(walk.position - multiple(walk.block, block_rows)),
-                    walk.base.eq(command.addr),
+                    progress.rest.eq(progress.position - multiple(progress.block, block_rows)),
+                    progress.base.eq(command.addr),
                     heads_left.eq(command.heads),
                 ]
                 m.next = "Head"
             with m.State("Head"):
                 m.d.comb += begins.eq(1)
-                m.d.sync += [walk.part.eq(0), walk.piece.eq(0)]
+                m.d.sync += [progress.half.eq(0), progress.piece.eq(0)]
                 m.next = "Check"
             with m.State("Check"):
                 m.next = "Ask"
@@ -159,31 +159,31 @@ class StoreCache(Storer):
                 with m.If(self.request.ready):
                     m.next = "Take"
             with m.State("Take"):
-                m.d.comb += [self.part.ready.eq(1), self.waits.eq(1)]
-                m.d.sync += walk.staged.eq(self.part.payload)
-                with m.If(self.part.valid):
+                m.d.comb += [self.staged.ready.eq(1), self.waits.eq(1)]
+                m.d.sync += progress.staged.eq(self.staged.payload)
+                with m.If(self.staged.valid):
                     m.next = "Run"
             with m.State("Run"):
                 m.d.comb += [run.valid.eq(1), takes.eq(run.ready)]
                 with m.If(run.ready):
-                    m.d.sync += walk.piece.eq(walk.piece + 1)
+                    m.d.sync += progress.piece.eq(progress.piece + 1)
                     with m.If(last_piece):
-                        m.d.sync += [walk.piece.eq(0), walk.part.eq(walk.part + 1)]
+                        m.d.sync += [progress.piece.eq(0), progress.half.eq(progress.half + 1)]
                         m.next = "Ask"
-                        with m.If(last_part):
+                        with m.If(last_half):
                             m.next = "Scale"
             with m.State("Scale"):
                 m.d.comb += [run.valid.eq(1), scales.eq(1)]
                 with m.If(run.ready):
                     m.d.sync += [
-                        walk.base.eq(walk.base + command.stride),
+                        progress.base.eq(progress.base + command.stride),
                         heads_left.eq(heads_left - 1),
                         row.eq(row + 1),
                     ]
                     m.next = "Head"
                     with m.If(last_head):
                         m.d.sync += [
-                            walk.position.eq(walk.position + 1),
+                            progress.position.eq(progress.position + 1),
                             tokens_left.eq(tokens_left - 1),
                         ]
                         m.next = "Token"
@@ -195,7 +195,7 @@ class StoreCache(Storer):
         return m
 
     def _cut(
-        self, m: Module, walk: data.View, begins: Signal, takes: Signal, scales: Signal
+        self, m: Module, progress: data.View, begins: Signal, takes: Signal, scales: Signal
     ) -> Signal:
         """Offer the run of the instruction at hand, or its scale. Return whether it is the last."""
         last = Signal()
@@ -203,7 +203,7 @@ class StoreCache(Storer):
             m.submodules[name] = cut
             m.d.comb += [
                 cut.command.eq(self.command),
-                cut.walk.eq(walk),
+                cut.progress.eq(progress),
                 cut.begin.eq(begins),
                 cut.next.eq(takes),
             ]

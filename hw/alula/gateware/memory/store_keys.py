@@ -13,8 +13,8 @@ class KeyRuns(CacheRuns):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        walk, lane, rows = self.walk, self.lane, self.rows
-        groups, quarter = self.command.groups[:4], walk.block[:2]
+        progress, lane, rows = self.progress, self.lane, self.rows
+        groups, quarter = self.command.groups[:4], progress.block[:2]
         in_lane = lane.bit_length() - 1
         unit = min(BLOCK, lane)
         channel, row = Signal(self.run.channel.shape()), Signal(range(max(2, rows)))
@@ -22,27 +22,27 @@ class KeyRuns(CacheRuns):
         first, scales_at = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         byte, scale = Signal(range(BLOCK * rows)), Signal(range(lane))
         pieces = Array(
-            walk.staged.data.as_value().word_select(i, 8 * unit) for i in range(BLOCK // unit)
+            progress.staged.data.as_value().word_select(i, 8 * unit) for i in range(BLOCK // unit)
         )
         m.d.sync += [
-            scales.eq((walk.block >> 2) * ((groups << 4) + 1)),
+            scales.eq((progress.block >> 2) * ((groups << 4) + 1)),
             values.eq(scales + 1 + quarter * (groups << 2)),
-            first.eq(walk.base + values),
-            scales_at.eq(walk.base + scales),
+            first.eq(progress.base + values),
+            scales_at.eq(progress.base + scales),
         ]
         m.d.comb += [
-            channel.eq(walk.rest >> (rows.bit_length() - 1)),
-            row.eq(walk.rest & (rows - 1)),
-            byte.eq((row << 4) + walk.piece * unit),
-            self.run.address.eq(first + (walk.part << 1) + (byte >> in_lane)),
+            channel.eq(progress.rest >> (rows.bit_length() - 1)),
+            row.eq(progress.rest & (rows - 1)),
+            byte.eq((row << 4) + progress.piece * unit),
+            self.run.address.eq(first + (progress.half << 1) + (byte >> in_lane)),
             self.run.channel.eq(channel),
-            self.run.data.eq(pieces[walk.piece].replicate(lane // unit)),
+            self.run.data.eq(pieces[progress.piece].replicate(lane // unit)),
             self.run.strobe.eq(((1 << unit) - 1) << byte[:in_lane]),
-            self.last.eq(walk.piece == BLOCK // unit - 1),
+            self.last.eq(progress.piece == BLOCK // unit - 1),
             scale.eq(((quarter * rows) + row) << 1),
             self.scale.address.eq(scales_at),
             self.scale.channel.eq(channel),
-            self.scale.data.eq(walk.staged.scale.replicate(lane // 2)),
+            self.scale.data.eq(progress.staged.scale.replicate(lane // 2)),
             self.scale.strobe.eq(0b11 << scale),
         ]
         return m

@@ -13,32 +13,32 @@ class ValueRuns(CacheRuns):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        walk, lane, rows, command = self.walk, self.lane, self.rows, self.command
+        progress, lane, rows, command = self.progress, self.lane, self.rows, self.command
         in_lane = lane.bit_length() - 1
         shared = min(max(rows // 2, 1), BLOCK)
         down, first = Signal(range(max(2, self.block_rows))), Signal(ADDRESS_BITS)
         scales_at = Signal(ADDRESS_BITS)
-        m.d.sync += scales_at.eq(walk.base + command.scales + (walk.block >> 2))
+        m.d.sync += scales_at.eq(progress.base + command.scales + (progress.block >> 2))
         with m.If(self.begin):
-            m.d.sync += [down.eq(0), first.eq(walk.base + ((walk.position >> 4) << 1))]
+            m.d.sync += [down.eq(0), first.eq(progress.base + ((progress.position >> 4) << 1))]
         with m.Elif(self.next):
             m.d.sync += down.eq(down + shared)
             with m.If(down == self.block_rows - shared):
                 m.d.sync += [down.eq(0), first.eq(first + command.pitch)]
-        values = Array(walk.staged.data.as_value().word_select(i, 8) for i in range(BLOCK))
-        chunk = [values[(walk.piece * shared + i)[:4]] for i in range(shared)]
-        run, strobe, beat = self._spread(chunk, walk.position[:4], down & (rows - 1))
+        values = Array(progress.staged.data.as_value().word_select(i, 8) for i in range(BLOCK))
+        chunk = [values[(progress.piece * shared + i)[:4]] for i in range(shared)]
+        run, strobe, beat = self._spread(chunk, progress.position[:4], down & (rows - 1))
         scale = Signal(range(self.sizes.whole_width))
         m.d.comb += [
             self.run.address.eq(first + beat),
             self.run.channel.eq(down >> (rows.bit_length() - 1)),
             self.run.data.eq(run),
             self.run.strobe.eq(strobe),
-            self.last.eq(walk.piece == BLOCK // shared - 1),
-            scale.eq((walk.block[:2] * self.block_rows + walk.rest) << 1),
+            self.last.eq(progress.piece == BLOCK // shared - 1),
+            scale.eq((progress.block[:2] * self.block_rows + progress.rest) << 1),
             self.scale.address.eq(scales_at),
             self.scale.channel.eq(scale >> in_lane),
-            self.scale.data.eq(walk.staged.scale.replicate(lane // 2)),
+            self.scale.data.eq(progress.staged.scale.replicate(lane // 2)),
             self.scale.strobe.eq(0b11 << scale[:in_lane]),
         ]
         return m

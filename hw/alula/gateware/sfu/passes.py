@@ -47,7 +47,7 @@ class Dim(enum.Enum):
 
 @dataclass(frozen=True)
 class Path:
-    """A walk through the vector buffer: count and stride in words of each loop, innermost first."""
+    """A path through the vector buffer: count and stride in words of each loop, innermost first."""
 
     base: str
     loops: tuple[tuple[Number, Number], ...]

@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic.float_format import LOG2E, ONE
 from alula.gateware.control.command import carried, layout, opcode
+from alula.gateware.sfu.address_generator import LEVELS, path
 from alula.gateware.sfu.lane import route
 from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Pass, Path, Sink
 from alula.gateware.sfu.scalar import Scalar
-from alula.gateware.sfu.walk import LEVELS, path
 from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
@@ -177,7 +177,7 @@ class SfuPlan(wiring.Component):
     def _set(self, m: Module, one: Pass, named: dict[str | int, Value]) -> None:
         """Drive `plan` with a pass."""
         out, way = self.plan, self.plan.route
-        self._walk(m, "a", one.a, named)
+        self._addresses(m, "a", one.a, named)
         m.d.comb += [
             out.words.eq(named[one.a.loops[0][0]]),
             out.writes.eq(one.sink in (Sink.WRITE, Sink.WRITE_SUM)),
@@ -200,7 +200,7 @@ class SfuPlan(wiring.Component):
             out.b_counted.eq(named[one.b_counted]),
         ]
         if one.write:
-            self._walk(m, "write", one.write, named)
+            self._addresses(m, "write", one.write, named)
         if one.route is None:
             with m.Switch(self.command.func):
                 for code, chosen in enumerate(ACTIVATIONS):
@@ -209,13 +209,13 @@ class SfuPlan(wiring.Component):
         else:
             m.d.comb += [way[field].eq(value) for field, value in one.route.items()]
         if one.b:
-            self._walk(m, "b", one.b, named)
+            self._addresses(m, "b", one.b, named)
             m.d.comb += out.uses_b.eq(1)
         if one.b_if:
             there = self.command[one.b_if]
             m.d.comb += [out.uses_b.eq(there), way.gate.eq(there)]
 
-    def _walk(self, m: Module, name: str, way: Path, named: dict[str | int, Value]) -> None:
+    def _addresses(self, m: Module, name: str, way: Path, named: dict[str | int, Value]) -> None:
         loops = (*way.loops, *[(1, 0)] * (LEVELS - len(way.loops)))
         out = self.plan[name]
         m.d.comb += out.base.eq(named[way.base])

@@ -140,7 +140,7 @@ class SfuQuantise(wiring.Component):
             quantised.side.sum.eq(pack.sum),
             quantised.side.exponent.eq(steps.exponent),
             staged.row.eq(place.dst),
-            staged.part.eq(block),
+            staged.half.eq(block),
             staged.groups.eq(place.groups),
             staged.data.eq(pack.block),
             staged.scale.eq(self.scale),

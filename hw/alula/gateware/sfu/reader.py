@@ -1,4 +1,4 @@
-"""A walk through the vector buffer, its words in a queue."""
+"""Reads of the vector buffer along a path, the words in a queue."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import vector_read, word
-from alula.gateware.sfu.walk import Walk, path
+from alula.gateware.sfu.address_generator import AddressGenerator, path
 
 DEPTH = 32
 """Words asked for and not yet taken: it covers the buffer's latency and the longest pipeline."""
@@ -25,17 +25,17 @@ class SfuReader(wiring.Component):
         words: of the vector buffer.
 
     Members:
-        start (In): walk along `path`; only when idle.
-        path (In): as of `Walk`.
+        start (In): read along `path`; only when idle.
+        path (In): as of `AddressGenerator`.
         counted (In): words of each level 0 that count, as `path`; those behind them only fill a
             group.
-        beyond (Out): the walk stands at a word that counts and does not exist, `address`.
+        beyond (Out): the address is of a word that counts and does not exist, `address`.
         port: a read port of the vector buffer. Requests stand in a register.
         valid (Out): there is a word that is not reserved.
         reserve (In): the first such word; only with `valid`.
         take (In): the first word of all; it has been reserved or is being.
         word (Out): the first word of all.
-        idle (Out): the walk is over and every word is taken.
+        idle (Out): every word is read and taken.
     """
 
     def __init__(self, *, lanes: int, words: int) -> None:
@@ -58,9 +58,9 @@ class SfuReader(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A walk, a ring, and three counts."""
+        """Addresses, a ring, and three counts."""
         m = Module()
-        m.submodules.walk = walk = Walk()
+        m.submodules.addresses = addresses = AddressGenerator()
         m.submodules.ring = ring = Memory(shape=self.lanes * 32, depth=DEPTH, init=[])
         write = ring.write_port()
         read = ring.read_port(domain="comb")
@@ -69,20 +69,20 @@ class SfuReader(wiring.Component):
         asked, free = Signal(range(DEPTH + 1)), Signal(range(DEPTH + 1))
         request, data = self.port.request, self.port.data
         asks, came, lost = Signal(), data.valid, Signal()
-        self._bound(m, walk, lost)
+        self._bound(m, addresses, lost)
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.path.eq(self.path),
-            asks.eq(walk.active & (asked != DEPTH) & (~request.valid | request.ready) & ~lost),
-            walk.next.eq(asks),
+            addresses.start.eq(self.start),
+            addresses.path.eq(self.path),
+            asks.eq(addresses.active & (asked != DEPTH) & (~request.valid | request.ready) & ~lost),
+            addresses.next.eq(asks),
             write.en.eq(came),
             write.data.eq(data.payload),
             self.word.eq(read.data),
             self.valid.eq(free != 0),
-            self.idle.eq(~walk.active & (asked == 0)),
+            self.idle.eq(~addresses.active & (asked == 0)),
         ]
         with m.If(asks):
-            m.d.sync += [request.valid.eq(1), request.payload.eq(walk.address)]
+            m.d.sync += [request.valid.eq(1), request.payload.eq(addresses.address)]
         with m.Elif(request.ready):
             m.d.sync += request.valid.eq(0)
         m.d.sync += [
@@ -93,15 +93,15 @@ class SfuReader(wiring.Component):
         ]
         return m
 
-    def _bound(self, m: Module, walk: Walk, lost: Signal) -> None:
-        """Whether the word at which the walk stands counts and does not exist."""
+    def _bound(self, m: Module, addresses: AddressGenerator, lost: Signal) -> None:
+        """Whether the word at the address counts and does not exist."""
         left = Signal(16)
         m.d.comb += [
-            lost.eq((walk.address >= self.words) & left.any()),
-            self.address.eq(walk.address),
+            lost.eq((addresses.address >= self.words) & left.any()),
+            self.address.eq(addresses.address),
         ]
-        m.d.sync += self.beyond.eq(walk.active & lost)
-        with m.If(self.start | (walk.next & walk.turn)):
+        m.d.sync += self.beyond.eq(addresses.active & lost)
+        with m.If(self.start | (addresses.next & addresses.turn)):
             m.d.sync += left.eq(self.counted)
-        with m.Elif(walk.next):
+        with m.Elif(addresses.next):
             m.d.sync += left.eq(Mux(left.any(), left - 1, 0))

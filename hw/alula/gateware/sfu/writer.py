@@ -1,4 +1,4 @@
-"""Results into the vector buffer along a walk."""
+"""Results into the vector buffer along a path."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import vector_write, word
 from alula.gateware.sfu import units
-from alula.gateware.sfu.walk import Walk, path
+from alula.gateware.sfu.address_generator import AddressGenerator, path
 
 LATENCY = 3
 """Cycles from a word to its write's end."""
@@ -24,8 +24,8 @@ class SfuWriter(wiring.Component):
         words: of the vector buffer.
 
     Members:
-        start (In): walk along `path`.
-        path (In): as of `Walk`.
+        start (In): write along `path`.
+        path (In): as of `AddressGenerator`.
         beyond (Out): the next word does not exist, `address`; it stays here.
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): the word.
@@ -50,29 +50,29 @@ class SfuWriter(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A ring and a walk."""
+        """A ring and addresses."""
         m = Module()
-        m.submodules.walk = walk = Walk()
+        m.submodules.addresses = addresses = AddressGenerator()
         m.submodules.ring = ring = Memory(shape=self.lanes * 32, depth=DEPTH, init=[])
         write = ring.write_port()
         read = ring.read_port(domain="comb")
         # Words that have no address yet.
         waiting, outside, leads, port = Signal(range(DEPTH + 1)), Signal(), Signal(), self.port
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.path.eq(self.path),
-            walk.next.eq(leads),
+            addresses.start.eq(self.start),
+            addresses.path.eq(self.path),
+            addresses.next.eq(leads),
             write.en.eq(self.valid),
             write.data.eq(self.word),
-            self.address.eq(walk.address),
-            outside.eq(walk.address >= self.words),
+            self.address.eq(addresses.address),
+            outside.eq(addresses.address >= self.words),
             leads.eq((waiting != 0) & ~outside & (~port.valid | port.ready)),
             port.payload.data.eq(read.data),
             port.payload.mask.eq(-1),
             self.sent.eq(port.valid & port.ready),
         ]
         with m.If(leads):
-            m.d.sync += [port.valid.eq(1), port.payload.address.eq(walk.address)]
+            m.d.sync += [port.valid.eq(1), port.payload.address.eq(addresses.address)]
         with m.Elif(port.ready):
             m.d.sync += port.valid.eq(0)
         m.d.sync += [

@@ -53,6 +53,6 @@ def by_format(
     return result
 
 
-def parts_power(item: WeightFormat) -> int:
+def segments_power(item: WeightFormat) -> int:
     """Return log2 of the rows of a chain."""
-    return item.pattern.parts.bit_length() - 1
+    return item.pattern.segments.bit_length() - 1

@@ -19,14 +19,14 @@ from alula.isa.formats import PATTERNS, QUARTERS, BeatKind
 
 TAGS = 16
 """LD.Ws that can be under way."""
-MOST_PARTS = max(item.parts for item in PATTERNS.values())
+MOST_SEGMENTS = max(item.segments for item in PATTERNS.values())
 """Parts of a row block of the sparsest pattern."""
 
 TAG = data.StructLayout(
     {"mm": 1, "format": FORMAT_BITS, "blocks": BLOCK_BITS, "groups": GROUP_BITS}
 )
 """An LD.W: whether MM takes its beats (otherwise MV), and their shape."""
-WALK = command_layout(FORMAT_BITS)
+REPLAY = command_layout(FORMAT_BITS)
 """How a product reads the stream: its shape, passes of each row block, and the format as tag."""
 
 
@@ -37,14 +37,14 @@ def beat_layout(rows: int) -> data.StructLayout:
 
 def block_layout(rows: int, *, sparse: bool = False) -> data.StructLayout:
     """What the MPE takes each cycle: a block, and what is known of it."""
-    metas, parts = (MOST_PARTS, MOST_PARTS) if sparse else (2, 1)
+    metas, segments = (MOST_SEGMENTS, MOST_SEGMENTS) if sparse else (2, 1)
     indices = {"index": ROW_BITS * rows, "index_phase": 2} if sparse else {}
     return data.StructLayout(
         {
             "beats": data.ArrayLayout(ROW_BITS * rows, 2),
             "phase": 2,
             "metas": data.ArrayLayout(data.ArrayLayout(8, rows), metas),
-            "factors": data.ArrayLayout(data.ArrayLayout(16, rows), parts),
+            "factors": data.ArrayLayout(data.ArrayLayout(16, rows), segments),
             "step": step_layout(FORMAT_BITS),
         }
         | indices
@@ -81,11 +81,11 @@ class WeightStream(Component):
         free (Out, one for each `BeatKind`): Beats that each ring can take; a cycle late where some
             were read.
         head (Out stream of `TAG`): The oldest LD.W that no product has begun to take.
-        walk (In stream of `WALK`): A product of the head, which is taken in the same cycle or
+        replay (In stream of `REPLAY`): A product of the head, which is taken in the same cycle or
             later.
         block (Out stream of `block_layout`): The blocks of each product in order. ``beats`` and
             ``phase`` hold the values, ``index`` and ``index_phase`` their indices. ``metas`` of the
-            group come with its second half: scales and mins, or the scales of each part.
+            group come with its second half: scales and mins, or the scales of each segment.
             ``factors`` (bf16) of each part come with the last step of a pass. At other times they
             are what they were.
         empty (Out(1)): No tag and no beat is held or offered, nothing is under way. A register.
@@ -105,7 +105,7 @@ class WeightStream(Component):
                 "beat": In(stream.Signature(beat_layout(rows))),
                 "free": Out(range(depth + depth % 2 + 1)).array(len(BeatKind)),
                 "head": Out(stream.Signature(TAG)),
-                "walk": In(stream.Signature(WALK)),
+                "replay": In(stream.Signature(REPLAY)),
                 "block": Out(stream.Signature(block_layout(rows, sparse=self.sparse))),
                 "empty": Out(1, init=1),
             }
@@ -119,7 +119,7 @@ class WeightStream(Component):
         connect(m, queue.taken, flipped(self.head))
 
         width = ROW_BITS * self.rows
-        # A block of 8 bits takes two beats, and so do the factors of eight parts.
+        # A block of 8 bits takes two beats, and so do the factors of eight segments.
         pairs = {BeatKind.VALUE, BeatKind.SCALE} if self.sparse else {BeatKind.VALUE}
         rings = {
             kind: Ring(width=width, depth=depth, pair=kind in pairs)
@@ -138,14 +138,14 @@ class WeightStream(Component):
                         self.beat.ready.eq(ring.write.ready),
                     ]
 
-        under_way, told = self._walk(m, rings), Signal()
+        under_way, told = self._replay(m, rings), Signal()
         m.d.sync += [
             told.eq(self.tag.valid),
             self.empty.eq(
                 ~(self.tag.valid | told | self.head.valid)
                 & ~self.beat.valid
                 & Cat(ring.empty for ring in rings.values()).all()
-                & ~self.walk.valid
+                & ~self.replay.valid
                 & ~under_way
             ),
         ]
@@ -171,7 +171,7 @@ class WeightStream(Component):
                         m.d.comb += target[number][place].eq(piece.word_select(row, bits))
         return m
 
-    def _walk(self, m: Module, rings: dict[BeatKind, Ring]) -> Value:
+    def _replay(self, m: Module, rings: dict[BeatKind, Ring]) -> Value:
         """Read what each step takes of each ring; each knows a step ahead what it must have.
 
         Return whether any product is under way.
@@ -182,10 +182,13 @@ class WeightStream(Component):
         m.submodules.steps = steps = Steps(tag=tag)
         command, step = steps.command.payload, steps.step.payload
         m.d.comb += [
-            steps.command.valid.eq(self.walk.valid),
-            self.walk.ready.eq(steps.command.ready),
-            *(command[name].eq(self.walk.payload[name]) for name in ("blocks", "passes", "groups")),
-            command.tag.format.eq(self.walk.payload.tag),
+            steps.command.valid.eq(self.replay.valid),
+            self.replay.ready.eq(steps.command.ready),
+            *(
+                command[name].eq(self.replay.payload[name])
+                for name in ("blocks", "passes", "groups")
+            ),
+            command.tag.format.eq(self.replay.payload.tag),
             *(command.tag.takes[kind.name].eq(self._quarters(m, kind)) for kind in rings),
         ]
         following, now = Signal(step_layout(FORMAT_BITS)), Signal(step_layout(FORMAT_BITS))
@@ -241,7 +244,7 @@ class WeightStream(Component):
         share = 2 if kind in (BeatKind.VALUE, BeatKind.INDEX) else 1
         return by_format(
             m,
-            self.walk.payload.tag,
+            self.replay.payload.tag,
             lambda item: item.quarters(kind) // share,
             name=f"{kind.name}_quarters",
             sparse=self.sparse,

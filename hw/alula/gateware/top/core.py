@@ -40,8 +40,8 @@ class Core(Component):
         starved, blocked: What each engine says of itself, as of `Use`.
         fault, blame: Why an engine stopped, and which of its instructions it means.
         number: Of this core; constant.
-        part, whole, result, results: With several cores: as of `Load`; what this core's MPE writes;
-            what those of all cores write.
+        slice, whole, result, results: With several cores: as of `Load`; what this core's MPE
+            writes; what those of all cores write.
         argmax: The index that ARGMAX found. stream_empty: The weight stream holds nothing.
         cancel: Ask memory for nothing more and drop what it sends; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
@@ -82,7 +82,7 @@ class Core(Component):
         if design.cores > 1:
             result = stream.Signature(write_layout(design.vector_words, design.sfu.lanes))
             shape = self._load.signature.members
-            members |= {name: shape[name] for name in ("part", "whole")}
+            members |= {name: shape[name] for name in ("slice", "whole")}
             members |= {"result": Out(result), "results": In(result)}
         super().__init__(members)
 
@@ -145,7 +145,7 @@ class Core(Component):
         connect(m, load.tag, stream.tag)
         connect(m, load.beat, stream.beat)
         connect(m, stream.head, mpe.head)
-        connect(m, mpe.walk, stream.walk)
+        connect(m, mpe.replay, stream.replay)
         connect(m, stream.block, mpe.block)
         connect(m, mpe.request, activations.request)
         connect(m, activations.data, mpe.activations)
@@ -153,14 +153,14 @@ class Core(Component):
         if design.cores > 1:
             connect(m, mpe.write, flipped(self.result))
             connect(m, flipped(self.results), vector.write_mpe)
-            connect(m, load.part, flipped(self.part))
+            connect(m, load.slice, flipped(self.slice))
             connect(m, flipped(self.whole), load.whole)
         else:
             connect(m, mpe.write, vector.write_mpe)
         connect(m, store.request, vector.request_store)
         connect(m, vector.data_store, store.word)
         connect(m, store.staging_request, staging.request)
-        connect(m, staging.data, store.part)
+        connect(m, staging.data, store.staged)
         for number in range(channels):
             connect(m, load.axi[number], flipped(self.read[number]))
             connect(m, store.axi[number], flipped(self.write[number]))
@@ -262,7 +262,7 @@ class Core(Component):
             (
                 sfu.staging,
                 staging.write,
-                {name: place[name] for name in ("row", "part", "groups")}
+                {name: place[name] for name in ("row", "half", "groups")}
                 | {name: staging.write.payload[name] for name in ("data", "scale")},
             ),
         ):

@@ -80,24 +80,24 @@ class Join(Component):
 
 
 class Gather(Component):
-    """The parts of a beat that the cores hold, to all of them as a whole.
+    """The slices of a beat that the cores hold, to all of them as a whole.
 
-    A beat passes in the cycle in which every core has its part and can take the whole; no latency.
+    A beat passes in the cycle in which every core has its slice and can take the whole; no latency.
     Unlike elsewhere, `valid` waits for `ready` here; it must not be the other way round as well.
 
     Args:
-        bits: Of a part.
+        bits: Of a slice.
         count: Cores.
 
     Members:
-        parts: In streams, one a core. wholes: Out streams of all parts, the first core's lowest.
+        slices: In streams, one a core. wholes: Out streams of all slices, the first core's lowest.
     """
 
     def __init__(self, *, bits: int, count: int) -> None:
         self.bits, self.count = bits, count
         super().__init__(
             {
-                "parts": In(stream.Signature(bits)).array(count),
+                "slices": In(stream.Signature(bits)).array(count),
                 "wholes": Out(stream.Signature(bits * count)).array(count),
             }
         )
@@ -107,14 +107,14 @@ class Gather(Component):
         m = Module()
         moves = Signal()
         m.d.comb += moves.eq(
-            Cat(part.valid for part in self.parts).all()
+            Cat(slice.valid for slice in self.slices).all()
             & Cat(whole.ready for whole in self.wholes).all()
         )
-        for part, whole in zip(self.parts, self.wholes, strict=True):
+        for slice, whole in zip(self.slices, self.wholes, strict=True):
             m.d.comb += [
-                part.ready.eq(moves),
+                slice.ready.eq(moves),
                 whole.valid.eq(moves),
-                whole.payload.eq(Cat(each.payload for each in self.parts)),
+                whole.payload.eq(Cat(each.payload for each in self.slices)),
             ]
         return m
 

@@ -1,7 +1,7 @@
 """What the contract's formulas of cycles are about, as numbers of a design's gateware."""
 
 from alula.design import Design, load_design
-from alula.design.engines import finish_width
+from alula.design.engines import output_width
 from alula.design.shipped import shipped_designs
 from alula.gateware.control import sequencer
 from alula.gateware.control.command import PORTS
@@ -55,7 +55,7 @@ def latencies(design: Design) -> dict[str, int]:
 
 def sizes(design: Design) -> dict[str, int]:
     """Return those of `alula.isa.cycles.SIZES` that a design decides."""
-    width = finish_width(
+    width = output_width(
         rows=design.chains_per_core,
         block_rows=design.rows,
         tokens=design.mpe.tokens,

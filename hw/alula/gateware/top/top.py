@@ -148,7 +148,7 @@ class Top(Component):
         m.submodules.gather = placed(gather, "machine")
         m.submodules.share = placed(share, "machine")
         for number, core in enumerate(cores):
-            connect(m, core.part, gather.parts[number])
+            connect(m, core.slice, gather.slices[number])
             connect(m, gather.wholes[number], core.whole)
             connect(m, core.result, share.items[number])
             connect(m, share.takers[number], core.results)
@@ -159,7 +159,7 @@ class Top(Component):
             dispatch.program.enable.eq(control.program_enable),
             dispatch.program.address.eq(control.program_address),
             dispatch.program.data.eq(control.program_data.replicate(WORD_BYTES // 4)),
-            dispatch.program.mask.eq(1 << control.program_part),
+            dispatch.program.mask.eq(1 << control.program_quarter),
             dispatch.setting.enable.eq(control.register_enable),
             dispatch.setting.index.eq(control.register_index),
             dispatch.setting.value.eq(control.register_value),

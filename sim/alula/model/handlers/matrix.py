@@ -27,7 +27,7 @@ def _multiply(
     rows: int, dst: int, stride: int,
 ) -> None:  # fmt: skip
     item = weight_format(state, name, fmt, nm)
-    blocks = -(-outputs // (state.rows * item.pattern.parts))
+    blocks = -(-outputs // (state.rows * item.pattern.segments))
     streamed = state.stream.take()
     if streamed.shape != (item, blocks, groups):
         found = _described(*streamed.shape)

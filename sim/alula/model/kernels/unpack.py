@@ -55,38 +55,38 @@ def unpack_any(
     """
     beats = _walk(start // width, blocks, groups, needs)
     values, metas, scales, indices = beats[0], beats[1], beats[2], beats[3]
-    rows, channels, parts = lane // 8, width // lane, of // kept
-    stored = 16 // parts
+    rows, channels, segments = lane // 8, width // lane, of // kept
+    stored = 16 // segments
     twice = False
     q[:] = 0
     for n in range(q.shape[0]):
-        block, part = n // (parts * channels * rows), n // (channels * rows) % parts
+        block, segment = n // (segments * channels * rows), n // (channels * rows) % segments
         channel, row = n // rows % channels, n % rows
         if needs[2]:
-            at = block * needs[2] * lane // 4 + 2 * (part * rows + row)
+            at = block * needs[2] * lane // 4 + 2 * (segment * rows + row)
             high = _byte(memory, width, lane, scales, channel, at + 1)
             low = _byte(memory, width, lane, scales, channel, at)
             c[n] = clean(np.uint32(high << 24 | low << 16))
         for group in range(groups):
             run = block * groups + group
             if needs[1]:
-                at = run * needs[1] * lane // 4 + part * rows + row
+                at = run * needs[1] * lane // 4 + segment * rows + row
                 s[n, group] = _byte(memory, width, lane, metas, channel, at)
-                if parts > 1:
+                if segments > 1:
                     s[n, group] = np.int8(s[n, group])
                 else:
                     m[n, group] = np.int8(_byte(memory, width, lane, metas, channel, at + rows))
             for half in range(2):
                 seen = 0
                 for i in range(stored):
-                    slot = ((2 * run + half) * rows + row) * 16 + part * stored + i
+                    slot = ((2 * run + half) * rows + row) * 16 + segment * stored + i
                     value = _bits(memory, width, lane, values, channel, slot * bits, bits)
                     k = i
-                    if parts > 1:
+                    if segments > 1:
                         at = slot * index_bits
                         k = _bits(memory, width, lane, indices, channel, at, index_bits)
                         k += i // kept * of
-                    if parts > 1 or not needs[1]:
+                    if segments > 1 or not needs[1]:
                         value -= value >> bits - 1 << bits
                     else:
                         value -= 1 << bits - 1

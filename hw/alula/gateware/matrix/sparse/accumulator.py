@@ -34,7 +34,7 @@ SPARSE_CONTROL = data.StructLayout(
     {
         "first_half": 1,
         "second_half": 1,
-        "parts": 2,
+        "segments": 2,
         "minimum": 1,
         "multiply": HALVES,
         "load": HALVES,
@@ -47,12 +47,12 @@ SPARSE_CONTROL = data.StructLayout(
         "upper": 1,
     }
 )
-"""What the accumulators do in a cycle. ``parts``: log2 of the rows of a chain; a bit a half."""
+"""What the accumulators do in a cycle. ``segments``: log2 of the rows of a chain; a bit a half."""
 
 
-def slots(parts: int) -> int:
+def slots(segments: int) -> int:
     """Cycles that a group keeps the multipliers of a half busy, of so many rows a chain."""
-    return 2 if parts == 1 else parts // HALVES
+    return 2 if segments == 1 else segments // HALVES
 
 
 class SparseAccumulatorControl(Component):
@@ -64,28 +64,28 @@ class SparseAccumulatorControl(Component):
 
     Members:
         valid, half (In(1)): Sums leave the chains; which half of a group.
-        parts (In(2)): log2 of the rows of a chain.
+        segments (In(2)): log2 of the rows of a chain.
         first, last (In(1)): The group begins a row block; it ends one.
         control (Out(SPARSE_CONTROL)): For every `SparseAccumulator`.
         slot (Out(2)): The one in which scales are asked for; the first is the cycle after the
             second half.
-        slot_parts (Out(2)): ``parts`` of the group that it belongs to.
+        slot_segments (Out(2)): ``segments`` of the group that it belongs to.
         captured (Out(1)): A row block is complete; `control.read` is its bank.
-        part (In(3)): Which of its rows is read.
-        read_parts (In(2)): log2 of how many there are.
+        segment (In(3)): Which of its rows is read.
+        read_segments (In(2)): log2 of how many there are.
     """
 
     valid: In(1)
     half: In(1)
-    parts: In(2)
+    segments: In(2)
     first: In(1)
     last: In(1)
     control: Out(SPARSE_CONTROL)
     slot: Out(2)
-    slot_parts: Out(2)
+    slot_segments: Out(2)
     captured: Out(1)
-    part: In(3)
-    read_parts: In(2)
+    segment: In(3)
+    read_segments: In(2)
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
@@ -99,8 +99,8 @@ class SparseAccumulatorControl(Component):
         m.d.comb += [
             control.first_half.eq(self.valid & ~self.half),
             control.second_half.eq(second),
-            control.parts.eq(self.parts),
-            dense.eq(self.slot_parts == 0),
+            control.segments.eq(self.segments),
+            dense.eq(self.slot_segments == 0),
             ends.eq(running & (self.slot == last_slot)),
             control.minimum.eq(dense & (self.slot == 1)),
         ]
@@ -114,8 +114,8 @@ class SparseAccumulatorControl(Component):
             m.d.sync += [
                 running.eq(1),
                 self.slot.eq(0),
-                self.slot_parts.eq(self.parts),
-                last_slot.eq(counts[self.parts]),
+                self.slot_segments.eq(self.segments),
+                last_slot.eq(counts[self.segments]),
                 now_first.eq(self.first),
                 now_last.eq(self.last),
             ]
@@ -150,13 +150,13 @@ class SparseAccumulatorControl(Component):
             control.read.bank.eq(read_bank + done),
         ]
         m.d.sync += read_bank.eq(read_bank + done)
-        with m.Switch(self.read_parts):
+        with m.Switch(self.read_segments):
             for power in range(1, 4):
                 with m.Case(power):
                     # Halves share the rows evenly.
                     m.d.comb += [
-                        control.upper.eq(self.part >> (power - 1)),
-                        control.read.slot.eq(self.part & ((1 << power - 1) - 1)),
+                        control.upper.eq(self.segment >> (power - 1)),
+                        control.read.slot.eq(self.segment & ((1 << power - 1) - 1)),
                     ]
         return m
 
@@ -164,12 +164,12 @@ class SparseAccumulatorControl(Component):
 def slot_scales(m: Module, control: SparseAccumulatorControl, metas: Sequence[Value]) -> Value:
     """Return what both halves of a row's chains weigh by in this slot, ``2 x 9`` bits.
 
-    ``metas``: of a group, the scales of the row in each part; without a pattern scale and min.
+    ``metas``: of a group, the scales of the row in each segment; without a pattern scale and min.
     """
     lower = Array(metas[:HALF])[control.slot]
-    unsigned = (control.slot_parts == 0) & (control.slot == 0)
+    unsigned = (control.slot_segments == 0) & (control.slot == 0)
     upper = Signal(8)
-    with m.Switch(control.slot_parts):
+    with m.Switch(control.slot_segments):
         for power in range(1, 4):
             half = 1 << power - 1
             with m.Case(power):
@@ -269,9 +269,9 @@ class SparseAccumulator(Component):
         )
         with m.If(control.multiply[half]):
             m.d.sync += [dot.eq(behind) for dot, behind in pairwise(dots)]
-        with m.Switch(control.parts):
-            for parts, found in ends.items():
-                with m.Case(parts):
+        with m.Switch(control.segments):
+            for segments, found in ends.items():
+                with m.Case(segments):
                     with m.If(control.first_half):
                         m.d.sync += [e.eq(v) for e, v in zip(earlier, found, strict=False)]
                     with m.If(control.second_half):

@@ -53,7 +53,7 @@ class Indexer(Component):
         index = Signal(self.index.shape(), reset_less=True)
         m.d.comb += self.index.eq(index)
         # A row's values follow each other, `kept` of them for every four inputs.
-        firsts = [i % (BLOCK // NARROW.parts) // NARROW.kept for i in range(BLOCK)]
+        firsts = [i % (BLOCK // NARROW.segments) // NARROW.kept for i in range(BLOCK)]
         for channel in range(self.channels):
             part = self.beat.word_select(channel, ROW_BITS * rows)
             half = part.word_select(self.phase[1], ROW_BITS * rows // 2)

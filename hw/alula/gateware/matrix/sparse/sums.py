@@ -18,7 +18,7 @@ from alula.gateware.matrix.sparse.accumulator import (
 from alula.gateware.matrix.sparse.indexer import Indexer
 from alula.gateware.matrix.sums import Sums
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format
-from alula.gateware.stream.weight_stream import MOST_PARTS
+from alula.gateware.stream.weight_stream import MOST_SEGMENTS
 from alula.isa.formats import BLOCK
 
 
@@ -39,7 +39,7 @@ class Weighing(Component):
         """Make the module."""
         m = Module()
         extra = by_format(
-            m, self.format, lambda item: slots(item.pattern.parts) - 1, name="extra", sparse=True
+            m, self.format, lambda item: slots(item.pattern.segments) - 1, name="extra", sparse=True
         )
         left = Signal(extra.shape())
         with m.If(self.second):
@@ -83,7 +83,11 @@ class SparseOperands(Component):
         m = Module()
         m.submodules.indexer = indexer = Indexer(rows=self.rows, channels=self.channels)
         cuts = by_format(
-            m, self.format, lambda item: cuts_of(item.pattern.parts), name="next_cuts", sparse=True
+            m,
+            self.format,
+            lambda item: cuts_of(item.pattern.segments),
+            name="next_cuts",
+            sparse=True,
         )
         m.d.comb += [
             indexer.format.eq(self.format),
@@ -98,7 +102,7 @@ class SparseOperands(Component):
 
 
 class SparseSums(Sums):
-    """The accumulators of several rows a chain; parts of a row block end one after the other.
+    """The accumulators of several rows a chain; segments of a row block end one after the other.
 
     Members:
         sums (In(rows x tokens x 8 x 18), signed): Of the block that leaves the chains.
@@ -129,19 +133,19 @@ class SparseSums(Sums):
 
     def _hand_on(self, m: Module, control: Component) -> None:
         info, given = self.info, self.row_block.payload
-        part, follows, last = Signal(range(MOST_PARTS)), Signal(), Signal()
+        segment, follows, last = Signal(range(MOST_SEGMENTS)), Signal(), Signal()
         m.d.comb += [
-            control.parts.eq(self.power),
-            control.part.eq(part),
-            control.read_parts.eq(given.info.parts),
-            last.eq(part == (1 << given.info.parts) - 1),
+            control.segments.eq(self.power),
+            control.segment.eq(segment),
+            control.read_segments.eq(given.info.segments),
+            last.eq(segment == (1 << given.info.segments) - 1),
             self.start.eq(control.captured | follows),
             info.eq(given.info),
-            info.factor.eq(Array(given.factors[p] for p in range(MOST_PARTS))[part]),
-            info.first_part.eq(part == 0),
-            info.last_part.eq(last),
+            info.factor.eq(Array(given.factors[p] for p in range(MOST_SEGMENTS))[segment]),
+            info.first_segment.eq(segment == 0),
+            info.last_segment.eq(last),
             self.row_block.ready.eq(self.taken & last),
         ]
         m.d.sync += follows.eq(self.taken & ~last)
         with m.If(self.taken):
-            m.d.sync += part.eq(Mux(last, 0, part + 1))
+            m.d.sync += segment.eq(Mux(last, 0, segment + 1))

@@ -16,7 +16,7 @@ _SETTLE = 3
 """Cycles that a beat is counted twice, as kept and as held, until `free` surely tells of it."""
 
 
-class Room(Component):
+class CreditCounter(Component):
     """Walks through matrices ahead of LD; keeps a place for each beat before it is asked for.
 
     Memory answers in order, so one beat that its ring cannot take would hold up all that LD has
@@ -60,24 +60,24 @@ class Room(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        m.submodules.walk = walk = WeightBeats(sparse=self.sparse)
-        connect(m, flipped(self.matrix), walk.matrix)
+        m.submodules.order = order = WeightBeats(sparse=self.sparse)
+        connect(m, flipped(self.matrix), order.matrix)
         depths = ring_depths(self.depth, sparse=self.sparse)
         beats = Signal(range(sum(depths.values()) + 1))
         keeps, full = Signal(), Signal()
         m.d.comb += [
-            walk.beat.ready.eq(keeps),
-            keeps.eq(walk.beat.valid & ~full),
+            order.beat.ready.eq(keeps),
+            keeps.eq(order.beat.valid & ~full),
         ]
         m.d.sync += [
             self.growing.eq(keeps),
             beats.eq(beats + self.growing - self.asked),
             self.beats.eq(Mux(beats > MAX_BURST, MAX_BURST, beats)),
-            self.waits.eq(walk.beat.valid & full),
+            self.waits.eq(order.beat.valid & full),
         ]
-        with m.Switch(walk.beat.payload.kind):
+        with m.Switch(order.beat.payload.kind):
             for kind, depth in depths.items():
-                places = self._places(m, kind, depth, keeps & (walk.beat.payload.kind == kind))
+                places = self._places(m, kind, depth, keeps & (order.beat.payload.kind == kind))
                 with m.Case(kind):
                     m.d.comb += full.eq(~places)
         return m

@@ -9,15 +9,15 @@ from tests.gateware.refusals import refuses
 from alula.bench import ALWAYS, PATTERNS, Bench, BoundCase, Case, Pattern, Unit, each_case
 from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
-from alula.design.engines import finish_width
-from alula.gateware.matrix.finisher import Finisher
+from alula.design.engines import output_width
+from alula.gateware.matrix.output_stage import OutputStage
 
 WORDS = 4096
 
 
 @dataclass
 class Set:
-    """The accumulators of a row block (or a part of one) and pass, and what goes with them."""
+    """The accumulators of a row block (or a segment of one) and pass, and what goes with them."""
 
     accumulators: list
     info: dict
@@ -25,18 +25,18 @@ class Set:
     """By word and lane."""
 
 
-def sets(random: Random, unit: Finisher, first: int) -> list[Set]:
+def sets(random: Random, unit: OutputStage, first: int) -> list[Set]:
     """Row blocks of a few products in order."""
     found: list[Set] = []
     dst = 0
     for _ in range(6):
         blocks, passes = random.randint(1, 4), random.randint(1, 3)
-        parts = 1 << random.randrange(unit.parts.bit_length())
-        rows = parts * unit.block_rows
+        segments = 1 << random.randrange(unit.segments.bit_length())
+        rows = segments * unit.block_rows
         outputs = random.randint((blocks - 1) * rows + 1, blocks * rows)
         stride = -(-outputs // unit.lanes) + random.randrange(2)
         last_token, mm = random.randrange(unit.tokens), random.randrange(2)
-        for block, number, part in product(range(blocks), range(passes), range(parts)):
+        for block, number, segment in product(range(blocks), range(passes), range(segments)):
             last_pass = number == passes - 1
             info = {
                 "factor": [factor(random) for _ in range(unit.rows)],
@@ -52,12 +52,15 @@ def sets(random: Random, unit: Finisher, first: int) -> list[Set]:
                 "stride": stride,
                 "outputs": outputs,
             }
-            if unit.parts > 1:
-                info |= {"first_part": int(part == 0), "last_part": int(part == parts - 1)}
-                info["parts"] = parts.bit_length() - 1
+            if unit.segments > 1:
+                info |= {
+                    "first_segment": int(segment == 0),
+                    "last_segment": int(segment == segments - 1),
+                }
+                info["segments"] = segments.bit_length() - 1
             item = Set([accumulators(random, unit.tokens) for _ in range(unit.rows)], info)
             found.append(item)
-            start = (block * parts + part) * unit.block_rows + first
+            start = (block * segments + segment) * unit.block_rows + first
             for token in range(info["last_token"] + 1):
                 row = dst + (number * unit.tokens + token) * stride
                 for i in range(unit.rows):
@@ -99,7 +102,7 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
 
     async def body(unit: Unit) -> None:
         top = unit.component
-        assert isinstance(top, Finisher)
+        assert isinstance(top, OutputStage)
         first = core * top.rows
         items = sets(unit.random, top, first)
         bad = items[unit.random.randrange(len(items) // 2)] if overflows else None
@@ -120,7 +123,7 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
             if found != item.results:
                 wrong = [place for place in found if found[place] != item.results[place]]
                 raise Mismatch(f"{len(wrong)} of {len(found)} differ when finished: {wrong[:4]}")
-            return bool(item.info["ends"] and item.info.get("last_part", 1))
+            return bool(item.info["ends"] and item.info.get("last_segment", 1))
 
         unit.wires["first"].set(first)
         unit.watch("write", write, pressure)
@@ -153,14 +156,14 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
     return Case(f"{what}core_{core}", body, idle=idle, pressure=pressure)
 
 
-def make(rows: int, lanes: int, tokens: int, cores: int = 1, parts: int = 1) -> Bench:
+def make(rows: int, lanes: int, tokens: int, cores: int = 1, segments: int = 1) -> Bench:
     cases = [drained(idle, pressure) for idle in PATTERNS for pressure in (*PATTERNS, chance(0.2))]
     cases += [drained(ALWAYS, ALWAYS, core) for core in range(1, cores)]
     cases += [drained(ALWAYS, pressure, 0, True) for pressure in (ALWAYS, chance(0.2))]
     shape = {"rows": rows, "block_rows": cores * rows, "tokens": tokens, "lanes": lanes}
     return Bench(
-        f"finisher_{rows}_{lanes}_{tokens}_{cores}_{parts}",
-        lambda: Finisher(**shape, words=WORDS, sets=6, parts=parts),
+        f"output_stage_{rows}_{lanes}_{tokens}_{cores}_{segments}",
+        lambda: OutputStage(**shape, words=WORDS, sets=6, segments=segments),
         cases,
     )
 
@@ -170,7 +173,7 @@ BENCHES = [
     make(8, 16, 4, cores=2),
     make(80, 16, 2, cores=3),
     make(12, 16, 2),
-    make(2, 4, 2, parts=8),
+    make(2, 4, 2, segments=8),
 ]
 
 
@@ -181,7 +184,7 @@ def test_results_stand_where_they_belong(case: BoundCase) -> None:
 
 def test_width() -> None:
     def width(rows: int, tokens: int, lanes: int, cores: int = 1) -> int:
-        return finish_width(rows=rows, block_rows=cores * rows, tokens=tokens, lanes=lanes)
+        return output_width(rows=rows, block_rows=cores * rows, tokens=tokens, lanes=lanes)
 
     assert width(8, 4, 16) == 4
     assert width(2, 2, 4) == 1
@@ -191,9 +194,9 @@ def test_width() -> None:
 
 
 def test_parameters_out_of_range() -> None:
-    def given(**changes: int) -> Finisher:
+    def given(**changes: int) -> OutputStage:
         values = {"rows": 8, "block_rows": 8, "tokens": 4, "lanes": 16, "words": 64, "sets": 4}
-        return Finisher(**values | changes)
+        return OutputStage(**values | changes)
 
     refuses("rows must be at least 1, not 0", lambda: given(rows=0))
     refuses(r"block_rows must be a multiple of rows \(8\), not 12", lambda: given(block_rows=12))

@@ -8,16 +8,16 @@ from amaranth.lib.wiring import In, Out
 LEVELS = 4
 
 path = StructLayout({"base": 17, "counts": ArrayLayout(16, LEVELS), "strides": ArrayLayout(16, 4)})
-"""Where a walk goes: level 0 turns fastest. No count is 0. Addresses have one bit more than those
+"""Nested loops: level 0 turns fastest. No count is 0. Addresses have one bit more than those
 of the largest buffer, so that the first one beyond it is seen as such."""
 
 
-class Walk(wiring.Component):
+class AddressGenerator(wiring.Component):
     """One address after the other of `base + sum(i[k] * strides[k])`, `i[k]` below `counts[k]`.
 
     Members:
         start (In): take the base of `path`; that first address is there in the next cycle.
-        path (In): holds still from `start` until the walk is over.
+        path (In): holds still from `start` until the last address.
         next (In): the address has been used.
         active (Out): there is an address.
         address (Out): the address.

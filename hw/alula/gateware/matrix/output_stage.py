@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.design.engines import finish_width
+from alula.design.engines import output_width
 from alula.gateware.arithmetic.float_convert import INTEGER_LATENCY, IntegerToFloat
 from alula.gateware.arithmetic.float_format import LARGEST, clean, widen
 from alula.gateware.arithmetic.float_multiply import LATENCY as MULTIPLY_LATENCY
@@ -26,9 +26,9 @@ LATENCY = 1 + LANE_LATENCY + QUEUE_LATENCY
 """Cycles from a row block's accumulators to its first word: picked, finished, queued."""
 
 
-def info_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.StructLayout:
-    """What is known of the accumulators of a row block and pass, or of one of at most `parts`."""
-    several = {"first_part": 1, "last_part": 1, "parts": 2} if parts > 1 else {}
+def info_layout(*, rows: int, tokens: int, words: int, segments: int = 1) -> data.StructLayout:
+    """What is known of the accumulators of a row block and pass, or of a segment of one."""
+    several = {"first_segment": 1, "last_segment": 1, "segments": 2} if segments > 1 else {}
     return data.StructLayout(
         {
             "factor": data.ArrayLayout(16, rows),
@@ -46,7 +46,7 @@ def info_layout(*, rows: int, tokens: int, words: int, parts: int = 1) -> data.S
     )
 
 
-class FinishLane(Component):
+class OutputLane(Component):
     """``fl(fl(fl(value) * factor) * 2**power)``, a result each cycle.
 
     Members:
@@ -95,7 +95,7 @@ class FinishLane(Component):
         return m
 
 
-class Finisher(Component):
+class OutputStage(Component):
     """Takes the accumulators of a row block in turn and writes its results, row by row.
 
     Each row gets the results below ``outputs`` and zeros to the end of their last word; words are
@@ -107,9 +107,9 @@ class Finisher(Component):
         tokens (int): Activation rows of a pass, a power of two.
         lanes (int): Results of a vector buffer word, a power of two.
         words (int): Words of the vector buffer.
-        sets (int): Row blocks, or parts, that may be between ``start`` and their last write.
-        parts (int): The most parts of a row block: each comes as a row block of its own, one after
-            the other, for each pass.
+        sets (int): Row blocks, or segments, that may be between ``start`` and their last write.
+        segments (int): The most segments of a row block: each comes as a row block of its own, one
+            after the other, for each pass.
 
     Members:
         accumulators (In(rows x tokens x 48), signed): As they stand from ``start`` on, for
@@ -118,8 +118,8 @@ class Finisher(Component):
             earliest.
         info (In(`info_layout`)): Of these accumulators, until ``taken``. ``factor``: bf16 of each
             row; ``power``: exponent of each token; ``last_token``: the last one that counts;
-            ``ends``: nothing follows for this instruction; ``parts``: log2 of the parts of the row
-            block.
+            ``ends``: nothing follows for this instruction; ``segments``: log2 of the segments
+            of the row block.
         overflow (In(1)): Some of these accumulators do not fit; until ``taken``.
         taken (Out(1)): In the last cycle in which accumulators and ``info`` are looked at.
         first (In(16)): This core's first row within a row block; constant.
@@ -142,7 +142,7 @@ class Finisher(Component):
         lanes: int,
         words: int,
         sets: int,
-        parts: int = 1,
+        segments: int = 1,
     ) -> None:
         if rows < 1:
             raise ValueError(f"rows must be at least 1, not {rows}")
@@ -161,14 +161,14 @@ class Finisher(Component):
         self.lanes = lanes
         self.words = words
         self.sets = sets
-        self.parts = parts
+        self.segments = segments
         super().__init__(
             {
                 "accumulators": In(
                     data.ArrayLayout(data.ArrayLayout(signed(ACCUMULATOR_BITS), tokens), rows)
                 ),
                 "start": In(1),
-                "info": In(info_layout(rows=rows, tokens=tokens, words=words, parts=parts)),
+                "info": In(info_layout(rows=rows, tokens=tokens, words=words, segments=segments)),
                 "overflow": In(1),
                 "taken": Out(1),
                 "first": In(16),
@@ -184,7 +184,7 @@ class Finisher(Component):
     @property
     def width(self) -> int:
         """Results a cycle."""
-        return finish_width(
+        return output_width(
             rows=self.rows, block_rows=self.block_rows, tokens=self.tokens, lanes=self.lanes
         )
 
@@ -253,7 +253,7 @@ class Finisher(Component):
         m.d.sync += valid.eq(turn.valid)
         results = []
         for place in range(self.width):
-            lane = FinishLane()
+            lane = OutputLane()
             m.submodules[f"lane_{place}"] = placed(lane)
             operands = {
                 "value": Array(
@@ -314,14 +314,14 @@ class Finisher(Component):
     def _elements(self, m: Module, turn: data.View) -> data.View:
         """Each turn's row of the vector buffer and its first output, two cycles later."""
         info = self.info
-        several = self.parts > 1
-        parts = ("first_part",) if several else ()
+        several = self.segments > 1
+        segments = ("first_segment",) if several else ()
         flags = dict.fromkeys(("valid", "last_chunk", "set_end", "ends", "mm", "overflow"), 1)
         counts = {"outputs": OUTPUT_BITS}
         picked = Signal(
             data.StructLayout(
                 flags
-                | dict.fromkeys(("begins", "first_pass", "first_block", *parts), 1)
+                | dict.fromkeys(("begins", "first_pass", "first_block", *segments), 1)
                 | dict.fromkeys(("dst", "stride"), address_bits(self.words))
                 | counts
             )
@@ -330,9 +330,17 @@ class Finisher(Component):
             *(picked[name].eq(turn[name]) for name in ("valid", "begins", "last_chunk", "set_end")),
             *(
                 picked[name].eq(info[name])
-                for name in ("first_pass", "first_block", *parts, "mm", "dst", "stride", "outputs")
+                for name in (
+                    "first_pass",
+                    "first_block",
+                    *segments,
+                    "mm",
+                    "dst",
+                    "stride",
+                    "outputs",
+                )
             ),
-            picked.ends.eq(info.ends & info.last_part if several else info.ends),
+            picked.ends.eq(info.ends & info.last_segment if several else info.ends),
             picked.overflow.eq(self.overflow),
         ]
 
@@ -355,7 +363,7 @@ class Finisher(Component):
                 now.row.eq(row),
                 following.eq(picked.last_chunk),
             ]
-        begins_block = picked.begins & picked.first_part if several else picked.begins
+        begins_block = picked.begins & picked.first_segment if several else picked.begins
         with m.If(begins_block & picked.first_pass):
             m.d.sync += [block.eq(starts_at), now.element.eq(starts_at), now.row.eq(picked.dst)]
         if several:
