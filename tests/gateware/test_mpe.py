@@ -275,7 +275,7 @@ def small(random: Random, top: Matrix, count: int) -> list[Product]:
         blocks = random.randint(1, 4 if top.sparse else 6)
         fmt = random.choice(("W4", "W4", "W8", "V8", "W3", "W2"))
         nm = random.choice(list(NM)) if top.sparse and fmt != "V8" else "dense"
-        rows = top.rows * NM[nm].parts
+        rows = top.rows * NM[nm].segments
         found.append(
             Product(
                 engine,
@@ -407,7 +407,7 @@ def extreme(sign: int) -> Case:
         if top.sparse:
             names += [(fmt, nm) for fmt in ("W4", "W8") for nm in NM if nm != "dense"]
         for fmt, nm in names:
-            outputs = 2 * top.rows * NM[nm].parts
+            outputs = 2 * top.rows * NM[nm].segments
             product = Product("MV", fmt, top.tokens, outputs, GROUPS // 2, nm=nm)
             product.fill(unit.random, top.rows)
             low = 0 if product.item.excess else -(1 << product.item.bits - 1) + (fmt == "W8")
@@ -489,7 +489,7 @@ def overflow(engine: str, nm: str = "dense") -> Case:
         x = Activations.random(unit.random, GROUPS, top.tokens)
         x.values = [[[127] * 32 for _ in range(top.tokens)] for _ in range(GROUPS)]
         x.scales = [[255] * top.tokens for _ in range(GROUPS)]
-        outputs = 2 * top.rows * NM[nm].parts
+        outputs = 2 * top.rows * NM[nm].segments
         products = [Product(engine, "W8", 1, outputs, groups, nm=nm) for groups in (1, 1, 60, 1, 1)]
         for product in products:
             product.fill(unit.random, top.rows)
