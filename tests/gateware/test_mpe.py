@@ -2,6 +2,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
+from typing import Any
 
 import pytest
 from amaranth.hdl import Module
@@ -20,6 +21,7 @@ from alula.gateware.control.command import layout, opcode
 from alula.gateware.control.fault import Fault
 from alula.gateware.matrix.engine import Mpe
 from alula.gateware.matrix.reason import CODES, Reason
+from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.stream.weight_format import code
 from alula.gateware.stream.weight_stream import TAG, WeightStream, beat_layout
 from alula.isa.formats import FORMATS
@@ -74,7 +76,7 @@ class Matrix(Component):
         m.submodules.weights = weights = WeightStream(
             rows=self.rows, channels=self.channels, depth=self.depth, sparse=self.sparse
         )
-        m.submodules.mpe = mpe = Mpe(
+        sizes = MatrixSizes(
             rows=self.rows,
             block_rows=self.block_rows,
             tokens=self.tokens,
@@ -86,6 +88,7 @@ class Matrix(Component):
             channels=self.channels,
             sparse=self.sparse,
         )
+        m.submodules.mpe = mpe = Mpe(sizes)
         for name in ("tag", "beat"):
             connect(m, flipped(getattr(self, name)), getattr(weights, name))
         for name in ("head", "replay", "block"):
@@ -613,12 +616,22 @@ NARROW_SPARSE_SUMS = Bench(
 
 
 def test_parameters_out_of_range() -> None:
-    def given(**changes: int) -> Mpe:
-        values = {"rows": 8, "tokens": 4, "lanes": 16, "groups": 64, "words": 64}
+    def given(**changes: int) -> MatrixSizes:
+        values: dict[str, Any] = {
+            "rows": 8,
+            "block_rows": 8,
+            "tokens": 4,
+            "lanes": 16,
+            "groups": 64,
+            "words": 64,
+        }
         values |= {"stream_beats": 64}
-        return Mpe(**values | changes)
+        return MatrixSizes(**values | changes)
 
-    refuses("tokens must be a power of two and at least 2, not 1", lambda: given(tokens=1))
+    refuses("tokens must be a power of two, at least 2, not 1", lambda: given(tokens=1))
+    refuses("tokens must be a power of two, at least 2, not 6", lambda: given(tokens=6))
+    refuses("channels must be at least 1, not 0", lambda: given(channels=0))
+    refuses(r"rows must be a multiple of channels \(1\), not 0", lambda: given(rows=0))
     refuses(r"rows must be a multiple of channels \(3\), not 8", lambda: given(channels=3))
     refuses(r"block_rows must be a multiple of rows \(8\), not 12", lambda: given(block_rows=12))
     refuses("lanes must be a power of two, not 12", lambda: given(lanes=12))

@@ -4,6 +4,7 @@ from alula.bench import Bench, BoundCase, Case, Unit, each_case
 from alula.bench.scoreboard import Mismatch
 from alula.gateware.matrix.bounds import LATENCY, Bounds
 from alula.gateware.matrix.reason import NUMBER_BITS, Reason
+from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.stream.weight_format import formats
 from alula.isa.formats import BeatKind
 
@@ -13,21 +14,21 @@ MOST = (1 << NUMBER_BITS) - 1
 
 def expected(top: Bounds, given: dict[str, int]) -> tuple[str, int]:
     """What is wrong with a product, by plain integers, and its number."""
-    item = formats(sparse=top.sparse)[given["format"]]
+    item = formats(sparse=top.sizes.sparse)[given["format"]]
     groups, rows = given["row_groups"], given["last_row"] + 1
-    passes = -(-rows // top.tokens)
+    passes = -(-rows // top.sizes.tokens)
     if passes > 1:
         index = item.count(BeatKind.INDEX, 1, groups)
-        if item.beats(1, groups) > top.stream_beats or index > top.stream_beats // 2:
+        if item.beats(1, groups) > top.sizes.stream_beats or index > top.sizes.stream_beats // 2:
             return "REPLAY", groups
-    if given["blocks"] != -(-given["outputs"] // (top.block_rows * item.pattern.segments)):
+    if given["blocks"] != -(-given["outputs"] // (top.sizes.block_rows * item.pattern.segments)):
         return "OUTPUTS", 0
     last = given["src"] + passes * groups - 1
-    if last >= top.groups:
+    if last >= top.sizes.groups:
         return "SRC", min(last, MOST)
-    words = -(-given["outputs"] // top.lanes)
+    words = -(-given["outputs"] // top.sizes.lanes)
     last = given["dst"] + (rows - 1) * given["stride"] + words - 1
-    if last >= top.words:
+    if last >= top.sizes.words:
         return "DST", min(last, MOST)
     return "NONE", 0
 
@@ -49,24 +50,24 @@ def about(random: Random, value: int) -> int:
 
 def draw(random: Random, top: Bounds) -> dict[str, int]:
     """A product that ends near an end or far from it; 19 groups of V8 just fit the stream."""
-    key, item = random.choice(list(formats(sparse=top.sparse).items()))
-    share = top.block_rows * item.pattern.segments
+    key, item = random.choice(list(formats(sparse=top.sizes.sparse).items()))
+    share = top.sizes.block_rows * item.pattern.segments
     blocks = random.randint(1, 4)
     outputs = blocks * share - random.choice((0, 0, share - 1, random.randrange(share)))
     rows = random.choice(
-        (1, 1, top.tokens, random.randint(1, 4 * top.tokens), random.randint(1, 99))
+        (1, 1, top.sizes.tokens, random.randint(1, 4 * top.sizes.tokens), random.randint(1, 99))
     )
-    passes = -(-rows // top.tokens)
+    passes = -(-rows // top.sizes.tokens)
     row_groups = random.choice((19, 33, random.randint(1, 40)))
-    words = -(-outputs // top.lanes)
-    stride = about(random, (top.words - words) // max(1, rows - 1))
+    words = -(-outputs // top.sizes.lanes)
+    stride = about(random, (top.sizes.words - words) // max(1, rows - 1))
     return {
         "format": key,
         "blocks": random.choice((blocks, blocks, blocks, blocks + 1)),
         "row_groups": row_groups,
-        "src": about(random, top.groups - passes * row_groups),
+        "src": about(random, top.sizes.groups - passes * row_groups),
         "last_row": random.choice((rows - 1, rows - 1, rows - 1, about(random, rows) or 1)),
-        "dst": about(random, top.words - words - (rows - 1) * stride),
+        "dst": about(random, top.sizes.words - words - (rows - 1) * stride),
         "stride": stride,
         "outputs": outputs,
     }
@@ -105,7 +106,16 @@ BENCHES = [
     Bench(
         f"bounds_{block_rows}_{tokens}_{lanes}" + "_sparse" * sparse,
         lambda b=block_rows, t=tokens, n=lanes, s=sparse: Bounds(
-            block_rows=b, tokens=t, lanes=n, groups=300, words=1024, stream_beats=76, sparse=s
+            MatrixSizes(
+                rows=b,
+                block_rows=b,
+                tokens=t,
+                lanes=n,
+                groups=300,
+                words=1024,
+                stream_beats=76,
+                sparse=s,
+            )
         ),
         [judged()],
     )

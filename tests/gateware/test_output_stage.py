@@ -9,8 +9,8 @@ from tests.gateware.refusals import refuses
 from alula.bench import ALWAYS, PATTERNS, Bench, BoundCase, Case, Pattern, Unit, each_case
 from alula.bench import random_pattern as chance
 from alula.bench.scoreboard import Mismatch
-from alula.design.engines import output_width
 from alula.gateware.matrix.output_stage import OutputStage
+from alula.gateware.matrix.sizes import MatrixSizes
 
 WORDS = 4096
 
@@ -25,25 +25,25 @@ class Set:
     """By word and lane."""
 
 
-def sets(random: Random, unit: OutputStage, first: int) -> list[Set]:
+def sets(random: Random, sizes: MatrixSizes, first: int) -> list[Set]:
     """Row blocks of a few products in order."""
     found: list[Set] = []
     dst = 0
     for _ in range(6):
         blocks, passes = random.randint(1, 4), random.randint(1, 3)
-        segments = 1 << random.randrange(unit.segments.bit_length())
-        rows = segments * unit.block_rows
+        segments = 1 << random.randrange(sizes.segments.bit_length())
+        rows = segments * sizes.block_rows
         outputs = random.randint((blocks - 1) * rows + 1, blocks * rows)
-        stride = -(-outputs // unit.lanes) + random.randrange(2)
-        last_token, mm = random.randrange(unit.tokens), random.randrange(2)
+        stride = -(-outputs // sizes.lanes) + random.randrange(2)
+        last_token, mm = random.randrange(sizes.tokens), random.randrange(2)
         for block, number, segment in product(range(blocks), range(passes), range(segments)):
             last_pass = number == passes - 1
             info = {
-                "factor": [factor(random) for _ in range(unit.rows)],
+                "factor": [factor(random) for _ in range(sizes.rows)],
                 "power": [
-                    random.choice((-512, 511, random.randint(-60, 60))) for _ in range(unit.tokens)
+                    random.choice((-512, 511, random.randint(-60, 60))) for _ in range(sizes.tokens)
                 ],
-                "last_token": last_token if last_pass else unit.tokens - 1,
+                "last_token": last_token if last_pass else sizes.tokens - 1,
                 "first_pass": int(number == 0),
                 "first_block": int(block == 0),
                 "ends": int(last_pass and block == blocks - 1),
@@ -52,25 +52,25 @@ def sets(random: Random, unit: OutputStage, first: int) -> list[Set]:
                 "stride": stride,
                 "outputs": outputs,
             }
-            if unit.segments > 1:
+            if sizes.segments > 1:
                 info |= {
                     "first_segment": int(segment == 0),
                     "last_segment": int(segment == segments - 1),
                 }
                 info["segments"] = segments.bit_length() - 1
-            item = Set([accumulators(random, unit.tokens) for _ in range(unit.rows)], info)
+            item = Set([accumulators(random, sizes.tokens) for _ in range(sizes.rows)], info)
             found.append(item)
-            start = (block * segments + segment) * unit.block_rows + first
+            start = (block * segments + segment) * sizes.block_rows + first
             for token in range(info["last_token"] + 1):
-                row = dst + (number * unit.tokens + token) * stride
-                for i in range(unit.rows):
+                row = dst + (number * sizes.tokens + token) * stride
+                for i in range(sizes.rows):
                     if (n := start + i) < outputs:
-                        place = row + n // unit.lanes, n % unit.lanes
+                        place = row + n // sizes.lanes, n % sizes.lanes
                         item.results[place] = result(item, i, token)
                     if n == outputs - 1:
-                        for lane in range(outputs % unit.lanes or unit.lanes, unit.lanes):
-                            item.results[row + n // unit.lanes, lane] = 0
-        dst += passes * unit.tokens * stride
+                        for lane in range(outputs % sizes.lanes or sizes.lanes, sizes.lanes):
+                            item.results[row + n // sizes.lanes, lane] = 0
+        dst += passes * sizes.tokens * stride
     return found
 
 
@@ -103,14 +103,14 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
     async def body(unit: Unit) -> None:
         top = unit.component
         assert isinstance(top, OutputStage)
-        first = core * top.rows
-        items = sets(unit.random, top, first)
+        first = core * top.sizes.rows
+        items = sets(unit.random, top.sizes, first)
         bad = items[unit.random.randrange(len(items) // 2)] if overflows else None
         waiting, under_way = deque(items), deque(items)
         memory: dict[tuple[int, int], int] = {}
 
         def write(item: dict) -> None:
-            for lane in range(top.lanes):
+            for lane in range(top.sizes.lanes):
                 if item["mask"] >> lane & 1:
                     place = item["address"], lane
                     if place in memory:
@@ -127,10 +127,10 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
 
         unit.wires["first"].set(first)
         unit.watch("write", write, pressure)
-        room, since, done, lost = top.sets, top.cycles, "", False
+        room, since, done, lost = top.sets, top.sizes.cycles, "", False
         go = unit.goes(idle)
         while under_way or done:
-            starts = bool(waiting) and room > 0 and since >= top.cycles and next(go)
+            starts = bool(waiting) and room > 0 and since >= top.sizes.cycles and next(go)
             if starts:
                 item = waiting.popleft()
                 unit.set(accumulators=item.accumulators, info=item.info)
@@ -156,16 +156,26 @@ def drained(idle: Pattern, pressure: Pattern, core: int = 0, overflows: bool = F
     return Case(f"{what}core_{core}", body, idle=idle, pressure=pressure)
 
 
-def make(rows: int, lanes: int, tokens: int, cores: int = 1, segments: int = 1) -> Bench:
+def shaped(rows: int, tokens: int, lanes: int, cores: int = 1, sparse: bool = False) -> MatrixSizes:
+    return MatrixSizes(
+        rows=rows,
+        block_rows=cores * rows,
+        tokens=tokens,
+        lanes=lanes,
+        groups=2,
+        words=WORDS,
+        stream_beats=1,
+        sparse=sparse,
+    )
+
+
+def make(rows: int, lanes: int, tokens: int, cores: int = 1, sparse: bool = False) -> Bench:
     cases = [drained(idle, pressure) for idle in PATTERNS for pressure in (*PATTERNS, chance(0.2))]
     cases += [drained(ALWAYS, ALWAYS, core) for core in range(1, cores)]
     cases += [drained(ALWAYS, pressure, 0, True) for pressure in (ALWAYS, chance(0.2))]
-    shape = {"rows": rows, "block_rows": cores * rows, "tokens": tokens, "lanes": lanes}
-    return Bench(
-        f"output_stage_{rows}_{lanes}_{tokens}_{cores}_{segments}",
-        lambda: OutputStage(**shape, words=WORDS, sets=6, segments=segments),
-        cases,
-    )
+    shape = shaped(rows, tokens, lanes, cores, sparse)
+    name = f"output_stage_{rows}_{lanes}_{tokens}_{cores}_{shape.segments}"
+    return Bench(name, lambda: OutputStage(shape, sets=6), cases)
 
 
 BENCHES = [
@@ -173,7 +183,7 @@ BENCHES = [
     make(8, 16, 4, cores=2),
     make(80, 16, 2, cores=3),
     make(12, 16, 2),
-    make(2, 4, 2, segments=8),
+    make(2, 4, 2, sparse=True),
 ]
 
 
@@ -184,7 +194,7 @@ def test_results_stand_where_they_belong(case: BoundCase) -> None:
 
 def test_width() -> None:
     def width(rows: int, tokens: int, lanes: int, cores: int = 1) -> int:
-        return output_width(rows=rows, block_rows=cores * rows, tokens=tokens, lanes=lanes)
+        return shaped(rows, tokens, lanes, cores).width
 
     assert width(8, 4, 16) == 4
     assert width(2, 2, 4) == 1
@@ -194,12 +204,4 @@ def test_width() -> None:
 
 
 def test_parameters_out_of_range() -> None:
-    def given(**changes: int) -> OutputStage:
-        values = {"rows": 8, "block_rows": 8, "tokens": 4, "lanes": 16, "words": 64, "sets": 4}
-        return OutputStage(**values | changes)
-
-    refuses("rows must be at least 1, not 0", lambda: given(rows=0))
-    refuses(r"block_rows must be a multiple of rows \(8\), not 12", lambda: given(block_rows=12))
-    refuses("tokens must be a power of two, not 3", lambda: given(tokens=3))
-    refuses("lanes must be a power of two, not 12", lambda: given(lanes=12))
-    refuses("sets must be at least 2, not 1", lambda: given(sets=1))
+    refuses("sets must be at least 2, not 1", lambda: OutputStage(shaped(8, 4, 16), sets=1))

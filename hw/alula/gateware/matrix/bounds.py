@@ -8,9 +8,9 @@ from amaranth.lib.wiring import Component, In, Out
 from alula.gateware.arithmetic.quotient import multiple
 from alula.gateware.matrix.output_stage import OUTPUT_BITS
 from alula.gateware.matrix.reason import NUMBER_BITS, Reason
+from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.stream.weight_format import FORMAT_BITS, by_format, segments_power
-from alula.gateware.stream.weight_stream import MOST_SEGMENTS
 from alula.isa.formats import BeatKind, WeightFormat
 
 LATENCY = 3
@@ -64,13 +64,7 @@ class Bounds(Component):
     Rows are ``stride`` words apart, and ``tokens`` of them share ``row_groups`` groups.
 
     Args:
-        block_rows (int): Rows of a block in all cores.
-        tokens (int): Activation rows of a pass, a power of two.
-        lanes (int): Results of a vector buffer word, a power of two.
-        groups (int): Groups of the activation buffer.
-        words (int): Words of the vector buffer.
-        stream_beats (int): Beats of the weight stream.
-        sparse (bool): Weights may have a pattern.
+        sizes (MatrixSizes): Of the engine.
 
     Members:
         start (In(1)): A product is there, and stays until the next one; not before ``done``.
@@ -84,21 +78,8 @@ class Bounds(Component):
         number (Out(24)): As of `Reason`.
     """
 
-    def __init__(
-        self,
-        *,
-        block_rows: int,
-        tokens: int,
-        lanes: int,
-        groups: int,
-        words: int,
-        stream_beats: int,
-        sparse: bool = False,
-    ) -> None:
-        self.block_rows, self.tokens, self.lanes = block_rows, tokens, lanes
-        self.groups, self.words, self.stream_beats = groups, words, stream_beats
-        self.sparse = sparse
-        self.most_segments = MOST_SEGMENTS if sparse else 1
+    def __init__(self, sizes: MatrixSizes) -> None:
+        self.sizes = sizes
         super().__init__(
             {
                 "start": In(1),
@@ -119,7 +100,7 @@ class Bounds(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        token_bits, lane_bits = (n.bit_length() - 1 for n in (self.tokens, self.lanes))
+        token_bits, lane_bits = (n.bit_length() - 1 for n in (self.sizes.tokens, self.sizes.lanes))
         m.submodules.group = group = Reach()
         m.submodules.word = word = Reach()
         left = Signal(32)
@@ -150,8 +131,8 @@ class Bounds(Component):
         beyond_groups, beyond_words = Signal(), Signal()
         with m.If(adds):
             m.d.sync += [
-                beyond_groups.eq(group.last >= self.groups),
-                beyond_words.eq(word.last >= self.words),
+                beyond_groups.eq(group.last >= self.sizes.groups),
+                beyond_words.eq(word.last >= self.sizes.words),
             ]
         with m.If(replays):
             m.d.comb += [self.refusal.eq(Reason.REPLAY), self.number.eq(self.row_groups)]
@@ -165,14 +146,14 @@ class Bounds(Component):
 
     def _fits(self, m: Module) -> Value:
         """Whether the outputs end in the last row block, `LATENCY` cycles after the start."""
-        power = by_format(m, self.format, segments_power, name="power", sparse=self.sparse)
-        end = Signal(range((self.block_rows << BLOCK_BITS) * self.most_segments))
+        power = by_format(m, self.format, segments_power, name="power", sparse=self.sizes.sparse)
+        end = Signal(range((self.sizes.block_rows << BLOCK_BITS) * self.sizes.segments))
         padding = Signal(signed(len(end) + 1))
-        share, fits = Signal(range(self.block_rows * self.most_segments + 1)), Signal()
+        share, fits = Signal(range(self.sizes.block_rows * self.sizes.segments + 1)), Signal()
         with m.If(self.start):
             m.d.sync += [
-                end.eq(multiple(self.blocks, self.block_rows) << power),
-                share.eq(self.block_rows << power),
+                end.eq(multiple(self.blocks, self.sizes.block_rows) << power),
+                share.eq(self.sizes.block_rows << power),
             ]
         m.d.sync += [
             padding.eq(end - self.outputs[:OUTPUT_BITS]),
@@ -182,7 +163,7 @@ class Bounds(Component):
 
     def _replays(self, m: Module, token_bits: int) -> Value:
         """Whether several passes need a row block that does not fit the weight stream."""
-        most = by_format(m, self.format, self._most_groups, name="most", sparse=self.sparse)
+        most = by_format(m, self.format, self._most_groups, name="most", sparse=self.sizes.sparse)
         several, too_long, limit = Signal(), Signal(), Signal.like(most)
         with m.If(self.start):
             m.d.sync += [several.eq((self.last_row >> token_bits).any()), limit.eq(most)]
@@ -192,7 +173,7 @@ class Bounds(Component):
     def _most_groups(self, item: WeightFormat) -> int:
         def too_many(groups: int) -> bool:
             held, index = item.beats(1, groups), item.count(BeatKind.INDEX, 1, groups)
-            return held > self.stream_beats or index > self.stream_beats // 2
+            return held > self.sizes.stream_beats or index > self.sizes.stream_beats // 2
 
         return bisect_left(range(1 << GROUP_BITS), True, key=too_many) - 1
 

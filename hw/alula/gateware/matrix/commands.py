@@ -48,7 +48,7 @@ class Commands(Component):
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self.tokens, self.sparse = bounds.tokens, bounds.sparse
+        self.sizes = bounds.sizes
         super().__init__(
             {
                 "mm_command": In(stream.Signature(layout(Engine.MM))),
@@ -59,15 +59,13 @@ class Commands(Component):
                 "mv_busy": Out(1),
                 "head": In(stream.Signature(TAG)),
                 "replay": Out(stream.Signature(REPLAY)),
-                "request": Out(stream.Signature(request_layout(bounds.groups))),
+                "request": Out(stream.Signature(request_layout(bounds.sizes.groups))),
                 "halt": In(1),
                 "refusal": Out(Reason),
                 "number": Out(NUMBER_BITS),
                 "mm_taken": Out(1),
                 "mv_taken": Out(1),
-                "product": Out(
-                    stream.Signature(product_layout(tokens=bounds.tokens, words=bounds.words))
-                ),
+                "product": Out(stream.Signature(product_layout(bounds.sizes))),
                 "mm_finished": In(1),
                 "mv_finished": In(1),
             }
@@ -118,7 +116,8 @@ class Commands(Component):
         with m.Elif(bounds.done | judged):
             m.d.comb += [self.refusal.eq(bounds.refusal), self.number.eq(bounds.number)]
 
-        token_bits = self.tokens.bit_length() - 1
+        tokens = self.sizes.tokens
+        token_bits = tokens.bit_length() - 1
         product = Signal(shape)
         m.d.comb += [
             product.mm.eq(head.mm),
@@ -133,7 +132,7 @@ class Commands(Component):
             products.r_en.eq(self.product.ready),
         ]
         for replay, tag in ((self.replay, head.format), (steps.command, command.src)):
-            self._begin(m, replay, tag, begins, (command.rows + self.tokens - 1) >> token_bits)
+            self._begin(m, replay, tag, begins, (command.rows + tokens - 1) >> token_bits)
         self._read(m, steps)
         self._count(m, Engine.MM, takes & head.mm)
         self._count(m, Engine.MV, takes & ~head.mm)
@@ -152,7 +151,7 @@ class Commands(Component):
         """Keep what is offered while `waits`, and what is wrong with it, a cycle later."""
         head = self.head.payload
         format_code = Cat(offered.fmt, offered.nm)
-        found = by_format(m, format_code, lambda _: 1, name="found", sparse=self.sparse)
+        found = by_format(m, format_code, lambda _: 1, name="found", sparse=self.sizes.sparse)
         known, other, empty, many = (Signal(name=n) for n in ("known", "other", "empty", "many"))
         wrong = Signal(Reason)
         with m.If(waits):
@@ -161,7 +160,7 @@ class Commands(Component):
                 known.eq(found),
                 other.eq((format_code != head.format) | (offered.groups != head.groups)),
                 empty.eq(~offered.rows.any()),
-                many.eq(~head.mm & (offered.rows > self.tokens)),
+                many.eq(~head.mm & (offered.rows > self.sizes.tokens)),
             ]
         with m.If(~known):
             m.d.comb += wrong.eq(Reason.FORMAT)

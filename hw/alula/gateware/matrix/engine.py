@@ -4,18 +4,15 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from alula.design.engines import output_width
 from alula.gateware.buffers.activation_buffer import read_layout, request_layout
 from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Fault
 from alula.gateware.hdl.delay import delayed
-from alula.gateware.hdl.target import TARGETS, Target
-from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
+from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.accumulator import LATENCY as ACCUMULATOR_LATENCY
 from alula.gateware.matrix.bounds import Bounds
 from alula.gateware.matrix.chain import LATENCY as CHAIN_LATENCY
-from alula.gateware.matrix.chain import TOKENS as CHAIN_TOKENS
 from alula.gateware.matrix.chains import Chains
 from alula.gateware.matrix.commands import Commands
 from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
@@ -24,12 +21,13 @@ from alula.gateware.matrix.operands import Operands
 from alula.gateware.matrix.output_stage import LATENCY as OUTPUT_LATENCY
 from alula.gateware.matrix.output_stage import OutputStage
 from alula.gateware.matrix.reason import CODES, DETAIL, NUMBER_BITS, Reason
+from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.matrix.sparse.accumulator import LATENCY as SPARSE_LATENCY
 from alula.gateware.matrix.sparse.sums import SparseOperands, SparseSums
 from alula.gateware.matrix.sums import Sums
 from alula.gateware.matrix.use import ProductUse
 from alula.gateware.stream.weight_format import by_format, segments_power
-from alula.gateware.stream.weight_stream import MOST_SEGMENTS, REPLAY, TAG, block_layout
+from alula.gateware.stream.weight_stream import REPLAY, TAG, block_layout
 from alula.isa.instructions import Engine
 
 IDLE = 4
@@ -52,18 +50,8 @@ class Mpe(Component):
     have at least as many blocks as `OutputStage` takes cycles.
 
     Args:
-        rows (int): Rows of a block in this core: chains.
-        block_rows (int): Rows of a block in all cores.
-        tokens (int): Activation rows of a pass, a power of two, at least 2.
-        lanes (int): Results of a vector buffer word.
-        groups (int): Groups of the activation buffer.
-        words (int): Words of the vector buffer.
-        stream_beats (int): Beats of the weight stream.
-        channels (int): Memory channels of this core.
-        accumulator_bits (int): Width that accumulators must fit.
+        sizes (MatrixSizes): With patterns, a group of 2:16 takes four cycles, the others two.
         target (str): What multipliers are made of, as of `PackedMultiplier`.
-        sparse (bool): Weights may have a pattern. A group of 2:16 then takes four cycles, the
-            others two.
 
     Members:
         mm_command, mv_command (In stream of ``layout(engine)``): Taken when the stream's head is
@@ -85,53 +73,9 @@ class Mpe(Component):
             writes nothing; otherwise of its oldest, which is never done.
     """
 
-    def __init__(
-        self,
-        *,
-        rows: int,
-        block_rows: int | None = None,
-        tokens: int,
-        lanes: int,
-        groups: int,
-        words: int,
-        stream_beats: int,
-        channels: int = 1,
-        accumulator_bits: int = ACCUMULATOR_BITS,
-        target: Target = "portable",
-        sparse: bool = False,
-    ) -> None:
-        if tokens < CHAIN_TOKENS or tokens & tokens - 1:
-            raise ValueError(f"tokens must be a power of two and at least 2, not {tokens}")
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, not {channels}")
-        if rows < 1 or rows % channels:
-            raise ValueError(f"rows must be a multiple of channels ({channels}), not {rows}")
-        if block_rows is not None and (block_rows < rows or block_rows % rows):
-            raise ValueError(f"block_rows must be a multiple of rows ({rows}), not {block_rows}")
-        if lanes < 1 or lanes & lanes - 1:
-            raise ValueError(f"lanes must be a power of two, not {lanes}")
-        for name, value in (("groups", groups), ("words", words)):
-            if not 2 <= value < 1 << NUMBER_BITS:
-                raise ValueError(f"{name} must be 2 to {(1 << NUMBER_BITS) - 1}, not {value}")
-        if stream_beats < 1:
-            raise ValueError(f"stream_beats must be at least 1, not {stream_beats}")
-        if not 32 <= accumulator_bits <= ACCUMULATOR_BITS:
-            raise ValueError(
-                f"accumulator_bits must be 32 to {ACCUMULATOR_BITS}, not {accumulator_bits}"
-            )
-        if target not in TARGETS:
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
-        self.rows = rows
-        self.block_rows = rows if block_rows is None else block_rows
-        self.tokens = tokens
-        self.lanes = lanes
-        self.groups = groups
-        self.words = words
-        self.stream_beats = stream_beats
-        self.channels = channels
-        self.accumulator_bits = accumulator_bits
+    def __init__(self, sizes: MatrixSizes, *, target: Target = "portable") -> None:
+        self.sizes = sizes
         self.target: Target = target
-        self.sparse = bool(sparse)
         super().__init__(
             {
                 "mm_command": In(stream.Signature(layout(Engine.MM))),
@@ -142,10 +86,10 @@ class Mpe(Component):
                 "mv_busy": Out(1),
                 "head": In(stream.Signature(TAG)),
                 "replay": Out(stream.Signature(REPLAY)),
-                "block": In(stream.Signature(block_layout(rows, sparse=self.sparse))),
-                "request": Out(stream.Signature(request_layout(groups))),
-                "activations": In(stream.Signature(read_layout(tokens))),
-                "write": Out(stream.Signature(write_layout(words, lanes))),
+                "block": In(stream.Signature(block_layout(sizes.rows, sparse=sizes.sparse))),
+                "request": Out(stream.Signature(request_layout(sizes.groups))),
+                "activations": In(stream.Signature(read_layout(sizes.tokens))),
+                "write": Out(stream.Signature(write_layout(sizes.words, sizes.lanes))),
                 "first": In(16),
                 "mm_starved": Out(1),
                 "mv_starved": Out(1),
@@ -160,26 +104,12 @@ class Mpe(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        size = {"tokens": self.tokens, "words": self.words}
-        shape = {"rows": self.rows, "tokens": self.tokens, "block_rows": self.block_rows}
-        shape["lanes"] = self.lanes
-        segments = MOST_SEGMENTS if self.sparse else 1
-        cycles = self.rows * self.tokens // output_width(**shape)
-        sets = -(-(latency(sparse=self.sparse) + 4) // cycles) + 1 + segments
-        bounds = Bounds(
-            **size,
-            block_rows=self.block_rows,
-            lanes=self.lanes,
-            groups=self.groups,
-            stream_beats=self.stream_beats,
-            sparse=self.sparse,
-        )
-        commands = Commands(bounds)
-        operands = Operands(**size, rows=self.rows, cycles=cycles, sets=sets, sparse=self.sparse)
-        sums = (SparseSums if self.sparse else Sums)(
-            **size, rows=self.rows, bits=self.accumulator_bits
-        )
-        output = OutputStage(**shape, words=self.words, sets=sets, segments=segments)
+        sizes = self.sizes
+        sets = -(-(latency(sparse=sizes.sparse) + 4) // sizes.cycles) + 1 + sizes.segments
+        commands = Commands(Bounds(sizes))
+        operands = Operands(sizes, sets=sets)
+        sums = (SparseSums if sizes.sparse else Sums)(sizes)
+        output = OutputStage(sizes, sets=sets)
         m.submodules.commands = commands
         m.submodules.operands = operands
         m.submodules.sums = sums
@@ -215,12 +145,13 @@ class Mpe(Component):
 
     def _multiply(self, m: Module, fires: Value, sums: Sums) -> None:
         """Dequantise and multiply each block that passes."""
+        sizes = self.sizes
         block = self.block.payload
         values = Signal(self.activations.payload.data.shape(), reset_less=True)
         with m.If(fires):
             m.d.sync += values.eq(self.activations.payload.data)
         m.submodules.dequantiser = dequantiser = Dequantiser(
-            rows=self.rows, channels=self.channels, sparse=self.sparse
+            rows=sizes.rows, channels=sizes.channels, sparse=sizes.sparse
         )
         m.d.comb += [
             dequantiser.enable.eq(fires),
@@ -229,8 +160,8 @@ class Mpe(Component):
             dequantiser.phase.eq(block.phase),
         ]
         sparse = None
-        if self.sparse:
-            sparse = SparseOperands(rows=self.rows, channels=self.channels)
+        if sizes.sparse:
+            sparse = SparseOperands(rows=sizes.rows, channels=sizes.channels)
             m.submodules.sparse = sparse
             m.d.comb += [
                 sparse.format.eq(block.step.tag),
@@ -239,7 +170,10 @@ class Mpe(Component):
                 sparse.phase.eq(block.index_phase),
             ]
         m.submodules.chains = chains = Chains(
-            rows=self.rows, tokens=self.tokens, target=self.target, sparse=self.sparse
+            rows=sizes.rows,
+            tokens=sizes.tokens,
+            target=self.target,
+            sparse=sizes.sparse,
         )
         m.d.comb += [
             chains.activations.eq(values),
@@ -254,11 +188,11 @@ class Mpe(Component):
                 sums.sums.eq(chains.sums),
             ]
 
-        power = by_format(m, block.step.tag, segments_power, name="power", sparse=self.sparse)
+        power = by_format(m, block.step.tag, segments_power, name="power", sparse=sizes.sparse)
         entering = Cat(fires, block.step.half, power)
         entering = delayed(m, entering, DEQUANTISER_LATENCY + CHAIN_LATENCY, name="entered")[-1]
         m.d.comb += [sums.valid.eq(entering[0]), sums.half.eq(entering[1])]
-        if self.sparse:
+        if sizes.sparse:
             m.d.comb += sums.power.eq(entering[2:])
 
     def _use(self, m: Module, commands: Commands, operands: Operands) -> None:

@@ -8,9 +8,10 @@ from alula.gateware.buffers.activation_buffer import read_layout
 from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.matrix.layout import group_layout, product_layout, row_block_layout
 from alula.gateware.matrix.output_stage import POWER_BITS
+from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.matrix.sparse.sums import Weighing
 from alula.gateware.stream.weight_format import by_format, segments_power
-from alula.gateware.stream.weight_stream import MOST_SEGMENTS, block_layout
+from alula.gateware.stream.weight_stream import block_layout
 
 ONE = 0x3F80
 """1.0 as bf16."""
@@ -21,12 +22,8 @@ class Operands(Component):
     """Lets a block and its activations pass together; what is behind never waits.
 
     Args:
-        rows (int): Rows of a block in this core.
-        tokens (int): Activation rows of a pass, a power of two.
-        words (int): Words of the vector buffer.
-        cycles (int): Cycles that the output stage takes for a segment of a row block.
+        sizes (MatrixSizes): Of the engine.
         sets (int): Segments of row blocks that may be between here and their last write.
-        sparse (bool): Weights may have a pattern.
 
     Members:
         block, activations: Those of `Mpe`.
@@ -38,32 +35,26 @@ class Operands(Component):
         finished (In(1)): A segment of a row block has been written.
     """
 
-    def __init__(
-        self, *, rows: int, tokens: int, words: int, cycles: int, sets: int, sparse: bool = False
-    ) -> None:
-        self.rows, self.tokens, self.words = rows, tokens, words
-        self.cycles, self.sets = cycles, sets
-        self.sparse = sparse
-        self.segments = MOST_SEGMENTS if sparse else 1
-        group = group_layout(rows=rows, tokens=tokens, sparse=sparse)
-        row_block = row_block_layout(rows=rows, tokens=tokens, words=words, segments=self.segments)
+    def __init__(self, sizes: MatrixSizes, *, sets: int) -> None:
+        self.sizes, self.sets = sizes, sets
         super().__init__(
             {
-                "block": In(stream.Signature(block_layout(rows, sparse=sparse))),
-                "activations": In(stream.Signature(read_layout(tokens))),
-                "product": In(stream.Signature(product_layout(tokens=tokens, words=words))),
+                "block": In(stream.Signature(block_layout(sizes.rows, sparse=sizes.sparse))),
+                "activations": In(stream.Signature(read_layout(sizes.tokens))),
+                "product": In(stream.Signature(product_layout(sizes))),
                 "fires": Out(1),
-                "group": Out(stream.Signature(group)),
-                "row_block": Out(stream.Signature(row_block)),
+                "group": Out(stream.Signature(group_layout(sizes))),
+                "row_block": Out(stream.Signature(row_block_layout(sizes))),
                 "finished": In(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
+        rows, tokens, sparse = self.sizes.rows, self.sizes.tokens, self.sizes.sparse
         m = Module()
         block, step = self.block.payload, self.block.payload.step
-        power = by_format(m, step.tag, segments_power, name="power", sparse=self.sparse)
+        power = by_format(m, step.tag, segments_power, name="power", sparse=sparse)
         ends, over = Signal(), Signal()
         m.d.comb += [
             self.fires.eq(
@@ -83,15 +74,15 @@ class Operands(Component):
 
         side = self.activations.payload.side
         known = Signal(side.shape())
-        powers = Signal(data.ArrayLayout(signed(POWER_BITS), self.tokens))
+        powers = Signal(data.ArrayLayout(signed(POWER_BITS), tokens))
         with m.If(self.fires & ~step.half):
             m.d.sync += known.eq(side)
             with m.If(step.first):
-                m.d.sync += [powers[t].eq(side[t].exponent) for t in range(self.tokens)]
+                m.d.sync += [powers[t].eq(side[t].exponent) for t in range(tokens)]
 
-        metas = by_format(m, step.tag, lambda item: item.metas, name="metas", sparse=self.sparse)
+        metas = by_format(m, step.tag, lambda item: item.metas, name="metas", sparse=sparse)
         m.d.comb += [group.first.eq(step.first), group.last.eq(step.last)]
-        for token in range(self.tokens):
+        for token in range(tokens):
             m.d.comb += [
                 group.sum[token].eq(known[token].sum),
                 group.factor[token].eq(known[token].scale),
@@ -99,13 +90,13 @@ class Operands(Component):
         for number, segments in enumerate(group.metas):
             # A scale of 1, and no min.
             missing = 1 if number != 1 else power != 0
-            for row in range(self.rows):
+            for row in range(rows):
                 m.d.comb += segments[row].eq(Mux(metas, block.metas[number][row], missing))
 
         info, product = row_block.info, self.product.payload
         m.d.comb += [
             info.power.eq(powers),
-            info.last_token.eq(Mux(step.last_pass, product.last_token, self.tokens - 1)),
+            info.last_token.eq(Mux(step.last_pass, product.last_token, tokens - 1)),
             info.first_pass.eq(step.first_pass),
             info.first_block.eq(step.first_block),
             info.ends.eq(over),
@@ -114,11 +105,11 @@ class Operands(Component):
             info.stride.eq(product.stride),
             info.outputs.eq(product.outputs),
         ]
-        if self.sparse:
+        if sparse:
             m.d.comb += info.segments.eq(power)
-        scales = by_format(m, step.tag, lambda item: item.scales, name="scales", sparse=self.sparse)
+        scales = by_format(m, step.tag, lambda item: item.scales, name="scales", sparse=sparse)
         for segment, factors in enumerate(row_block.factors):
-            for row in range(self.rows):
+            for row in range(rows):
                 m.d.comb += factors[row].eq(Mux(scales, block.factors[segment][row], ONE))
         return m
 
@@ -127,11 +118,11 @@ class Operands(Component):
 
         Its product is there, and the output stage can take it by then and keep its results.
         """
-        gap = Signal(range(max(2, self.cycles * self.segments)))
+        gap = Signal(range(max(2, self.sizes.cycles * self.sizes.segments)))
         under_way = Signal(range(self.sets + 1))
         may_end = Signal()
         with m.If(ends):
-            m.d.sync += gap.eq((self.cycles << power) - 1)
+            m.d.sync += gap.eq((self.sizes.cycles << power) - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         m.d.sync += [
@@ -144,7 +135,7 @@ class Operands(Component):
 
     def _weighs(self, m: Module) -> Value:
         """Whether a group's second half must wait for what is behind the chains."""
-        if not self.sparse:
+        if not self.sizes.sparse:
             return Const(0)
         step = self.block.payload.step
         m.submodules.weighing = weighing = Weighing()

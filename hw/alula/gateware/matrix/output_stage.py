@@ -6,7 +6,6 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.design.engines import output_width
 from alula.gateware.arithmetic.float_convert import INTEGER_LATENCY, IntegerToFloat
 from alula.gateware.arithmetic.float_format import LARGEST, clean, widen
 from alula.gateware.arithmetic.float_multiply import LATENCY as MULTIPLY_LATENCY
@@ -17,6 +16,7 @@ from alula.gateware.hdl.fifo import LATENCY as QUEUE_LATENCY
 from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
+from alula.gateware.matrix.sizes import MatrixSizes
 
 OUTPUT_BITS = 20
 POWER_BITS = 10
@@ -26,9 +26,10 @@ LATENCY = 1 + LANE_LATENCY + QUEUE_LATENCY
 """Cycles from a row block's accumulators to its first word: picked, finished, queued."""
 
 
-def info_layout(*, rows: int, tokens: int, words: int, segments: int = 1) -> data.StructLayout:
+def info_layout(sizes: MatrixSizes) -> data.StructLayout:
     """What is known of the accumulators of a row block and pass, or of a segment of one."""
-    several = {"first_segment": 1, "last_segment": 1, "segments": 2} if segments > 1 else {}
+    rows, tokens, words = sizes.rows, sizes.tokens, sizes.words
+    several = {"first_segment": 1, "last_segment": 1, "segments": 2} if sizes.sparse else {}
     return data.StructLayout(
         {
             "factor": data.ArrayLayout(16, rows),
@@ -102,14 +103,9 @@ class OutputStage(Component):
     written as far as this row block fills them.
 
     Args:
-        rows (int): Rows of a block in this core.
-        block_rows (int): Rows of a block in all cores, a multiple of ``rows``.
-        tokens (int): Activation rows of a pass, a power of two.
-        lanes (int): Results of a vector buffer word, a power of two.
-        words (int): Words of the vector buffer.
+        sizes (MatrixSizes): Of a row block with a pattern each segment comes as a row block of its
+            own, one after the other, for each pass.
         sets (int): Row blocks, or segments, that may be between ``start`` and their last write.
-        segments (int): The most segments of a row block: each comes as a row block of its own, one
-            after the other, for each pass.
 
     Members:
         accumulators (In(rows x tokens x 48), signed): As they stand from ``start`` on, for
@@ -133,46 +129,23 @@ class OutputStage(Component):
     There must be room for `sets` row blocks; the caller counts them with ``finished``.
     """
 
-    def __init__(
-        self,
-        *,
-        rows: int,
-        block_rows: int,
-        tokens: int,
-        lanes: int,
-        words: int,
-        sets: int,
-        segments: int = 1,
-    ) -> None:
-        if rows < 1:
-            raise ValueError(f"rows must be at least 1, not {rows}")
-        if block_rows < rows or block_rows % rows:
-            raise ValueError(f"block_rows must be a multiple of rows ({rows}), not {block_rows}")
-        for name, value in (("tokens", tokens), ("lanes", lanes)):
-            if value < 1 or value & value - 1:
-                raise ValueError(f"{name} must be a power of two, not {value}")
-        if words < 2:
-            raise ValueError(f"words must be at least 2, not {words}")
+    def __init__(self, sizes: MatrixSizes, *, sets: int) -> None:
         if sets < 2:
             raise ValueError(f"sets must be at least 2, not {sets}")
-        self.rows = rows
-        self.block_rows = block_rows
-        self.tokens = tokens
-        self.lanes = lanes
-        self.words = words
-        self.sets = sets
-        self.segments = segments
+        self.sizes, self.sets = sizes, sets
         super().__init__(
             {
                 "accumulators": In(
-                    data.ArrayLayout(data.ArrayLayout(signed(ACCUMULATOR_BITS), tokens), rows)
+                    data.ArrayLayout(
+                        data.ArrayLayout(signed(ACCUMULATOR_BITS), sizes.tokens), sizes.rows
+                    )
                 ),
                 "start": In(1),
-                "info": In(info_layout(rows=rows, tokens=tokens, words=words, segments=segments)),
+                "info": In(info_layout(sizes)),
                 "overflow": In(1),
                 "taken": Out(1),
                 "first": In(16),
-                "write": Out(stream.Signature(write_layout(words, lanes))),
+                "write": Out(stream.Signature(write_layout(sizes.words, sizes.lanes))),
                 "finished": Out(1),
                 "mm_done": Out(1),
                 "mv_done": Out(1),
@@ -182,22 +155,10 @@ class OutputStage(Component):
         )
 
     @property
-    def width(self) -> int:
-        """Results a cycle."""
-        return output_width(
-            rows=self.rows, block_rows=self.block_rows, tokens=self.tokens, lanes=self.lanes
-        )
-
-    @property
-    def cycles(self) -> int:
-        """Cycles of a row block."""
-        return self.rows * self.tokens // self.width
-
-    @property
     def touched(self) -> int:
         """Words that a row block's results of one token can touch."""
-        step = math.gcd(self.rows, self.block_rows, self.lanes)
-        return (self.lanes - step + self.rows - 1) // self.lanes + 1
+        step = math.gcd(self.sizes.rows, self.sizes.block_rows, self.sizes.lanes)
+        return (self.sizes.lanes - step + self.sizes.rows - 1) // self.sizes.lanes + 1
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
@@ -209,13 +170,13 @@ class OutputStage(Component):
 
     def _turns(self, m: Module) -> data.View:
         """Who comes when: a chunk of one token's results a cycle."""
-        chunks = self.rows // self.width
+        chunks = self.sizes.rows // self.sizes.width
         turn = Signal(
             data.StructLayout(
                 {
                     "valid": 1,
-                    "number": range(max(2, self.cycles)),
-                    "token": range(max(2, self.tokens)),
+                    "number": range(max(2, self.sizes.cycles)),
+                    "token": range(max(2, self.sizes.tokens)),
                     "chunk": range(max(2, chunks)),
                     "begins": 1,
                     "last_chunk": 1,
@@ -247,22 +208,23 @@ class OutputStage(Component):
 
     def _lanes(self, m: Module, turn: data.View) -> list[Value]:
         """Pick each lane's operands in one cycle; its results come `LANE_LATENCY` later."""
-        chunks = self.rows // self.width
-        order = [(token, chunk) for token in range(self.tokens) for chunk in range(chunks)]
+        tokens, width = self.sizes.tokens, self.sizes.width
+        chunks = self.sizes.rows // width
+        order = [(token, chunk) for token in range(tokens) for chunk in range(chunks)]
         valid = Signal(name="picked")
         m.d.sync += valid.eq(turn.valid)
         results = []
-        for place in range(self.width):
+        for place in range(width):
             lane = OutputLane()
             m.submodules[f"lane_{place}"] = placed(lane)
             operands = {
                 "value": Array(
-                    self.accumulators[chunk * self.width + place][token] for token, chunk in order
+                    self.accumulators[chunk * width + place][token] for token, chunk in order
                 )[turn.number],
-                "factor": Array(
-                    self.info.factor[chunk * self.width + place] for chunk in range(chunks)
-                )[turn.chunk],
-                "power": Array(self.info.power[token] for token in range(self.tokens))[turn.token],
+                "factor": Array(self.info.factor[chunk * width + place] for chunk in range(chunks))[
+                    turn.chunk
+                ],
+                "power": Array(self.info.power[token] for token in range(tokens))[turn.token],
             }
             m.d.comb += lane.valid.eq(valid)
             for name, operand in operands.items():
@@ -276,11 +238,12 @@ class OutputStage(Component):
 
     def _places(self, m: Module, turn: data.View) -> data.View:
         """Where the results of this cycle go: three stages of address, and a delay."""
-        word_bits = self.lanes.bit_length() - 1
+        lanes, width = self.sizes.lanes, self.sizes.width
+        word_bits = lanes.bit_length() - 1
         now = self._elements(m, turn)
         flags = dict.fromkeys(("valid", "last_chunk", "set_end", "ends", "mm", "overflow"), 1)
-        position = range(max(2, self.lanes // self.width))
-        address = address_bits(self.words)
+        position = range(max(2, lanes // width))
+        address = address_bits(self.sizes.words)
         measured = Signal(
             data.StructLayout(
                 flags | {"address": address, "position": position, "left": signed(OUTPUT_BITS + 1)}
@@ -289,24 +252,22 @@ class OutputStage(Component):
         m.d.sync += [
             *(measured[name].eq(now[name]) for name in flags),
             measured.address.eq(now.row + (now.element >> word_bits)),
-            measured.position.eq((now.element & (self.lanes - 1)) // self.width),
+            measured.position.eq((now.element & (lanes - 1)) // width),
             measured.left.eq(now.outputs - now.element),
         ]
         left = measured.left
         chunk = Signal(
             data.StructLayout(
                 flags
-                | {"address": address, "position": position, "count": range(self.width + 1)}
+                | {"address": address, "position": position, "count": range(width + 1)}
                 | {"tail": 1, "flush": 1}
             ),
         )
         m.d.sync += [
             *(chunk[name].eq(measured[name]) for name in (*flags, "address", "position")),
-            chunk.count.eq(Mux(left < 0, 0, Mux(left > self.width, self.width, left))),
-            chunk.tail.eq((left <= self.width) & (left > 0)),
-            chunk.flush.eq(
-                measured.last_chunk | (measured.position == self.lanes // self.width - 1)
-            ),
+            chunk.count.eq(Mux(left < 0, 0, Mux(left > width, width, left))),
+            chunk.tail.eq((left <= width) & (left > 0)),
+            chunk.flush.eq(measured.last_chunk | (measured.position == lanes // width - 1)),
         ]
         stages = 4  # from a turn to `chunk`
         return delayed(m, chunk, LANE_LATENCY - stages, name="chunk")[-1]
@@ -314,7 +275,7 @@ class OutputStage(Component):
     def _elements(self, m: Module, turn: data.View) -> data.View:
         """Each turn's row of the vector buffer and its first output, two cycles later."""
         info = self.info
-        several = self.segments > 1
+        several = self.sizes.segments > 1
         segments = ("first_segment",) if several else ()
         flags = dict.fromkeys(("valid", "last_chunk", "set_end", "ends", "mm", "overflow"), 1)
         counts = {"outputs": OUTPUT_BITS}
@@ -322,7 +283,7 @@ class OutputStage(Component):
             data.StructLayout(
                 flags
                 | dict.fromkeys(("begins", "first_pass", "first_block", *segments), 1)
-                | dict.fromkeys(("dst", "stride"), address_bits(self.words))
+                | dict.fromkeys(("dst", "stride"), address_bits(self.sizes.words))
                 | counts
             )
         )
@@ -346,20 +307,20 @@ class OutputStage(Component):
 
         now = Signal(
             data.StructLayout(
-                flags | {"row": address_bits(self.words), "element": OUTPUT_BITS} | counts
+                flags | {"row": address_bits(self.sizes.words), "element": OUTPUT_BITS} | counts
             )
         )
         m.d.sync += [now[name].eq(picked[name]) for name in (*flags, *counts)]
         block, next_block, following = Signal(OUTPUT_BITS), Signal(OUTPUT_BITS), Signal()
         starts_at, row = Signal(OUTPUT_BITS), Signal.like(now.row)
         m.d.comb += [
-            next_block.eq(block + self.block_rows),
+            next_block.eq(block + self.sizes.block_rows),
             starts_at.eq(Mux(picked.first_block, self.first, next_block)),
             row.eq(Mux(following, now.row + picked.stride, now.row)),
         ]
         with m.If(picked.valid):
             m.d.sync += [
-                now.element.eq(Mux(following, block, now.element + self.width)),
+                now.element.eq(Mux(following, block, now.element + self.sizes.width)),
                 now.row.eq(row),
                 following.eq(picked.last_chunk),
             ]
@@ -387,20 +348,21 @@ class OutputStage(Component):
 
         `chunk` comes a cycle before its results.
         """
+        lanes, width, words = self.sizes.lanes, self.sizes.width, self.sizes.words
         flags = ("set_end", "ends", "mm", "overflow")
         entry = Signal(
             data.StructLayout(
                 dict.fromkeys(("valid", "flush", "some", *flags), 1)
-                | {"address": address_bits(self.words), "put": self.lanes, "zero": self.lanes}
+                | {"address": address_bits(words), "put": lanes, "zero": lanes}
             )
         )
         m.d.sync += [
             *(entry[name].eq(chunk[name]) for name in ("valid", "flush", "address", *flags)),
             entry.some.eq(chunk.count.any() | chunk.tail),
         ]
-        word, held = Signal(32 * self.lanes), Signal(32 * self.lanes, reset_less=True)
-        for lane in range(self.lanes):
-            position, place = divmod(lane, self.width)
+        word, held = Signal(32 * lanes), Signal(32 * lanes, reset_less=True)
+        for lane in range(lanes):
+            position, place = divmod(lane, width)
             here, before = chunk.position == position, chunk.position < position
             m.d.sync += [
                 entry.put[lane].eq(here & (place < chunk.count)),
@@ -413,7 +375,7 @@ class OutputStage(Component):
                     Mux(entry.zero[lane], 0, held.word_select(lane, 32)),
                 )
             )
-        held_mask, held_some = Signal(self.lanes), Signal()
+        held_mask, held_some = Signal(lanes), Signal()
         mask = held_mask | entry.put | entry.zero
         with m.If(entry.valid):
             m.d.sync += [
@@ -422,7 +384,7 @@ class OutputStage(Component):
                 held_some.eq(~entry.flush & (held_some | entry.some)),
             ]
         layout = data.StructLayout(
-            {"write": write_layout(self.words, self.lanes), "some": 1} | dict.fromkeys(flags, 1)
+            {"write": write_layout(words, lanes), "some": 1} | dict.fromkeys(flags, 1)
         )
         given = Signal(layout)
         some = held_some | entry.some
@@ -438,7 +400,7 @@ class OutputStage(Component):
     def _write(self, m: Module, given: data.View, enters: Value) -> None:
         """Queue words, and say what has been written."""
         layout = given.shape()
-        depth = self.sets * self.tokens * self.touched
+        depth = self.sets * self.sizes.tokens * self.touched
         m.submodules.queue = queue = RegisteredFifo(shape=layout, depth=max(3, depth))
         taken, leaves = queue.taken.payload, Signal()
         m.d.comb += [

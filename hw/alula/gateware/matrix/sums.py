@@ -17,17 +17,14 @@ from alula.gateware.matrix.accumulator import (
 from alula.gateware.matrix.chain import TOTAL_BITS
 from alula.gateware.matrix.layout import group_layout, row_block_layout
 from alula.gateware.matrix.output_stage import info_layout
-from alula.gateware.stream.weight_stream import MOST_SEGMENTS
+from alula.gateware.matrix.sizes import MatrixSizes
 
 
 class Sums(Component):
     """The accumulators of all rows and tokens, of a machine without patterns.
 
     Args:
-        rows (int): Rows of a block in this core.
-        tokens (int): Activation rows of a pass.
-        words (int): Words of the vector buffer.
-        bits (int): Width that accumulators must fit.
+        sizes (MatrixSizes): Of the engine.
 
     Members:
         valid, half (In(1)): A block leaves the chains; which half of a group.
@@ -40,24 +37,19 @@ class Sums(Component):
         overflow (Out(1)): From ``start`` to ``taken``: an accumulator that counts does not fit.
     """
 
-    sparse = False
     factor_latency = FACTOR
 
-    def __init__(self, *, rows: int, tokens: int, words: int, bits: int) -> None:
-        self.rows, self.tokens, self.words, self.bits = rows, tokens, words, bits
-        segments = MOST_SEGMENTS if self.sparse else 1
-        size = {"rows": rows, "tokens": tokens}
+    def __init__(self, sizes: MatrixSizes) -> None:
+        self.sizes = sizes
         super().__init__(
             {
                 "valid": In(1),
                 "half": In(1),
                 "totals": In(self._grid(signed(TOTAL_BITS))),
-                "group": In(stream.Signature(group_layout(**size, sparse=self.sparse))),
-                "row_block": In(
-                    stream.Signature(row_block_layout(**size, words=words, segments=segments))
-                ),
+                "group": In(stream.Signature(group_layout(sizes))),
+                "row_block": In(stream.Signature(row_block_layout(sizes))),
                 "start": Out(1),
-                "info": Out(info_layout(**size, words=words, segments=segments)),
+                "info": Out(info_layout(sizes)),
                 "accumulators": Out(self._grid(signed(ACCUMULATOR_BITS))),
                 "taken": In(1),
                 "overflow": Out(1),
@@ -67,7 +59,7 @@ class Sums(Component):
 
     def _grid(self, shape: object) -> data.ArrayLayout:
         """One of each row and token."""
-        return data.ArrayLayout(data.ArrayLayout(shape, self.tokens), self.rows)
+        return data.ArrayLayout(data.ArrayLayout(shape, self.sizes.tokens), self.sizes.rows)
 
     def _more(self) -> dict[str, Member]:
         """Further members."""
@@ -91,7 +83,7 @@ class Sums(Component):
         factor = delayed(m, now.factor, self.factor_latency - 1, name="factor")[-1]
 
         overflows = []
-        for row in range(self.rows):
+        for row in range(self.sizes.rows):
             metas = [plane[row] for plane in now.metas]
             for token, accumulator in enumerate(self._accumulators(m, control, metas, row)):
                 m.submodules[f"accumulator_{row}_{token}"] = placed(accumulator)
@@ -115,7 +107,7 @@ class Sums(Component):
         self, m: Module, control: Component, metas: list, row: int
     ) -> Sequence[Component]:
         """Return a row's accumulators, which weigh by its scale and min."""
-        found = [Accumulator(bits=self.bits) for _ in range(self.tokens)]
+        found = [Accumulator(bits=self.sizes.accumulator_bits) for _ in range(self.sizes.tokens)]
         for accumulator in found:
             m.d.comb += [accumulator.scale.eq(metas[0]), accumulator.minimum.eq(metas[1])]
         return found

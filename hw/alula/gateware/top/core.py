@@ -15,6 +15,7 @@ from alula.gateware.hdl.clock_gate import ClockGate
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.engine import Mpe
+from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.memory.load import Load
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store import Store
@@ -94,18 +95,7 @@ class Core(Component):
         groups, tokens = design.activation_groups, design.mpe.tokens
         rows, channels = design.chains_per_core, design.channels_per_core
         load, store, sfu = self._load, self._store, self._sfu
-        mpe = Mpe(
-            rows=rows,
-            block_rows=design.rows,
-            tokens=tokens,
-            groups=groups,
-            stream_beats=design.stream_beats,
-            channels=channels,
-            accumulator_bits=design.mpe.accumulator_bits,
-            sparse=design.mpe.sparse,
-            target=self.target,
-            **size,
-        )
+        mpe = Mpe(MatrixSizes.of(design), target=self.target)
         stream = WeightStream(
             rows=rows, channels=channels, depth=design.stream_beats, sparse=design.mpe.sparse
         )

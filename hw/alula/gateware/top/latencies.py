@@ -1,7 +1,6 @@
 """What the contract's formulas of cycles are about, as numbers of a design's gateware."""
 
 from alula.design import Design, load_design
-from alula.design.engines import output_width
 from alula.design.shipped import shipped_designs
 from alula.gateware.control import sequencer
 from alula.gateware.control.command import PORTS
@@ -55,17 +54,11 @@ def latencies(design: Design) -> dict[str, int]:
 
 def sizes(design: Design) -> dict[str, int]:
     """Return those of `alula.isa.cycles.SIZES` that a design decides."""
-    width = output_width(
-        rows=design.chains_per_core,
-        block_rows=design.rows,
-        tokens=design.mpe.tokens,
-        lanes=design.sfu.lanes,
-    )
     return {
         "L": design.sfu.lanes,
         "T": design.mpe.tokens,
         "R": design.rows,
-        "F": width * design.cores,
+        "F": design.output_width * design.cores,
         "B": design.bytes_per_cycle,
         "PORTS": PORTS,
     }

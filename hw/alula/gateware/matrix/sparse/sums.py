@@ -109,7 +109,6 @@ class SparseSums(Sums):
         power (In(2)): log2 of the rows of a chain.
     """
 
-    sparse = True
     factor_latency = FACTOR
 
     def _more(self) -> dict[str, Member]:
@@ -122,7 +121,8 @@ class SparseSums(Sums):
     def _accumulators(
         self, m: Module, control: Component, metas: list, row: int
     ) -> Sequence[Component]:
-        found = [SparseAccumulator(bits=self.bits) for _ in range(self.tokens)]
+        bits = self.sizes.accumulator_bits
+        found = [SparseAccumulator(bits=bits) for _ in range(self.sizes.tokens)]
         scale = slot_scales(m, control, metas)
         for token, accumulator in enumerate(found):
             m.d.comb += [
