@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
+    "designs/recipes/recipe.schema.json": "alula.compress.recipe:schema_text",
     "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
     "docs/pictures/machine.svg": "tools.pictures:machine",
     "docs/pictures/weight.svg": "tools.pictures:weight",

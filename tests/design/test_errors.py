@@ -223,7 +223,7 @@ def test_no_such_file() -> None:
     with pytest.raises(DesignError) as caught:
         load_design("designs/none.yaml")
     expected = (
-        "must be a design file, or kv260, nano, nano-sparse, tiny, u280 or vhk158, "
+        "must be a design file, or kv260, kv260-sparse, nano, nano-sparse, tiny, u280 or vhk158, "
         "not a missing one (no such file: designs/none.yaml)"
     )
     assert str(caught.value) == expected

@@ -9,7 +9,7 @@ from alula.design import Design, load_design, shipped_designs
 from alula.design.schema import schema_text
 
 DESIGNS = Path(__file__).parents[2] / "designs"
-NAMES = ["kv260", "nano", "nano-sparse", "tiny", "u280", "vhk158"]
+NAMES = ["kv260", "kv260-sparse", "nano", "nano-sparse", "tiny", "u280", "vhk158"]
 
 
 def test_these_designs_ship() -> None:

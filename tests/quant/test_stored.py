@@ -34,7 +34,7 @@ def test_a_matrix_comes_back(fmt, rows: int, inputs: int, seed: int) -> None:
 def test_levels_take_their_bits(fmt) -> None:
     """16 rows of 64 inputs: no format pads anything there."""
     shapes = array_shapes(fmt, (16, 64))
-    stored = 16 * 64 // fmt.pattern.parts
+    stored = 16 * 64 // fmt.pattern.segments
     assert shapes["levels"][1] == (16, stored // 16 * fmt.bits // 8)
     if fmt.pattern is not DENSE:
         assert shapes["index"][1] == (16, stored // 16 * fmt.pattern.index_bits // 8)

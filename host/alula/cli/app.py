@@ -6,6 +6,7 @@ import typer
 
 from alula.cli.assembly import asm, disasm
 from alula.cli.compile import compile
+from alula.cli.compress import compress
 from alula.cli.doctor_command import doctor
 from alula.cli.evaluate import evaluate
 from alula.cli.export import export
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(run)
 app.command("eval")(evaluate)
 app.command()(compile)
+app.command()(compress)
 app.command()(export)
 app.command()(synth)
 app.command()(sweep)

@@ -38,8 +38,8 @@ def open_tokenizer(source: Path, content_id: str) -> BoundedTokenizer:
     return _converted(content_id, lambda folder: _from_gguf(source).save(folder))
 
 
-def tokenizer_copy(source: Path) -> dict[str, bytes]:
-    """Return what a compressed model's folder needs to have the tokenizer of `source`.
+def tokenizer_copy(source: Path | None) -> dict[str, bytes]:
+    """Return what a compressed model's folder needs to have the tokenizer of `source`, if any.
 
     Files by their path in that folder, from where `open_tokenizer` reads them.
 
@@ -47,6 +47,8 @@ def tokenizer_copy(source: Path) -> dict[str, bytes]:
         FrontendError: the GGUF file cannot be read.
         OSError: a file cannot be read.
     """
+    if source is None:
+        return {}
     if source.is_dir():
         return {f"{TOKENIZER}/{name}": data for name, data in tokenizer_files(source).items()}
     return {GGUF_TOKENIZER: GgufFile(source).without_tensors()}

@@ -1,6 +1,6 @@
 """From pydantic's list of errors to the one line a person needs first."""
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -65,8 +65,11 @@ def _expected(root: type[BaseModel], error: ErrorDetails, context: dict[str, Any
 
 
 def _model_at(root: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    model = root
+    model: Any = root
     for step in path:
-        model = model.model_fields[str(step)].annotation
-        assert isinstance(model, type)
+        if isinstance(step, int):
+            (model,) = get_args(model)
+        else:
+            model = model.model_fields[step].annotation
+    assert isinstance(model, type)
     return model

@@ -1,4 +1,4 @@
-"""The designs and sweeps that come with Alula, and how a person names them."""
+"""The designs, sweeps and recipes that come with Alula, and how a person names them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,11 @@ def shipped_designs() -> dict[str, Path]:
 def shipped_sweeps() -> dict[str, Path]:
     """Return name to path of the shipped sweep files."""
     return _shipped(Path("sweeps"))
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return name to path of the shipped recipes for compression."""
+    return _shipped(Path("recipes"))
 
 
 def named_file(source: str | Path, shipped: Mapping[str, Path], kind: str) -> Path:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from alula.frontend.float_reference import FloatReference
+from alula.ir.precision import HEAD
+from alula.quant import QuantizedMatrix
 from alula.quant.source import Source
 
 SHARED = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
@@ -51,32 +54,73 @@ class Recorder(FloatReference):
         self.layer(index, hidden, positions)
         return self._inputs[name].flatten(0, -2)
 
+    def head_input(self, hidden: Tensor) -> Tensor:
+        """What goes into the head behind the last layer, ``[all tokens, hidden_size]``."""
+        return self._norm(hidden, self.unit("head"), "final_norm").flatten(0, -2)
+
+    def forget(self, unit: str) -> None:
+        """Free a unit's weights; they are read again when it runs again."""
+        self._weights.pop(unit, None)
+
     def _project(self, values: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
         self._inputs[name] = values
         return super()._project(values, weights, name)
 
 
-def moments(
-    dense: Recorder,
-    ours: Recorder,
-    index: int,
-    name: str,
-    windows: tuple[Tensor, Tensor],
-) -> Moments:
-    """Moments of the input of matrix `name` of a layer.
+class Calibration:
+    """What goes into each matrix on a text, in the dense model and in ours.
+
+    Ours has the matrices that were chosen so far; hidden states of both go from layer to layer.
 
     Args:
-        dense: the model as it is.
-        ours: the same with the compressed weights of what comes before.
-        index: the layer.
-        name: the matrix; those that read the same input have the same moments.
-        windows: hidden states in front of the layer, dense and ours, ``[windows, tokens, hidden]``.
+        source: the dense model, its heads padded.
+        windows: token ids, int64 ``[windows, tokens]``.
+        device: where both run.
     """
-    inputs = dense.unit(f"layers.{index}")[f"{name}.weight"].shape[1]
-    nothing = torch.zeros(inputs, inputs, dtype=torch.float64, device=dense.device)
-    found = Moments(nothing, nothing)
-    positions = torch.arange(windows[0].shape[1], device=dense.device)
-    for one, two in zip(*(part.split(_BATCH) for part in windows), strict=True):
-        y, x = dense.input(index, name, one, positions), ours.input(index, name, two, positions)
-        found += Moments((x.T @ x).double(), (y.T @ x).double())
-    return found
+
+    def __init__(self, source: Source, windows: Tensor, device: torch.device) -> None:
+        self._dense, self._ours = Recorder(source, device), Recorder(source, device)
+        windows = windows.to(device)
+        self._positions = torch.arange(windows.shape[1], device=device)
+        text = torch.stack([self._dense.embed(ids, self._positions) for ids in windows])
+        self._hidden = (text, text)
+
+    def moments(self, matrix: str) -> Moments:
+        """Moments of the inputs of a matrix; those that read the same input have the same."""
+        unit, name = _place(matrix)
+        found: Moments | None = None
+        for one, two in zip(*(part.split(_BATCH) for part in self._hidden), strict=True):
+            y, x = (
+                model.head_input(hidden)
+                if unit is None
+                else model.input(unit, name, hidden, self._positions)
+                for model, hidden in ((self._dense, one), (self._ours, two))
+            )
+            part = Moments((x.T @ x).double(), (y.T @ x).double())
+            found = part if found is None else found + part
+        assert found is not None
+        return found
+
+    def take(self, matrix: str, chosen: QuantizedMatrix, scale: float) -> None:
+        """Go on with the matrix that was chosen, which has been multiplied by `scale`."""
+        unit, name = _place(matrix)
+        weights = torch.from_numpy(chosen.dequantize() / np.float32(scale))
+        self._ours.unit(f"layers.{unit}")[f"{name}.weight"] = weights.to(self._ours.device)
+
+    def pass_through(self, index: int) -> None:
+        """Hidden states behind a layer."""
+        dense, ours = (
+            torch.cat([model.layer(index, part, self._positions) for part in hidden.split(_BATCH)])
+            for model, hidden in zip((self._dense, self._ours), self._hidden, strict=True)
+        )
+        self._hidden = (dense, ours)
+        for model in (self._dense, self._ours):
+            model.forget(f"layers.{index}")
+
+
+def _place(matrix: str) -> tuple[int | None, str]:
+    """Layer and name within it; the head has no layer."""
+    if matrix == HEAD:
+        return None, matrix
+    _, index, name = matrix.split(".", 2)
+    return int(index), name

@@ -1,18 +1,20 @@
 """A model whose matrices are chosen for what goes into them, layer by layer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from alula.compress.calibration import SHARED, Recorder, moments
-from alula.compress.descent import solve
+from alula.compress.calibration import SHARED, Calibration, Moments
+from alula.compress.methods import Method, descent, method, needs_text
+from alula.compress.work import NO_WORK, Work
 from alula.ir import Precision
+from alula.ir.precision import HEAD
+from alula.progress import Progress, silent
 from alula.quant import QuantizedMatrix, QuantizedModel, padded
 from alula.quant.source import Source
 
-Progress = Callable[[str, int, int], None]
-_BATCH = 8
+_STAGE = "compressing"
 
 
 class CompressedModel(QuantizedModel):
@@ -23,79 +25,137 @@ class CompressedModel(QuantizedModel):
         precision: the formats of the matrices.
         chosen: matrices by name (``layers.0.attn.q``); a query projection has the attention scale
             folded in where the model has no query norm.
+
+    Attributes:
+        chosen: `chosen`.
     """
 
     def __init__(
-        self, checkpoint: Source, precision: Precision, chosen: dict[str, QuantizedMatrix]
+        self, checkpoint: Source, precision: Precision, chosen: Mapping[str, QuantizedMatrix]
     ) -> None:
         super().__init__(checkpoint, precision)
-        self._chosen = chosen
+        self.chosen = dict(chosen)
 
     def matrix(self, name: str) -> QuantizedMatrix:
         """A matrix by name: the one that was chosen, else the nearest."""
-        return self._chosen[name] if name in self._chosen else super().matrix(name)
+        return self.chosen[name] if name in self.chosen else super().matrix(name)
 
 
 def compress(
     checkpoint: Source,
     precision: Precision,
-    windows: Tensor,
+    windows: Tensor | Sequence[Sequence[int]] | None,
     *,
+    methods: Mapping[str, str] = {},
     device: str | torch.device = "cpu",
     sweeps: int | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    work: Work = NO_WORK,
+    progress: Progress = silent,
 ) -> CompressedModel:
-    """Choose the matrices of all layers so that each one's output stays what it was on a text.
+    """Choose the matrices of a model so that each one's output stays what it was on a text.
 
     A matrix sees what comes out of the compressed layers before it, and is chosen to give what the
-    dense model has at that place. The head is quantised to the nearest.
+    dense model has at that place.
 
     Args:
         checkpoint: the dense model.
         precision: the formats of the matrices.
-        windows: token ids of the text, int64 ``[windows, tokens]``.
+        windows: token ids of the text, int64 ``[windows, tokens]``; None if no method needs them.
+        methods: how each matrix is chosen, by its name: one of `METHODS`. Those of layers that are
+            not named by descent, the head by rounding.
         device: where the model runs; the codes are chosen on the CPU.
         sweeps: rounds of coordinate descent, those of `solve` if None.
+        work: has the units of an earlier start, which are taken, and gets each as it is done.
         progress: told of each layer.
     """
-    source = padded(checkpoint)
-    dense, ours = Recorder(source, device), Recorder(source, device)
-    shape = dense.architecture
-    windows = windows.to(dense.device)
-    positions = torch.arange(windows.shape[1], device=dense.device)
-    text = torch.stack([dense.embed(ids, positions) for ids in windows])
-    hidden = (text, text)
-    chosen: dict[str, QuantizedMatrix] = {}
-    for index in range(shape.layers):
-        progress("compressing", index, shape.layers)
-        for names in _groups(shape.projections):
-            found = moments(dense, ours, index, names[0], hidden)
+    run = _Run(checkpoint, precision, methods, descent() if sweeps is None else descent(sweeps))
+    ids = None if windows is None else torch.as_tensor(windows)
+    return CompressedModel(
+        checkpoint, precision, run.chosen(ids, torch.device(device), work, progress)
+    )
+
+
+class _Run:
+    """One compression: the dense model, and ours with what was chosen so far."""
+
+    def __init__(
+        self,
+        checkpoint: Source,
+        precision: Precision,
+        methods: Mapping[str, str],
+        by_default: Method,
+    ) -> None:
+        self._source = padded(checkpoint)
+        self._shape = self._source.architecture
+        self._precision = precision
+        self._methods = methods
+        self._by_default = by_default
+
+    def chosen(
+        self, windows: Tensor | None, device: torch.device, work: Work, progress: Progress
+    ) -> dict[str, QuantizedMatrix]:
+        """The matrices of all units."""
+        layers = self._shape.layers
+        units = [*(f"layers.{index}" for index in range(layers)), "head"]
+        found: dict[str, QuantizedMatrix] = {}
+        texts = None if windows is None else Calibration(self._source, windows, device)
+        for done, unit in enumerate(units):
+            progress(_STAGE, done, len(units))
+            matrices = work.find(unit, self._wanted(unit))
+            if matrices is None:
+                matrices = self._choose(unit, texts)
+                work.add(unit, matrices)
+            elif texts is not None and unit != "head":
+                for name, matrix in matrices.items():
+                    texts.take(name, matrix, self._scale(name))
+            found |= matrices
+            if texts is not None and done < layers:
+                texts.pass_through(done)
+        progress(_STAGE, len(units), len(units))
+        return found
+
+    def _wanted(self, unit: str) -> dict[str, tuple[str, tuple[int, int]]]:
+        """The format and the size of each matrix of a unit."""
+        shape = self._shape
+        sizes = (
+            {HEAD: (shape.vocab_size, shape.hidden_size)}
+            if unit == "head"
+            else {f"{unit}.{name}": size for name, size in shape.projections.items()}
+        )
+        return {name: (self._precision.format(name).title, size) for name, size in sizes.items()}
+
+    def _choose(self, unit: str, texts: Calibration | None) -> dict[str, QuantizedMatrix]:
+        found: dict[str, QuantizedMatrix] = {}
+        for names in _groups(self._wanted(unit)):
+            seen: Moments | None = None
             for name in names:
-                unit = f"layers.{index}.{name}"
-                weight = dense.unit(f"layers.{index}")[f"{name}.weight"]
-                folded = name == "attn.q" and not shape.qk_norm
-                scale = shape.attention_scale if folded else 1.0
-                codes = solve(
-                    found.target(weight) * scale,
-                    precision.format(unit),
-                    found.own,
-                    **({} if sweeps is None else {"sweeps": sweeps}),
-                )
-                chosen[unit] = codes.matrix()
-                ours.unit(f"layers.{index}")[f"{name}.weight"] = codes.weights().to(weight) / scale
-        hidden = (_through(dense, index, hidden[0]), _through(ours, index, hidden[1]))
-    progress("compressing", shape.layers, shape.layers)
-    return CompressedModel(checkpoint, precision, chosen)
+                fmt = self._precision.format(name)
+                weight = torch.from_numpy(self._source.tensor(f"{name}.weight"))
+                if self._needs_text(name):
+                    assert texts is not None
+                    seen = seen or texts.moments(name)
+                found[name] = self._method(name)(weight, fmt, seen, self._scale(name))
+                if texts is not None and unit != "head":
+                    texts.take(name, found[name], self._scale(name))
+        return found
+
+    def _needs_text(self, name: str) -> bool:
+        return needs_text(self._named(name))
+
+    def _named(self, name: str) -> str:
+        return self._methods.get(name, "nearest" if name == HEAD else "descent")
+
+    def _method(self, name: str) -> Method:
+        named = self._named(name)
+        return self._by_default if named == "descent" else method(named)
+
+    def _scale(self, name: str) -> float:
+        folded = name.endswith("attn.q") and not self._shape.qk_norm
+        return self._shape.attention_scale if folded else 1.0
 
 
-def _groups(projections: object) -> Iterator[list[str]]:
-    """The matrices of a layer in the order they run, those with the same input together."""
-    for names in SHARED:
-        present = [name for name in names if name in projections]  # type: ignore[operator]
-        yield present
-
-
-def _through(model: Recorder, index: int, hidden: Tensor) -> Tensor:
-    """What a layer makes of each window."""
-    positions = torch.arange(hidden.shape[1], device=model.device)
-    return torch.cat([model.layer(index, part, positions) for part in hidden.split(_BATCH)])
+def _groups(names: Iterable[str]) -> Iterator[list[str]]:
+    """The matrices of a unit in the order they run, those with the same input together."""
+    by_kind = {name.split(".", 2)[-1]: name for name in names}
+    for kinds in (*SHARED, (HEAD,)):
+        yield [by_kind[kind] for kind in kinds if kind in by_kind]

@@ -150,9 +150,7 @@ class CompressedCheckpoint(Checkpoint):
             raise KeyError(f"{self.source} has no matrix {name!r}")
         fmt, size = MATRIX_FORMATS[self.manifest.formats[name]], self._sizes[name]
         with _opened(self._folder / unit_file(self._units[name])) as file:
-            arrays = {
-                part: _array(file.get_tensor(f"{name}.{part}")) for part in array_shapes(fmt, size)
-            }
+            arrays = arrays_of(name, fmt, size, file.get_tensor)
         try:
             return from_arrays(fmt, size, arrays)
         except ValueError as error:
@@ -310,8 +308,16 @@ def _opened(path: Path) -> Iterator[Any]:
         raise FrontendError(f"{path} must be readable safetensors, not so: {error}") from error
 
 
-def _array(tensor: "torch.Tensor") -> NDArray[Any]:
-    """A tensor's numbers; of bf16 its bits."""
+def arrays_of(
+    name: str, fmt: WeightFormat, shape: tuple[int, int], tensor: Callable[[str], "torch.Tensor"]
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a matrix out of a file, of bf16 numbers the bits; `tensor` reads one of it."""
     import torch
 
-    return tensor.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    found = {part: tensor(f"{name}.{part}") for part in array_shapes(fmt, shape)}
+    return {
+        part: values.view(torch.uint16).numpy()
+        if values.dtype == torch.bfloat16
+        else values.numpy()
+        for part, values in found.items()
+    }

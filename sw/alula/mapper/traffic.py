@@ -77,7 +77,7 @@ def _section(graph: Graph, name: str, precision: Precision) -> int:
     nodes = graph.sections[name]
     vectors = vector_lengths(graph, nodes)
     matrices = (
-        _matrix(
+        matrix_bytes(
             precision.format(node.unit),
             graph.width(node.output),
             graph.width(node.inputs[0]),
@@ -88,7 +88,8 @@ def _section(graph: Graph, name: str, precision: Precision) -> int:
     return _FP32 * sum(vectors.values()) + sum(matrices)
 
 
-def _matrix(fmt: WeightFormat, outputs: int, inputs: int) -> int:
+def matrix_bytes(fmt: WeightFormat, outputs: int, inputs: int) -> int:
+    """Bytes of a matrix in a format: values, indices, scales and mins, without any padding."""
     kept = -(-outputs * inputs // fmt.pattern.segments)
     values = -(-kept * (fmt.bits + fmt.pattern.index_bits) // 8)
     each = 2 if fmt.pattern is DENSE else 1

@@ -30,7 +30,7 @@ def array_shapes(
     `QuantizedMatrix`.
     """
     rows, groups = shape[0], -(-shape[1] // GROUP)
-    kept = -(-groups * GROUP // fmt.pattern.parts // _RUN) * _RUN
+    kept = -(-groups * GROUP // fmt.pattern.segments // _RUN) * _RUN
     found: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
         "levels": (np.uint8, (rows, kept * fmt.bits // 8)),
         "c": (np.uint16, (rows,)),
@@ -74,11 +74,11 @@ def from_arrays(
             found = "missing" if array is None else f"{array.dtype} {array.shape}"
             raise ValueError(f"{name} must be {np.dtype(dtype)} {wanted}, not {found}")
     rows, groups = shape[0], -(-shape[1] // GROUP)
-    kept = groups * GROUP // fmt.pattern.parts
+    kept = groups * GROUP // fmt.pattern.segments
     q = signed(from_bits(arrays["levels"], fmt.bits)[:, :kept], fmt)
     if fmt.pattern is not DENSE:
         index = from_bits(arrays["index"], fmt.pattern.index_bits)[:, :kept]
-        each = (rows, -1, BLOCK // fmt.pattern.parts)
+        each = (rows, -1, BLOCK // fmt.pattern.segments)
         q = spread(q.reshape(each), index.reshape(each), fmt.pattern)
     q = np.ascontiguousarray(q.reshape(rows, groups * GROUP))
     c = from_bf16_bits(arrays["c"])

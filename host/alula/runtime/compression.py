@@ -1,0 +1,279 @@
+"""From a model and a recipe to a folder with the compressed model, and what it is worth."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from alula.codegen.plan import fit_report
+from alula.compress import CompressedModel, compress
+from alula.compress.recipe import Choice, Recipe, precision_of
+from alula.compress.saving import save
+from alula.compress.work import WorkFolder
+from alula.design import Design
+from alula.folders import new_folder
+from alula.frontend import Checkpoint
+from alula.frontend.compressed import CompressedCheckpoint, matrix_shapes
+from alula.ir import Architecture, Precision
+from alula.ir.precision import HEAD
+from alula.isa.formats import GROUP
+from alula.mapper import DoesNotFit, traffic
+from alula.mapper.traffic import matrix_bytes
+from alula.progress import Progress, silent
+from alula.quant.reference import IntegerReference
+from alula.runtime import evaluation
+from alula.runtime.errors import PromptError, RunError
+from alula.runtime.executor import Executor
+from alula.runtime.loading import needed_tokenizer, open_model
+from alula.runtime.reference import reference_of
+from alula.runtime.split import parse_split
+from alula.runtime.texts import draw_windows, text_of
+from alula.runtime.tokenizer import BoundedTokenizer
+from alula.runtime.tokenizer_sources import tokenizer_copy
+from alula.runtime.torch_units import IntegerUnits, torch_device
+from alula.sources import sources_id
+
+HELD_OUT = "held out of the calibration's texts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be compressed, and how.
+
+    Attributes:
+        model: the dense model, as `load` takes it.
+        design: what it is to run on.
+        recipe: how.
+        recipe_path: where the recipe lies.
+        texts: to calibrate on; none: those of the recipe.
+        test: the text to test on; None: windows of the calibration's texts that it does not read.
+        test_tokens: of that text.
+        out: the folder to make.
+        torch_device: where the float models run.
+    """
+
+    model: str
+    design: Design
+    recipe: Recipe
+    recipe_path: Path
+    texts: Sequence[Path]
+    test: Path | None
+    test_tokens: int
+    out: Path
+    torch_device: str = "cpu"
+
+    @property
+    def work(self) -> Path:
+        """The folder that keeps what is done until all is."""
+        return self.out.with_name(f"{self.out.name}.work")
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a compression gave.
+
+    Attributes:
+        average_bits: of a value, mean over the weights of the layers' matrices.
+        stored_bits: of a weight, mean over all matrices: with scales, mins, indices, and without
+            those that a pattern leaves out.
+        bytes_per_token: that decoding the first token must read.
+        perplexity: of the compressed model, in exact integers.
+        reference_perplexity: of the dense one in fp32.
+        ratio: the first by the second.
+        test: the text of both.
+        test_tokens: tokens of it.
+        calibration_tokens: tokens that integers were chosen on.
+        units: for each matrix its name, format, method and bytes.
+    """
+
+    average_bits: float
+    stored_bits: float
+    bytes_per_token: int
+    perplexity: float
+    reference_perplexity: float
+    ratio: float
+    test: str
+    test_tokens: int
+    calibration_tokens: int
+    units: list[dict[str, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    def summary(self) -> Iterator[tuple[str, ...]]:
+        """Yield a row for each format and method: how many matrices, and their bytes."""
+        groups: dict[tuple[str, str], list[int]] = {}
+        for unit in self.units:
+            groups.setdefault((unit["format"], unit["method"]), []).append(unit["bytes"])
+        for (title, method), sizes in groups.items():
+            yield title, method, str(len(sizes)), f"{sum(sizes):,}"
+
+
+def compress_model(request: Request, progress: Progress = silent) -> Compressed:
+    """Compress a model into a new folder; what is done is kept in `Request.work` until then.
+
+    Raises:
+        DesignError: the recipe is not for this model or this design.
+        DoesNotFit: the model would not fit the design.
+        RunError: the folder exists, or a text is too short.
+        WorkError: the work that is there is another's.
+        FrontendError: the model cannot be read.
+        OSError: a text cannot be read, or a folder not be written.
+    """
+    recipe, place = request.recipe, str(request.recipe_path)
+    if request.out.exists():
+        raise RunError(f"--out must be a folder that does not exist yet, not {request.out}")
+    recipe.check_design(request.design, place)
+    checkpoint = open_model(request.model, progress)
+    if isinstance(checkpoint, CompressedCheckpoint):
+        raise RunError(f"the model must be dense, not compressed already ({request.model})")
+    choices = recipe.choices(_matrix_names(checkpoint.architecture), place)
+    precision = precision_of(choices)
+    _check_fit(checkpoint, request.design, precision)
+    calibration, tested = _texts(request, checkpoint, needed_tokenizer(checkpoint))
+    work = WorkFolder(request.work, _identity(checkpoint, choices, calibration))
+    model = compress(
+        checkpoint,
+        precision,
+        calibration or None,
+        methods={name: choice.method for name, choice in choices.items()},
+        device=torch_device(request.torch_device),
+        work=work,
+        progress=progress,
+    )
+    units = _units(model, choices)
+    found = _evaluated(request, checkpoint, model, tested, progress)
+    result = Compressed(
+        average_bits=_average_bits(model),
+        stored_bits=8
+        * sum(unit["bytes"] for unit in units)
+        / sum(unit["weights"] for unit in units),
+        bytes_per_token=traffic(checkpoint.architecture, precision).read(
+            position=0, tokens=1, layers=checkpoint.architecture.layers
+        ),
+        perplexity=found.perplexity,
+        reference_perplexity=found.reference_perplexity,
+        ratio=found.ratio,
+        test=str(request.test) if request.test else HELD_OUT,
+        test_tokens=found.tokens,
+        calibration_tokens=sum(map(len, calibration)),
+        units=units,
+    )
+    with new_folder(request.out) as folder:
+        save(
+            folder,
+            checkpoint,
+            model,
+            name=_lasting_name(request.model),
+            tokenizer=tokenizer_copy(checkpoint.tokenizer_source),
+            recipe=recipe.model_dump(),
+            figures={name: value for name, value in result.as_dict().items() if name != "units"},
+            progress=progress,
+        )
+    work.remove()
+    return result
+
+
+def _matrix_names(architecture: Architecture) -> list[str]:
+    return [name for unit in architecture.units for name in matrix_shapes(architecture, unit)]
+
+
+def _lasting_name(model: str) -> str:
+    """A model's name, which means the same from every folder."""
+    return str(Path(model).resolve()) if Path(model).exists() else model
+
+
+def _check_fit(checkpoint: Checkpoint, design: Design, precision: Precision) -> None:
+    """DoesNotFit if the design cannot run the model even for the shortest context."""
+    report = fit_report(checkpoint.architecture, design, GROUP, precision)
+    if not report.fits:
+        raise DoesNotFit(report)
+
+
+def _texts(
+    request: Request, checkpoint: Checkpoint, tokenizer: BoundedTokenizer
+) -> tuple[list[list[int]], list[int]]:
+    """The windows to calibrate on, none if nothing needs them, and the tokens to test on."""
+    recipe, wanted = request.recipe, request.recipe.calibration
+    context = checkpoint.architecture.max_context
+    window, test_window = min(wanted.window, context), min(evaluation.WINDOW, context)
+    count = max(1, wanted.tokens // window) if recipe.needs_text else 0
+    held_out = 0 if request.test else max(1, request.test_tokens // test_window)
+    drawn: list[list[int]] = []
+    if count + held_out:
+        paths = list(request.texts) or [request.recipe_path.parent / one for one in wanted.texts]
+        if not paths:
+            raise RunError(
+                "a text must be given by --text or calibration.texts, not none "
+                f"({request.recipe_path})"
+            )
+        drawn = draw_windows(
+            paths,
+            tokenizer,
+            windows=count + held_out,
+            tokens=max(window, test_window),
+            seed=wanted.seed,
+        )
+    tested = [token for ids in drawn[count:] for token in ids[:test_window]]
+    if request.test:
+        tested = tokenizer.encode(text_of(request.test), special=False)[: request.test_tokens]
+        if len(tested) < 2:
+            raise PromptError(f"the text must be at least 2 tokens, not {len(tested)}")
+    return [ids[:window] for ids in drawn[:count]], tested
+
+
+def _identity(
+    checkpoint: Checkpoint, choices: Mapping[str, Choice], calibration: Sequence[Sequence[int]]
+) -> dict[str, str]:
+    """Everything that the chosen integers depend on, each as a hash."""
+    parts = {
+        "the model": checkpoint.content_id,
+        "the rules": json.dumps({name: asdict(one) for name, one in choices.items()}),
+        "the calibration's text": json.dumps(calibration),
+        "Alula's code": sources_id("alula.compress", "alula.quant", "alula.frontend"),
+    }
+    return {name: sha256(text.encode()).hexdigest() for name, text in parts.items()}
+
+
+def _evaluated(
+    request: Request,
+    checkpoint: Checkpoint,
+    model: CompressedModel,
+    tested: Sequence[int],
+    progress: Progress,
+) -> evaluation.Evaluation:
+    """Perplexities of the compressed model, in exact integers, and of the dense one."""
+    split = parse_split("*=torch", model.architecture.units, "int")
+    units = IntegerUnits(IntegerReference(model, torch_device(request.torch_device)))
+    executor = Executor(split, dict.fromkeys(split.targets, units))
+    reference = reference_of(checkpoint, progress)
+    context = checkpoint.architecture.max_context
+    return evaluation.evaluate(executor, reference, tested, context, progress)
+
+
+def _weights(model: CompressedModel) -> int:
+    return sum(math.prod(size) for size in model.shapes.values())
+
+
+def _average_bits(model: CompressedModel) -> float:
+    """Bits of a value, mean over the weights of all matrices but the head."""
+    counts = {name: math.prod(size) for name, size in model.shapes.items() if name != HEAD}
+    bits = sum(count * model.precision.format(name).bits for name, count in counts.items())
+    return bits / sum(counts.values())
+
+
+def _units(model: CompressedModel, choices: Mapping[str, Choice]) -> list[dict[str, Any]]:
+    return [
+        {
+            "unit": name,
+            "format": choices[name].format,
+            "method": choices[name].method,
+            "weights": math.prod(size),
+            "bytes": matrix_bytes(model.precision.format(name), *size),
+        }
+        for name, size in model.shapes.items()
+    ]

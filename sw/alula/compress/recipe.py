@@ -1,0 +1,200 @@
+"""A recipe file: the format of each matrix, how its integers are chosen, and on which text."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from alula.compress.methods import METHODS, PATTERN_METHODS, needs_text
+from alula.design import Design, DesignError
+from alula.design.error import listed, meant, shown
+from alula.design.loading import read_yaml
+from alula.design.problem import design_error
+from alula.design.record import Record, Whole
+from alula.design.shipped import named_file, shipped_recipes
+from alula.ir import Precision
+from alula.ir.architecture import PROJECTIONS
+from alula.ir.precision import HEAD
+from alula.isa.formats import DENSE, MATRIX_FORMATS
+
+KINDS = {
+    "all": r".*",
+    "layers": r"layers\..*",
+    "attention": r"layers\.\d+\.attn\..*",
+    "mlp": r"layers\.\d+\.mlp\..*",
+    **{name: rf"layers\.\d+\.{re.escape(name)}" for name in PROJECTIONS},
+    HEAD: re.escape(HEAD),
+}
+"""What `units` may say instead of a regular expression, with the one that it stands for."""
+DEFAULT_METHOD = "nearest"
+"""Of matrices that no rule names; their formats are those of `Precision()`."""
+_MOST_PATTERN = 200
+
+
+class Rule(Record):
+    """The format of some matrices, and how their integers are chosen. Later rules count first."""
+
+    units: Annotated[str, Field(min_length=1, max_length=_MOST_PATTERN)]
+    """Which matrices: all, layers, attention, mlp, attn.q and the like, lm_head, or a regular
+    expression that matches whole names such as layers.0.mlp.down."""
+
+    bits: Annotated[Literal[2, 3, 4, 8], Whole]
+    """Bits of a value."""
+
+    pattern: Literal["dense", "2:4", "2:16", "4:16", "8:16"] = "dense"
+    """How many of how many inputs have a weight; all but dense need a design with mpe.sparse."""
+
+    method: Literal["nearest", "magnitude", "wanda", "compensate", "descent"] = "descent"
+    """nearest rounds. magnitude and wanda choose what a pattern keeps, by the weight alone or times
+    its input's norm, and round. compensate gives the error of each weight to those that follow
+    (GPTQ, SparseGPT). descent improves that level by level."""
+
+    @property
+    def format(self) -> str:
+        """Title of the format."""
+        return f"W{self.bits}" if self.pattern == DENSE.name else f"W{self.bits} {self.pattern}"
+
+    @property
+    def expression(self) -> re.Pattern[str]:
+        """Matches the names of the matrices. re.error if it is none."""
+        return re.compile(KINDS.get(self.units, self.units))
+
+
+class Calibration(Record):
+    """The text on which integers are chosen."""
+
+    texts: list[str] = Field(default_factory=list)
+    """Files and folders, from where the recipe lies; --text gives others."""
+
+    tokens: Annotated[int, Field(ge=2, le=1 << 26)] = 1 << 15
+    """Tokens that are read."""
+
+    window: Annotated[int, Field(ge=2, le=1 << 16)] = 512
+    """Tokens of a window; each starts anew at position 0."""
+
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Draws the windows out of the texts."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a recipe says of a matrix: the title of its format, and the method."""
+
+    format: str
+    method: str
+
+
+class Recipe(Record):
+    """How a model is compressed."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")]
+    """Short name of the recipe."""
+
+    rules: Annotated[list[Rule], Field(min_length=1, max_length=1000)]
+    """What applies to which matrices, the general first: of several the last one counts."""
+
+    calibration: Calibration = Field(default_factory=Calibration)
+    """The text on which integers are chosen."""
+
+    @classmethod
+    def from_mapping(cls, values: Any, source: str) -> Self:
+        """Return the recipe that `values` describe.
+
+        Raises:
+            DesignError: they are no valid recipe; `source` names them in its text.
+        """
+        try:
+            recipe = cls.model_validate(values)
+        except ValidationError as error:
+            raise design_error(cls, error, source) from None
+        for number, rule in enumerate(recipe.rules):
+            _check_rule(rule, f"{source}: rules.{number}")
+        return recipe
+
+    def choices(self, matrices: Iterable[str], source: str) -> dict[str, Choice]:
+        """Return what applies to each matrix of a model.
+
+        Args:
+            matrices: their names.
+            source: names the recipe in an error's text.
+
+        Raises:
+            DesignError: a rule applies to none.
+        """
+        default, names = Precision(), list(matrices)
+        chosen = {name: Choice(default.format(name).title, DEFAULT_METHOD) for name in names}
+        last: dict[str, int] = {}
+        for number, rule in enumerate(self.rules):
+            for name in filter(rule.expression.fullmatch, names):
+                chosen[name], last[name] = Choice(rule.format, rule.method), number
+        for number in sorted(set(range(len(self.rules))) - set(last.values())):
+            _refuse_idle(self.rules[number], names, f"{source}: rules.{number}.units")
+        return chosen
+
+    def check_design(self, design: Design, source: str) -> None:
+        """DesignError if a rule has a pattern and the design cannot run it."""
+        for number, rule in enumerate(self.rules):
+            if rule.pattern != DENSE.name and not design.mpe.sparse:
+                raise DesignError(
+                    f"{DENSE.name} on {design.name}, a design without mpe.sparse",
+                    rule.pattern,
+                    f"{source}: rules.{number}.pattern",
+                )
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether a rule's method chooses integers on a text."""
+        return any(needs_text(rule.method) for rule in self.rules)
+
+
+def load_recipe(source: str | Path) -> tuple[Recipe, Path]:
+    """Load a recipe from a YAML file, or by the name of one that ships; and where the file lies.
+
+    Raises:
+        DesignError: there is no such file, or what it holds is no valid recipe.
+    """
+    path = named_file(source, shipped_recipes(), "recipe")
+    return Recipe.from_mapping(read_yaml(path), str(path)), path
+
+
+def precision_of(choices: Mapping[str, Choice]) -> Precision:
+    """Return the formats of a model's matrices, all of which are named."""
+    return Precision.of({name: choice.format for name, choice in choices.items()})
+
+
+def schema_text() -> str:
+    """Return the text of designs/recipes/recipe.schema.json."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(schema | Recipe.model_json_schema(), indent=2) + "\n"
+
+
+def _check_rule(rule: Rule, place: str) -> None:
+    try:
+        rule.expression  # noqa: B018 - compiles it
+    except re.error as error:
+        wanted = f"{listed(list(KINDS))}, or a regular expression ({error})"
+        raise DesignError(wanted, shown(rule.units), f"{place}.units") from None
+    dense = rule.pattern == DENSE.name
+    allowed = [name for name in METHODS if (name in PATTERN_METHODS) <= (not dense)]
+    if not dense:
+        allowed.remove("nearest")
+    if rule.method not in allowed:
+        what = "without a pattern" if dense else "with a pattern"
+        raise DesignError(f"{listed(allowed)} {what}", rule.method, f"{place}.method")
+    assert rule.format in MATRIX_FORMATS
+
+
+def _refuse_idle(rule: Rule, names: list[str], place: str) -> None:
+    """DesignError for a rule that applies to no matrix."""
+    if any(map(rule.expression.fullmatch, names)):
+        raise DesignError("units that no later rule takes all of", shown(rule.units), place)
+    first, last = names[0], names[-1]
+    raise DesignError(
+        f"{listed(list(KINDS))}, or a regular expression for some of {first} to {last}",
+        shown(rule.units) + ("" if rule.units in KINDS else meant(rule.units, KINDS)),
+        place,
+    )

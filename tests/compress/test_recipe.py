@@ -1,0 +1,126 @@
+"""Recipes: what they say of each matrix, and what they are refused for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alula.compress.recipe import Choice, Recipe, load_recipe, precision_of, schema_text
+from alula.design import DesignError, load_design
+from alula.design.shipped import shipped_recipes
+from alula.ir import Precision
+
+RECIPES = Path(__file__).parents[2] / "designs" / "recipes"
+MATRICES = [
+    *(f"layers.{i}.{name}" for i in range(2) for name in ("attn.q", "attn.o", "mlp.up")),
+    "lm_head",
+]
+
+
+def recipe(*rules: dict[str, Any], **more: Any) -> Recipe:
+    return Recipe.from_mapping({"name": "x", "rules": list(rules), **more}, "x.yaml")
+
+
+def test_later_rules_count_first() -> None:
+    found = recipe(
+        {"units": "layers", "bits": 3},
+        {"units": "attention", "bits": 4, "pattern": "8:16", "method": "wanda"},
+        {"units": r"layers\.0\..*\.o", "bits": 2, "method": "compensate"},
+    ).choices(MATRICES, "x.yaml")
+    assert found == {
+        "layers.0.attn.q": Choice("W4 8:16", "wanda"),
+        "layers.0.attn.o": Choice("W2", "compensate"),
+        "layers.0.mlp.up": Choice("W3", "descent"),
+        "layers.1.attn.q": Choice("W4 8:16", "wanda"),
+        "layers.1.attn.o": Choice("W4 8:16", "wanda"),
+        "layers.1.mlp.up": Choice("W3", "descent"),
+        "lm_head": Choice("W8", "nearest"),
+    }
+    assert precision_of(found).format("layers.0.attn.o").title == "W2"
+
+
+def test_what_no_rule_names_is_as_by_default() -> None:
+    found = recipe({"units": "mlp.up", "bits": 2}).choices(MATRICES, "x.yaml")
+    assert found["layers.1.attn.q"] == Choice(Precision().layers, "nearest")
+
+
+REFUSED = {
+    "a rule for nothing": (
+        [{"units": "mlp.gate", "bits": 3}],
+        r"must be all, layers, .* for some of layers.0.attn.q to lm_head, not 'mlp.gate' \(x.yaml",
+    ),
+    "a slip of the pen": (
+        [{"units": "mpl", "bits": 3}],
+        r"not 'mpl'; did you mean mlp\? \(x.yaml: rules.0.units\)",
+    ),
+    "a rule that later ones take everything of": (
+        [{"units": "mlp", "bits": 3}, {"units": "layers", "bits": 4}],
+        r"must be units that no later rule takes all of, not 'mlp' \(x.yaml: rules.0.units\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_rules_without_effect_are_refused(kind: str) -> None:
+    rules, message = REFUSED[kind]
+    with pytest.raises(DesignError, match=message):
+        recipe(*rules).choices(MATRICES, "x.yaml")
+
+
+INVALID = {
+    "bits": ({"units": "mlp", "bits": 5}, r"must be 2, 3, 4 or 8, not 5 \(x.yaml: rules.0.bits\)"),
+    "pattern": (
+        {"units": "mlp", "bits": 4, "pattern": "1:4"},
+        r"must be dense, 2:4, 2:16, 4:16 or 8:16, not '1:4' \(x.yaml: rules.0.pattern\)",
+    ),
+    "expression": (
+        {"units": "(", "bits": 4},
+        r"or a regular expression \(missing \).*\), not '\(' \(x.yaml: rules.0.units\)",
+    ),
+    "wanda without a pattern": (
+        {"units": "mlp", "bits": 4, "method": "wanda"},
+        r"must be nearest, compensate or descent without a pattern, not wanda \(x.yaml: rules.0",
+    ),
+    "nearest with one": (
+        {"units": "mlp", "bits": 4, "pattern": "2:4", "method": "nearest"},
+        r"must be magnitude, wanda, compensate or descent with a pattern, not nearest",
+    ),
+    "unknown key": ({"units": "mlp", "bits": 4, "bit": 3}, r"must be one of the keys units, bits"),
+}
+
+
+@pytest.mark.parametrize("kind", INVALID)
+def test_invalid_rules_are_refused(kind: str) -> None:
+    rule, message = INVALID[kind]
+    with pytest.raises(DesignError, match=message):
+        recipe(rule)
+
+
+def test_a_pattern_needs_a_design_that_can_run_it() -> None:
+    sparse = recipe({"units": "mlp", "bits": 3}, {"units": "attn.q", "bits": 4, "pattern": "2:4"})
+    sparse.check_design(load_design("nano-sparse"), "x.yaml")
+    with pytest.raises(DesignError) as caught:
+        sparse.check_design(load_design("nano"), "x.yaml")
+    assert str(caught.value) == (
+        "must be dense on nano, a design without mpe.sparse, not 2:4 (x.yaml: rules.1.pattern)"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_shipped_recipes_apply_to_every_layer(name: str) -> None:
+    found, path = load_recipe(name)
+    assert found.name == name == path.stem
+    assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+    names = [f"layers.0.{part}" for part in ("attn.q", "attn.o", "mlp.gate", "mlp.up", "mlp.down")]
+    assert found.choices([*names, "lm_head"], name)
+
+
+def test_these_recipes_ship() -> None:
+    assert sorted(shipped_recipes()) == ["2-4", "8-16", "mixed", "w3", "w4"]
+
+
+def test_the_schema_is_as_generated() -> None:
+    text = (RECIPES / "recipe.schema.json").read_text()
+    assert text == schema_text()
+    assert json.loads(text)["properties"]["rules"]["items"] == {"$ref": "#/$defs/Rule"}

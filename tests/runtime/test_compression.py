@@ -1,0 +1,215 @@
+"""`alula compress`: from a model and a recipe to a folder, on from where an earlier start was."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Alula
+
+from alula.compress.work import WorkFolder
+from alula.frontend import load as load_checkpoint
+from alula.frontend.compressed import CompressedCheckpoint
+from alula.quant import QuantizedModel
+
+RULES = """\
+- {units: layers, bits: 3, pattern: "8:16"}
+- {units: mlp.down, bits: 4, method: compensate}
+- {units: attn.k, bits: 2, pattern: "2:4", method: wanda}
+"""
+WORDS = "the chain ends a sum of products where a group of weights begins and memory streams on"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALULA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draw, path = random.Random(5), tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(" ".join(draw.choices(WORDS.split(), k=4000)))
+    return path
+
+
+Compress = Callable[..., Any]
+
+
+@pytest.fixture
+def compress(alula: Alula, small_model: Path, tmp_path: Path, text: Path) -> Compress:
+    """Run the command with a recipe of some rules."""
+
+    def run(*more: object, rules: str = RULES, tokens: int = 1024, model: object = None) -> Any:
+        recipe = tmp_path / "recipe.yaml"
+        calibration = f"{{texts: [{text}], tokens: {tokens}, window: 64}}"
+        recipe.write_text(f"name: test\nrules:\n{rules}calibration: {calibration}\n")
+        words = ("--recipe", recipe, "--out", tmp_path / "out", "--test-tokens", 300)
+        design = () if "--design" in more else ("--design", "nano-sparse")
+        return alula("compress", model or small_model, *words, *design, *more)
+
+    return run
+
+
+def test_a_model_is_compressed(compress: Compress, alula: Alula, tmp_path: Path) -> None:
+    found = compress("--json").json
+    assert found["perplexity"] / found["reference_perplexity"] == pytest.approx(found["ratio"])
+    assert found["calibration_tokens"] == 1024
+    assert found["test"] == "held out of the calibration's texts"
+    by_name = {unit["unit"]: unit for unit in found["units"]}
+    assert len(by_name) == 3 * 7 + 1
+    assert by_name["layers.1.mlp.down"] == {
+        "unit": "layers.1.mlp.down",
+        "format": "W4",
+        "method": "compensate",
+        "weights": 64 * 128,
+        "bytes": 64 * 128 // 2 + 64 * 4 * 2 + 64 * 2,
+    }
+    assert by_name["lm_head"]["method"] == "nearest"
+    assert not (tmp_path / "out.work").exists()
+    compiled = alula("compile", tmp_path / "out", "--design", "nano-sparse", "--json").json
+    assert compiled["predicted"]["bytes_per_token"] == found["bytes_per_token"]
+    checkpoint = load_checkpoint(tmp_path / "out")
+    assert isinstance(checkpoint, CompressedCheckpoint)
+    assert checkpoint.manifest.figures["ratio"] == found["ratio"]
+    assert checkpoint.manifest.recipe["name"] == "test"
+
+
+def test_a_descent_beats_rounding(compress: Compress, tmp_path: Path) -> None:
+    ratios = []
+    for method in ("nearest", "descent"):
+        rules = f"- {{units: layers, bits: 2, method: {method}}}\n"
+        found = compress("--json", "--out", tmp_path / method, rules=rules).json
+        ratios.append(abs(found["ratio"] - 1))
+    assert ratios[1] < 0.7 * ratios[0]
+
+
+class Stopped(RuntimeError):
+    """Stands for whatever ends a process."""
+
+
+def stop_after(units: int, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Raise as soon as some units are kept."""
+    add = WorkFolder.add
+
+    def stopping(self: WorkFolder, unit: str, matrices: dict) -> None:
+        add(self, unit, matrices)
+        if self.done == units:
+            raise error
+
+    monkeypatch.setattr(WorkFolder, "add", stopping)
+
+
+def test_a_second_start_goes_on(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives what one start gives, and chooses nothing twice."""
+    whole = compress("--json", "--out", tmp_path / "whole").json
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, KeyboardInterrupt())
+        result = compress()
+    assert result.code == 2
+    work = tmp_path / "out.work"
+    (line,) = result.errors
+    assert line == f"alula: interrupted; {work} has what is done, and the same command goes on"
+    assert not (tmp_path / "out").exists()
+    kept = []
+    add = WorkFolder.add
+    monkeypatch.setattr(
+        WorkFolder, "add", lambda self, unit, found: (kept.append(unit), add(self, unit, found))
+    )
+    assert compress("--json").json == whole
+    assert kept == ["layers.2", "head"]
+    one, other = (
+        QuantizedModel(load_checkpoint(tmp_path / name)).matrix("layers.2.mlp.up").integers()
+        for name in ("whole", "out")
+    )
+    assert (one == other).all()
+
+
+def test_damaged_work_is_done_again(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = compress("--json", "--out", tmp_path / "whole").json
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, KeyboardInterrupt())
+        compress()
+    place = tmp_path / "out.work" / "layers.0.safetensors"
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    assert compress("--json").json == whole
+
+
+def test_a_full_disk_keeps_what_is_done(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(1, patch, OSError(28, "No space left on device", "layers.0.safetensors"))
+        (line,) = compress().errors
+    assert line == "alula: no space left on device: layers.0.safetensors"
+    assert json.loads((tmp_path / "out.work" / "work.json").read_text())["units"].keys() == {
+        "layers.0"
+    }
+    assert not (tmp_path / "out").exists()
+
+
+def test_work_of_another_recipe_is_refused(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(1, patch, KeyboardInterrupt())
+        compress()
+    (line,) = compress(rules="- {units: layers, bits: 3}\n").errors
+    assert line == (
+        f"alula: {tmp_path / 'out.work'} must be the work of this recipe, not of another "
+        "(the rules): remove it to begin anew"
+    )
+    (line,) = compress(tokens=512).errors
+    assert "(the calibration's text)" in line
+
+
+def test_something_else_in_its_place_is_refused(compress: Compress, tmp_path: Path) -> None:
+    (tmp_path / "out.work").mkdir()
+    (tmp_path / "out.work" / "diary.txt").write_text("mine")
+    (line,) = compress().errors
+    assert line.endswith("must be the folder of an unfinished compression, not something else")
+    assert (tmp_path / "out.work" / "diary.txt").read_text() == "mine"
+
+
+REFUSED = {
+    "a design without mpe.sparse": (
+        {"more": ("--design", "nano")},
+        "alula: must be dense on nano, a design without mpe.sparse, not 8:16",
+    ),
+    "too little text": ({"tokens": 1 << 20}, "alula: the text must have 16385 windows of 256"),
+    "a rule for nothing": ({"rules": "- {units: norm, bits: 3}\n"}, "alula: must be all, layers"),
+    "a missing recipe": (
+        {"more": ("--recipe", "w33")},
+        "alula: must be a recipe file, or 2-4, 8-16, mixed, w3 or w4, not a missing one (no such",
+    ),
+    "a missing text": ({"more": ("--text", "/none.txt")}, "alula: no such file or directory"),
+    "no test": ({"more": ("--test-tokens", 1)}, "alula: test-tokens must be at least 2, not 1"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_is_one_line(kind: str, compress: Compress, tmp_path: Path) -> None:
+    options, message = REFUSED[kind]
+    result = compress(*options.pop("more", ()), **options)
+    assert result.code == 2
+    (line,) = result.errors
+    assert line.startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_compressed_model_is_not_compressed_again(compress: Compress, tmp_path: Path) -> None:
+    rules = "- {units: layers, bits: 4, method: nearest}\n"
+    compress(rules=rules)
+    (line,) = compress("--out", tmp_path / "again", rules=rules, model=tmp_path / "out").errors
+    assert line == f"alula: the model must be dense, not compressed already ({tmp_path / 'out'})"
+    (line,) = compress(rules=rules).errors
+    assert line == (
+        f"alula: --out must be a folder that does not exist yet, not {tmp_path / 'out'}"
+    )
