@@ -21,7 +21,7 @@ def total(values: np.ndarray) -> int:
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[int, int]]:
     """A function that a fresh process would call first: its result, and how often it compiles."""
-    monkeypatch.setattr(compiled, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(compiled, "_cache_folder", lambda _: str(tmp_path))
 
     def call() -> tuple[int, int]:
         function = compiled.kernel()(total)

@@ -56,9 +56,17 @@ def fit_report(
 
 
 def attempt(
-    architecture: Architecture, design: Design, context: int, precision: Precision
+    architecture: Architecture,
+    design: Design,
+    context: int,
+    precision: Precision,
+    *,
+    proved: bool = True,
 ) -> Plan | FitReport:
-    """The plan of a model, or the report that says what does not fit, without levers."""
+    """The plan of a model, or the report that says what does not fit, without levers.
+
+    Only if `proved` is every operand of the programs known to be within its limits.
+    """
     graph = build_graph(pad_heads(architecture))
     placement = place(graph, design, context, precision)
     if not placement.report.fits:
@@ -74,7 +82,7 @@ def attempt(
             return replace(placement.report, items=[*placement.report.items, item])
     items = [*placement.report.items, *_program_items(programs, design)]
     report = replace(placement.report, items=items)
-    if report.fits:
+    if proved and report.fits:
         report = replace(report, items=[*items, *_excesses(programs, design, placement, graph)])
     return Plan(graph, placement.memory, *programs, report) if report.fits else report
 

@@ -8,7 +8,8 @@ from alula.gateware.hdl.axi import BOUNDARY, MAX_BURST
 
 LATENCY = 4
 """Cycles from a transfer to its first burst; then a burst every 4 cycles."""
-_WORTH = 16
+WORTH = 16
+"""Beats that a metered burst waits for, if there are so many."""
 
 
 def transfer_layout(beat_bits: int) -> data.StructLayout:
@@ -78,7 +79,7 @@ class Bursts(Component):
             wish.eq(Mux(now.beats <= left, now.beats, left)),
             credit.eq(self.credit),
             fits.eq(~now.metered | (self.credit >= wish)),
-            worth.eq((self.credit >= _WORTH) | ((self.credit != 0) & ~self.patient)),
+            worth.eq((self.credit >= WORTH) | ((self.credit != 0) & ~self.patient)),
             self.asked.eq(0),
         ]
         with m.If(burst.valid & burst.ready):

@@ -12,6 +12,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> str:
-    """Beside the kernels if that can be written, in the user's cache if not."""
-    here = Path(__file__).resolve().parent
+@cache
+def _cache_folder(here: Path) -> str:
+    """Beside the kernels of a folder if that can be written, in the user's cache if not."""
     temporary = Path(tempfile.gettempdir()) / f"alula-{os.getuid()}"
     candidates = [here / "__pycache__", cache_folder(), temporary]
     for candidate in candidates:
@@ -46,7 +47,6 @@ def _cache_folder() -> str:
     return ""
 
 
-_FOLDER = _cache_folder()
 _LOG = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -113,15 +113,19 @@ def start_threads() -> None:
 
 
 def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a function to be compiled: plain IEEE arithmetic, no global lock, cached."""
+    """Decorate a function to be compiled: plain IEEE arithmetic, no global lock, cached.
+
+    What it depends on stands in files of its own folder.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        folder = _cache_folder(Path(function.__code__.co_filename).resolve().parent)
         before = config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
-        config.CACHE_DIR = _FOLDER  # pyright: ignore[reportAttributeAccessIssue]
+        config.CACHE_DIR = folder  # pyright: ignore[reportAttributeAccessIssue]
         try:
             options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
             compiled = numba.njit(fastmath=False, **options)(function)
-            if _FOLDER:
+            if folder:
                 compiled._cache = _CheckedCache(function)  # pyright: ignore[reportAttributeAccessIssue]
             return compiled
         finally:

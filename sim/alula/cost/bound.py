@@ -1,0 +1,140 @@
+"""Tier 0: what no machine of a size can be faster than, for whole spaces of designs at once."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from alula.design import Design
+from alula.design.engines import CHAIN_LENGTH
+from alula.ir import Architecture, Precision, build_graph
+from alula.ir.padding import pad_heads
+from alula.mapper import Traffic, traffic
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What tier 0 knows of designs: a number, or an array of one for each.
+
+    Attributes:
+        bytes_per_cycle: of memory, all channels.
+        rows: of a row block, all cores.
+        tokens: rows of activations that share a pass of the weights.
+    """
+
+    bytes_per_cycle: ArrayLike
+    rows: ArrayLike
+    tokens: ArrayLike
+
+    @classmethod
+    def of(cls, design: Design) -> "Sizes":
+        """Return those of a design."""
+        return cls(design.bytes_per_cycle, design.rows, design.mpe.tokens)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Core cycles of runs that cannot be fewer.
+
+    Attributes:
+        memory: bytes over the bandwidth.
+        compute: blocks of weights that pass the chains, and products of attention over the peak.
+    """
+
+    memory: Floats
+    compute: Floats
+
+    @property
+    def cycles(self) -> Floats:
+        """The larger of the two."""
+        return np.maximum(self.memory, self.compute)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A matrix: results of a row, rows that share a chain, cycles of a row block."""
+
+    outputs: int
+    parts: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class _Demand:
+    layer: tuple[_Product, ...]
+    head: tuple[_Product, ...]
+    pairs: int
+    """Products of a query and a cached position, in a layer."""
+    traffic: Traffic
+
+
+def bound(
+    sizes: Sizes,
+    shape: Architecture,
+    *,
+    position: ArrayLike,
+    tokens: ArrayLike,
+    precision: Precision = Precision(),
+    layers: int | None = None,
+    head: bool = True,
+) -> Bounds:
+    """Return the fewest cycles of runs, of arrays of any shapes that numpy broadcasts.
+
+    Args:
+        sizes: of the designs.
+        shape: of the model.
+        position: tokens before a run.
+        tokens: tokens of a run.
+        precision: formats of the weights.
+        layers: layers that it goes through; all if None.
+        head: whether it ends with the head, of one row.
+    """
+    demand = _demand(shape, precision)
+    count = shape.layers if layers is None else layers
+    start, many = np.asarray(position, np.float64), np.asarray(tokens, np.float64)
+    flow = demand.traffic
+    read = flow.read(position=start, tokens=many, layers=count, head=head)  # type: ignore[arg-type]
+    rows, shared = np.asarray(sizes.rows), np.asarray(sizes.tokens)
+    compute = count * _blocks(demand.layer, rows) * np.ceil(many / shared)
+    if head:
+        compute = compute + _blocks(demand.head, rows)
+    pairs = count * demand.pairs * many * (start + (many + 1) / 2)
+    compute = compute + pairs / (rows * CHAIN_LENGTH * shared)
+    return Bounds(read / np.asarray(sizes.bytes_per_cycle), compute)
+
+
+def _blocks(products: tuple[_Product, ...], rows: NDArray[np.int64]) -> Floats:
+    """Cycles in which the weights of a row of activations pass, a block a cycle."""
+    return sum(-(-item.outputs // (item.parts * rows)) * item.cycles for item in products)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=256)
+def _demand_of(shape: Architecture, named: tuple[object, ...]) -> _Demand:
+    layers, head, matrices = named
+    precision = Precision(layers, head, dict(matrices))  # type: ignore[arg-type]
+    padded = pad_heads(shape)
+    graph = build_graph(padded)
+
+    def products(section: str) -> tuple[_Product, ...]:
+        found = []
+        for node in graph.sections[section]:
+            if node.op == "product":
+                pattern = precision.format(node.unit).pattern
+                groups = graph.values[node.inputs[0]].groups
+                found.append(_Product(graph.width(node.output), pattern.parts, 2 * groups))
+        return tuple(found)
+
+    return _Demand(
+        products("layer"),
+        products("head"),
+        2 * padded.heads * padded.head_dim,
+        traffic(shape, precision),
+    )
+
+
+def _demand(shape: Architecture, precision: Precision) -> _Demand:
+    named = (precision.layers, precision.head, tuple(sorted(precision.matrices.items())))
+    return _demand_of(shape, named)

@@ -1,0 +1,93 @@
+"""The memory term: how long a read waits, and how fast a stream of beats comes, from DRAM timings.
+
+Nothing here is fitted: parts, order of address bits, refresh and timings are the design's own.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from alula.cost.kernels import dram as kernel
+from alula.design import Design
+from alula.design.dram import FIELDS, DramChannel
+
+_TIMINGS = (
+    *("CL", "tRCD", "tRP", "tRAS", "tRC", "tRRD_S", "tRRD_L", "tCCD_S", "tCCD_L", "tFAW"),
+    *("tRTP", "tRFC", "tREFI"),
+)
+_REFRESHES = 4
+"""Intervals between refreshes over which a stream is averaged."""
+
+
+@dataclass(frozen=True)
+class MemoryTerm:
+    """A memory as the cycle model sees it.
+
+    Attributes:
+        read: core cycles from a read's address to its first beat, its bank open at another row.
+        write: core cycles from a burst's last beat to its answer.
+        beat: core cycles a beat of a long sequential read, all channels in step; at least 1.
+        reopen: core cycles that a write between reads costs them: two turns of the bus.
+    """
+
+    read: float
+    write: float
+    beat: float
+    reopen: float
+
+
+def memory_term(design: Design) -> MemoryTerm:
+    """Return the memory of a design, all channels of all cores together."""
+    memory = design.memory
+    return _term(
+        memory.dram,  # pyright: ignore[reportArgumentType]
+        memory.kind,
+        memory.beat_bytes,
+        design.channels,
+        design.clock_hz,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _term(dram, kind: str, beat_bytes: int, channels: int, clock_hz: int) -> MemoryTerm:
+    channel: DramChannel = dram.channel(kind)
+    cycles_per_clock = clock_hz / channel.clock_hz
+    timings = channel.timings
+    opens = timings["tRP"] + timings["tRCD"] + timings["CL"] + channel.burst_clocks
+    turns = timings["CWL"] + channel.burst_clocks + timings["tWTR_L"] + timings["CL"]
+    return MemoryTerm(
+        read=opens * cycles_per_clock + channel.latency_cycles,
+        write=float(channel.latency_cycles),
+        beat=_beat(channel, beat_bytes, channels, cycles_per_clock),
+        reopen=turns * cycles_per_clock,
+    )
+
+
+def _beat(channel: DramChannel, beat_bytes: int, channels: int, cycles_per_clock: float) -> float:
+    """Core cycles a beat, between two refreshes far from the start."""
+    per_beat = max(1, beat_bytes // channel.access_bytes)
+    per_access = max(1, channel.access_bytes // beat_bytes)
+    timings = channel.timings
+    period = timings["tREFI"] * cycles_per_clock
+    peak = max(1.0, beat_bytes / channel.access_bytes * channel.burst_clocks * cycles_per_clock)
+    beats = int((_REFRESHES + 2) * period / peak)
+    times = np.zeros(beats - beats % per_access)
+    kernel.read_times(
+        times,
+        np.array([timings[name] for name in _TIMINGS]),
+        np.array([FIELDS.index(field) for field, _ in channel.mapping]),
+        np.array([bits for _, bits in channel.mapping]),
+        np.array([channel.ranks, channel.part.bank_groups, channel.part.banks]),
+        channel.hashed,
+        channel.burst_clocks,
+        cycles_per_clock,
+        per_beat,
+        per_access,
+        channels,
+    )
+    last = times[-1]
+    start, end = (
+        np.searchsorted(times, last - count * period) for count in (_REFRESHES + 0.5, 0.5)
+    )
+    return float((times[end] - times[start]) / (end - start))
