@@ -10,6 +10,7 @@ from alula.design import Design
 from alula.design.engines import CHAIN_LENGTH
 from alula.ir import Architecture, Precision, build_graph
 from alula.ir.padding import pad_heads
+from alula.isa.formula import numbers
 from alula.mapper import Traffic, traffic
 
 Floats = NDArray[np.float64]
@@ -55,10 +56,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class _Product:
-    """A matrix: results of a row, rows that share a chain, cycles of a row block."""
+    """A matrix: results of a row, segments of its pattern, cycles of a row block."""
 
     outputs: int
-    parts: int
+    segments: int
     cycles: int
 
 
@@ -108,7 +109,7 @@ def bound(
 
 def _blocks(products: tuple[_Product, ...], rows: NDArray[np.int64]) -> Floats:
     """Cycles in which the weights of a row of activations pass, a block a cycle."""
-    return sum(-(-item.outputs // (item.parts * rows)) * item.cycles for item in products)  # type: ignore[return-value]
+    return sum(-(-item.outputs // (item.segments * rows)) * item.cycles for item in products)  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=256)
@@ -122,9 +123,10 @@ def _demand_of(shape: Architecture, named: tuple[object, ...]) -> _Demand:
         found = []
         for node in graph.sections[section]:
             if node.op == "product":
-                pattern = precision.format(node.unit).pattern
-                groups = graph.values[node.inputs[0]].groups
-                found.append(_Product(graph.width(node.output), pattern.parts, 2 * groups))
+                item = precision.format(node.unit)
+                known = numbers({"fmt": item.name, "nm": item.pattern.name})
+                cycles = known["HALVES"] * graph.values[node.inputs[0]].groups
+                found.append(_Product(graph.width(node.output), known["P"], cycles))
         return tuple(found)
 
     return _Demand(
