@@ -44,9 +44,9 @@ LOOP count=3 body=6
     LD.W to=MV fmt=W4 addr=r1 blocks=8 groups=2     ; 2 + 4 + 32 beats
     MV fmt=W4 src=0 groups=2 outputs=64 rows=1 dst=r3+64 stride=4 signal=ST
     ST.V wait=MV src=r3+64 addr=r2 count=64
-    ADDR rd=r1 a=r1 b=38
-    ADDR rd=r2 a=r2 b=4
-    ADDR rd=r3 a=r3 b=4
+    SADD rd=r1 a=r1 b=38
+    SADD rd=r2 a=r2 b=4
+    SADD rd=r3 a=r3 b=4
 END
 """
 """A listing that the reference shows with its words; comments and spacing as in the docs."""

@@ -21,7 +21,7 @@ LISTING = """\
 ; a vector through the SFU, and a product
 LI rd=r1 value=4
 LOOP count=r1 body=2
-    ADDR rd=r2 a=r2 b=16
+    SADD rd=r2 a=r2 b=16
     NOP
 LD.V type=fp32 addr=r2 dst=0 count=64 signal=MISC
 ACT func=silu gated=0 dst=0 a=0 b=0 count=64 wait=LD signal=ST

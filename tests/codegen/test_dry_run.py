@@ -40,8 +40,8 @@ CASES = {
     "LD.V addr in memory": "LI rd=r3 value=33554428\nADDR rd=r3 a=r3 b=r1\n"
     "LD.V type=fp32 addr=r3 dst=0 count=4",
     "QUANTKV dst in staging": "QUANTKV src=0 dst=r1+477 rows=1 heads=1 dim=32 stride=16",
-    "ST.K values of a row": "LI rd=r3 value=12\nADDR rd=r3 a=r3 b=r1\n"
-    "ST.K src=0 addr=0 heads=1 rows=1 groups=r3 stride=r0 position=r0",
+    "ST.KEY values of a row": "LI rd=r3 value=12\nADDR rd=r3 a=r3 b=r1\n"
+    "ST.KEY src=0 addr=0 heads=1 rows=1 groups=r3 stride=r0 position=r0",
     "ARGMAX src in the vector buffer": f"ARGMAX src=r1+{WORDS - 4} count=2",
 }
 
@@ -70,12 +70,12 @@ def test_what_the_machine_refuses_is_found(what: str) -> None:
 
 def test_loops_and_arithmetic_are_those_of_the_machine() -> None:
     text = f"""
-    SUBR rd=r2 a=r1 b=2
-    MULR rd=r2 a=r2 b=3
-    DIVR rd=r2 a=r2 b=2
-    MINR rd=r2 a=r2 b=5
+    SSUB rd=r2 a=r1 b=2
+    SMUL rd=r2 a=r2 b=3
+    SDIV rd=r2 a=r2 b=2
+    SMIN rd=r2 a=r2 b=5
     LOOP count=r2 body=2
-    ADDR rd=r3 a=r3 b={WORDS // 4}
+    SADD rd=r3 a=r3 b={WORDS // 4}
     ADD dst=0 a=r3 b=0 rows=1 words=1
     END
     """

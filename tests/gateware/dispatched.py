@@ -21,7 +21,7 @@ PROGRAMS = 5
 WORDS = 256
 CHECKS = Checks(sizes(load_design("nano")))
 ARGMAX = 49_151
-ALU = ("ADDR", "SUBR", "MULR", "MINR", "DIVR")
+ALU = ("SADD", "SSUB", "SMUL", "SMIN", "SDIV")
 DISPATCHED = [item for item in INSTRUCTIONS if item.engine is not Engine.SYS]
 
 
@@ -49,7 +49,7 @@ def random_op(
             field.name: random_value(rng, field)
             for field in next(i for i in INSTRUCTIONS if i.name == name).fields
         }
-        if name == "DIVR":
+        if name == "SDIV":
             values["b"] = Ref(0, rng.choice([1, 3, 7, 1 << 31, 0xFFFF_FFFF, rng.randrange(1, 99)]))
         return Op(name, values, wait, signal)
     chosen = [i for i in DISPATCHED if engine is None or i.engine is engine]

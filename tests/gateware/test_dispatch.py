@@ -116,7 +116,7 @@ FAULTS: list[tuple[list[Op], tuple[int, int] | None, Reason, int]] = [
     ([Op("END")], (0, 0x3A), Reason.OPCODE, 0),
     ([Op("NOP"), Op("NOP"), Op("END")], (1, 0x01 | 9 << 19), Reason.RESERVED, 1),
     ([Op("NOP"), Op("END")], (1, 0x3F | 1 << 100), Reason.STRAY, 1),
-    ([Op("DIVR", {"rd": 1, "a": 0, "b": 0}), Op("END")], None, Reason.DIVISION, 0),
+    ([Op("SDIV", {"rd": 1, "a": 0, "b": 0}), Op("END")], None, Reason.DIVISION, 0),
     ([Op("LOOP", {"count": 2, "body": 5}), Op("NOP"), Op("END")], None, Reason.LOOP_BODY, 0),
     ([Op("LOOP", {"count": 0, "body": 5}), Op("NOP"), Op("END")], None, Reason.LOOP_BODY, 0),
     (

@@ -126,9 +126,9 @@ async def cycles_as_declared(unit: Unit) -> None:
     for op, more in (
         (Op("NOP"), 0),
         (Op("LI", {"rd": 1, "value": 5}), CYCLES["write"]),
-        (Op("ADDR", operands), CYCLES["write"]),
-        (Op("MULR", operands), CYCLES["multiply"]),
-        (Op("DIVR", operands), CYCLES["divide"]),
+        (Op("SADD", operands), CYCLES["write"]),
+        (Op("SMUL", operands), CYCLES["multiply"]),
+        (Op("SDIV", operands), CYCLES["divide"]),
         (Op("LOOP", {"count": 0, "body": 0}), CYCLES["redirect"]),
     ):
         cycles, declared = await took([op] * 10) - empty, 10 * (1 + CYCLES["execute"] + more)

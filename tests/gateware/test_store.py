@@ -83,7 +83,7 @@ class Plan:
         if stride * values["heads"] > BEATS:
             return
         addr = self.random.randrange(BEATS - stride * values["heads"] + 1)
-        self.add("ST.K", addr=addr, stride=stride, **values)
+        self.add("ST.KEY", addr=addr, stride=stride, **values)
 
     def columns(self) -> None:
         values = self.rows()
@@ -95,10 +95,10 @@ class Plan:
         if stride * values["heads"] > BEATS:
             return
         addr = self.random.randrange(BEATS - stride * values["heads"] + 1)
-        self.add("ST.T", addr=addr, stride=stride, pitch=pitch, scales=scales, **values)
+        self.add("ST.VALUE", addr=addr, stride=stride, pitch=pitch, scales=scales, **values)
 
     def nothing(self) -> None:
-        name = self.random.choice(["ST.SYNC", "ST.V", "ST.K", "ST.T"])
+        name = self.random.choice(["ST.SYNC", "ST.V", "ST.KEY", "ST.VALUE"])
         self.commands.append(command(name))
 
 
@@ -275,9 +275,9 @@ FAULTS = [
     fault_case("ST.V", Code.OUT_OF_RANGE, src=WORDS, count=1),
     fault_case("ST.W", Code.OUT_OF_RANGE, addr=BEATS),
     fault_case("ST.W", Code.OUT_OF_RANGE, skip=16),
-    fault_case("ST.K", Code.OUT_OF_RANGE, src=60, **ROW),
-    fault_case("ST.K", Code.OUT_OF_RANGE, heads=1, rows=1, groups=16),
-    fault_case("ST.T", Code.OUT_OF_RANGE, addr=BEATS - 1, pitch=2, **ROW),
+    fault_case("ST.KEY", Code.OUT_OF_RANGE, src=60, **ROW),
+    fault_case("ST.KEY", Code.OUT_OF_RANGE, heads=1, rows=1, groups=16),
+    fault_case("ST.VALUE", Code.OUT_OF_RANGE, addr=BEATS - 1, pitch=2, **ROW),
     fault_case("ST.V", Code.WRITE_SLVERR, addr=9, count=80, broken=range(640, 704)),
     fault_case("ST.W", Code.WRITE_SLVERR, addr=9, broken=range(576, 640)),
 ]

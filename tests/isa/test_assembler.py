@@ -74,7 +74,7 @@ def test_a_listing_reads_like_this():
             LOOP count=3 body=2
                 NOP
                 LD.W to=MV fmt=W4 nm=dense addr=r3+64 blocks=72 groups=18 stride=r0 signal=LD,MV
-            ADDR rd=r1 a=r1 b=4096
+            SADD rd=r1 a=r1 b=4096
         END wait=ST
     """).replace("stride=r0", "stride=0")
     assert disassemble(assemble(text)) == text
@@ -94,11 +94,11 @@ def test_fields_left_out_have_code_zero():
 
 
 def test_operands_are_written_short():
-    line = "ADDR rd=r0 a=r31 b={}"
+    line = "SADD rd=r0 a=r31 b={}"
     for ref, text in ((Ref(), "0"), (Ref(0, 5), "5"), (Ref(3), "r3"), (Ref(3, 5), "r3+5")):
-        op = Op("ADDR", {"rd": 0, "a": 31, "b": ref})
+        op = Op("SADD", {"rd": 0, "a": 31, "b": ref})
         assert format_op(op) == line.format(text)
-    assert assemble("ADDR a=r31 b=r0+5") == assemble("ADDR a=r31 b=5")
+    assert assemble("SADD a=r31 b=r0+5") == assemble("SADD a=r31 b=5")
 
 
 def test_engines_are_written_in_their_order():

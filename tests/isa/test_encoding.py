@@ -113,7 +113,7 @@ def test_fields_left_out_have_code_zero():
 
 
 def test_a_plain_number_is_an_offset_from_r0():
-    assert encode(Op("ADDR", {"b": 7})) == encode(Op("ADDR", {"b": Ref(0, 7)}))
+    assert encode(Op("SADD", {"b": 7})) == encode(Op("SADD", {"b": Ref(0, 7)}))
 
 
 def test_numbers_of_numpy_are_numbers():

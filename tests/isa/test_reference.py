@@ -91,6 +91,6 @@ def test_the_example_assembles_and_is_shown_whole():
 def test_the_examples_numbers_are_those_of_the_format():
     ops = assemble(EXAMPLE)
     product = next(op for op in ops if op.name == "LD.W")
-    step = next(op for op in ops if op.name == "ADDR" and op.values["rd"] == 1)
+    step = next(op for op in ops if op.name == "SADD" and op.values["rd"] == 1)
     blocks, groups = product.values["blocks"].offset, product.values["groups"].offset
     assert step.values["b"].offset == FORMATS["W4"].beats(blocks, groups)

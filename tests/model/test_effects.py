@@ -69,7 +69,7 @@ def drawn(random: Random, instruction: Instruction) -> Values:
         values["nm"] = "dense"
         if instruction.name == "LD.W" and values["fmt"] != "V8":
             values["stride"] = 0
-    if instruction.name in ("ST.K", "ST.T"):
+    if instruction.name in ("ST.KEY", "ST.VALUE"):
         values["stride"] = 1000
     for apart in instruction.effects.apart:
         if random.random() < 0.1:

@@ -21,7 +21,7 @@ LOADED = f"LD.W to=MV addr=0 {V8}\n"
 
 FAULTS = [
     # undefined behaviour
-    ("DIVR rd=r1 a=r2 b=r0", UndefinedBehaviour, "DIVR b must be at least 1, not 0"),
+    ("SDIV rd=r1 a=r2 b=r0", UndefinedBehaviour, "SDIV b must be at least 1, not 0"),
     (
         "LD.W to=MV fmt=W4 addr=0 blocks=0 groups=1",
         UndefinedBehaviour,
@@ -162,29 +162,29 @@ FAULTS = [
         "ST.W skip must be at most 15, not 16",
     ),
     (
-        "ST.K src=991 addr=0 heads=2 rows=1 groups=2",
+        "ST.KEY src=991 addr=0 heads=2 rows=1 groups=2",
         OutOfRange,
-        "ST.K src must be within 992 rows of staging, not 991..992",
+        "ST.KEY src must be within 992 rows of staging, not 991..992",
     ),
     (
-        "ST.K src=0 addr=0 heads=1 rows=1 groups=1 position=r2",
+        "ST.KEY src=0 addr=0 heads=1 rows=1 groups=1 position=r2",
         OutOfRange,
-        "ST.K addr must be within 67108864 beats of memory, not 0..998244356",
+        "ST.KEY addr must be within 67108864 beats of memory, not 0..998244356",
     ),
     (
-        "ST.T src=0 addr=0 heads=1 rows=1 groups=1 position=r2",
+        "ST.VALUE src=0 addr=0 heads=1 rows=1 groups=1 position=r2",
         OutOfRange,
-        "ST.T addr must be within 67108864 beats of memory, not 0..234881025",
+        "ST.VALUE addr must be within 67108864 beats of memory, not 0..234881025",
     ),
     (
-        "ST.T src=0 addr=0 heads=1 rows=1 groups=1 scales=r2",
+        "ST.VALUE src=0 addr=0 heads=1 rows=1 groups=1 scales=r2",
         OutOfRange,
-        f"ST.T addr + scales must be within 67108864 beats of memory, not {BIG}..{BIG}",
+        f"ST.VALUE addr + scales must be within 67108864 beats of memory, not {BIG}..{BIG}",
     ),
     (
-        "ST.K src=0 addr=0 heads=1 rows=1 groups=r4",
+        "ST.KEY src=0 addr=0 heads=1 rows=1 groups=r4",
         OutOfRange,
-        "ST.K values of a row must be at most 480, not 512",
+        "ST.KEY values of a row must be at most 480, not 512",
     ),
     (
         LOADED + f"MV {V8} src=2048 rows=1 stride=1",

@@ -105,7 +105,7 @@ def test_rows_of_k_and_v_land_where_the_formats_say(
     blocks = -(-context // design.rows)
     stride = FORMATS["W8"].beats(blocks, groups) + 2
     bench.run(
-        f"ST.K src=3 addr=50 heads={heads} rows={tokens} groups={groups} stride=r1 position=r2",
+        f"ST.KEY src=3 addr=50 heads={heads} rows={tokens} groups={groups} stride=r1 position=r2",
         r1=stride,
         r2=position,
     )
@@ -123,8 +123,8 @@ def test_rows_of_k_and_v_land_where_the_formats_say(
     after = blocks * pitch
     stride = after + 64
     counters = bench.run(
-        f"ST.T src=3 addr=5000 heads={heads} rows={tokens} groups={groups} stride=r1 position=r2 "
-        "pitch=r3 scales=r4",
+        f"ST.VALUE src=3 addr=5000 heads={heads} rows={tokens} groups={groups} stride=r1 "
+        "position=r2 pitch=r3 scales=r4",
         r1=stride,
         r2=position,
         r3=pitch,
@@ -168,7 +168,7 @@ def test_a_cached_matrix_follows_what_is_written() -> None:
     bench.run("ST.W value=r1 addr=8", r1=0x01010101)
     assert results()[0] == 4
     state.staging[0, :32] = 2
-    bench.run("ST.T src=0 addr=8 heads=1 rows=1 groups=1 pitch=r1 scales=r2", r1=4, r2=100)
+    bench.run("ST.VALUE src=0 addr=8 heads=1 rows=1 groups=1 pitch=r1 scales=r2", r1=4, r2=100)
     assert results()[0] == 5
     bench.machine.write(8, np.zeros(64, np.uint8))
     assert results()[0] == 0

@@ -34,11 +34,11 @@ def value_of(text: str, **constants: int) -> int:
     ("text", "expected"),
     [
         ("LI rd=r1 value=7", 7),
-        ("ADDR rd=r1 a=r2 b=r3+5", 2),
-        ("SUBR rd=r1 a=r3 b=r2", (4 - 0xFFFF_FFF9) % 2**32),
-        ("MULR rd=r1 a=r2 b=r2", 49),
-        ("DIVR rd=r1 a=r2 b=r3", 0xFFFF_FFF9 // 4),
-        ("MINR rd=r1 a=r2 b=r3", 4),
+        ("SADD rd=r1 a=r2 b=r3+5", 2),
+        ("SSUB rd=r1 a=r3 b=r2", (4 - 0xFFFF_FFF9) % 2**32),
+        ("SMUL rd=r1 a=r2 b=r2", 49),
+        ("SDIV rd=r1 a=r2 b=r3", 0xFFFF_FFF9 // 4),
+        ("SMIN rd=r1 a=r2 b=r3", 4),
         ("LI rd=r0 value=7\nADDR rd=r1 a=r0 b=1", 1),
         ("ARG rd=r1", 0),
     ],
@@ -47,7 +47,7 @@ def test_registers(text: str, expected: int) -> None:
     assert value_of(text, r2=0xFFFF_FFF9, r3=4) == expected
 
 
-ADD = "ADDR rd=r1 a=r1 b={}\n"
+ADD = "SADD rd=r1 a=r1 b={}\n"
 
 
 @pytest.mark.parametrize(

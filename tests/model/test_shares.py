@@ -34,7 +34,7 @@ QUANT src=0 dst=4 slot=0 rows=2 len=96 stride={pitch} wait=LD signal=MM
 QUANTKV src=0 dst=1 rows=2 heads=2 dim=32 stride=16 signal=ST
 LD.W to=MM fmt=W4 addr=2000 blocks={blocks} groups=3
 MM fmt=W4 src=4 dst=200 rows=2 outputs={outputs} groups=3 stride={stride} wait=MISC
-ST.K src=1 addr=3000 heads=2 rows=2 groups=1 stride=r1 position=r1 wait=MISC
+ST.KEY src=1 addr=3000 heads=2 rows=2 groups=1 stride=r1 position=r1 wait=MISC
 ST.V src=0 addr=5000 count=99
 """
 
@@ -84,7 +84,7 @@ def test_parts_make_the_whole(design: Design, outputs: int) -> None:
             assert sum(map(len, each)) == len(joined)
             assert joined == whole_bytes(writes)
             assert all(part.mask.all() for part in parts)
-    assert names == {"LI", "LD.V", "QUANT", "QUANTKV", "LD.W", "MM", "ST.K", "ST.V", "END"}
+    assert names == {"LI", "LD.V", "QUANT", "QUANTKV", "LD.W", "MM", "ST.KEY", "ST.V", "END"}
 
 
 @pytest.mark.parametrize(("design", "outputs"), [(THREE, 241), (ODD, 7)], ids=["three", "odd"])

@@ -93,11 +93,11 @@ CASES: list[tuple[str, Mapping[Space, int | list[int]]]] = [
     ("ST.V src=2 addr=400 count=19", {Space.MEMORY: 76}),
     ("ST.W value=r4 addr=410 skip=1", {Space.MEMORY: 4}),
     (
-        "ST.K src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1",
+        "ST.KEY src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1",
         {Space.MEMORY: 4 * 34},
     ),
     (
-        "ST.T src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3",
+        "ST.VALUE src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3",
         {Space.MEMORY: 4 * 34},
     ),
     ("RMSNORM dst=80 src=0 gain=8 rows=2 len=79 inv=r4 eps=r4", {Space.VECTOR: [79, 79]}),
@@ -115,7 +115,7 @@ CASES: list[tuple[str, Mapping[Space, int | list[int]]]] = [
         {Space.STAGING: 2 * 64, Space.SCALES: 4},
     ),
     ("ARGMAX src=0 count=80 base=3 first=1", {Space.BEST: 4}),
-    ("MULR rd=r9 a=r1 b=r2", {Space.REGISTER: 4}),
+    ("SMUL rd=r9 a=r1 b=r2", {Space.REGISTER: 4}),
     ("LI rd=r0 value=3", {}),
     ("LOOP count=2 body=0", {}),
     ("MISC.SYNC", {}),
@@ -221,7 +221,7 @@ LD.V type=fp32 addr=0 dst=0 count=64 signal=MISC
 ADD dst=8 a=0 b=4 rows=1 words=1 broadcast=0 wait=LD signal=ST
 LOOP count=3 body=2
 ST.V src=8 addr=r1+600 count=16
-ADDR rd=r1 a=r1 b=2
+SADD rd=r1 a=r1 b=2
 """
 
 

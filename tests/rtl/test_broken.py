@@ -75,7 +75,7 @@ def test_a_byte_that_is_not_stored(pair: LockstepDevice) -> None:
     listing = program(
         NANO,
         "LI rd=r1 value=40\nLOOP count=2 body=1\n"
-        "ST.K src=3 addr=900 heads=2 rows=1 groups=1 stride=r1 position=r2\nEND",
+        "ST.KEY src=3 addr=900 heads=2 rows=1 groups=1 stride=r1 position=r2\nEND",
         constants={2: 8},
         origins=("", "", "layers.{layer}.attn.k", ""),
         layer_loops=frozenset({1}),
@@ -85,7 +85,7 @@ def test_a_byte_that_is_not_stored(pair: LockstepDevice) -> None:
         pair.run(listing, {})
     lines = caught.value.lines
     assert lines["unit"] == "layers.0.attn.k"
-    assert lines["instruction"].startswith("ST.K src=3 addr=900")
+    assert lines["instruction"].startswith("ST.KEY src=3 addr=900")
     assert lines["tile"] == "token 0, head 0, scale"
     assert lines["address"] == "memory beat 917, byte 1"
     assert (lines["expected"], lines["found"]) == ("0x00", "not written")

@@ -72,9 +72,9 @@ class Meter:
             return self._cycles([op, *body]) - self._empty - rest
         before, after = [], []
         if instruction.engine in (Engine.MM, Engine.MV) and values:
-            before = [self._weights(instruction.engine, values), *[Op("DIVR", {"b": 1})] * WAIT]
+            before = [self._weights(instruction.engine, values), *[Op("SDIV", {"b": 1})] * WAIT]
         if instruction.name == "LD.W":
-            after = [*[Op("DIVR", {"b": 1})] * WAIT, self._product(values)]
+            after = [*[Op("SDIV", {"b": 1})] * WAIT, self._product(values)]
         return self._held([*before, op, *after], instruction.engine)
 
     def _weights(self, engine: Engine, values: Values) -> Op:
@@ -142,8 +142,8 @@ def drawn(random: Random, design: Design, instruction: Instruction) -> Values:
         "LD.G": {"table": 64, "count": few(), "len": some()},
         "ST.V": {"count": length},
         "ST.W": {"value": 5},
-        "ST.K": cached,
-        "ST.T": cached,
+        "ST.KEY": cached,
+        "ST.VALUE": cached,
         "MM": product | {"rows": random.randint(1, 3 * tokens)},
         "MV": product | {"rows": random.randint(1, tokens)},
         "RMSNORM": norm,

@@ -363,7 +363,7 @@ LAYERS = """
 LI rd=r1 value=0
 LOOP count=3 body=3
 LD.V type=fp32 addr=r1+100 dst=0 count=4
-ADDR rd=r1 a=r1 b=10
+SADD rd=r1 a=r1 b=10
 LD.V type=fp32 addr=r1+500 dst=0 count=4
 """
 

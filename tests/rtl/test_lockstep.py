@@ -43,9 +43,9 @@ MV fmt=V8 src=4 dst=300 rows=1 outputs=5 groups=3 stride=0 signal=MISC
 MM fmt=W4 src=4 dst=400 rows=5 outputs=18 groups=3 stride=5 signal=MISC
 ST.SYNC wait=MISC
 LOOP count=3 body=3
-ST.K src=1 addr=r2+5000 heads=2 rows=2 groups=1 stride=r2 position=r1
-ST.T src=1 addr=r2+6000 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3
-ADDR rd=r2 a=r2 b=400
+ST.KEY src=1 addr=r2+5000 heads=2 rows=2 groups=1 stride=r2 position=r1
+ST.VALUE src=1 addr=r2+6000 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3
+SADD rd=r2 a=r2 b=400
 LD.G type=bf16 table=8 ids=1200 count=6 len=21 dst=340 signal=MISC
 MISC.SYNC wait=MM,MV,LD
 RMSNORM dst=500 src=0 gain=8 rows=2 len=30 inv=r4 eps=r4
@@ -59,7 +59,7 @@ QUANT src=500 dst=60 slot=1 rows=2 len=13 stride=7
 QUANTKV src=500 dst=9 rows=1 heads=3 dim=16 stride=16
 ARGMAX src=0 count=77 base=3 first=1 signal=SYS,ST
 ARG rd=r9 wait=MISC
-DIVR rd=r8 a=r9 b=r1
+SDIV rd=r8 a=r9 b=r1
 ST.V src=500 addr=9000 count=31 wait=MISC
 ST.W value=r9 addr=9100 skip=1
 """
@@ -94,7 +94,7 @@ def everything(design: Design) -> Program:
 def test_every_instruction_goes_in_step(pair: Pair) -> None:
     listing = everything(pair.design)
     names = {op.name for op in listing.ops}
-    assert {"LD.G", "ST.T", "MM", "MV", "LAYERNORM", "ROPE", "QUANTKV", "ARGMAX"} <= names
+    assert {"LD.G", "ST.VALUE", "MM", "MV", "LAYERNORM", "ROPE", "QUANTKV", "ARGMAX"} <= names
     pair.run(listing, {})
 
 

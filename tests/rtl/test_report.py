@@ -70,13 +70,13 @@ CASES = {
         Engine.ST, "ST.V src=0 addr=410 count=7", 1, 1 << 63,
         "element 3", "memory beat 410, byte 12 (kv)", "0x40800000 (4.0)", "0xc0800000 (-4.0)",
     ),
-    "ST.K": (
-        Engine.ST, "ST.K src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1", 5, 255,
+    "ST.KEY": (
+        Engine.ST, "ST.KEY src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1", 5, 255,
         "token 1, head 0, value 0", "memory beat 433, byte 0 (kv)", "0x56", "0xa9",
     ),
-    "ST.T": (
+    "ST.VALUE": (
         Engine.ST,
-        "ST.T src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3",
+        "ST.VALUE src=1 addr=420 heads=2 rows=2 groups=1 stride=r2 position=r1 pitch=r1 scales=r3",
         0, 255 << 40,
         "token 0, head 0, value 0", "memory beat 420, byte 5 (kv)", "0x04", "0xfb",
     ),
@@ -113,8 +113,8 @@ CASES = {
         Engine.MISC, "ARGMAX src=0 count=80 base=3 first=1", 0, 1,
         None, "index found by ARGMAX", "0x00000052 (82)", "0x00000053 (83)",
     ),
-    "MULR": (
-        Engine.SYS, "MULR rd=r9 a=r1 b=r2", 0, 4,
+    "SMUL": (
+        Engine.SYS, "SMUL rd=r9 a=r1 b=r2", 0, 4,
         None, "register r9", "0x000001c2 (450)", "0x000001c6 (454)",
     ),
 }  # fmt: skip

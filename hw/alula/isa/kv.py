@@ -38,7 +38,7 @@ def kv_places(
     scales: int = 0,
     src: int = 0,
 ) -> Places:
-    """Bytes of memory that ST.K or, with a `pitch`, ST.T writes, by its fields.
+    """Bytes of memory that ST.KEY or, with a `pitch`, ST.VALUE writes, by its fields.
 
     int64 [row of a token and head, its values and the two bytes of its scale]; `width` bytes of a
     beat, `lane` of a channel's part of it.

@@ -22,7 +22,7 @@ def _li(draw: Draw) -> list[Part]:
 
 
 def _alu(name: str, draw: Draw) -> list[Part]:
-    b = Ref(0, max(1, draw.constant())) if name == "DIVR" else draw.number()
+    b = Ref(0, max(1, draw.constant())) if name == "SDIV" else draw.number()
     a = draw.random.randrange(REGISTERS)
     return [draw.part(name, rd=draw.random.choice(FREE), a=a, b=b)]
 

@@ -26,7 +26,7 @@ from alula.rtl.device import Timing
 
 _MAKERS: Mapping[str, Maker] = {**moves.MAKERS, **functions.MAKERS, **control.MAKERS}
 """Of every instruction but products and loops."""
-_BETWEEN = ("ADD", "ACT", "RMSNORM", "QUANT", "ST.V", "ST.W", "ARGMAX", "ADDR", "NOP")
+_BETWEEN = ("ADD", "ACT", "RMSNORM", "QUANT", "ST.V", "ST.W", "ARGMAX", "SADD", "NOP")
 """What may stand between the loads of products and the products."""
 _PACE = 40
 """Iterations of all the loops around an instruction, at most."""
@@ -117,7 +117,7 @@ def _closing(draw: Draw) -> list[Part]:
     rows = draw.design.staging_bytes // row_bytes(groups)
     where = {"addr": place + REGISTERS, "rows": rows, "groups": groups}
     everything: Fields = {"src": 0, "heads": 1, "stride": 0, "position": 0, **where}
-    return [*parts, *draw.instruction("ST.K", everything)]
+    return [*parts, *draw.instruction("ST.KEY", everything)]
 
 
 def _text(draw: Draw, length: int) -> list[Part | Repeat]:
@@ -152,7 +152,7 @@ def _repeat(draw: Draw, length: int) -> list[Part | Repeat]:
     with draw.inside(loop):
         body = _text(draw, length)
     draw.group += 1
-    add = Part(group, "ADDR", {"rd": register, "a": register, "b": loop.step})
+    add = Part(group, "SADD", {"rd": register, "a": register, "b": loop.step})
     start = Part(group, "LI", {"rd": register, "value": 0})
     before, values = draw.operands("LOOP", {"count": count}, group)
     # The step is the loop's own: without the loop its body is gone as well.

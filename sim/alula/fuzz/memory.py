@@ -236,7 +236,7 @@ class _Filling:
         positions = GROUP * random.randint(1, 3)
         groups, time = -(-dim // GROUP), positions // GROUP
         keys = FORMATS["W8"], -(-positions // design.rows), groups
-        # Staging rows are whole groups: ST.T writes columns of that length.
+        # Staging rows are whole groups: ST.VALUE writes columns of that length.
         values = FORMATS["V8"], -(-groups * GROUP // design.rows), time
         factors = np.zeros((-(-2 * positions // self.width), self.width), np.uint8)
         k_beats = [self._weights(*keys) for _ in range(heads)]

@@ -62,7 +62,7 @@ def _kv(name: str, draw: Draw) -> list[Part]:
         )
     values |= {"src": row, "groups": cache.groups}
     values |= {"position": random.randint(0, cache.positions - rows)}
-    if name == "ST.K":
+    if name == "ST.KEY":
         values |= {"addr": cache.k, "stride": cache.k_stride}
     else:
         values |= {"addr": cache.v, "stride": cache.v_stride}
@@ -75,5 +75,5 @@ MAKERS: Mapping[str, Maker] = {
     "LD.G": _ld_g,
     "ST.V": _st_v,
     "ST.W": _st_w,
-    **{name: partial(_kv, name) for name in ("QUANTKV", "ST.K", "ST.T")},
+    **{name: partial(_kv, name) for name in ("QUANTKV", "ST.KEY", "ST.VALUE")},
 }

@@ -48,7 +48,7 @@ def append(scope: Scope, node: Node, rows: Count) -> None:
             stride=scope.row_words(name),
         )
     _values_base(scope)
-    emit.alu("MULR", "count", "v_pitch", kv.v_blocks)
+    emit.alu("SMUL", "count", "v_pitch", kv.v_blocks)
     shape = {
         "heads": kv.heads,
         "rows": rows,
@@ -57,7 +57,7 @@ def append(scope: Scope, node: Node, rows: Count) -> None:
     }
     key, value = node.inputs
     emit.op(
-        "ST.K",
+        "ST.KEY",
         reads=[f"staging.{key}"],
         writes=[CACHE],
         src=0,
@@ -66,7 +66,7 @@ def append(scope: Scope, node: Node, rows: Count) -> None:
         **shape,
     )
     emit.op(
-        "ST.T",
+        "ST.VALUE",
         reads=[f"staging.{value}"],
         writes=[CACHE],
         src=scope.buffers.rows * kv.heads,
@@ -81,14 +81,14 @@ def append(scope: Scope, node: Node, rows: Count) -> None:
 def _values_base(scope: Scope) -> None:
     """`v_address`: V of the layer's first head."""
     emit = scope.emit
-    emit.alu("MULR", "v_address", "k_stride", scope.memory.kv.heads)
+    emit.alu("SMUL", "v_address", "k_stride", scope.memory.kv.heads)
     emit.add("v_address", "v_address", emit.reg("kv_base"))
 
 
 def _scales_address(scope: Scope) -> None:
     """`s_address`: the scales that belong to V at `v_address`."""
     emit = scope.emit
-    emit.alu("MULR", "s_address", "v_pitch", scope.memory.kv.v_blocks)
+    emit.alu("SMUL", "s_address", "v_pitch", scope.memory.kv.v_blocks)
     emit.add("s_address", "s_address", emit.reg("v_address"))
 
 
@@ -144,7 +144,7 @@ class _Step:
         self.quantise(source, stride)
         self.load_keys(emit.reg("k_address"), emit.reg("k_blocks"))
         self.multiply(positions)
-        emit.alu("MULR", "count", "v_groups", GROUP)
+        emit.alu("SMUL", "count", "v_groups", GROUP)
         self.load_scales(emit.reg("s_address"), emit.reg("count"))
         self.normalise(length, emit.reg("count"), causal=causal)
 
@@ -208,10 +208,10 @@ class _Step:
         """Scores to quantised probabilities of `count` positions, V's scales in them."""
         scope, emit = self.scope, self.scope.emit
         if cap := scope.graph.architecture.attention_cap:
-            emit.alu("MULR", "count", "v_groups", scope.words(GROUP))
+            emit.alu("SMUL", "count", "v_groups", scope.words(GROUP))
             place, stride = self.place(self.scores), emit.reg("score_stride")
             soft_cap(scope, self.scores, place, self.rows, emit.reg("count"), stride, cap)
-            emit.alu("MULR", "count", "v_groups", GROUP)
+            emit.alu("SMUL", "count", "v_groups", GROUP)
         emit.op(
             "SOFTMAX",
             reads=scope.touch(self.scores, self.scales),
@@ -306,21 +306,21 @@ class _Heads:
     def values(self) -> Ref:
         """Its V."""
         self._of("v_stride")
-        self.scope.emit.alu("MULR", "count", "k_stride", self.kv.heads)
+        self.scope.emit.alu("SMUL", "count", "k_stride", self.kv.heads)
         self.scope.emit.add("address", "address", self.count)
         return self.address
 
     def scales(self) -> Ref:
         """The scales of its V."""
         self.values()
-        self.scope.emit.alu("MULR", "count", "v_pitch", self.kv.v_blocks)
+        self.scope.emit.alu("SMUL", "count", "v_pitch", self.kv.v_blocks)
         self.scope.emit.add("address", "address", self.count)
         return self.address
 
     def _of(self, stride: str) -> Ref:
         emit = self.scope.emit
-        emit.alu("DIVR", "address", "head", self.shared)
-        emit.alu("MULR", "address", "address", emit.reg(stride))
+        emit.alu("SDIV", "address", "head", self.shared)
+        emit.alu("SMUL", "address", "address", emit.reg(stride))
         emit.add("address", "address", emit.reg("kv_base"))
         return self.address
 
@@ -332,11 +332,11 @@ def attend_chunk(scope: Scope, node: Node) -> None:
     heads = _Heads(scope)
     emit.add("head", None, 0)
     with emit.loop(scope.graph.architecture.heads):
-        emit.alu("MULR", "word", "head", scope.words(scope.memory.kv.head_dim))
+        emit.alu("SMUL", "word", "head", scope.words(scope.memory.kv.head_dim))
         emit.add("kv_len", "position", 1)
         emit.add("count", "rows", emit.reg("attention_rows"))
-        emit.alu("SUBR", "count", "count", 1)
-        emit.alu("DIVR", "count", "count", emit.reg("attention_rows"))
+        emit.alu("SSUB", "count", "count", 1)
+        emit.alu("SDIV", "count", "count", emit.reg("attention_rows"))
         with emit.loop(emit.reg("count")):
             _chunk_step(scope, step, heads, node.output)
         emit.add("head", "head", 1)
@@ -349,12 +349,12 @@ def _chunk_step(scope: Scope, step: _Step, heads: _Heads, output: str) -> None:
 
     def positions() -> None:
         emit.add("count", "kv_len", emit.reg("step_rows"))
-        emit.alu("SUBR", "count", "count", 1)
+        emit.alu("SSUB", "count", "count", 1)
 
     emit.add("step_rows", "position", emit.reg("rows"))
     emit.add("step_rows", "step_rows", 1)
-    emit.alu("SUBR", "step_rows", "step_rows", length)
-    emit.alu("MINR", "step_rows", "step_rows", most)
+    emit.alu("SSUB", "step_rows", "step_rows", length)
+    emit.alu("SMIN", "step_rows", "step_rows", most)
     positions()
     emit.ceil_div("v_groups", "count", GROUP)
     step.quantise(emit.reg("word", scope.vector("q")), width)
@@ -364,11 +364,11 @@ def _chunk_step(scope: Scope, step: _Step, heads: _Heads, output: str) -> None:
     positions()
     step.multiply(count)
     scales = heads.scales()
-    emit.alu("MULR", "count", "v_groups", GROUP)
+    emit.alu("SMUL", "count", "v_groups", GROUP)
     step.load_scales(scales, count)
     step.normalise(length, count, causal=True)
     step.weigh(heads.values(), emit.reg("word", scope.vector(output)), width)
-    emit.alu("MULR", "count", "attention_rows", width)
+    emit.alu("SMUL", "count", "attention_rows", width)
     emit.add("word", "word", count)
     emit.add("kv_len", "kv_len", most)
 
@@ -387,7 +387,7 @@ def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
     emit.ceil_div("v_groups", "v_groups", GROUP)
 
     def row(value: str) -> Ref:
-        emit.alu("MULR", "address", "head", words)
+        emit.alu("SMUL", "address", "head", words)
         return emit.reg("address", scope.vector(value))
 
     emit.add("head", None, 0)
@@ -400,7 +400,7 @@ def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
         emit.add("count", scope.start, scope.rows)
         step.multiply(count)
         heads.scales()
-        emit.alu("MULR", "count", "v_groups", GROUP)
+        emit.alu("SMUL", "count", "v_groups", GROUP)
         step.load_scales(address, count)
         step.normalise(emit.reg(scope.start, 1), count, causal=True)
         origin = emit.origin

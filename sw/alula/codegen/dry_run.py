@@ -105,11 +105,11 @@ class DryRun:
 
 _ARITHMETIC = {
     "LI": lambda fields: np.int64(fields["value"]),
-    "ADDR": lambda fields: fields["a"] + fields["b"],
-    "SUBR": lambda fields: fields["a"] - fields["b"],
-    "MULR": lambda fields: fields["a"] * fields["b"],
-    "DIVR": lambda fields: fields["a"] // np.maximum(fields["b"], 1),
-    "MINR": lambda fields: np.minimum(fields["a"], fields["b"]),
+    "SADD": lambda fields: fields["a"] + fields["b"],
+    "SSUB": lambda fields: fields["a"] - fields["b"],
+    "SMUL": lambda fields: fields["a"] * fields["b"],
+    "SDIV": lambda fields: fields["a"] // np.maximum(fields["b"], 1),
+    "SMIN": lambda fields: np.minimum(fields["a"], fields["b"]),
     "ARG": lambda fields: np.int64(0),
 }
 

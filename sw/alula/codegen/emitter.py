@@ -84,7 +84,7 @@ class Emitter:
             return value
         number = self.number(f"long {field}")
         if register:
-            self._add(Op("ADDR", {"rd": number, "a": register, "b": offset}))
+            self._add(Op("SADD", {"rd": number, "a": register, "b": offset}))
         else:
             self._add(Op("LI", {"rd": number, "value": offset}))
         return Ref(number)
@@ -101,12 +101,12 @@ class Emitter:
 
     def add(self, rd: str, a: str | None, b: Ref | int) -> None:
         """`rd = a + b`."""
-        self.alu("ADDR", rd, a, b)
+        self.alu("SADD", rd, a, b)
 
     def ceil_div(self, rd: str, a: str, by: int) -> None:
         """`rd = ceil(a / by)`."""
         self.add(rd, a, by - 1)
-        self.alu("DIVR", rd, rd, by)
+        self.alu("SDIV", rd, rd, by)
 
     @contextmanager
     def loop(self, count: Ref | int, *, layers: bool = False) -> Iterator[None]:

@@ -32,7 +32,7 @@ def enter(scope: Scope) -> None:
                     rows=scope.rows,
                     words=scope.row_words("hidden"),
                 )
-    emit.alu("SUBR", "count", None, emit.reg("embed"))
+    emit.alu("SSUB", "count", None, emit.reg("embed"))
     emit.add("count", "count", 1)
     with emit.loop(emit.reg("count")):
         hidden_rows(scope, store=False)
@@ -42,7 +42,7 @@ def _position_rows(scope: Scope) -> None:
     """Rotary factors or learned positions, a row a token."""
     emit, width = scope.emit, scope.graph.architecture.position_width
     row_beats = scope.memory.row_beats[RegionName.POSITION]
-    emit.alu("MULR", "address", "position", row_beats)
+    emit.alu("SMUL", "address", "position", row_beats)
     emit.add("word", None, scope.vector("position"))
 
     def load() -> None:

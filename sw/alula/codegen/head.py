@@ -14,8 +14,8 @@ def emit_head(scope: Scope) -> None:
     rows = emit.reg("head_rows")
     source: Count = scope.vector("hidden")
     if scope.chunked:
-        emit.alu("SUBR", "word", "rows", rows)
-        emit.alu("MULR", "word", "word", scope.row_words("hidden"))
+        emit.alu("SSUB", "word", "rows", rows)
+        emit.alu("SMUL", "word", "word", scope.row_words("hidden"))
         source = emit.reg("word", scope.vector("hidden"))
     for node in nodes:
         emit.origin = node.unit
@@ -36,15 +36,15 @@ def _tiles(scope: Scope, node: Node, rows: Ref) -> None:
     emit.add("address", None, memory.regions[RegionName.HEAD].start + matrix.offset)
     emit.add("base", None, 0)
     emit.add("store", None, memory.regions[RegionName.LOGITS].start)
-    emit.alu("SUBR", "last", "head_rows", 1)
-    emit.alu("MULR", "last", "last", tile_words)
+    emit.alu("SSUB", "last", "head_rows", 1)
+    emit.alu("SMUL", "last", "last", tile_words)
     with emit.loop(matrix.tiles):
         product(scope, node, matrix, emit.reg("address"), rows, tile_words)
         if cap := scope.graph.architecture.logit_cap:
             soft_cap(scope, "logits", scope.vector("logits"), rows, tile_words, tile_words, cap)
         emit.add("count", None, matrix.outputs)
-        emit.alu("SUBR", "count", "count", emit.reg("base"))
-        emit.alu("MINR", "count", "count", tile)
+        emit.alu("SSUB", "count", "count", emit.reg("base"))
+        emit.alu("SMIN", "count", "count", tile)
         emit.op(
             "ARGMAX",
             reads=scope.touch("logits") | {"argmax"},

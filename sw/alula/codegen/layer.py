@@ -71,7 +71,7 @@ def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
     emit, shape = scope.emit, scope.graph.architecture
     dim, used, place = shape.head_dim, shape.used_head_dim, scope.vector(node.output)
     if scope.chunked and scope.buffers.rows * node.heads <= MOST_ROWS:
-        emit.alu("MULR", "count", scope.rows_register, node.heads)
+        emit.alu("SMUL", "count", scope.rows_register, node.heads)
         _normalise(scope, "RMSNORM", node, place, emit.reg("count"), dim, used)
         return
     if scope.chunked:
@@ -143,7 +143,7 @@ def _activation(scope: Scope, node: Node, rows: Count) -> None:
     emit, words = scope.emit, scope.row_words(node.output)
     count: Count = words
     if scope.chunked:
-        emit.alu("MULR", "count", scope.rows_register, words)
+        emit.alu("SMUL", "count", scope.rows_register, words)
         count = emit.reg("count")
     emit.op(
         "ACT",

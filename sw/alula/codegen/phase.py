@@ -50,7 +50,7 @@ def emit_phase(
         _tokens(scope)
     emit.origin = "head"
     emit.add("count", "head_rows", 0)
-    emit.alu("MINR", "count", "count", 1)
+    emit.alu("SMIN", "count", "count", 1)
     with emit.loop(emit.reg("count")):
         emit_head(scope)
     emit.origin = "end"
@@ -66,11 +66,11 @@ def _chunks(scope: Scope) -> None:
         count = emit.reg("count")
     with emit.loop(count):
         emit.add("rows", "tokens", 0)
-        emit.alu("MINR", "rows", "rows", chunk)
+        emit.alu("SMIN", "rows", "rows", chunk)
         _tokens(scope)
         emit.origin = "embed"
         emit.add("position", "position", emit.reg("rows"))
-        emit.alu("SUBR", "tokens", "tokens", emit.reg("rows"))
+        emit.alu("SSUB", "tokens", "tokens", emit.reg("rows"))
         emit.add("ids", "ids", scope.memory.row_beats[RegionName.IDS])
         emit.add("hidden", "hidden", chunk * scope.memory.row_beats[RegionName.HIDDEN])
 
@@ -94,9 +94,9 @@ def _layers(scope: Scope) -> None:
     emit, memory = scope.emit, scope.memory
     if not scope.chunked:
         attention.measure(scope)
-    emit.alu("MULR", "layer", "first_layer", memory.layer.beats)
+    emit.alu("SMUL", "layer", "first_layer", memory.layer.beats)
     emit.add("layer", "layer", memory.regions[RegionName.LAYERS].start)
-    emit.alu("MULR", "kv_base", "first_layer", emit.reg("kv_layer"))
+    emit.alu("SMUL", "kv_base", "first_layer", emit.reg("kv_layer"))
     emit.add("kv_base", "kv_base", emit.reg("kv"))
     with emit.loop(emit.reg("layers"), layers=True):
         for node in scope.graph.sections["layer"]:

@@ -25,29 +25,29 @@ _BEHIND = Stream(1, rows="rows1", many="many1", layer="layer", start="start1")
 def emit_layers(scope: Scope) -> None:
     """All layers, for the rows at hand."""
     emit, memory = scope.emit, scope.memory
-    emit.alu("MINR", "rows0", "rows", scope.buffers.rows)
-    emit.alu("SUBR", "rows1", "rows", emit.reg("rows0"))
-    emit.alu("MINR", "many1", "rows1", 1)
-    emit.alu("SUBR", "many1", "rows1", emit.reg("many1"))
+    emit.alu("SMIN", "rows0", "rows", scope.buffers.rows)
+    emit.alu("SSUB", "rows1", "rows", emit.reg("rows0"))
+    emit.alu("SMIN", "many1", "rows1", 1)
+    emit.alu("SSUB", "many1", "rows1", emit.reg("many1"))
     emit.add("many1", "many1", 1)
     emit.add("start1", "position", emit.reg("rows0"))
-    emit.alu("MULR", "layer", "first_layer", memory.layer.beats)
+    emit.alu("SMUL", "layer", "first_layer", memory.layer.beats)
     emit.add("layer", "layer", memory.regions[RegionName.LAYERS].start)
     emit.add("layer_before", "layer", 0)
-    emit.alu("MULR", "kv_base", "first_layer", emit.reg("kv_layer"))
+    emit.alu("SMUL", "kv_base", "first_layer", emit.reg("kv_layer"))
     emit.add("kv_base", "kv_base", emit.reg("kv"))
     emit.add("rows1", None, 0)
     ahead, behind = scope.at(_AHEAD), scope.at(_BEHIND)
     before = scope.at(replace(_BEHIND, layer="layer_before"))
     with emit.loop(emit.reg("layers"), layers=True):
         _side_by_side(ahead, before)
-        emit.alu("SUBR", "rows1", "rows", emit.reg("rows0"))
+        emit.alu("SSUB", "rows1", "rows", emit.reg("rows0"))
         _side_by_side(behind, ahead)
         emit.origin = "layers.*"
         emit.add("layer_before", "layer", 0)
         emit.add("layer", "layer", memory.layer.beats)
         emit.add("kv_base", "kv_base", emit.reg("kv_layer"))
-    emit.alu("MINR", "count", "layers", 1)
+    emit.alu("SMIN", "count", "layers", 1)
     with emit.loop(emit.reg("count")):
         _, mlp = _halves(before)
         _vectors(before, mlp)
@@ -132,18 +132,18 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
 
     def multiply() -> None:
         emit.origin = _origin(scope, node)
-        emit.alu("MULR", "address", "head", units)
-        emit.alu("DIVR", "address", "address", heads)
+        emit.alu("SMUL", "address", "head", units)
+        emit.alu("SDIV", "address", "address", heads)
         emit.add("count", "head", 1)
-        emit.alu("MULR", "count", "count", units)
-        emit.alu("DIVR", "count", "count", heads)
-        emit.alu("SUBR", "count", "count", emit.reg("address"))
-        emit.alu("MULR", "count", "count", SCALES_PER_BEAT)
-        emit.alu("MULR", "last", "address", SCALES_PER_BEAT)
-        emit.alu("SUBR", "last", None, emit.reg("last"))
+        emit.alu("SMUL", "count", "count", units)
+        emit.alu("SDIV", "count", "count", heads)
+        emit.alu("SSUB", "count", "count", emit.reg("address"))
+        emit.alu("SMUL", "count", "count", SCALES_PER_BEAT)
+        emit.alu("SMUL", "last", "address", SCALES_PER_BEAT)
+        emit.alu("SSUB", "last", None, emit.reg("last"))
         emit.add("last", "last", matrix.blocks)
-        emit.alu("MINR", "count", "count", emit.reg("last"))
-        emit.alu("MULR", "last", "address", matrix.format.beats(SCALES_PER_BEAT, matrix.groups))
+        emit.alu("SMIN", "count", "count", emit.reg("last"))
+        emit.alu("SMUL", "last", "address", matrix.format.beats(SCALES_PER_BEAT, matrix.groups))
         emit.add("last", "last", scope.layer(0))
         emit.op(
             "LD.W",
@@ -152,12 +152,12 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
             blocks=emit.reg("count"),
             **shape,
         )
-        emit.alu("MULR", "last", "address", rows)
-        emit.alu("SUBR", "last", None, emit.reg("last"))
+        emit.alu("SMUL", "last", "address", rows)
+        emit.alu("SSUB", "last", None, emit.reg("last"))
         emit.add("last", "last", matrix.outputs)
-        emit.alu("MULR", "count", "count", rows // SCALES_PER_BEAT)
-        emit.alu("MINR", "count", "count", emit.reg("last"))
-        emit.alu("MULR", "address", "address", scope.words(rows))
+        emit.alu("SMUL", "count", "count", rows // SCALES_PER_BEAT)
+        emit.alu("SMIN", "count", "count", emit.reg("last"))
+        emit.alu("SMUL", "address", "address", scope.words(rows))
         emit.op(
             engine.name,
             reads=scope.touch(node.inputs[0]),

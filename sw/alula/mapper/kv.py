@@ -64,11 +64,11 @@ class KvLayout:
         return self.layers * self.layer_stride
 
     def key_rows(self, position: int, rows: int) -> dict[str, int]:
-        """Fields of the ST.K that stores tokens from `position` on; a layer begins at 0."""
+        """Fields of the ST.KEY that stores tokens from `position` on; a layer begins at 0."""
         return {"addr": 0, "stride": self.k_stride, **self._shape(position, rows)}
 
     def value_rows(self, position: int, rows: int) -> dict[str, int]:
-        """Fields of the ST.T that stores tokens from `position` on; a layer begins at 0."""
+        """Fields of the ST.VALUE that stores tokens from `position` on; a layer begins at 0."""
         place = {"addr": self.heads * self.k_stride, "stride": self.v_stride}
         place |= {"pitch": self.v_pitch, "scales": self.v_scales}
         return place | self._shape(position, rows)

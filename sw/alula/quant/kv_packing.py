@@ -1,4 +1,4 @@
-"""Rows of keys and values in and out of a device's memory, where ST.K and ST.T put them.
+"""Rows of keys and values in and out of a device's memory, where ST.KEY and ST.VALUE put them.
 
 A region is an array of beats, uint8 ``[beats, 8 * R]``, C-contiguous. Rows are int8 ``[tokens,
 heads, head_dim]`` with scales ``[tokens, heads]``, float32 of bf16 values. `places` are their bytes

@@ -40,7 +40,7 @@ CYCLES = {
     "divide": DIVISION + 1,
 }
 """An instruction takes a cycle for each `PORTS` operands, at least one, and one to execute; what
-writes a register one more, what leaves the straight line 4 more, MULR and DIVR these more, a LOOP
+writes a register one more, what leaves the straight line 4 more, SMUL and SDIV these more, a LOOP
 that is entered one more."""
 
 
@@ -333,9 +333,9 @@ class Sequencer(Component):
         ]
         with m.If(now.is_op["LOOP"]):
             m.next = "ENTER"
-        with m.Elif(now.is_op["MULR"]):
+        with m.Elif(now.is_op["SMUL"]):
             m.next = "MULTIPLY"
-        with m.Elif(now.is_op["DIVR"]):
+        with m.Elif(now.is_op["SDIV"]):
             m.d.comb += now.divider.start.eq(1)
             m.next = "DIVIDE"
             with m.If(now.values[1] == 0):
@@ -408,16 +408,16 @@ class Sequencer(Component):
         """What the instruction writes into a register, a cycle after its operands."""
         a, b, divider = now.values[0], now.values[1], now.divider
         rd_value = Signal(32)
-        product = _product(m, a, b, now.is_op["MULR"])
+        product = _product(m, a, b, now.is_op["SMUL"])
         m.d.comb += [divider.dividend.eq(a), divider.divisor.eq(b)]
         with m.Switch(now.word[:OPCODE_BITS]):
             for name, value in {
                 "LI": now.value,
-                "ADDR": a + b,
-                "SUBR": a - b,
-                "MULR": product,
-                "DIVR": divider.quotient,
-                "MINR": Mux(a < b, a, b),
+                "SADD": a + b,
+                "SSUB": a - b,
+                "SMUL": product,
+                "SDIV": divider.quotient,
+                "SMIN": Mux(a < b, a, b),
                 "ARG": self.argmax,
             }.items():
                 with m.Case(opcode(name)):
@@ -474,7 +474,7 @@ class _Now:
         self.signal = self.word[OPCODE_BITS + ENGINE_BITS :][:ENGINE_BITS]
         self.engines = Signal(len(Engine))
         self.system = self.engines[Engine.SYS]
-        names = ("NOP", "LOOP", "MULR", "DIVR", "END")
+        names = ("NOP", "LOOP", "SMUL", "SDIV", "END")
         self.is_op = {name: Signal(name=f"is_{name.lower()}") for name in names}
         self.refusal = Signal(Reason)
         self.refs = Signal(data.ArrayLayout(REFERENCE, MAX_SOURCES))

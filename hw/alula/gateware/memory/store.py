@@ -33,7 +33,7 @@ RUN = 2
 class Store(MemoryEngine):
     """The ST engine, one instruction at a time; done when memory has acknowledged all of it.
 
-    ST.V streams bursts, a beat a cycle. ST.K and ST.T write run by run: 16 bytes of K, or the
+    ST.V streams bursts, a beat a cycle. ST.KEY and ST.VALUE write run by run: 16 bytes of K, or the
     values of V that share a channel's beat, go to one channel with their strobes alone. Each kind
     of instruction has a `Storer` of its own.
 
@@ -105,7 +105,7 @@ class Store(MemoryEngine):
         ]
         of_cache, of_word = Signal(), Signal()
         m.d.sync += [
-            of_cache.eq(command.opcode.matches(opcode("ST.K"), opcode("ST.T"))),
+            of_cache.eq(command.opcode.matches(opcode("ST.KEY"), opcode("ST.VALUE"))),
             of_word.eq(command.opcode == opcode("ST.W")),
         ]
         with m.Switch(Cat(of_cache, of_word)):

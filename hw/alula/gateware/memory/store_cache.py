@@ -1,4 +1,4 @@
-"""ST.K and ST.T: rows of staging to the KV cache, a token and head after the other."""
+"""ST.KEY and ST.VALUE: rows of staging to the KV cache, a token and head after the other."""
 
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream
@@ -75,7 +75,7 @@ class StoreCache(Storer):
 
     Members: those of `Storer`, and
         request, staged: The read ports of the staging buffer.
-        keys, values: Where runs of ST.K and ST.T go: to a `CacheRuns` each.
+        keys, values: Where runs of ST.KEY and ST.VALUE go: to a `CacheRuns` each.
         run: To `RunWriter`.
         waits: For staging.
     """
@@ -207,7 +207,7 @@ class StoreCache(Storer):
                 cut.begin.eq(begins),
                 cut.next.eq(takes),
             ]
-            with m.If((self.command.opcode == opcode("ST.K")) == (name == "keys")):
+            with m.If((self.command.opcode == opcode("ST.KEY")) == (name == "keys")):
                 m.d.comb += [
                     self.run.payload.eq(Mux(scales, cut.scale, cut.run)),
                     last.eq(cut.last),

@@ -130,7 +130,7 @@ SFU = (
             Operand("stride", 14, "words from one row to the next"),
             vector_word("scale", "factors of the entries (V's scales)"),
         ),
-        "Softmax in two phases over each row, times a vector, zero up to a common multiple of 32.",
+        "Softmax of each row in three passes, times a vector, zero up to a common multiple of 32.",
         _misc(
             "rows * (2 * ceil(len, L) + ceil(len + step * (rows - 1), 32) * (32 // L)"
             " + PASS + max(MAX + TURN, PASS + 1) + ADD + MULTIPLY + FUNCTION + RESULT + WRITE"

@@ -52,7 +52,7 @@ STORE = (
         ),
     ),
     Instruction(
-        "ST.K",
+        "ST.KEY",
         Engine.ST,
         0x0A,
         (
@@ -82,7 +82,7 @@ STORE = (
         ),
     ),
     Instruction(
-        "ST.T",
+        "ST.VALUE",
         Engine.ST,
         0x0B,
         (

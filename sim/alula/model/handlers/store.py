@@ -24,8 +24,8 @@ def _(state: State, value: int, addr: int, skip: int) -> None:
     state.bytes_written += 4
 
 
-@executes("ST.K")
-@executes("ST.T")
+@executes("ST.KEY")
+@executes("ST.VALUE")
 def _(
     state: State, src: int, addr: int, heads: int, rows: int, groups: int, stride: int,
     position: int, pitch: int | None = None, scales: int = 0,

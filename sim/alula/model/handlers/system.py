@@ -24,27 +24,27 @@ def _(sequencer: Sequencer, rd: int, value: int) -> None:
     sequencer.set(rd, value)
 
 
-@executes("ADDR")
+@executes("SADD")
 def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
     sequencer.set(rd, a + b)
 
 
-@executes("SUBR")
+@executes("SSUB")
 def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
     sequencer.set(rd, a - b)
 
 
-@executes("MULR")
+@executes("SMUL")
 def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
     sequencer.set(rd, a * b)
 
 
-@executes("DIVR")
+@executes("SDIV")
 def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
     sequencer.set(rd, a // b)
 
 
-@executes("MINR")
+@executes("SMIN")
 def _(sequencer: Sequencer, rd: int, a: int, b: int) -> None:
     sequencer.set(rd, min(a, b))
 
