@@ -17,11 +17,11 @@ from alula.isa.instructions import BY_NAME, INSTRUCTIONS, Instruction
 
 _ARITHMETIC = {
     "LI": trace.LI,
-    "ADDR": trace.ADD,
-    "SUBR": trace.SUB,
-    "MULR": trace.MUL,
-    "DIVR": trace.DIV,
-    "MINR": trace.MIN,
+    "SADD": trace.ADD,
+    "SSUB": trace.SUB,
+    "SMUL": trace.MUL,
+    "SDIV": trace.DIV,
+    "SMIN": trace.MIN,
     "ARG": trace.ZERO,
     "LOOP": trace.LOOP,
     "END": trace.END,

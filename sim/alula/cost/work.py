@@ -143,13 +143,13 @@ def _stored(
     moved: np.ndarray,
     rows: np.ndarray,
 ) -> None:
-    """ST.K and ST.T have bounds for formulas: what their runs take is fitted."""
+    """ST.KEY and ST.VALUE have bounds for formulas: what their runs take is fitted."""
     if instruction.name in ("ST.V", "ST.W"):
         moved[rows, 1] = 4 * known["count"] if instruction.name == "ST.V" else 4
         return
     heads, tokens, groups = (np.asarray(known[name]) for name in ("heads", "rows", "groups"))
     # A run of K is 16 values; one of V is what a channel's beat has of a position: half its chains.
-    runs = 2 * groups if instruction.name == "ST.K" else -(-64 * groups // machine.chains)
+    runs = 2 * groups if instruction.name == "ST.KEY" else -(-64 * groups // machine.chains)
     busy = known["STORE"] + machine.memory.write + heads * tokens * (runs + 1) * FITTED["run"]
     found[rows, timeline.CYCLES] = np.where(heads * tokens * groups, busy, known["STORE_IDLE"])
     moved[rows, 1] = heads * tokens * (32 * groups + 2)
