@@ -16,11 +16,13 @@ sys.path.insert(0, str(ROOT))
 FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
     "designs/recipes/recipe.schema.json": "alula.compress.recipe:schema_text",
+    "designs/devices/devices.schema.json": "alula.runtime.planning.devices:schema_text",
     "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
     "docs/pictures/machine.svg": "tools.pictures:machine",
     "docs/pictures/weight.svg": "tools.pictures:weight",
     "docs/reference/cli.md": "tools.reference:cli_text",
     "docs/reference/design.md": "tools.reference:design_text",
+    "docs/reference/devices.md": "tools.reference:devices_text",
     "docs/reference/registers.md": "tools.reference:registers_text",
     "docs/reference/isa.md": "tools.isa_reference:reference_text",
     "docs/reference/gguf.md": "alula.runtime.gguf_reference:reference_text",

@@ -12,6 +12,7 @@ from alula.cli.evaluate import evaluate
 from alula.cli.export import export
 from alula.cli.fuzz import fuzz
 from alula.cli.models import models
+from alula.cli.plan import plan
 from alula.cli.run import run
 from alula.cli.sweep import sweep
 from alula.cli.synth import synth
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command("eval")(evaluate)
+app.command()(plan)
 app.command()(compile)
 app.command()(compress)
 app.command()(export)

@@ -29,6 +29,18 @@ def _sweeps() -> list[str]:
     return list(shipped_sweeps())
 
 
+def _shapes() -> list[str]:
+    from alula.ir.shapes import SHAPES
+
+    return list(SHAPES)
+
+
+def _device_files() -> list[str]:
+    from alula.design.shipped import shipped_devices
+
+    return list(shipped_devices())
+
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -37,6 +49,24 @@ Model = Annotated[
         "Hugging Face Hub, or package.module:factory.",
         show_default=False,
         autocompletion=_models,
+    ),
+]
+PlannedModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A known shape, which needs no weights, or a model as for alula run.",
+        show_default=False,
+        autocompletion=_shapes,
+    ),
+]
+DeviceFile = Annotated[
+    str,
+    typer.Option(
+        "--devices",
+        help="A file of devices, or the name of one that ships.",
+        show_default=False,
+        autocompletion=_device_files,
     ),
 ]
 Design = Annotated[

@@ -4,6 +4,8 @@ from alula.runtime import load
 
 llm = load("smollm2-135m", design="kv260", map="layers.0-9=torch,*=accel")
 print(llm.generate("What is the capital of France?", max_new_tokens=12).text)
+
+`plan` finds a map: what runs where, and why.
 """
 
 from alula.runtime.device import Device, Opener, device_names, open_device
@@ -17,6 +19,11 @@ from alula.runtime.errors import (
     TokenizerError,
 )
 from alula.runtime.loading import load
+from alula.runtime.planning.devices import Devices, load_devices
+from alula.runtime.planning.errors import PlanError
+from alula.runtime.planning.plan import Plan
+from alula.runtime.planning.plan_file import load_plan
+from alula.runtime.planning.planner import plan
 from alula.runtime.runs import Run, rtl_report
 from alula.runtime.sampling import Sampler
 from alula.runtime.session import Generation, Session
@@ -25,10 +32,13 @@ from alula.runtime.split import Segment, Split, Target, parse_split
 __all__ = [
     "Device",
     "DeviceError",
+    "Devices",
     "Generation",
     "MismatchError",
     "ModelError",
     "Opener",
+    "Plan",
+    "PlanError",
     "PromptError",
     "Run",
     "RunError",
@@ -41,7 +51,10 @@ __all__ = [
     "TokenizerError",
     "device_names",
     "load",
+    "load_devices",
+    "load_plan",
     "open_device",
     "parse_split",
+    "plan",
     "rtl_report",
 ]

@@ -15,10 +15,10 @@ errors: nothing falls back without a word.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from alula.runtime.errors import SplitError
 
@@ -29,7 +29,7 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 TORCH_MODES: tuple[TorchMode, ...] = get_args(TorchMode)
 DEFAULT_MAP = "*=accel"
 
-_TARGET = re.compile(r"accel|torch(-int|-float)?(:[a-z]+(:\d+)?)?")
+TARGET = re.compile(r"accel|torch(-int|-float)?(:[a-z]+(:\d+)?)?")
 _LAYERS = re.compile(r"layers\.(\d+)(?:-(\d+))?")
 
 
@@ -83,12 +83,24 @@ class Split:
         return frozenset(segment.target for segment in (*self.prefill, *self.decode))
 
 
+class Named(NamedTuple):
+    """What a rule says of a unit.
+
+    Attributes:
+        word: what stands right of "=".
+        rule: the whole rule, for messages.
+    """
+
+    word: str
+    rule: str
+
+
 @dataclass(frozen=True)
 class _Rule:
     text: str
     phases: tuple[Phase, ...]
     units: frozenset[str]
-    target: Target
+    word: str
 
     @property
     def rank(self) -> int:
@@ -109,20 +121,42 @@ def parse_split(text: str, units: Sequence[str], torch_mode: TorchMode = "int") 
     """
     if torch_mode not in TORCH_MODES:
         raise SplitError(f"torch mode must be int or float, not {torch_mode!r}")
-    rules = [_parse_rule(rule, units, torch_mode) for rule in text.split(",")]
-    chosen = {phase: _assign(phase, rules, units) for phase in PHASES}
+    chosen = parse_rules(text, units)
+    for phase, by_unit in chosen.items():
+        _check_complete(phase, by_unit, units)
+    prefill, decode = (
+        _segments((unit, _parse_target(*chosen[phase][unit], torch_mode)) for unit in units)
+        for phase in PHASES
+    )
+    return Split(prefill, decode)
+
+
+def parse_rules(text: str, units: Sequence[str]) -> dict[Phase, dict[str, Named]]:
+    """Return what the rules of a map name for each unit of each phase; units may have none.
+
+    Args:
+        text: the map; what stands right of "=" may be any word.
+        units: the model's units in order.
+
+    Raises:
+        SplitError: a rule is malformed, names nothing, or overlaps another.
+    """
+    rules = [_parse_rule(rule, units) for rule in text.split(",")]
+    chosen: dict[Phase, dict[str, _Rule]] = {
+        phase: _assign(phase, rules, units) for phase in PHASES
+    }
     for rule in rules:
         if not any(rule is user for by_unit in chosen.values() for user in by_unit.values()):
             raise SplitError(
                 f"every rule must name a unit that no other rule names, not {rule.text!r}"
             )
-    prefill, decode = (
-        _segments((unit, chosen[phase][unit].target) for unit in units) for phase in PHASES
-    )
-    return Split(prefill, decode)
+    return {
+        phase: {unit: Named(rule.word, rule.text) for unit, rule in by_unit.items()}
+        for phase, by_unit in chosen.items()
+    }
 
 
-def _parse_rule(text: str, units: Sequence[str], torch_mode: TorchMode) -> _Rule:
+def _parse_rule(text: str, units: Sequence[str]) -> _Rule:
     text = text.strip()
     left, equals, right = (part.strip() for part in text.partition("="))
     if not equals or not left:
@@ -134,13 +168,11 @@ def _parse_rule(text: str, units: Sequence[str], torch_mode: TorchMode) -> _Rule
         if not phases:
             raise SplitError(f"a rule's phase must be prefill or decode, not {prefix!r} ({text})")
         left = rest.strip()
-    return _Rule(
-        text, phases, _parse_units(left, text, units), _parse_target(right, text, torch_mode)
-    )
+    return _Rule(text, phases, _parse_units(left, text, units), right)
 
 
 def _parse_target(word: str, rule: str, torch_mode: TorchMode) -> Target:
-    if not _TARGET.fullmatch(word):
+    if not TARGET.fullmatch(word):
         raise SplitError(
             f"a target must be accel, torch, torch-int or torch-float, the last three with a device"
             f" such as torch:cuda, not {word!r} ({rule})"
@@ -193,6 +225,10 @@ def _assign(phase: Phase, rules: Sequence[_Rule], units: Sequence[str]) -> dict[
                     )
                 taken[unit] = rule
         chosen |= taken
+    return chosen
+
+
+def _check_complete(phase: Phase, chosen: Mapping[str, Named], units: Sequence[str]) -> None:
     missing = [unit for unit in units if unit not in chosen]
     if missing:
         shown = ", ".join(missing[:6]) + (
@@ -201,7 +237,6 @@ def _assign(phase: Phase, rules: Sequence[_Rule], units: Sequence[str]) -> dict[
         raise SplitError(
             f"every unit must have a rule in {phase}, not all but {shown}; *=accel adds one"
         )
-    return chosen
 
 
 def _segments(placed: Iterable[tuple[str, Target]]) -> tuple[Segment, ...]:

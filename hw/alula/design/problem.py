@@ -1,6 +1,7 @@
 """From pydantic's list of errors to the one line a person needs first."""
 
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,12 +15,15 @@ EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "int_parsing_size": "a whole number of at most 64 bits",
+    "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text",
     "string_unicode": "text that can be encoded",
     "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters",
     "string_pattern_mismatch": "text that matches {pattern}",
+    "greater_than": "above {gt:g}",
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "multiple_of": "a multiple of {multiple_of}",
@@ -27,6 +31,7 @@ EXPECTED = {
     "dict_type": "a mapping of keys to values",
     "list_type": "a list",
     "too_short": "at least {min_length} long",
+    "too_long": "at most {max_length} long",
     "invalid_key": "text as key",
     "impossible": "{expected}",
 }
@@ -41,7 +46,7 @@ def design_error(root: type[BaseModel], error: ValidationError, source: str) -> 
     path = [str(step) for step in first["loc"]]
     kind = first["type"]
     if kind == "impossible":
-        path = [context["key"]]
+        path.append(context["key"])
         actual = context["actual"]
     elif kind == "missing":
         actual = "missing"
@@ -65,11 +70,20 @@ def _expected(root: type[BaseModel], error: ErrorDetails, context: dict[str, Any
 
 
 def _model_at(root: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    model: Any = root
+    found: Any = root
     for step in path:
-        if isinstance(step, int):
-            (model,) = get_args(model)
+        fields = getattr(found, "model_fields", None)
+        found = _inner(fields[str(step)].annotation if fields else get_args(found)[-1])
+    assert isinstance(found, type)
+    return found
+
+
+def _inner(annotation: Any) -> Any:
+    """Return an annotation without None and without what only restricts it."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif get_origin(annotation) in (Union, UnionType):
+            annotation = next(one for one in get_args(annotation) if one is not NoneType)
         else:
-            model = model.model_fields[step].annotation
-    assert isinstance(model, type)
-    return model
+            return annotation

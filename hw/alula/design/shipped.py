@@ -1,4 +1,4 @@
-"""The designs, sweeps and recipes that come with Alula, and how a person names them."""
+"""The designs, sweeps, recipes and files of devices that come with Alula."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +19,11 @@ def shipped_sweeps() -> dict[str, Path]:
 def shipped_recipes() -> dict[str, Path]:
     """Return name to path of the shipped recipes for compression."""
     return _shipped(Path("recipes"))
+
+
+def shipped_devices() -> dict[str, Path]:
+    """Return name to path of the shipped files of devices."""
+    return _shipped(Path("devices"))
 
 
 def named_file(source: str | Path, shipped: Mapping[str, Path], kind: str) -> Path:

@@ -1,0 +1,1 @@
+"""What runs where, decided: devices, what a unit takes on each, the exact best, and why."""

@@ -1,0 +1,310 @@
+"""The exact dynamic programme: the cheapest placement of a chain on devices, within its limits.
+
+A state is the pair of devices that a unit has in prefill and in decode: together they say where its
+keys and values are made and where they are needed. Without limits a pass backwards finds the
+cheapest way. With limits, on memory or on how long a device may be busy, a pass forwards carries
+every way that may still win: one is dropped if another that ends in the same state takes no more of
+anything, if it cannot stay within a limit, or if what it costs at least is more than a way that is
+known. What is left at the end is the optimum, not an approximation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alula.runtime.planning.errors import PlanError
+from alula.runtime.planning.fronts import NEAR, undominated
+from alula.runtime.planning.problem import Placement, Problem, Table
+from alula.runtime.split import PHASES, Phase
+
+_BEAM = 256
+"""Ways that the first pass forwards carries, which finds a good one quickly."""
+_LEAST_LIMIT = 1e-30
+"""Nothing is as small: of a limit of zero anything takes too much."""
+_PRICE_STEPS = 120
+_PATIENCE = 6
+"""Steps without a better bound before they become shorter."""
+_MOST_WAYS = 4_000_000
+"""Ways at once for which this machine has memory."""
+
+
+States = NDArray[np.int64]
+"""[units]: the state of each."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a second counts in the objective.
+
+    Attributes:
+        work: for each phase, of computing on each device.
+        hidden: for each phase, of hidden states on their way.
+        moved: of keys and values on their way.
+        ids: of token ids on their way.
+    """
+
+    work: Mapping[Phase, Table]
+    hidden: Mapping[Phase, float]
+    moved: float
+    ids: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What must not be exceeded besides memory.
+
+    Attributes:
+        busy: seconds that each device may compute for a request; inf without limit.
+        transfer: seconds that all that crosses may take.
+    """
+
+    busy: Table
+    transfer: float = np.inf
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The problem as a chain of states, a state being a pair of devices.
+
+    Attributes:
+        nodes: [units, states], cost.
+        edges: [from, to], cost.
+        closing: [first, last], cost.
+        uses: [units, states, limits], as a share of each limit.
+        passing: [from, to, limits], the same of edges.
+        ending: [first, last, limits], the same of what closes; less than 0 for what both hold.
+    """
+
+    nodes: Table
+    edges: Table
+    closing: Table
+    uses: Table
+    passing: Table
+    ending: Table
+
+    @property
+    def free(self) -> Table:
+        """Prices at which the limits cost nothing."""
+        return np.zeros(self.uses.shape[-1])
+
+
+def cheapest(problem: Problem, weights: Weights, limits: Limits | None = None) -> Placement | None:
+    """Return a placement with the least weighted seconds within all limits; None if there is none.
+
+    Raises:
+        PlanError: the limits leave too many ways open to compare them all.
+    """
+    chain = _chain(problem, weights, limits)
+    plain = _backwards(chain, chain.free)
+    best = _walk(chain, chain.free, plain)
+    if best is None or _within(chain, best):
+        return _placement(problem, best)
+    prices, known = _prices(chain, _cost(chain, best))
+    bounds = [(chain.free, plain), (prices, _backwards(chain, prices))]
+    for beam in (_BEAM, None):
+        bound = np.inf if known is None else _cost(chain, known)
+        found = _forwards(chain, bounds, bound, beam)
+        known = known if found is None else found
+    return _placement(problem, known)
+
+
+def _chain(problem: Problem, weights: Weights, limits: Limits | None) -> _Chain:
+    count = len(problem.devices)
+    before, after = (axis.ravel() for axis in np.indices((count, count)))
+
+    def edges(hidden: Mapping[Phase, float]) -> Table:
+        prefill, decode = (problem.hops[phase] * hidden[phase] for phase in PHASES)
+        return prefill[before[:, None], before] + decode[after[:, None], after]
+
+    work = {phase: problem.work[phase] * weights.work[phase] for phase in PHASES}
+    moves = problem.moves[:, before, after]
+    ids = problem.ids[before, after[:, None]] + problem.steps * problem.ids[after, after[:, None]]
+    runs = {"prefill": _one_hot(before, count), "decode": _one_hot(after, count)}
+    holds = runs["prefill"] | runs["decode"]
+    states = len(before)
+    limited = [
+        (
+            problem.capacity,
+            problem.memory[:, None, :] * holds,
+            np.zeros((states, states, count)),
+            (holds[:, None] & holds[None]) * -problem.shared,
+        )
+    ]
+    if limits is not None:
+        finite = {p: np.where(np.isfinite(problem.work[p]), problem.work[p], 0.0) for p in PHASES}
+        computing = np.sum([finite[one][:, None, :] * runs[one] for one in PHASES], axis=0)
+        nothing = np.zeros((states, states, count))
+        limited.append((limits.busy, computing, nothing, nothing))
+        crossing = edges(dict.fromkeys(PHASES, 1.0))
+        limited.append(
+            (np.array([limits.transfer]), moves[..., None], crossing[..., None], ids[..., None])
+        )
+    bounds, uses, passing, ending = (
+        np.concatenate(parts, axis=-1) for parts in zip(*limited, strict=True)
+    )
+    finite_ = np.isfinite(bounds)
+    bounds = np.maximum(bounds[finite_], _LEAST_LIMIT)
+    return _Chain(
+        nodes=work["prefill"][:, before] + work["decode"][:, after] + moves * weights.moved,
+        edges=edges(weights.hidden),
+        closing=ids * weights.ids,
+        uses=uses[..., finite_] / bounds,
+        passing=passing[..., finite_] / bounds,
+        ending=ending[..., finite_] / bounds,
+    )
+
+
+def _one_hot(devices: States, count: int) -> NDArray[np.bool_]:
+    return devices[:, None] == np.arange(count)
+
+
+def _backwards(chain: _Chain, prices: Table) -> Table:
+    """Return [units, first, states]: the least that follows a unit in a state.
+
+    What a limit counts is priced too: `prices` is what all that a limit allows costs.
+    """
+    nodes = chain.nodes + chain.uses @ prices
+    edges = chain.edges + chain.passing @ prices
+    to_go = np.empty((len(nodes), *chain.closing.shape))
+    to_go[-1] = chain.closing + chain.ending @ prices
+    for unit in range(len(nodes) - 2, -1, -1):
+        after = nodes[unit + 1] + to_go[unit + 1]
+        to_go[unit] = (edges[None] + after[:, None, :]).min(axis=-1)
+    return to_go
+
+
+def _walk(chain: _Chain, prices: Table, to_go: Table) -> States | None:
+    """Return the cheapest states at these prices, whatever the limits."""
+    nodes = chain.nodes + chain.uses @ prices
+    edges = chain.edges + chain.passing @ prices
+    whole = nodes[0] + np.diagonal(to_go[0])
+    first = int(whole.argmin())
+    if not np.isfinite(whole[first]):
+        return None
+    states = [first]
+    for unit in range(1, len(nodes)):
+        ahead = edges[states[-1]] + nodes[unit] + to_go[unit, first]
+        states.append(int(ahead.argmin()))
+    return np.array(states)
+
+
+def _prices(chain: _Chain, least: float) -> tuple[Table, States | None]:
+    """Return prices that make the limits cost what they are worth, and a way within them if met.
+
+    At any prices the cheapest way, less the price of all that the limits allow, costs no more than
+    the optimum (Lagrange). Polyak's steps along the subgradient make that bound large.
+    """
+    prices = best = chain.free
+    known, bound, highest, step, stale = None, np.inf, least, 1.0, 0
+    for _ in range(_PRICE_STEPS):
+        way = _walk(chain, prices, _backwards(chain, prices))
+        assert way is not None
+        cost, used = _cost(chain, way), _used(chain, way)
+        if (used <= 1 + NEAR).all() and cost < bound:
+            known, bound = way, cost
+        value = cost + float(prices @ (used - 1))
+        stale += 1
+        if value > highest * (1 + NEAR):
+            best, highest, stale = prices, value, 0
+        elif stale == _PATIENCE:
+            step, stale = step / 2, 0
+        over = used - 1
+        aim = min(bound, 1.05 * highest + NEAR)
+        length = float(over @ over)
+        if not length or aim <= value:
+            break
+        prices = np.maximum(0.0, prices + step * (aim - value) / length * over)
+    return best, known
+
+
+def _forwards(
+    chain: _Chain, bounds: list[tuple[Table, Table]], bound: float, beam: int | None
+) -> States | None:
+    """Return the cheapest states within the limits that cost less than `bound`, None if none do.
+
+    With a beam only that many ways are carried: what is found may not be the cheapest.
+
+    Args:
+        chain: what is to be placed.
+        bounds: prices, and what follows at least at these.
+        bound: of the cost.
+        beam: most ways that are carried.
+    """
+    count, resources = len(chain.closing), len(chain.free)
+    least = [_least_use(chain, one) for one in range(resources)]
+    first = last = np.arange(count)
+    cost, used = chain.nodes[0], chain.uses[0]
+    origin = first
+    history: list[tuple[States, States]] = []
+    for unit in range(len(chain.nodes)):
+        if unit:
+            ahead = cost[:, None] + chain.edges[last] + chain.nodes[unit]
+            origin, going = np.nonzero(np.isfinite(ahead))
+            came, last = last[origin], going
+            cost, first = ahead[origin, last], first[origin]
+            used = used[origin] + chain.passing[came, last] + chain.uses[unit][last]
+        hope = np.max(
+            [cost + used @ p - p.sum() + to_go[unit, first, last] for p, to_go in bounds], axis=0
+        )
+        kept = hope < bound * (1 - NEAR)
+        for one in range(resources):
+            kept &= used[:, one] + least[one][unit, first, last] <= 1 + NEAR
+        if kept.sum() > _MOST_WAYS:
+            raise PlanError(
+                f"the limits must leave at most {_MOST_WAYS:,} ways open, not {kept.sum():,}; "
+                "pins, or fewer devices, leave fewer"
+            )
+        ways = np.flatnonzero(kept)
+        if beam is not None and len(ways) > 4 * beam:
+            ways = ways[np.argsort(hope[ways], kind="stable")[: 4 * beam]]
+        rows = np.concatenate([cost[ways, None], used[ways]], axis=1)
+        ways = ways[undominated(first[ways] * count + last[ways], rows)]
+        if beam is not None and len(ways) > beam:
+            ways = ways[np.argsort(hope[ways], kind="stable")[:beam]]
+        first, last, cost, used = first[ways], last[ways], cost[ways], used[ways]
+        history.append((origin[ways], last))
+    if not len(cost):
+        return None
+    way = int((cost + chain.closing[first, last]).argmin())
+    found = []
+    for origin, last in reversed(history):
+        found.append(last[way])
+        way = origin[way]
+    return np.array(found[::-1])
+
+
+def _least_use(chain: _Chain, one: int) -> Table:
+    """Return [units, first, states]: the least of a limit's share that follows."""
+    share = replace(
+        chain,
+        nodes=np.where(np.isfinite(chain.nodes), chain.uses[..., one], np.inf),
+        edges=chain.passing[..., one],
+        closing=chain.ending[..., one],
+    )
+    return _backwards(share, chain.free)
+
+
+def _within(chain: _Chain, states: States) -> bool:
+    return bool((_used(chain, states) <= 1 + NEAR).all())
+
+
+def _used(chain: _Chain, states: States) -> Table:
+    """Return the share of each limit that a way uses."""
+    used = chain.uses[np.arange(len(states)), states].sum(axis=0)
+    passing = chain.passing[states[:-1], states[1:]].sum(axis=0)
+    return used + passing + chain.ending[states[0], states[-1]]
+
+
+def _cost(chain: _Chain, states: States) -> float:
+    nodes = chain.nodes[np.arange(len(states)), states].sum()
+    edges = chain.edges[states[:-1], states[1:]].sum()
+    return float(nodes + edges + chain.closing[states[0], states[-1]])
+
+
+def _placement(problem: Problem, states: States | None) -> Placement | None:
+    if states is None:
+        return None
+    count = len(problem.devices)
+    return {"prefill": (states // count).tolist(), "decode": (states % count).tolist()}

@@ -1,0 +1,140 @@
+"""The dynamic programme against every placement there is."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alula.runtime.planning.problem import Problem, price
+from alula.runtime.planning.programme import Limits, Weights, cheapest
+from alula.runtime.split import PHASES
+
+
+def every_placement(problem: Problem, weights: Weights, limits: Limits) -> float:
+    """Return the least cost of all placements, each priced from the definitions, no programme."""
+    units, devices = problem.memory.shape
+    every = np.array(list(product(range(devices), repeat=units)))
+    numbers = np.arange(units)
+    one_hot = np.eye(devices)
+    alone, held, runs, crossing = {}, {}, {}, {}
+    for phase in PHASES:
+        picked = problem.work[phase][numbers, every]
+        hops = problem.hops[phase][every[:, :-1], every[:, 1:]].sum(axis=1)
+        alone[phase] = (picked * weights.work[phase][every]).sum(axis=1)
+        alone[phase] += hops * weights.hidden[phase]
+        crossing[phase] = hops
+        runs[phase] = np.einsum("pu,pud->pd", np.nan_to_num(picked, posinf=1e9), one_hot[every])
+        held[phase] = np.einsum("pu,pud->pd", problem.memory[numbers, every], one_hot[every])
+    ends = one_hot[every[:, 0]], one_hot[every[:, -1]]
+    best = np.inf
+    for index, before in enumerate(every):
+        cost = alone["prefill"][index] + alone["decode"]
+        moved = problem.moves[numbers, before, every].sum(axis=1)
+        cost = cost + moved * weights.moved
+        returned = problem.ids[before[-1], every[:, 0]]
+        returned = returned + problem.steps * problem.ids[every[:, -1], every[:, 0]]
+        cost += returned * weights.ids
+        twice = (every == before) @ (problem.memory[numbers, before][:, None] * one_hot[before])
+        memory = held["prefill"][index] + held["decode"] - twice
+        first, last = (np.maximum(ends[end], one_hot[before[-end]]) for end in (0, 1))
+        memory -= first * last * problem.shared
+        fits = (memory <= problem.capacity).all(axis=1)
+        fits &= (runs["prefill"][index] + runs["decode"] <= limits.busy * (1 + 1e-12)).all(axis=1)
+        transfer = crossing["prefill"][index] + crossing["decode"] + moved + returned
+        fits &= transfer <= limits.transfer * (1 + 1e-12)
+        best = min(best, cost[fits].min(initial=np.inf))
+    return float(best)
+
+
+def random_problem(seed: int, units: int, devices: int, tight: float) -> tuple[Problem, Weights]:
+    """Draw a problem whose numbers often tie; the share `tight` of all memory fits everywhere."""
+    draw = np.random.default_rng(seed)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return draw.integers(1, 9, shape) / 8
+
+    work = {phase: numbers(units, devices) for phase in PHASES}
+    for table in work.values():
+        table[draw.random(table.shape) < 0.1] = np.inf
+    apart = 1 - np.eye(devices)
+    memory = draw.integers(1, 5, (units, devices)).astype(float)
+    problem = Problem(
+        units=tuple(f"unit{one}" for one in range(units)),
+        devices=tuple("abc"[:devices]),
+        work=work,
+        hops={phase: numbers(devices, devices) * apart for phase in PHASES},
+        moves=numbers(units, devices, devices) * apart,
+        ids=numbers(devices, devices) * apart / 4,
+        steps=int(draw.integers(0, 4)),
+        memory=memory,
+        shared=np.minimum(memory[-1], draw.integers(0, 2, devices)),
+        capacity=np.floor(memory.sum(axis=0) * tight * draw.uniform(0.6, 1.4, devices)),
+    )
+    weights = Weights(
+        work={phase: numbers(devices) for phase in PHASES},
+        hidden={phase: float(draw.random()) for phase in PHASES},
+        moved=float(draw.random()),
+        ids=float(draw.random()),
+    )
+    return problem, weights
+
+
+def weighted(problem: Problem, weights: Weights, placement) -> float:
+    told = price(problem, placement)
+    work = sum(np.dot(told.work[phase], weights.work[phase]) for phase in PHASES)
+    hidden = sum(told.hidden[phase] * weights.hidden[phase] for phase in PHASES)
+    return float(work + hidden + told.moved * weights.moved + told.ids * weights.ids)
+
+
+def compare(problem: Problem, weights: Weights, busy: float, transfer: float = np.inf) -> None:
+    limits = Limits(np.full(len(problem.devices), busy), transfer)
+    expected = every_placement(problem, weights, limits)
+    limited = np.isfinite(busy) or np.isfinite(transfer)
+    found = cheapest(problem, weights, limits if limited else None)
+    if found is None:
+        assert np.isinf(expected)
+        return
+    told = price(problem, found)
+    assert weighted(problem, weights, found) == pytest.approx(expected, rel=1e-9)
+    assert (np.array(told.memory) <= problem.capacity * (1 + 1e-9)).all()
+    runs = np.array(told.work["prefill"]) + np.array(told.work["decode"])
+    assert (runs <= busy * (1 + 1e-9)).all()
+    assert told.transfer_s <= transfer * (1 + 1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    units=st.integers(1, 5),
+    devices=st.integers(1, 3),
+    tight=st.sampled_from([0.2, 0.35, 0.5, 0.8, 10.0]),
+    busy=st.sampled_from([0.3, 0.5, 0.8, np.inf]),
+    transfer=st.sampled_from([0.0, 1.0, 3.0, np.inf]),
+)
+def test_as_cheap_as_the_cheapest_of_all(
+    seed: int, units: int, devices: int, tight: float, busy: float, transfer: float
+) -> None:
+    problem, weights = random_problem(seed, units, devices, tight)
+    compare(problem, weights, units * busy, transfer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tight", "busy"), [(0.3, np.inf), (0.5, 3.0), (10.0, np.inf)])
+def test_eight_units_on_three_devices(tight: float, busy: float) -> None:
+    problem, weights = random_problem(8, 8, 3, tight)
+    compare(problem, weights, busy)
+
+
+def test_impossible_limits_have_no_plan() -> None:
+    problem, weights = random_problem(1, 4, 2, 10.0)
+    assert cheapest(problem, weights) is not None
+    assert cheapest(replace(problem, capacity=np.zeros(2)), weights) is None
+
+
+def test_a_unit_that_may_run_nowhere_has_no_plan() -> None:
+    problem, weights = random_problem(1, 4, 2, 10.0)
+    problem.work["decode"][2] = np.inf
+    assert cheapest(problem, weights) is None
