@@ -1,12 +1,16 @@
 """Plans: what they choose, why, and what they refuse; plans as files."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.shapes import FAMILIES
 
+from alula.cost import predict
+from alula.design import load_design
 from alula.design.error import DesignError
 from alula.ir.shapes import SHAPES
 from alula.plugins import Plugin, PluginError
@@ -352,3 +356,56 @@ def test_an_estimator_that_is_not_there() -> None:
     one = Devices.from_mapping({"name": "one", "devices": devices}, "one")
     with pytest.raises(PlanError, match=r"not 'rooflne'; did you mean roofline\? \(glass\)"):
         asked(one)
+
+
+def test_an_accelerators_units_add_up_to_its_cycles() -> None:
+    accelerator = {"kind": "accelerator", "design": "nano", "format": "contract"}
+    one = Devices.from_mapping({"name": "one", "devices": {"accel": accelerator}}, "one")
+    shape = replace(FAMILIES["llama"], layers=3)
+    found = planner("llama", one, prompt=16, new=9, work=work_of("llama", shape)).plan()
+    design = load_design("nano")
+    prefill = predict(design, shape, "prefill", 16, 0, context=25)
+    decode = predict(design, shape, "decode", 1, 20, context=25)
+    assert found.prefill_s == pytest.approx(prefill.seconds, rel=0.01)
+    assert found.decode_s == pytest.approx(9 * decode.seconds, rel=0.01)
+    assert {placed.origin for placed in found.placement} == {"modelled"}
+    assert f"off RTL's by up to {prefill.error:.0%}" in found.notes[0]
+
+
+def test_the_command(alula, tmp_path: Path) -> None:
+    words = ["plan", "llama2-7b", "--devices", "flightllm", "--prompt", "128", "--new", "512"]
+    out = tmp_path / "plan.yaml"
+    told = alula(*words, "--json", "--explain", "head", "--out", str(out))
+    assert told.code == 0
+    found = json.loads(told.out)
+    assert found["total_s"] == pytest.approx(4.9696, abs=5e-5)
+    assert found["map"] == "prefill:*=gpu,decode:*=accel"
+    assert set(found["placement"][0]) >= {"unit", "phase", "device", "reason", "predicted_s"}
+    assert set(found["alternatives"]) == {"gpu", "accel"}
+    assert len(found["explain"]) == 4
+    assert load_plan(out).names == found["map"]
+    slow = json.loads(alula(*words, "--json", "--slow-links", "1000").out)
+    assert slow["map"] == "*=accel"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("llama2-7b", "--devices", "none.yaml"), "must be a device file, or flightllm or lab"),
+        (("llama2-7b", "--devices", "flightllm", "--new", "0"), "new must be at least 1, not 0"),
+        (("llama2-8b", "--devices", "flightllm"), "the model must be a GGUF file, a folder"),
+        (
+            ("llama2-7b", "--devices", "flightllm", "--slow-links", "0"),
+            "links must be slower by a factor above 0, not 0",
+        ),
+        (
+            ("llama2-7b", "--devices", "flightllm", "--new", "8"),
+            "decode must be of 383.5 to 767.5 tokens, which the profile has, not 131.5",
+        ),
+    ],
+)
+def test_the_command_refuses_in_one_line(alula, words: tuple[str, ...], line: str) -> None:
+    told = alula("plan", *words)
+    assert told.code == 2
+    assert told.out == ""
+    assert line in told.errors[0]
