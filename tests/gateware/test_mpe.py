@@ -20,7 +20,7 @@ from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import layout, opcode
 from alula.gateware.control.fault import Fault
 from alula.gateware.matrix.engine import Mpe
-from alula.gateware.matrix.reason import CODES, Reason
+from alula.gateware.matrix.reason import CODES, ProductReason
 from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.stream.weight_format import code
 from alula.gateware.stream.weight_stream import TAG, WeightStream, beat_layout
@@ -448,7 +448,7 @@ def ends() -> Case:
 
 
 def refused(
-    name: str, reason: Reason, change: dict, tag: dict | None = None, *, number: int = 0
+    name: str, reason: ProductReason, change: dict, tag: dict | None = None, *, number: int = 0
 ) -> Case:
     """A command that breaks a rule must stop the engine; only what came before is written."""
 
@@ -521,7 +521,7 @@ def overflow(engine: str, nm: str = "dense") -> Case:
         done = watch.done[engine]
         await unit.cycles(400)
         fault = unit.wires["fault"].get()
-        reason = Reason.OVERFLOW
+        reason = ProductReason.OVERFLOW
         if fault != {"code": CODES[reason].value, "detail": reason.value}:
             raise Mismatch(f"the fault must be {reason}, not {fault}")
         if unit.wires["fault_mm"].get() != (engine == "MM") or unit.wires["fault_next"].get():
@@ -536,38 +536,38 @@ FAR = (1 << 24) - 1
 """A number that does not fit a fault's detail."""
 RESERVED = code("W4") + 9
 REFUSALS = [
-    refused("pattern_of_v8", Reason.FORMAT, {"nm": 2}),
-    refused("reserved_format", Reason.FORMAT, {"fmt": RESERVED}),
-    refused("pattern", Reason.FORMAT, {"nm": 1}),
-    refused("other_format", Reason.STREAM, {"fmt": code("W8")}),
-    refused("other_groups", Reason.STREAM, {"groups": 3}),
-    refused("no_rows", Reason.ROWS, {"rows": 0}),
-    refused("many_rows", Reason.ROWS, {"rows": 5}),
-    refused("few_outputs", Reason.OUTPUTS, {"outputs": 2}, {"blocks": 2}),
-    refused("no_outputs", Reason.OUTPUTS, {"outputs": 0}),
-    refused("many_outputs", Reason.OUTPUTS, {"engine": "MM", "outputs": 3}),
-    refused("far_more_outputs", Reason.OUTPUTS, {"outputs": 1 << 20 | 1}),
-    refused("src", Reason.SRC, {"src": GROUPS - 1}, number=GROUPS),
+    refused("pattern_of_v8", ProductReason.FORMAT, {"nm": 2}),
+    refused("reserved_format", ProductReason.FORMAT, {"fmt": RESERVED}),
+    refused("pattern", ProductReason.FORMAT, {"nm": 1}),
+    refused("other_format", ProductReason.STREAM, {"fmt": code("W8")}),
+    refused("other_groups", ProductReason.STREAM, {"groups": 3}),
+    refused("no_rows", ProductReason.ROWS, {"rows": 0}),
+    refused("many_rows", ProductReason.ROWS, {"rows": 5}),
+    refused("few_outputs", ProductReason.OUTPUTS, {"outputs": 2}, {"blocks": 2}),
+    refused("no_outputs", ProductReason.OUTPUTS, {"outputs": 0}),
+    refused("many_outputs", ProductReason.OUTPUTS, {"engine": "MM", "outputs": 3}),
+    refused("far_more_outputs", ProductReason.OUTPUTS, {"outputs": 1 << 20 | 1}),
+    refused("src", ProductReason.SRC, {"src": GROUPS - 1}, number=GROUPS),
     refused(
         "src_of_the_last_pass",
-        Reason.SRC,
+        ProductReason.SRC,
         {"engine": "MM", "rows": 5, "src": GROUPS - 5, "dst": WORDS},
         number=GROUPS,
     ),
-    refused("far_src", Reason.SRC, {"src": 1 << 31}, number=FAR),
-    refused("dst", Reason.DST, {"dst": WORDS}, number=WORDS),
+    refused("far_src", ProductReason.SRC, {"src": 1 << 31}, number=FAR),
+    refused("dst", ProductReason.DST, {"dst": WORDS}, number=WORDS),
     refused(
         "dst_of_the_last_row",
-        Reason.DST,
+        ProductReason.DST,
         {"engine": "MM", "rows": 6, "dst": WORDS - 5 * 7, "stride": 7},
         number=WORDS,
     ),
-    refused("far_dst", Reason.DST, {"dst": (1 << 32) - 1}, number=FAR),
-    refused("far_stride", Reason.DST, {"rows": 2, "stride": 1 << 31}, number=FAR),
-    refused("far_row", Reason.SRC, {"engine": "MM", "rows": (1 << 32) - 1}, number=FAR),
+    refused("far_dst", ProductReason.DST, {"dst": (1 << 32) - 1}, number=FAR),
+    refused("far_stride", ProductReason.DST, {"rows": 2, "stride": 1 << 31}, number=FAR),
+    refused("far_row", ProductReason.SRC, {"engine": "MM", "rows": (1 << 32) - 1}, number=FAR),
     refused(
         "replay",
-        Reason.REPLAY,
+        ProductReason.REPLAY,
         {"engine": "MM", "rows": 3, "groups": 17, "src": GROUPS},
         {"groups": 17},
         number=17,

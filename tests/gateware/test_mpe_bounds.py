@@ -3,7 +3,7 @@ from random import Random
 from alula.bench import Bench, BoundCase, Case, Unit, each_case
 from alula.bench.scoreboard import Mismatch
 from alula.gateware.matrix.bounds import LATENCY, Bounds
-from alula.gateware.matrix.reason import NUMBER_BITS, Reason
+from alula.gateware.matrix.reason import NUMBER_BITS, ProductReason
 from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.stream.weight_format import formats
 from alula.isa.formats import BeatKind
@@ -92,7 +92,7 @@ def judged() -> Case:
             if cycles != LATENCY + given["last_row"].bit_length():
                 raise Mismatch(f"the result must come with the last bit, not after {cycles}")
             reason, number = expected(top, given)
-            found = Reason(wires["refusal"].get()).name, wires["number"].get()
+            found = ProductReason(wires["refusal"].get()).name, wires["number"].get()
             if found != (reason, number):
                 raise Mismatch(f"{given} must be {reason} {number}, not {found}")
             reasons.add(reason)

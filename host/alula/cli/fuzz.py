@@ -12,7 +12,7 @@ from alula.cli.output import print_json
 from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from alula.fuzz import Failure, Result
+    from alula.fuzz import Failure, Findings
 
 
 @guarded
@@ -85,7 +85,7 @@ def fuzz(
         raise typer.Exit(1)
 
 
-def _tell(result: "Result", seed: int, design: str) -> None:
+def _tell(result: "Findings", seed: int, design: str) -> None:
     agree = result.programs - len(result.failures)
     print(f"seed {seed}: {agree} of {result.programs} programs agree on {design}")
     kinds, total = len(result.instructions), result.instructions.total()

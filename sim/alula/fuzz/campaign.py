@@ -42,7 +42,7 @@ class Failure:
 
 
 @dataclass
-class Result:
+class Findings:
     """What a campaign has found so far.
 
     Attributes:
@@ -81,27 +81,27 @@ class Campaign:
         self.design, self.seed, self._folder, self._progress = design, seed, folder, progress
         self._device = LockstepDevice(design, patience=_PATIENCE, progress=progress)
 
-    def run(self, programs: int, first: int = 0) -> Result:
+    def run(self, programs: int, first: int = 0) -> Findings:
         """Run so many programs, from number `first` on. OSError if a failure cannot be kept."""
-        result = Result()
+        findings = Findings()
         for number in range(first, first + programs):
             self._progress("random programs", number - first, programs)
-            self._one(random_case(self.design, self.seed, number), number, result)
+            self._one(random_case(self.design, self.seed, number), number, findings)
         self._progress("random programs", programs, programs)
-        return result
+        return findings
 
     def close(self) -> None:
         """End the simulation."""
         self._device.close()
 
-    def _one(self, case: Case, number: int, result: Result) -> None:
+    def _one(self, case: Case, number: int, findings: Findings) -> None:
         program = case.program()
-        result.programs += 1
-        result.instructions.update(op.name for op in program.ops)
+        findings.programs += 1
+        findings.instructions.update(op.name for op in program.ops)
         found = self._try(case, program)
         if isinstance(found, CheckedRun):
-            result.cycles += found.outcome.cycles
-            result.seconds += found.seconds
+            findings.cycles += found.outcome.cycles
+            findings.seconds += found.seconds
             return
         text = _smallest(case.text, lambda text: self._fails(case, text))
         smallest = case.program(text)
@@ -109,7 +109,7 @@ class Campaign:
         place = self._folder / f"{case.name}"
         _keep(place, smallest, case, str(reason))
         sizes = len(smallest), len(program)
-        result.failures.append(Failure(number, str(found), sizes, place))
+        findings.failures.append(Failure(number, str(found), sizes, place))
 
     def _fails(self, case: Case, text: Text) -> bool:
         found = self._try(case, case.program(text))

@@ -10,7 +10,7 @@ import numpy as np
 
 from alula.design import Design
 from alula.fuzz.memory import Places
-from alula.fuzz.text import Part
+from alula.fuzz.text import Piece
 from alula.isa import Instruction, Ref
 from alula.isa.effects import ZERO, Range, Space, sizes
 from alula.isa.encoding import Value
@@ -67,7 +67,7 @@ Fields = dict[str, Value | Words]
 
 
 @dataclass(frozen=True)
-class Loop:
+class DrawnLoop:
     """A loop around what is drawn: `register` grows by `step` in each of `count` iterations."""
 
     register: int
@@ -94,13 +94,13 @@ class Draw:
         self.space = min(design.vector_words, max(longest, random.choice((256, 1024, 1 << 16))))
         self._sizes = sizes(design)
         self.group = 0
-        self.loops: list[Loop] = []
+        self.loops: list[DrawnLoop] = []
         self.constants = {register: self.constant() for register in _CONSTANTS}
         self.constants[INV] = self._positive()
         self.constants[EPS] = self._positive()
 
     @contextmanager
-    def inside(self, loop: Loop) -> Iterator[None]:
+    def inside(self, loop: DrawnLoop) -> Iterator[None]:
         """What the block draws is in a loop's body."""
         self.loops.append(loop)
         yield
@@ -141,15 +141,15 @@ class Draw:
         """Any register's value and any number."""
         return Ref(self.random.randrange(REGISTERS), self.constant())
 
-    # Parts
+    # Pieces
 
-    def part(
+    def make(
         self, name: str, reads: Iterable[str] = (), writes: Iterable[str] = (), **values: Value
-    ) -> Part:
+    ) -> Piece:
         """An instruction whose operands are as given."""
-        return Part(self.group, name, values, frozenset(reads), frozenset(writes))
+        return Piece(self.group, name, values, frozenset(reads), frozenset(writes))
 
-    def instruction(self, name: str, values: Fields) -> list[Part]:
+    def instruction(self, name: str, values: Fields) -> list[Piece]:
         """An instruction, and what brings the registers about that its operands are given.
 
         Ranges of the vector buffer that `values` do not name are drawn, as long as the instruction
@@ -166,7 +166,7 @@ class Draw:
         plain = {field: one for field, one in values.items() if not isinstance(one, Words)}
         plain |= {field: one.operand for field, one in placed.items()}
         before, made = self.operands(name, plain, self.group)
-        return [*before, self.part(name, reads, writes, **made)]
+        return [*before, self.make(name, reads, writes, **made)]
 
     def width(self, name: str, values: Fields) -> int:
         """Words of the longest row that an instruction with such counts reads or writes."""
@@ -227,9 +227,9 @@ class Draw:
 
     def operands(
         self, name: str, values: Mapping[str, Value], group: int
-    ) -> tuple[list[Part], dict[str, Value]]:
+    ) -> tuple[list[Piece], dict[str, Value]]:
         """Give operands that are plain numbers a register too, at times or where they need one."""
-        before: list[Part] = []
+        before: list[Piece] = []
         made: dict[str, Value] = {}
         temporary = self.random.sample(_TEMPORARY, len(_TEMPORARY))
         for field in BY_NAME[name].fields:
@@ -251,7 +251,7 @@ class Draw:
                 register = temporary.pop()
                 offset = self.random.randrange(limit)
                 loaded = {"rd": register, "value": value - offset & REGISTER_MASK}
-                before.append(Part(group, "LI", loaded))
+                before.append(Piece(group, "LI", loaded))
                 made[field.name] = Ref(register, offset)
         return before, made
 
@@ -275,9 +275,9 @@ class Draw:
             if all(found.apart(other) for other in others if other is not found):
                 return found
         for _ in range(50):
-            loop = self.random.choice(self.loops) if self.loops else Loop(0, 0, 1)
+            loop = self.random.choice(self.loops) if self.loops else DrawnLoop(0, 0, 1)
             if self.random.random() < 0.4:
-                loop = Loop(0, 0, 1)
+                loop = DrawnLoop(0, 0, 1)
             span = words + max(0, loop.count - 1) * loop.step
             if span > self.space:
                 continue
@@ -307,7 +307,7 @@ class Draw:
         first, last = addr - store.start, addr - store.start + max(beats, 1)
         return [f"m{index}" for index in range(first // piece, -(-last // piece))]
 
-    def piece(self) -> str:
+    def resource(self) -> str:
         """The name of something that dependencies are told apart by."""
         return self.random.choice([f"v{self.random.randrange(_CHUNKS)}", "best", "staging"])
 
@@ -317,5 +317,5 @@ def _vectors(ranges: Iterable[Range]) -> Iterator[Range]:
     return (one for one in ranges if one.space is Space.VECTOR)
 
 
-Maker = Callable[[Draw], list[Part]]
+Maker = Callable[[Draw], list[Piece]]
 """Draws one instruction, with the parts that bring its operands about. NoRoom if it cannot be."""

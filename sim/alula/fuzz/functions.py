@@ -5,11 +5,11 @@ from functools import partial
 
 from alula.fuzz.draw import EPS, INV, Draw, Fields, Maker
 from alula.fuzz.memory import Area
-from alula.fuzz.text import Part
+from alula.fuzz.text import Piece
 from alula.isa.formats import GROUP
 
 
-def fill(draw: Draw, area: Area) -> list[Part]:
+def fill(draw: Draw, area: Area) -> list[Piece]:
     """QUANT of all rows of an area, from the beginning of the vector buffer."""
     rows, length = area.tiles * draw.design.mpe.tokens, area.groups * GROUP
     values: Fields = {"src": 0, "dst": area.base, "slot": 0, "rows": rows, "len": length}
@@ -18,7 +18,7 @@ def fill(draw: Draw, area: Area) -> list[Part]:
     return draw.instruction("QUANT", values)
 
 
-def quant(draw: Draw, area: Area | None = None) -> list[Part]:
+def quant(draw: Draw, area: Area | None = None) -> list[Piece]:
     """QUANT into part of the activation buffer, by default any."""
     area = area or draw.random.choice(draw.places.areas)
     held = area.tiles * draw.design.mpe.tokens
@@ -81,7 +81,7 @@ _COUNTS: Mapping[str, Callable[[Draw], Fields]] = {
 """What is drawn of each; ranges and dependencies follow from what it declares."""
 
 
-def _make(name: str, draw: Draw) -> list[Part]:
+def _make(name: str, draw: Draw) -> list[Piece]:
     return draw.instruction(name, _COUNTS[name](draw))
 
 

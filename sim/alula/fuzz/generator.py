@@ -3,7 +3,7 @@
 Each instruction of the ISA has a maker, which draws its fields so that no rule of
 docs/reference/numerics.md is broken: ranges exist, destinations are sources or apart from them,
 streams are taken as they were pushed, KV rows lie in their cache. Which engine must
-wait for which follows from what the parts touch. What makes a program legal
+wait for which follows from what the pieces touch. What makes a program legal
 is kept when any group of it is left out.
 """
 
@@ -14,10 +14,10 @@ from random import Random
 
 from alula.design import Design
 from alula.fuzz import control, functions, moves
-from alula.fuzz.draw import FREE, LOOPS, Draw, Fields, Loop, Maker, NoRoom, Words
+from alula.fuzz.draw import FREE, LOOPS, Draw, DrawnLoop, Fields, Maker, NoRoom, Words
 from alula.fuzz.memory import random_places
 from alula.fuzz.products import products
-from alula.fuzz.text import Part, Repeat, Text, assembled
+from alula.fuzz.text import Piece, Repeat, Text, assembled
 from alula.isa import Image, Program, Ref
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import LOOP_DEPTH
@@ -86,44 +86,44 @@ def random_case(design: Design, seed: int, number: int, length: int = 60) -> Cas
     )
 
 
-def _opening(draw: Draw) -> list[Part]:
+def _opening(draw: Draw) -> list[Piece]:
     """Numbers for the words that the program works on, and for the whole activation buffer."""
     data = draw.places.data
     held = data.beats * draw.design.bytes_per_cycle // 4
-    parts: list[Part] = []
+    pieces: list[Piece] = []
     for start in range(0, draw.space, 512):
         count = min(draw.random.randint(-(-held // 2), held), (draw.space - start) * draw.lanes)
         words = Words(start, start, -(-count // draw.lanes))
-        parts += moves.load(draw, "fp32", data.start, count, words)
+        pieces += moves.load(draw, "fp32", data.start, count, words)
     for area in draw.places.areas:
-        parts += functions.fill(draw, area)
-    return parts
+        pieces += functions.fill(draw, area)
+    return pieces
 
 
-def _closing(draw: Draw) -> list[Part]:
+def _closing(draw: Draw) -> list[Piece]:
     """Store the vector buffer, every register, ARGMAX's result and staging."""
     dump, words = draw.places.dump.start, draw.design.vector_words
     count = words * draw.lanes
     draw.group += 1
-    parts = [
-        draw.part("ARG", reads=["best"], rd=FREE[0]),
+    pieces = [
+        draw.make("ARG", reads=["best"], rd=FREE[0]),
         *moves.store(draw, dump, count, Words(0, 0, words)),
     ]
     place = dump + -(-4 * count // draw.design.bytes_per_cycle)
     for register in range(1, REGISTERS):
         values = {"value": Ref(register), "addr": place + register, "skip": 0}
-        parts.append(draw.part("ST.W", **values))
+        pieces.append(draw.make("ST.W", **values))
     groups = draw.places.cache.groups
     rows = draw.design.staging_bytes // row_bytes(groups)
     where = {"addr": place + REGISTERS, "rows": rows, "groups": groups}
     everything: Fields = {"src": 0, "heads": 1, "stride": 0, "position": 0, **where}
-    return [*parts, *draw.instruction("ST.KEY", everything)]
+    return [*pieces, *draw.instruction("ST.KEY", everything)]
 
 
-def _text(draw: Draw, length: int) -> list[Part | Repeat]:
+def _text(draw: Draw, length: int) -> list[Piece | Repeat]:
     """Draw about so many instructions."""
     random = draw.random
-    items: list[Part | Repeat] = []
+    items: list[Piece | Repeat] = []
     while length > 0:
         draw.group += 1
         choice = random.random()
@@ -141,19 +141,19 @@ def _text(draw: Draw, length: int) -> list[Part | Repeat]:
     return items
 
 
-def _repeat(draw: Draw, length: int) -> list[Part | Repeat]:
+def _repeat(draw: Draw, length: int) -> list[Piece | Repeat]:
     """A loop around about so many instructions, with a register that grows in it."""
     random, group = draw.random, draw.group
     register = LOOPS[len(draw.loops)]
     around = prod(loop.count for loop in draw.loops)
     count = random.choice((0, 1, 2, 3, random.randint(1, 9)))
     count = min(count, _PACE // max(around, 1))
-    loop = Loop(register, random.randint(0, 9), count)
+    loop = DrawnLoop(register, random.randint(0, 9), count)
     with draw.inside(loop):
         body = _text(draw, length)
     draw.group += 1
-    add = Part(group, "SADD", {"rd": register, "a": register, "b": loop.step})
-    start = Part(group, "LI", {"rd": register, "value": 0})
+    add = Piece(group, "SADD", {"rd": register, "a": register, "b": loop.step})
+    start = Piece(group, "LI", {"rd": register, "value": 0})
     before, values = draw.operands("LOOP", {"count": count}, group)
     # The step is the loop's own: without the loop its body is gone as well.
     return [start, *before, Repeat(group, values["count"], (*body, add))]

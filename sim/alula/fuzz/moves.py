@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from functools import partial
 
 from alula.fuzz.draw import Draw, Fields, Maker, Words
-from alula.fuzz.text import Part
+from alula.fuzz.text import Piece
 from alula.isa.kv import row_bytes
 
 
-def load(draw: Draw, kind: str, addr: int, count: int, words: Words | None = None) -> list[Part]:
+def load(draw: Draw, kind: str, addr: int, count: int, words: Words | None = None) -> list[Piece]:
     """LD.V of `count` values that stand at a beat, to a range, by default any."""
     placed = {"dst": words} if words else {}
     return draw.instruction("LD.V", {"type": kind, "addr": addr, "count": count, **placed})
 
 
-def store(draw: Draw, addr: int, count: int, words: Words | None = None) -> list[Part]:
+def store(draw: Draw, addr: int, count: int, words: Words | None = None) -> list[Piece]:
     """ST.V of a range's first `count` values, to a beat."""
     placed = {"src": words} if words else {}
     return draw.instruction("ST.V", {"addr": addr, "count": count, **placed})
 
 
-def _ld_v(draw: Draw) -> list[Part]:
+def _ld_v(draw: Draw) -> list[Piece]:
     region = draw.random.choice((draw.places.data, draw.places.store))
     kind = draw.random.choice(("fp32", "bf16"))
     addr = draw.random.randrange(region.start, region.end)
@@ -28,28 +28,28 @@ def _ld_v(draw: Draw) -> list[Part]:
     return load(draw, kind, addr, draw.count(min(count, draw.space * draw.lanes)))
 
 
-def _ld_g(draw: Draw) -> list[Part]:
+def _ld_g(draw: Draw) -> list[Piece]:
     table = draw.random.choice(draw.places.tables)
     values: Fields = {"type": table.type, "table": table.addr, "ids": table.ids}
     values |= {"len": table.length, "count": draw.random.randint(0, table.listed)}
     return draw.instruction("LD.G", values)
 
 
-def _st_v(draw: Draw) -> list[Part]:
+def _st_v(draw: Draw) -> list[Piece]:
     region = draw.places.store
     addr = draw.random.randrange(region.start, region.end)
     count = (region.end - addr) * draw.design.bytes_per_cycle // 4
     return store(draw, addr, draw.count(min(count, draw.space * draw.lanes)))
 
 
-def _st_w(draw: Draw) -> list[Part]:
+def _st_w(draw: Draw) -> list[Piece]:
     region = draw.places.store
     addr = draw.random.randrange(region.start, region.end)
     skip = draw.random.randrange(draw.design.bytes_per_cycle // 4)
     return draw.instruction("ST.W", {"value": draw.number(), "addr": addr, "skip": skip})
 
 
-def _kv(name: str, draw: Draw) -> list[Part]:
+def _kv(name: str, draw: Draw) -> list[Piece]:
     cache, random = draw.places.cache, draw.random
     heads = random.randint(1, cache.heads)
     held = draw.design.staging_bytes // row_bytes(cache.groups)

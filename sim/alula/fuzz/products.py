@@ -6,15 +6,15 @@ from typing import NamedTuple
 from alula.fuzz.draw import Draw, Fields, Maker, Words
 from alula.fuzz.functions import quant
 from alula.fuzz.memory import Area, Matrix
-from alula.fuzz.text import Part
+from alula.fuzz.text import Piece
 from alula.isa.formats import QUARTERS, BeatKind
 
 
 class _Pair(NamedTuple):
     """What brings the beats of a product, and what takes them."""
 
-    push: list[Part]
-    take: list[Part]
+    push: list[Piece]
+    take: list[Piece]
 
 
 class _Rows(NamedTuple):
@@ -25,12 +25,12 @@ class _Rows(NamedTuple):
     rows: int
 
 
-def products(draw: Draw, between: list[Maker]) -> list[Part]:
+def products(draw: Draw, between: list[Maker]) -> list[Piece]:
     """Products of some matrices: pushed in order, taken in order, no other load in between.
 
     Instructions of `between`, none of them a load, come after what is pushed.
     """
-    pairs, meanwhile = list[_Pair](), list[Part]()
+    pairs, meanwhile = list[_Pair](), list[Piece]()
     for _ in range(draw.random.choice((1, 1, 2, 3))):
         matrix = draw.random.choice(draw.places.matrices)
         area = next(one for one in draw.places.areas if one.groups == matrix.groups)

@@ -1,4 +1,4 @@
-"""A random program before its tokens are known: parts that can be left out, and loops."""
+"""A random program before its tokens are known: pieces that can be left out, and loops."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from alula.isa.encoding import Value
 
 
 @dataclass(frozen=True)
-class Part:
-    """One instruction with the resources that it touches; parts of a group come and go together."""
+class Piece:
+    """One instruction with the resources that it touches; a group's come and go together."""
 
     group: int
     name: str
@@ -29,7 +29,7 @@ class Repeat:
     body: "Text"
 
 
-Text = tuple[Part | Repeat, ...]
+Text = tuple[Piece | Repeat, ...]
 
 
 def groups(text: Text) -> Iterator[int]:
@@ -47,7 +47,7 @@ def _groups(text: Text) -> Iterator[int]:
 def without(text: Text, dropped: Iterable[int]) -> Text:
     """The text without some groups; a loop's body goes with it, and an empty loop as well."""
     gone = frozenset(dropped)
-    kept: list[Part | Repeat] = []
+    kept: list[Piece | Repeat] = []
     for item in text:
         if item.group in gone:
             continue
@@ -70,8 +70,8 @@ def assembled(name: str, design: Design, text: Text, constants: Mapping[int, int
     return Program(name, design.hash, encode_all([*ops, Op("END")]), dict(constants), {})
 
 
-def _item(item: Part | Repeat) -> Step | Loop:
-    if isinstance(item, Part):
+def _item(item: Piece | Repeat) -> Step | Loop:
+    if isinstance(item, Piece):
         return Step(Op(item.name, item.values), "", item.reads, item.writes)
     head = Step(Op("LOOP", {"count": item.count}), "")
     return Loop(head, [_item(inner) for inner in item.body])

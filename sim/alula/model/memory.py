@@ -27,7 +27,7 @@ def _beats(fmt: WeightFormat, blocks: int, groups: int) -> int:
     return fmt.beats(blocks, groups)
 
 
-class Matrix:
+class Weights:
     """Decoded weights.
 
     Attributes:
@@ -66,7 +66,7 @@ class Memory:
         self.marks = _zeros(self.beats)
         self.halves = self.bytes.view(np.uint16)
         self.words = self.bytes.view(np.uint32)
-        self._matrices: dict[Key, Matrix] = {}
+        self._matrices: dict[Key, Weights] = {}
         self._changing: set[Key] = set()
 
     def check(self, what: str, beat: int, count: int) -> None:
@@ -110,7 +110,7 @@ class Memory:
 
     def matrix(
         self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
-    ) -> Matrix:
+    ) -> Weights:
         """The matrix at beat `start`, as it stands in memory now."""
         key = (fmt, start, blocks, groups, stride)
         found = self._matrices.get(key)
@@ -129,7 +129,7 @@ class Memory:
 
     def _decode(
         self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
-    ) -> Matrix:
+    ) -> Weights:
         rows = blocks * (self.width // 8) * fmt.pattern.segments
         place = (self.bytes, start * self.width, self.width, self.lane, blocks, groups)
         shape = (fmt, blocks, groups)
@@ -140,12 +140,12 @@ class Memory:
             m = np.zeros((tiles, groups, TILE), np.int8)
             c = np.empty(rows, np.float32)
             unpack_w4(*place, q, s, m, c.view(np.uint32))
-            return Matrix(shape, (q, s, m, c))
+            return Weights(shape, (q, s, m, c))
         q = np.empty((rows, 32 * groups), np.int8)
         c = np.ones(rows, np.float32)
         if fmt.pattern is DENSE and not fmt.metas:
             unpack_8(*place, stride * self.width, fmt.scales, q, c.view(np.uint32))
-            return Matrix(shape, (q, c))
+            return Weights(shape, (q, c))
         s = np.ones((rows, groups), np.int16)
         m = np.zeros((rows, groups), np.int8)
         pattern = fmt.pattern
@@ -155,7 +155,7 @@ class Memory:
             c.view(np.uint32),
         ):  # fmt: skip
             raise UndefinedBehaviour(f"LD.W {pattern.name} inputs must be stored once, not twice")
-        return Matrix(shape, (*_tiles(q, s, m), c) if fmt.metas else (q, c))
+        return Weights(shape, (*_tiles(q, s, m), c) if fmt.metas else (q, c))
 
 
 def _tiles(q: np.ndarray, s: np.ndarray, m: np.ndarray) -> list[np.ndarray]:

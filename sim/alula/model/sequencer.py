@@ -4,7 +4,7 @@ from alula.isa.fields import REGISTER_MASK, REGISTERS
 from alula.model.state import State
 
 
-class Loop:
+class RunningLoop:
     """A loop being run: where its body starts and ends, iterations done and in all."""
 
     __slots__ = ("address", "count", "done", "end", "start")
@@ -28,7 +28,7 @@ class Sequencer:
         self.state = state
         self.registers = [0] * REGISTERS
         self.pc = 0
-        self.loops: list[Loop] = []
+        self.loops: list[RunningLoop] = []
         self.ended = False
 
     def set(self, register: int, value: int) -> None:
@@ -41,7 +41,7 @@ class Sequencer:
         if count == 0 or body == 0:
             self.pc += body
             return
-        self.loops.append(Loop(self.pc - 1, count, body))
+        self.loops.append(RunningLoop(self.pc - 1, count, body))
 
     def turn(self) -> None:
         """Go back, or leave, where `pc` has reached the end of loops."""

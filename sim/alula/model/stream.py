@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from alula.model.memory import Matrix
+from alula.model.memory import Weights
 
 
 class WeightStream:
@@ -25,18 +25,18 @@ class WeightStream:
 
     def clear(self) -> None:
         """Drop everything."""
-        self._entries: deque[tuple[int, Matrix]] = deque()
+        self._entries: deque[tuple[int, Weights]] = deque()
         self.used = 0
         self.head = -1
 
-    def push(self, engine: int, matrix: Matrix) -> None:
+    def push(self, engine: int, matrix: Weights) -> None:
         """Append the beats of a matrix for `engine`."""
         if not self._entries:
             self.head = engine
         self._entries.append((engine, matrix))
         self.used += matrix.beats
 
-    def take(self) -> Matrix:
+    def take(self) -> Weights:
         """Remove and return the first matrix."""
         _, matrix = self._entries.popleft()
         self.used -= matrix.beats

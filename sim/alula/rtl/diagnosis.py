@@ -10,7 +10,7 @@ from alula.gateware.control.registers import ENGINE_STATE, Register
 from alula.gateware.control.sequencer import Reason
 from alula.gateware.control.use import Use
 from alula.gateware.matrix.reason import DETAIL as PRODUCT_DETAIL
-from alula.gateware.matrix.reason import Reason as ProductReason
+from alula.gateware.matrix.reason import ProductReason
 from alula.isa import Program
 from alula.isa.assembler import format_op
 from alula.isa.encoding import WORD_BYTES, IsaError, decode

@@ -8,7 +8,7 @@ import numpy as np
 from alula.design import Design
 from alula.ir import Graph
 from alula.isa import RegionName
-from alula.mapper import Matrix, MemoryMap, Section
+from alula.mapper import MemoryMap, Section, StoredMatrix
 from alula.quant import QuantizedMatrix, QuantizedModel, pack
 from alula.quant.floats import bf16_bits
 
@@ -38,7 +38,7 @@ class _Writer:
             first = word * self.design.sfu.lanes
             flat[first : first + tensors[name].size] = tensors[name]
 
-    def matrix(self, start: int, matrix: Matrix, model: QuantizedModel, unit: str) -> None:
+    def matrix(self, start: int, matrix: StoredMatrix, model: QuantizedModel, unit: str) -> None:
         """A matrix, tile by tile."""
         quantised = model.matrix(unit)
         tile = matrix.tile

@@ -8,7 +8,7 @@ from alula.codegen.scope import Count, Scope
 from alula.design.engines import MOST_ROWS
 from alula.ir import Node
 from alula.isa import Ref, RegionName
-from alula.mapper import Matrix, Vectors
+from alula.mapper import StoredMatrix, Vectors
 
 
 def load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
@@ -172,7 +172,7 @@ def _quantise(scope: Scope, node: Node, rows: Count) -> None:
 
 
 def product(
-    scope: Scope, node: Node, matrix: Matrix, addr: Ref, rows: Count, dst_words: int
+    scope: Scope, node: Node, matrix: StoredMatrix, addr: Ref, rows: Count, dst_words: int
 ) -> None:
     """Stream a matrix and multiply: `dst_words` is the width of a result row."""
     emit, engine = scope.emit, engine_of(scope.chunked)

@@ -14,7 +14,7 @@ class IllegalGraph(ValueError):
 
 
 @dataclass(frozen=True)
-class Op:
+class Rule:
     """What an operation takes and gives, as kinds of values, and the stages it may exist in."""
 
     inputs: tuple[str, ...]
@@ -23,23 +23,23 @@ class Op:
     last: str = "ordered"
 
 
-OPS: dict[str, Op] = {
-    "embed": Op((), FP32),
-    "position": Op((FP32,), FP32),
-    "norm": Op((FP32,), FP32),
-    "head_norm": Op((FP32,), FP32),
-    "bias": Op((FP32,), FP32),
-    "rope": Op((FP32,), FP32),
-    "activation": Op((FP32,), FP32),
-    "gated_activation": Op((FP32, FP32), FP32),
-    "add": Op((FP32, FP32), FP32),
-    "argmax": Op((FP32,), FP32),
-    "linear": Op((FP32,), FP32, last="lowered"),
-    "attention": Op((FP32, FP32, FP32), FP32, last="lowered"),
-    "quantise": Op((FP32,), A8, first="quantised"),
-    "product": Op((A8,), FP32, first="quantised"),
-    "append": Op((FP32, FP32), CACHE, first="quantised"),
-    "attend": Op((FP32, CACHE), FP32, first="quantised"),
+OPS: dict[str, Rule] = {
+    "embed": Rule((), FP32),
+    "position": Rule((FP32,), FP32),
+    "norm": Rule((FP32,), FP32),
+    "head_norm": Rule((FP32,), FP32),
+    "bias": Rule((FP32,), FP32),
+    "rope": Rule((FP32,), FP32),
+    "activation": Rule((FP32,), FP32),
+    "gated_activation": Rule((FP32, FP32), FP32),
+    "add": Rule((FP32, FP32), FP32),
+    "argmax": Rule((FP32,), FP32),
+    "linear": Rule((FP32,), FP32, last="lowered"),
+    "attention": Rule((FP32, FP32, FP32), FP32, last="lowered"),
+    "quantise": Rule((FP32,), A8, first="quantised"),
+    "product": Rule((A8,), FP32, first="quantised"),
+    "append": Rule((FP32, FP32), CACHE, first="quantised"),
+    "attend": Rule((FP32, CACHE), FP32, first="quantised"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
 from alula.mapper.kv import KvLayout
-from alula.mapper.memory import Matrix, MemoryMap, Section, Vectors, map_memory
+from alula.mapper.memory import MemoryMap, Section, StoredMatrix, Vectors, map_memory
 from alula.mapper.placement import Placement, place
 from alula.mapper.report import DoesNotFit, FitItem, FitReport, Lever
 from alula.mapper.traffic import Traffic, traffic
@@ -14,10 +14,10 @@ __all__ = [
     "FitReport",
     "KvLayout",
     "Lever",
-    "Matrix",
     "MemoryMap",
     "Placement",
     "Section",
+    "StoredMatrix",
     "Traffic",
     "Vectors",
     "map_decode",

@@ -28,7 +28,7 @@ class Vectors:
 
 
 @dataclass(frozen=True)
-class Matrix:
+class StoredMatrix:
     """A weight matrix, the head's in `tiles` of `tile` outputs: each `blocks` x `groups`."""
 
     unit: str
@@ -57,7 +57,7 @@ class Section:
     """The tensors of a layer or of the head. Vectors by the unit that needs them first."""
 
     vectors: Mapping[str, Vectors]
-    matrices: Mapping[str, Matrix]
+    matrices: Mapping[str, StoredMatrix]
     beats: int
 
 
@@ -103,7 +103,7 @@ def _section(
     graph: Graph, nodes: tuple[Node, ...], design: Design, precision: Precision, tiled: bool
 ) -> Section:
     vectors: dict[str, Vectors] = {}
-    matrices: dict[str, Matrix] = {}
+    matrices: dict[str, StoredMatrix] = {}
     offset = 0
     for name, run in _runs(nodes):
         vectors[name] = _vectors(vector_lengths(graph, run), design, offset)
@@ -114,7 +114,7 @@ def _section(
             outputs = graph.width(node.output)
             tile = head_tile(design) if tiled else outputs
             fmt = precision.format(node.unit)
-            matrix = Matrix(
+            matrix = StoredMatrix(
                 node.unit,
                 outputs,
                 tile,

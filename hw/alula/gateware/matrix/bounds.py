@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.gateware.arithmetic.quotient import multiple
 from alula.gateware.matrix.output_stage import OUTPUT_BITS
-from alula.gateware.matrix.reason import NUMBER_BITS, Reason
+from alula.gateware.matrix.reason import NUMBER_BITS, ProductReason
 from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.stream.steps import BLOCK_BITS, GROUP_BITS
 from alula.gateware.stream.weight_format import FORMAT_BITS, by_format, segments_power
@@ -73,9 +73,9 @@ class Bounds(Component):
             than its rows.
         done (Out(1)): The result is there, high for one cycle: `LATENCY` after ``start``, and 1
             more for each bit of ``last_row``.
-        refusal (Out(`Reason`)): REPLAY, OUTPUTS, SRC or DST, the first that applies; otherwise
-            NONE. From ``done`` to the next ``start``.
-        number (Out(24)): As of `Reason`.
+        refusal (Out(`ProductReason`)): REPLAY, OUTPUTS, SRC or DST, the first that applies;
+            otherwise NONE. From ``done`` to the next ``start``.
+        number (Out(24)): As of `ProductReason`.
     """
 
     def __init__(self, sizes: MatrixSizes) -> None:
@@ -92,7 +92,7 @@ class Bounds(Component):
                 "stride": In(32),
                 "outputs": In(32),
                 "done": Out(1),
-                "refusal": Out(Reason),
+                "refusal": Out(ProductReason),
                 "number": Out(NUMBER_BITS),
             }
         )
@@ -135,13 +135,13 @@ class Bounds(Component):
                 beyond_words.eq(word.last >= self.sizes.words),
             ]
         with m.If(replays):
-            m.d.comb += [self.refusal.eq(Reason.REPLAY), self.number.eq(self.row_groups)]
+            m.d.comb += [self.refusal.eq(ProductReason.REPLAY), self.number.eq(self.row_groups)]
         with m.Elif(~fits):
-            m.d.comb += self.refusal.eq(Reason.OUTPUTS)
+            m.d.comb += self.refusal.eq(ProductReason.OUTPUTS)
         with m.Elif(beyond_groups):
-            m.d.comb += [self.refusal.eq(Reason.SRC), self.number.eq(group.last)]
+            m.d.comb += [self.refusal.eq(ProductReason.SRC), self.number.eq(group.last)]
         with m.Elif(beyond_words):
-            m.d.comb += [self.refusal.eq(Reason.DST), self.number.eq(word.last)]
+            m.d.comb += [self.refusal.eq(ProductReason.DST), self.number.eq(word.last)]
         return m
 
     def _fits(self, m: Module) -> Value:

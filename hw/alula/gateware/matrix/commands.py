@@ -9,7 +9,7 @@ from alula.gateware.buffers.activation_buffer import request_layout
 from alula.gateware.control.command import layout, opcode
 from alula.gateware.matrix.bounds import Bounds
 from alula.gateware.matrix.layout import product_layout
-from alula.gateware.matrix.reason import NUMBER_BITS, Reason
+from alula.gateware.matrix.reason import NUMBER_BITS, ProductReason
 from alula.gateware.stream.steps import Steps
 from alula.gateware.stream.weight_format import by_format
 from alula.gateware.stream.weight_stream import REPLAY, TAG
@@ -38,8 +38,8 @@ class Commands(Component):
         mm_command, mv_command, mm_done, mv_done, mm_busy, mv_busy, head, replay, request: Those of
             `Mpe`.
         halt (In(1)): Begin nothing more.
-        refusal, number (Out): The `Reason` why the product that is offered cannot be, and its
-            number; it is not taken.
+        refusal, number (Out): The `ProductReason` why the product that is offered cannot be, and
+            its number; it is not taken.
         mm_taken, mv_taken (Out(1)): A product is taken.
         product (Out stream of `product_layout`): Those that were taken, for as long as their blocks
             come.
@@ -61,7 +61,7 @@ class Commands(Component):
                 "replay": Out(stream.Signature(REPLAY)),
                 "request": Out(stream.Signature(request_layout(bounds.sizes.groups))),
                 "halt": In(1),
-                "refusal": Out(Reason),
+                "refusal": Out(ProductReason),
                 "number": Out(NUMBER_BITS),
                 "mm_taken": Out(1),
                 "mv_taken": Out(1),
@@ -89,11 +89,14 @@ class Commands(Component):
             begins.eq(
                 there
                 & ~(started | self.halt | self.replay.valid | steps.command.valid)
-                & (wrong == Reason.NONE)
+                & (wrong == ProductReason.NONE)
                 & products.w_rdy
             ),
             takes.eq(
-                started & ~self.halt & (bounds.done | judged) & (bounds.refusal == Reason.NONE)
+                started
+                & ~self.halt
+                & (bounds.done | judged)
+                & (bounds.refusal == ProductReason.NONE)
             ),
             bounds.start.eq(self._is_offered() & ~there),
             bounds.format.eq(head.format),
@@ -111,7 +114,7 @@ class Commands(Component):
             m.d.sync += judged.eq(1)
         with m.If(takes):
             m.d.sync += [there.eq(0), started.eq(0), judged.eq(0)]
-        with m.If(there & (wrong != Reason.NONE)):
+        with m.If(there & (wrong != ProductReason.NONE)):
             m.d.comb += self.refusal.eq(wrong)
         with m.Elif(bounds.done | judged):
             m.d.comb += [self.refusal.eq(bounds.refusal), self.number.eq(bounds.number)]
@@ -153,7 +156,7 @@ class Commands(Component):
         format_code = Cat(offered.fmt, offered.nm)
         found = by_format(m, format_code, lambda _: 1, name="found", sparse=self.sizes.sparse)
         known, other, empty, many = (Signal(name=n) for n in ("known", "other", "empty", "many"))
-        wrong = Signal(Reason)
+        wrong = Signal(ProductReason)
         with m.If(waits):
             m.d.sync += [
                 command.eq(offered),
@@ -163,11 +166,11 @@ class Commands(Component):
                 many.eq(~head.mm & (offered.rows > self.sizes.tokens)),
             ]
         with m.If(~known):
-            m.d.comb += wrong.eq(Reason.FORMAT)
+            m.d.comb += wrong.eq(ProductReason.FORMAT)
         with m.Elif(other):
-            m.d.comb += wrong.eq(Reason.STREAM)
+            m.d.comb += wrong.eq(ProductReason.STREAM)
         with m.Elif(empty | many):
-            m.d.comb += wrong.eq(Reason.ROWS)
+            m.d.comb += wrong.eq(ProductReason.ROWS)
         return wrong
 
     def _begin(

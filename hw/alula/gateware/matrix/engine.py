@@ -20,7 +20,7 @@ from alula.gateware.matrix.dequantiser import Dequantiser
 from alula.gateware.matrix.operands import Operands
 from alula.gateware.matrix.output_stage import LATENCY as OUTPUT_LATENCY
 from alula.gateware.matrix.output_stage import OutputStage
-from alula.gateware.matrix.reason import CODES, DETAIL, NUMBER_BITS, Reason
+from alula.gateware.matrix.reason import CODES, DETAIL, NUMBER_BITS, ProductReason
 from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.matrix.sparse.accumulator import LATENCY as SPARSE_LATENCY
 from alula.gateware.matrix.sparse.sums import SparseOperands, SparseSums
@@ -216,21 +216,21 @@ class Mpe(Component):
 
     def _stop(self, m: Module, commands: Commands, output: OutputStage) -> None:
         """Keep the first fault."""
-        reason, number, detail = Signal(Reason), Signal(NUMBER_BITS), Signal(DETAIL)
+        reason, number, detail = Signal(ProductReason), Signal(NUMBER_BITS), Signal(DETAIL)
         m.d.comb += [
-            commands.halt.eq(reason != Reason.NONE),
+            commands.halt.eq(reason != ProductReason.NONE),
             detail.reason.eq(reason),
             detail.number.eq(number),
             self.fault.detail.eq(detail),
         ]
-        with m.If(reason == Reason.NONE):
+        with m.If(reason == ProductReason.NONE):
             with m.If(output.mm_lost | output.mv_lost):
                 m.d.sync += [
-                    reason.eq(Reason.OVERFLOW),
+                    reason.eq(ProductReason.OVERFLOW),
                     self.fault_mm.eq(output.mm_lost),
                     self.fault_next.eq(0),
                 ]
-            with m.Elif(commands.refusal != Reason.NONE):
+            with m.Elif(commands.refusal != ProductReason.NONE):
                 m.d.sync += [
                     reason.eq(commands.refusal),
                     number.eq(commands.number),

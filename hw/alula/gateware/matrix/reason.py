@@ -8,7 +8,7 @@ NUMBER_BITS = 24
 """More than enough for an address of a buffer."""
 
 
-class Reason(enum.Enum, shape=8):
+class ProductReason(enum.Enum, shape=8):
     """What is wrong with a product, and the number that says how far."""
 
     NONE = 0
@@ -23,15 +23,15 @@ class Reason(enum.Enum, shape=8):
 
 
 CODES = {
-    Reason.FORMAT: Code.UNSUPPORTED,
-    Reason.STREAM: Code.UNDEFINED,
-    Reason.ROWS: Code.UNDEFINED,
-    Reason.OUTPUTS: Code.UNDEFINED,
-    Reason.OVERFLOW: Code.UNDEFINED,
-    Reason.SRC: Code.OUT_OF_RANGE,
-    Reason.DST: Code.OUT_OF_RANGE,
-    Reason.REPLAY: Code.OUT_OF_RANGE,
+    ProductReason.FORMAT: Code.UNSUPPORTED,
+    ProductReason.STREAM: Code.UNDEFINED,
+    ProductReason.ROWS: Code.UNDEFINED,
+    ProductReason.OUTPUTS: Code.UNDEFINED,
+    ProductReason.OVERFLOW: Code.UNDEFINED,
+    ProductReason.SRC: Code.OUT_OF_RANGE,
+    ProductReason.DST: Code.OUT_OF_RANGE,
+    ProductReason.REPLAY: Code.OUT_OF_RANGE,
 }
 """Whose turn it is to act."""
-DETAIL = data.StructLayout({"reason": Reason, "number": NUMBER_BITS})
+DETAIL = data.StructLayout({"reason": ProductReason, "number": NUMBER_BITS})
 """Detail of a fault of MM or MV. A number that does not fit is all ones."""
