@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alula.runtime import PromptError, RunError, Session, TokenizerError
+from alula.runtime import PromptError, RunError, Session, Split, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.session import SessionInfo
 from alula.runtime.tokenizer_sources import open_tokenizer
@@ -22,6 +22,7 @@ class Counting(Executor):
     """The next token is the last one plus one; logits say the same."""
 
     def __init__(self, fail_at: int = -1) -> None:
+        super().__init__(Split((), ()), {})
         self.calls: list[tuple[str, list[int], int]] = []
         self.asked: list[bool] = []
         """Whether each call wanted logits."""

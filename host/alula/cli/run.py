@@ -33,6 +33,10 @@ def run(
     design: options.Design = "kv260",
     device: options.Device = "model",
     map: options.Map = "*=accel",
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="A plan of alula plan --out: says map, design and context."),
+    ] = None,
     torch_mode: options.TorchMode = "int",
     context: options.Context = None,
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 128,
@@ -77,6 +81,10 @@ def run(
         int | None,
         typer.Option("--to", help="Cycle at which --waves end.", show_default="the last"),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="A file for what happened when, as JSON for ui.perfetto.dev."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Answer a prompt, every product made by the accelerator's instructions.
@@ -91,14 +99,16 @@ def run(
 
     alula run smollm2-135m "Hi" --device rtl --map "prefill:*=torch,*=accel" --max-new-tokens 2
 
+    alula run smollm2-135m "Hi" --plan plan.yaml --trace trace.json
+
     alula run ./small "Hi" --design nano --device rtl --waves run.fst --from 2000 --to 3000
     """
     from alula.runtime.errors import MismatchError, OutOfStepError, RunError
-    from alula.runtime.loading import load_model, load_tokenizer
+    from alula.runtime.loading import load_model, session_of
     from alula.runtime.prediction import predicted_of
     from alula.runtime.runs import rtl_report
     from alula.runtime.sampling import Sampler, check_length
-    from alula.runtime.session import Prompt, Session
+    from alula.runtime.session import Prompt
 
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
     # A model may take minutes to compile: what is wrong without it is told before.
@@ -122,9 +132,10 @@ def run(
             map,
             context=context,
             torch_mode=torch_mode,
+            plan=plan,
             progress=progress,
         )
-        session = Session(loaded.executor, loaded.info, load_tokenizer(loaded.checkpoint))
+        session = session_of(loaded)
         # Where a token takes minutes, a person sees how far it is, and the text at the end.
         watched = device == "rtl" and sys.stderr.isatty()
         try:
@@ -150,6 +161,8 @@ def run(
         loaded.device.close()
         if not window.path.stat().st_size:
             tell(f"{window.path} is empty: the run ended before cycle {window.start:,}")
+    if trace is not None:
+        session.trace(trace)
     report = rtl_report(loaded.runs, loaded.design) if device == "rtl" and loaded.runs else {}
     bound = predicted_of(loaded.design, loaded.runs)
     verified = None

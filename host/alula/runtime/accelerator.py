@@ -3,6 +3,7 @@
 import numpy as np
 
 from alula.codegen import Build
+from alula.cost import Timeline, time_program
 from alula.isa import RegionName, RunInputs
 from alula.runtime.device import Bytes, Device
 from alula.runtime.kv_memory import KvMemory
@@ -24,6 +25,7 @@ class Accelerator:
 
     def __init__(self, build: Build, device: Device) -> None:
         design, architecture = build.design, build.architecture
+        self._design = design
         self.runs: list[Run] = []
         self._device = device
         self._traffic = build.traffic
@@ -51,6 +53,10 @@ class Accelerator:
         found = [part.logits for part in parts if part.logits is not None]
         return Output(token=parts[-1].token, logits=np.concatenate(found) if work.logits else None)
 
+    def timeline(self, run: Run) -> Timeline:
+        """Return what the cycle model finds of a run: modelled cycles."""
+        return time_program(self._programs[run.phase], self._design, run.inputs)
+
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
         """Return keys and values held in memory; see `Worker.read_kv`."""
         return self._kv.read(layer, start, stop)
@@ -72,19 +78,17 @@ class Accelerator:
         else:
             self._write_rows(RegionName.HIDDEN, source)
         layers = len(segment.layers)
-        self._device.run(
-            self._programs[phase],
-            RunInputs(
-                position=position,
-                tokens=tokens,
-                embed=segment.embed,
-                first_layer=segment.layers.start,
-                layers=layers,
-                head_rows=rows if segment.head else 0,
-                logits=logits and segment.head,
-                hidden_out=not segment.head,
-            ).registers(),
-        )
+        inputs = RunInputs(
+            position=position,
+            tokens=tokens,
+            embed=segment.embed,
+            first_layer=segment.layers.start,
+            layers=layers,
+            head_rows=rows if segment.head else 0,
+            logits=logits and segment.head,
+            hidden_out=not segment.head,
+        ).registers()
+        self._device.run(self._programs[phase], inputs)
         head, embed = segment.head and rows > 0, segment.embed
         self.runs.append(
             Run(
@@ -97,6 +101,7 @@ class Accelerator:
                 self._traffic.written(tokens=tokens, layers=layers, head=head),
                 self._device.counters,
                 self._device.seconds,
+                inputs,
             )
         )
         if not segment.head:

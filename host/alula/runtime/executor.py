@@ -1,9 +1,12 @@
 """Runs a model by its split: segments in order, hidden states and KV crossing as they must."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
+from alula.runtime.errors import DeviceError
+from alula.runtime.spans import Recorder, segment_name
 from alula.runtime.split import Phase, Segment, Split, Target
 from alula.runtime.worker import Output, Work, Worker
 
@@ -17,12 +20,16 @@ class Executor:
     Args:
         split: which target runs which unit.
         workers: a worker for each of the split's targets.
+
+    Attributes:
+        recorder: takes a span for everything that a worker does.
     """
 
     def __init__(self, split: Split, workers: Mapping[Target, Worker]) -> None:
         self._split = split
         self._workers = workers
         self._held: dict[int, dict[Target, int]] = {}
+        self.recorder = Recorder()
 
     def forward(
         self,
@@ -50,16 +57,18 @@ class Executor:
         source: np.ndarray = np.array(ids, np.uint32)
         output = Output()
         for segment in self._split.segments(phase):
-            self._bring_kv(segment, position)
-            worker = self._workers[segment.target]
-            output = worker.run(segment, Work(phase, source, position, rows, logits))
+            self._bring_kv(phase, segment, position)
+            worker, name = self._workers[segment.target], segment_name(segment)
+            told = (segment.target, phase, segment, len(ids), position)
+            with self.recorder.span("compute", name, *told), _told(segment):
+                output = worker.run(segment, Work(phase, source, position, rows, logits))
             for layer in segment.layers:
                 self._held.setdefault(layer, {})[segment.target] = position + len(ids)
             if output.hidden is not None:
                 source = output.hidden
         return output
 
-    def _bring_kv(self, segment: Segment, position: int) -> None:
+    def _bring_kv(self, phase: Phase, segment: Segment, position: int) -> None:
         """Give the segment's worker the keys and values of its layers up to `position`."""
         for layer in segment.layers:
             held = self._held.setdefault(layer, {})
@@ -67,6 +76,22 @@ class Executor:
             if start >= position:
                 continue
             owner = max(held, key=lambda target: held[target])
-            rows = self._workers[owner].read_kv(layer, start, position)
-            self._workers[segment.target].write_kv(layer, start, rows)
+            name = f"layers.{layer} from {owner}"
+            told = (segment.target, phase, None, position - start, start)
+            with self.recorder.span("keys and values", name, *told), _told(segment):
+                rows = self._workers[owner].read_kv(layer, start, position)
+                self._workers[segment.target].write_kv(layer, start, rows)
             held[segment.target] = position
+
+
+@contextmanager
+def _told(segment: Segment) -> Iterator[None]:
+    """Tell with what fails in a device which units it was to run. DeviceError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__module__.startswith("alula."):
+            raise
+        reason = " ".join(str(error).split())
+        units = segment_name(segment)
+        raise DeviceError(f"{units} on {segment.target} failed: {reason}") from error

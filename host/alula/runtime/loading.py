@@ -16,6 +16,9 @@ from alula.runtime.errors import RunError, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.known import KNOWN_MODELS
 from alula.runtime.models import is_known, resolve
+from alula.runtime.planning.plan import Plan
+from alula.runtime.planning.plan_file import load_plan
+from alula.runtime.planning.work import work_of
 from alula.runtime.runs import Run
 from alula.runtime.session import Session, SessionInfo
 from alula.runtime.split import DEFAULT_MAP, Split, Target, TorchMode, parse_split
@@ -24,6 +27,8 @@ from alula.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from alula.runtime.accelerator import Accelerator
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +49,7 @@ class Loaded:
         info: what it runs on.
         runs: every run of the accelerator so far; it grows.
         device: what runs the accelerator's programs; None if nothing runs there.
+        accelerator: what runs segments there; None if nothing does.
     """
 
     checkpoint: Checkpoint
@@ -52,6 +58,7 @@ class Loaded:
     info: SessionInfo
     runs: Sequence[Run]
     device: Device | None
+    accelerator: "Accelerator | None"
 
 
 def load(
@@ -62,6 +69,7 @@ def load(
     *,
     context: int | None = None,
     torch_mode: TorchMode = "int",
+    plan: Plan | str | Path | None = None,
     progress: Progress = silent,
 ) -> Session:
     """Return a session with a model, compiled for a design or taken from the cache.
@@ -76,6 +84,7 @@ def load(
             is compared with what was read of it up to this length, by default as far as takes
             about half a minute, which then limits the context too.
         torch_mode: what the target `torch` means in the map.
+        plan: a plan or its file, which says map, design and context; those are then left out.
         progress: told how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
@@ -93,10 +102,22 @@ def load(
         map,
         context=context,
         torch_mode=torch_mode,
+        plan=plan,
         progress=progress,
     )
-    tokenizer = load_tokenizer(loaded.checkpoint)
-    return Session(loaded.executor, loaded.info, tokenizer, loaded.runs)
+    return session_of(loaded)
+
+
+def session_of(loaded: Loaded) -> Session:
+    """Return a session with a model that is ready to run."""
+    return Session(
+        loaded.executor,
+        loaded.info,
+        load_tokenizer(loaded.checkpoint),
+        loaded.runs,
+        loaded.design,
+        loaded.accelerator,
+    )
 
 
 def load_model(
@@ -107,19 +128,26 @@ def load_model(
     *,
     context: int | None = None,
     torch_mode: TorchMode = "int",
+    plan: Plan | str | Path | None = None,
     progress: Progress = silent,
 ) -> Loaded:
     """Return a model ready to run, without a tokenizer; see `load`."""
     opener = find_device(device) if isinstance(device, str) else device
+    planned = load_plan(plan) if isinstance(plan, str | Path) else plan
+    if planned is not None:
+        design, map = _of_plan(planned, design, map)
+        context = planned.context if context is None else context
     chosen = design if isinstance(design, Design) else load_design(design)
     checkpoint = open_model(model, progress, context)
     architecture = checkpoint.architecture
+    if planned is not None and work_of(planned.model, architecture).shape != planned.shape:
+        raise RunError(f"the plan must be of {checkpoint.source}, not of {planned.model}")
     split = parse_split(map, architecture.units, torch_mode)
     tokens = context_of(checkpoint, chosen, context)
     workers = _torch_workers(split, checkpoint)
     runs: Sequence[Run] = ()
     program_bytes = 0
-    opened = None
+    opened = accelerator = None
     if ACCEL in split.targets:
         from alula.runtime.accelerator import Accelerator
 
@@ -137,7 +165,19 @@ def load_model(
         vocab_size=architecture.vocab_size,
         program_bytes=program_bytes,
     )
-    return Loaded(checkpoint, chosen, Executor(split, workers), info, runs, opened)
+    return Loaded(checkpoint, chosen, Executor(split, workers), info, runs, opened, accelerator)
+
+
+def _of_plan(plan: Plan, design: str | Path | Design, map: str) -> tuple[str | Path | Design, str]:
+    """Return design and map of a plan. RunError if others were asked for."""
+    if map not in (DEFAULT_MAP, plan.map):
+        raise RunError(f"the map must be the plan's, {plan.map}, not {map}")
+    if plan.design is None:
+        return design, plan.map
+    asked = design if isinstance(design, Design) else load_design(design)
+    if design != DEFAULT_DESIGN and asked != load_design(plan.design):
+        raise RunError(f"the design must be the plan's, {plan.design}, not {asked.name}")
+    return plan.design, plan.map
 
 
 def open_model(

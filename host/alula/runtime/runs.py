@@ -1,7 +1,7 @@
 """What the accelerator's runs took, and their sum for an answer of the simulated gateware."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from alula.design import Design
 from alula.runtime.split import Phase
@@ -19,6 +19,7 @@ class Run:
         must_write: bytes that it must write; logits that were asked for are not among them.
         counters: what the device counted.
         seconds: wall clock.
+        inputs: values of the program's inputs.
     """
 
     phase: Phase
@@ -28,6 +29,7 @@ class Run:
     must_write: int
     counters: Mapping[str, int]
     seconds: float
+    inputs: Mapping[str, int] = field(default_factory=dict)
 
 
 def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:

@@ -5,17 +5,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from alula.progress import Progress, silent
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.runs import Run
 from alula.runtime.sampling import Sampler, check_length
+from alula.runtime.spans import Span
 from alula.runtime.split import Phase
 from alula.runtime.streaming import Detokenizer, StopText
 from alula.runtime.tokenizer import BoundedTokenizer, Message
 from alula.runtime.worker import Output
+
+if TYPE_CHECKING:
+    from alula.design import Design
+    from alula.runtime.accelerator import Accelerator
+    from alula.runtime.planning.comparison import Comparison
+    from alula.runtime.planning.plan import Plan
 
 _PROMPT_STEP = 256
 """Tokens of a prompt that run at once: what Ctrl-C and a progress bar wait for."""
@@ -84,6 +92,8 @@ class Session:
         info: what it runs on.
         tokenizer: the model's; None if it has none, then prompts are token ids.
         runs: every run of the accelerator so far, which grows; see `rtl_report`.
+        design: of the accelerator.
+        accelerator: what runs segments there; None if nothing does.
     """
 
     def __init__(
@@ -92,8 +102,12 @@ class Session:
         info: SessionInfo,
         tokenizer: BoundedTokenizer | None,
         runs: Sequence[Run] = (),
+        design: "Design | None" = None,
+        accelerator: "Accelerator | None" = None,
     ) -> None:
         self.info = info
+        self.design = design
+        self.accelerator = accelerator
         self.runs = runs
         self.tokenizer = tokenizer
         self._executor = executor
@@ -145,20 +159,21 @@ class Session:
         room = self.info.context - len(ids) + 1
         finish: Finish = "context" if max_new_tokens > room else "length"
         start = first = time.perf_counter()
-        for token in self._tokens(ids, reused, max_new_tokens, sampler, progress):
-            tokens.append(token)
-            progress("answering", len(tokens), max_new_tokens)
-            if len(tokens) == 1:
-                first = time.perf_counter()
-            if token in stop_ids:
-                finish = "stop"
-                break
-            pieces.append(text.push(token))
-            if on_text and pieces[-1]:
-                on_text(pieces[-1])
-            if text.stopped:
-                finish = "stop"
-                break
+        with self._executor.recorder.span("answer", "answer", tokens=len(ids), position=reused):
+            for token in self._tokens(ids, reused, max_new_tokens, sampler, progress):
+                tokens.append(token)
+                progress("answering", len(tokens), max_new_tokens)
+                if len(tokens) == 1:
+                    first = time.perf_counter()
+                if token in stop_ids:
+                    finish = "stop"
+                    break
+                pieces.append(text.push(token))
+                if on_text and pieces[-1]:
+                    on_text(pieces[-1])
+                if text.stopped:
+                    finish = "stop"
+                    break
         end = time.perf_counter()
         pieces.append(text.flush())
         if on_text and pieces[-1]:
@@ -172,6 +187,31 @@ class Session:
             prefill_s=first - start,
             decode_tokens_per_s=(len(tokens) - 1) / (end - first) if len(tokens) > 1 else None,
         )
+
+    def trace(self, path: str | Path) -> None:
+        """Write what happened in every answer so far, for chrome://tracing or ui.perfetto.dev.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from alula.runtime.tracing import write_trace
+
+        write_trace(self, Path(path))
+
+    def compare(self, plan: "Plan") -> "Comparison":
+        """Return what the last answer took beside what a plan predicts for its lengths.
+
+        Raises:
+            RunError: there was no answer yet, or the plan is of another map.
+        """
+        from alula.runtime.planning.comparison import compare
+
+        return compare(self, plan)
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """What happened so far, by the wall clock."""
+        return self._executor.recorder.spans
 
     def encode(self, prompt: Prompt, *, raw: bool = False) -> list[int]:
         """Return the token ids of a prompt, checked against vocabulary and context.

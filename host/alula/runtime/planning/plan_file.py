@@ -18,7 +18,7 @@ from alula.runtime.planning.devices import Devices
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.objectives import Objective
 from alula.runtime.planning.plan import Plan
-from alula.runtime.planning.planner import planner
+from alula.runtime.planning.planner import Planner, planner
 from alula.runtime.split import PHASES, parse_rules
 
 _HEAD = """\
@@ -103,13 +103,36 @@ def load_plan(path: str | Path, *, extrapolate: bool = True) -> Plan:
             raise PlanError(
                 f"the plan must be of this {record.model}, not of another shape of that name"
             )
-        chosen = parse_rules(record.map, asked.model.names)
-        for phase in PHASES:
-            missing = [unit for unit in asked.model.names if unit not in chosen[phase]]
-            if missing:
-                raise PlanError(f"every unit must have a rule in {phase}, not all but {missing[0]}")
-        return asked.fixed(chosen)
+        return _as_told(asked, record.map)
     except ValidationError as error:
         raise design_error(PlanRecord, error, str(path)) from None
     except (PlanError, SplitError) as error:
         raise PlanError(f"{error} ({path})", getattr(error, "lines", ("",))[1:]) from None
+
+
+def repriced(plan: Plan, *, prompt: int, new: int) -> Plan:
+    """Return a plan's placement with the predictions for another prompt and answer.
+
+    Raises:
+        PlanError: an estimator cannot say.
+    """
+    asked = planner(
+        plan.model,
+        plan.devices,
+        prompt=prompt,
+        new=new,
+        context=max(plan.context, prompt + new),
+        objective=plan.objective,
+        extrapolate=True,
+    )
+    return _as_told(asked, plan.names)
+
+
+def _as_told(asked: Planner, text: str) -> Plan:
+    """Return the plan that a map of devices' names says."""
+    chosen = parse_rules(text, asked.model.names)
+    for phase in PHASES:
+        missing = [unit for unit in asked.model.names if unit not in chosen[phase]]
+        if missing:
+            raise PlanError(f"every unit must have a rule in {phase}, not all but {missing[0]}")
+    return asked.fixed(chosen)
