@@ -7,15 +7,17 @@ best for all others (cyclic coordinate descent), in turn with scales and mins, w
 form for given levels.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alula.compress.grid import Codes, first_codes, grouped
-from alula.compress.runs import compensate, descend, prune
+from alula.compress import runs, runs_gpu
+from alula.compress.grid import Codes, first_codes, grouped, joined
 from alula.isa.formats import DENSE, GROUP, MIN_UNIT, SCALE_MAX, WeightFormat
 
 DAMPING = 0.01
@@ -23,6 +25,8 @@ DAMPING = 0.01
 SWEEPS = 8
 """Rounds of levels, then scales and mins."""
 _SCALE_MAX_SIGNED = 127
+_ROWS = 64
+"""Rows that a thread solves at a time."""
 
 
 def loss(codes: Codes, weight: Tensor, moment: Tensor) -> Tensor:
@@ -51,9 +55,24 @@ def solve(weight: Tensor, fmt: WeightFormat, moment: Tensor, sweeps: int = SWEEP
         fmt: the format.
         moment: ``[K, K]``, positive semidefinite.
         sweeps: rounds of coordinate descent after the first pass.
+
+    It is done where `moment` is; on the CPU by all processors.
     """
-    weight, moment = weight.cpu(), _damped(moment.cpu())
+    moment = _damped(moment)
     factor = _inverse_factor(moment)
+    weight = weight.to(moment.device)
+    if moment.is_cuda:
+        return _solve(weight, fmt, moment, factor, sweeps)
+    # Rows are independent of each other: each processor takes some.
+    with ThreadPoolExecutor(os.cpu_count(), "solve", torch.set_num_threads, (1,)) as pool:
+        solved = pool.map(
+            lambda rows: _solve(rows, fmt, moment, factor, sweeps), weight.split(_ROWS)
+        )
+        return joined(list(solved))
+
+
+def _solve(weight: Tensor, fmt: WeightFormat, moment: Tensor, factor: Tensor, sweeps: int) -> Codes:
+    """The codes of some rows; `factor` is that of `moment`."""
     kept, near = None, weight
     if fmt.pattern is not DENSE:
         kept = _pruned(weight, fmt, factor)
@@ -102,7 +121,7 @@ def _pruned(weight: Tensor, fmt: WeightFormat, factor: Tensor) -> Tensor:
         run_of, run_factor, run_kept, lost = _arrays(
             work[:, run].clone(), factor[run, run], kept[:, run], errors
         )
-        prune(run_of, run_factor, fmt.pattern.kept, run_kept, lost)
+        _kernels(weight).prune(run_of, run_factor, fmt.pattern.kept, run_kept, lost)
         work[:, run.stop :] -= errors @ factor[run, run.stop :]
     return kept
 
@@ -130,7 +149,7 @@ def _compensate(codes: Codes, weight: Tensor, factor: Tensor) -> None:
     for group, run in enumerate(_runs(weight, GROUP)):
         s, offset = codes.s[:, group], MIN_UNIT * codes.m[:, group]
         errors = torch.empty_like(work[:, run])
-        compensate(
+        _kernels(weight).compensate(
             *_arrays(work[:, run].clone(), s, offset, factor[run, run]),
             *_limits(codes, run),
             *_arrays(codes.levels[:, run], errors),
@@ -143,7 +162,7 @@ def _descend(codes: Codes, weight: Tensor, moment: Tensor) -> None:
     gradient = (weight / codes.c[:, None] - codes.integers()) @ moment
     for group, run in enumerate(_runs(weight, GROUP)):
         change = torch.empty_like(gradient[:, run])
-        descend(
+        _kernels(weight).descend(
             *_arrays(gradient[:, run].clone(), codes.s[:, group], moment[run, run]),
             *_limits(codes, run),
             *_arrays(codes.levels[:, run], change),
@@ -157,18 +176,23 @@ def _runs(weight: Tensor, length: int) -> Iterator[slice]:
     return (slice(first, min(first + length, inputs)) for first in range(0, inputs, length))
 
 
+def _kernels(weight: Tensor) -> Any:
+    return runs_gpu if weight.is_cuda else runs
+
+
 def _arrays(*tensors: Tensor) -> Any:
-    return tuple(tensor.numpy() for tensor in tensors)
+    """What the kernels take: tensors on a GPU, else arrays of the same memory."""
+    return tensors if tensors[0].is_cuda else tuple(tensor.numpy() for tensor in tensors)
 
 
 def _limits(codes: Codes, run: slice) -> Any:
     """Which weights of a run are kept, and the range of their levels."""
     kept = (
-        torch.ones(codes.levels[:, run].shape, dtype=torch.bool)
+        torch.ones_like(codes.levels[:, run], dtype=torch.bool)
         if codes.kept is None
         else codes.kept[:, run]
     )
-    return kept.numpy(), np.float32(codes.low), np.float32(codes.high)
+    return *_arrays(kept), np.float32(codes.low), np.float32(codes.high)
 
 
 def _refit(codes: Codes, weight: Tensor, moment: Tensor) -> None:

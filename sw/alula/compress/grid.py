@@ -1,5 +1,6 @@
 """Codes of a matrix on torch: the integers that a format has for each weight, scale and min."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,15 @@ def grouped(values: Tensor) -> Tensor:
     """``[N, G, 32]`` of ``[N, K]``, zeros in a last group that is not full."""
     padded = torch.nn.functional.pad(values, (0, -values.shape[1] % GROUP))
     return padded.unflatten(1, (-1, GROUP))
+
+
+def joined(parts: Sequence[Codes]) -> Codes:
+    """One matrix of the rows of several of a format."""
+    levels, c, s, m = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("levels", "c", "s", "m")
+    )
+    kept = [part.kept for part in parts if part.kept is not None]
+    return Codes(parts[0].format, levels, c, s, m, torch.cat(kept) if kept else None)
 
 
 def first_codes(

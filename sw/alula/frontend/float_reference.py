@@ -64,7 +64,6 @@ class FloatReference(UnitModel[LayerCache]):
         )
         return [LayerCache(keys=rows, values=rows) for _ in range(shape.layers)]
 
-    @torch.inference_mode()
     def embed(self, ids: Tensor | Sequence[int], positions: Tensor | Sequence[int]) -> Tensor:
         """Hidden states of token ids at positions.
 
@@ -78,7 +77,6 @@ class FloatReference(UnitModel[LayerCache]):
             hidden = hidden + weights["embed.position"][positions]
         return hidden
 
-    @torch.inference_mode()
     def layer(
         self,
         index: int,
@@ -119,7 +117,6 @@ class FloatReference(UnitModel[LayerCache]):
             inner = activation(inner)
         return hidden + self._branch(inner, weights, "mlp", "down")
 
-    @torch.inference_mode()
     def head(self, hidden: Tensor) -> Tensor:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
         weights = self.unit("head")

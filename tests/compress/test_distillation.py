@@ -1,0 +1,81 @@
+"""Codes that are trained: nearer to the dense model, resumable, those of the formats."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.compress.test_model import texts
+from tests.shapes import FAMILIES, RandomCheckpoint
+
+from alula.compress.descent import round_to_nearest
+from alula.compress.distillation import Distillation, distil
+from alula.compress.grid import Codes
+from alula.isa.formats import MATRIX_FORMATS
+from alula.quant.padded import padded
+
+FORMATS = {"attn.q": "W2", "attn.o": "W8", "mlp.up": "W4 8:16", "mlp.down": "W3"}
+
+
+def started(family: str) -> tuple[RandomCheckpoint, dict[str, Codes]]:
+    """A model and what its matrices round to."""
+    checkpoint = RandomCheckpoint(FAMILIES[family])
+    source = padded(checkpoint)
+    shape = source.architecture
+    codes = {}
+    for layer in range(shape.layers):
+        for name in shape.projections:
+            unit = f"layers.{layer}.{name}"
+            folded = name == "attn.q" and not shape.qk_norm
+            weight = torch.from_numpy(source.tensor(f"{unit}.weight"))
+            weight = weight * (shape.attention_scale if folded else 1.0)
+            codes[unit] = round_to_nearest(weight, MATRIX_FORMATS[FORMATS.get(name, "W3")])
+    return checkpoint, codes
+
+
+def windows(checkpoint: RandomCheckpoint) -> torch.Tensor:
+    return texts(checkpoint.architecture.vocab_size, 5, 32)[:, :16]
+
+
+@pytest.mark.parametrize("family", ["smollm", "qwen3", "gpt2"])
+def test_they_say_what_the_dense_model_says(family: str) -> None:
+    checkpoint, codes = started(family)
+    settings = Distillation(steps=60, rate=1e-2, select=5)
+    found = distil(checkpoint, codes, windows(checkpoint), settings)
+    first, last = (sum(part) / 8 for part in (found.losses[:8], found.losses[-8:]))
+    assert last < 0.8 * first
+    for name, one in found.codes.items():
+        matrix = one.matrix()
+        assert matrix.format == codes[name].format.name
+    assert any(
+        (gain != torch.from_numpy(checkpoint.tensor(name))).any()
+        for name, gain in found.gains.items()
+    )
+
+
+def test_it_goes_on_from_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alula.compress.distillation._SAVE_EVERY", 4)
+    checkpoint, codes = started("smollm")
+    settings = Distillation(steps=10, select=3)
+    ids, keep = windows(checkpoint), tmp_path / "training"
+    whole = distil(checkpoint, codes, ids, settings)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil(checkpoint, codes, ids, settings, keep=keep, progress=stop)
+    assert keep.exists()
+    with pytest.raises(ValueError, match=r"training must be of this training, not of another"):
+        distil(checkpoint, codes, ids, Distillation(steps=11), keep=keep)
+    resumed = distil(checkpoint, codes, ids, settings, keep=keep)
+    assert resumed.losses == whole.losses
+    for name, one in whole.codes.items():
+        torch.testing.assert_close(resumed.codes[name].levels, one.levels, rtol=0, atol=0)
+    assert not keep.exists()
+
+
+def test_a_text_that_is_too_short() -> None:
+    checkpoint, codes = started("smollm")
+    with pytest.raises(ValueError, match="text must have 8 windows or more, not 3"):
+        distil(checkpoint, codes, windows(checkpoint)[:3], Distillation(steps=1))
