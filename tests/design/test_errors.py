@@ -10,10 +10,16 @@ from alula.design import Design, DesignError, load_design, problem
 
 KEYS = "name, part, clock_mhz, cores, memory, mpe, sfu, buffers, context_max or prefill_chunk"
 BUFFERS = (
-    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 128 BRAM36 and 128 UltraRAM"
+    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 160 BRAM36 and 128 UltraRAM"
     " (kv260: buffers)"
 )
 MAPPING = "row and, in any order, rank, bank, bankgroup and column"
+
+
+def window(address: int) -> dict[str, int]:
+    return {"address": address, "mib": 2048}
+
+
 VALUES = [
     ("mpe.lanes", 8, "must be 16, not 8 (kv260: mpe.lanes)"),
     ("sfu.lanes", 32, "must be 2, 4, 8 or 16, not 32 (kv260: sfu.lanes)"),
@@ -113,7 +119,46 @@ VALUES = [
     (
         "memory.capacity_mib",
         8192,
-        "must be at most 4096 (memory.dram), not 8192 (kv260: memory.capacity_mib)",
+        "must be at most 4096 (memory.windows), not 8192 (kv260: memory.capacity_mib)",
+    ),
+    ("memory.ports", 3, "must be 1, 2, 4 or 8, not 3 (kv260: memory.ports)"),
+    ("memory.ports", 8, "must be at most 4 (memory.beat_bytes), not 8 (kv260: memory.ports)"),
+    (
+        "memory.ports",
+        1,
+        "must be left out where memory.ports is 1, not given (kv260: memory.switch)",
+    ),
+    (
+        "memory.ports",
+        2,
+        "must be 32 (memory.switch and memory.ports), not 64 (kv260: memory.beat_bytes)",
+    ),
+    ("memory.switch", "zynq", "must be zynq-ultrascale+, not 'zynq' (kv260: memory.switch)"),
+    (
+        "memory.address_bits",
+        35,
+        "must be at least 36 (what the memory needs), not 35 (kv260: memory.address_bits)",
+    ),
+    ("memory.windows", {}, "must be a list, not a mapping (kv260: memory.windows)"),
+    (
+        "memory.windows",
+        [window(0)] * 5,
+        "must be at most 4 long, not a list (kv260: memory.windows)",
+    ),
+    (
+        "memory.windows",
+        [window(0) | {"kib": 1}],
+        "must be one of the keys address or mib, not 'kib' (kv260: memory.windows.0.kib)",
+    ),
+    (
+        "memory.windows",
+        [window(0), window(4096)],
+        "must be a multiple of 1048576, not 4096 (kv260: memory.windows.1.address)",
+    ),
+    (
+        "memory.windows",
+        [window(1 << 31), window(1 << 30)],
+        "must be apart from each other, not one up to 0xc0000000 (kv260: memory.windows)",
     ),
 ]
 
@@ -261,3 +306,16 @@ def test_a_kind_of_mistake_that_nobody_thought_of(
         DesignError, match=r"^must be valid \(Input should be a valid string\), not 7"
     ):
         kv260.replace({"name": 7})
+
+
+def test_memory_beyond_its_dram(kv260: Design) -> None:
+    with pytest.raises(DesignError) as caught:
+        kv260.replace({"memory.capacity_mib": 6144, "memory.windows": []})
+    expected = "must be at most 4096 (memory.dram), not 6144 (kv260: memory.capacity_mib)"
+    assert str(caught.value) == expected
+
+
+def test_windows_of_several_channels() -> None:
+    with pytest.raises(DesignError) as caught:
+        load_design("u280").replace({"memory.ports": 2, "memory.windows": [window(0)] * 4})
+    assert "must be left out where memory.channels is not 1" in str(caught.value)

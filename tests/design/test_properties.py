@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from alula.design import Design, DesignError, load_design
+from alula.design.design import BEYOND
 from alula.design.storage import Bank, Blocks, bind_memories
 
 KV260, U280 = load_design("kv260"), load_design("u280")
@@ -67,7 +68,7 @@ def test_derived_sizes_agree(changes: dict[str, Any]) -> None:
 @given(CHANGES)
 def test_hash_is_that_of_the_hardware(changes: dict[str, Any]) -> None:
     design = changed(changes)
-    others = {"name": True, "part": True, "clock_mhz": True, "memory": {"dram"}}
+    others = {"name": True, "part": True, "clock_mhz": True, "memory": BEYOND}
     same = design.model_dump(exclude=others) == U280.model_dump(exclude=others)
     assert (design.hash == U280.hash) == same
     assert len(design.hash) == 16
@@ -82,6 +83,22 @@ def test_the_dram_is_no_part_of_the_hash(key: str, value: Any) -> None:
     changed = KV260.replace({f"memory.dram.{key}": value})
     assert changed != KV260
     assert changed.hash == KV260.hash
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("switch", None),
+        ("address_bits", 49),
+        ("windows", []),
+        ("windows", [{"address": 8 << 30, "mib": 8192}]),
+    ],
+)
+def test_the_ports_are_no_part_of_the_hash(key: str, value: Any) -> None:
+    changed = KV260.replace({f"memory.{key}": value})
+    assert changed != KV260
+    assert changed.hash == KV260.hash
+    assert len({KV260, changed}) == 2
 
 
 @given(CHANGES)

@@ -43,8 +43,9 @@ def test_kv260_sizes() -> None:
     assert design.activation_words == 4096
     assert design.staging_bytes == design.program_bytes == 65536
     assert design.capacity_bytes == design.channel_bytes == 4 << 30
-    assert design.on_chip_bytes == 3 << 19
-    assert (design.blocks.bram36, design.blocks.uram) == (32, 44)
+    # Behind each port a memory for each part of a beat, with its response.
+    assert design.on_chip_bytes == (3 << 19) + 4 * 4 * 128 * (16 + 1)
+    assert (design.blocks.bram36, design.blocks.uram) == (32 + 32, 44)
 
 
 def test_u280_leaves_two_channels_for_host_and_program() -> None:

@@ -1,14 +1,25 @@
 """cocotbext-axi's memories behind the AXI ports of a unit."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
 from cocotbext.axi import AxiReadBus, AxiSlaveRead, AxiSlaveWrite, AxiWriteBus
 from cocotbext.axi.address_space import Region
 
-__all__ = ["Channel", "channels"]
+from alula.bench import Unit
+
+__all__ = ["Channel", "Pauses", "attach", "channels"]
+
+
+Pauses = Mapping[str, Iterator[bool]]
+"""By a channel of AXI, "r" for example, when it stands still."""
+
+_SIDES = {
+    "read": (AxiReadBus, AxiSlaveRead, ("ar", "r")),
+    "write": (AxiWriteBus, AxiSlaveWrite, ("aw", "w", "b")),
+}
 
 
 class Channel(Region):
@@ -38,21 +49,25 @@ def _pauses(random: Random, probability: float) -> Iterator[bool]:
         yield random.random() < probability
 
 
-def channels(unit: Any, kind: str, count: int, size: int, pause: float) -> list[Channel]:
+def attach(unit: Unit, kind: str, prefix: str, memory: Region, pauses: Pauses) -> Any:
+    """Put a memory behind the "read" or "write" side of the port of that prefix."""
+    bus, slave, _ = _SIDES[kind]
+    wires = bus.from_prefix(unit.dut, prefix)
+    axi = slave(wires, unit.dut.clk, unit.dut.rst, target=memory)
+    axi.log.setLevel(logging.CRITICAL)
+    for name, pause in pauses.items():
+        getattr(axi, f"{name}_channel").set_pause_generator(pause)
+    return axi
+
+
+def channels(unit: Unit, kind: str, count: int, size: int, pause: float) -> list[Channel]:
     """The channels of `axi`, "read" or "write", empty, with random pauses."""
     random = Random(unit.random.random())
-    bus, slave, names = {
-        "read": (AxiReadBus, AxiSlaveRead, ("ar_channel", "r_channel")),
-        "write": (AxiWriteBus, AxiSlaveWrite, ("aw_channel", "w_channel", "b_channel")),
-    }[kind]
     found = []
     for number in range(count):
         channel = Channel(size)
-        wires = bus.from_prefix(unit.dut, f"axi__{number}_")
-        channel.axi = slave(wires, unit.dut.clk, unit.dut.rst, target=channel)
-        channel.axi.log.setLevel(logging.CRITICAL)
-        if pause:
-            for name in names:
-                getattr(channel.axi, name).set_pause_generator(_pauses(random, pause))
+        names = _SIDES[kind][2] if pause else ()
+        pauses = {name: _pauses(random, pause) for name in names}
+        channel.axi = attach(unit, kind, f"axi__{number}_", channel, pauses)
         found.append(channel)
     return found

@@ -12,8 +12,8 @@ from tests.rtl.programs import CORES
 from alula.design import load_design
 from alula.isa import Image
 from alula.rtl.device import Outcome, RtlDevice, RtlError
-from alula.rtl.dram import sequential_bytes
 from alula.rtl.lockstep_device import LockstepDevice
+from alula.rtl.plain_reader import sequential_bytes
 from alula.rtl.toolchain import ToolchainError
 
 RTL_KEYS = {

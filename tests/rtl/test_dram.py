@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from alula.design import Design, load_design
-from alula.rtl import dram
+from alula.rtl import dram, plain_reader
 from alula.rtl.native import native_library
 
 pytestmark = pytest.mark.smoke
@@ -42,9 +42,11 @@ def test_a_sequential_reader_gets_what_another_simulator_says(
 ) -> None:
     design = with_dram(part=part, mapping=mapping, hashed=False)
     cycles = 500_000
-    share = dram.dram_efficiency(design, dram.sequential_bytes(design, cycles), cycles)
+    share = plain_reader.dram_efficiency(
+        design, plain_reader.sequential_bytes(design, cycles), cycles
+    )
     assert share == pytest.approx(expected, rel=0.02)
-    assert share == dram.sequential_bytes(design, cycles) / 64 / cycles
+    assert share == plain_reader.sequential_bytes(design, cycles) / 64 / cycles
 
 
 @pytest.mark.parametrize(("part", "expected"), [(X8, 0.934), (X16, 0.915)])
@@ -73,8 +75,8 @@ def test_the_other_simulator_s_hash_gives_the_same_here(part: str, expected: flo
 def test_refresh_is_what_a_shipped_design_s_reader_loses(name: str) -> None:
     design = load_design(name)
     channel, cycles = design.memory.channel, 30_000
-    read = dram.sequential_bytes(design, cycles)
-    assert dram.stream_efficiency(design, read, cycles) == 1
+    read = plain_reader.sequential_bytes(design, cycles)
+    assert plain_reader.stream_efficiency(design, read, cycles) == 1
     peak = min(channel.bytes_per_second * design.channels, design.bytes_per_second)
     share = read * design.clock_hz / (cycles * peak)
     refreshing = channel.timings["tRFC"] / channel.timings["tREFI"]
@@ -85,12 +87,12 @@ def test_refresh_is_what_a_shipped_design_s_reader_loses(name: str) -> None:
 
 def test_mapping_and_timings_count() -> None:
     cycles = 100_000
-    usual = dram.sequential_bytes(KV260, cycles)
+    usual = plain_reader.sequential_bytes(KV260, cycles)
     slow = with_dram(mapping="row rank bank bankgroup column")
-    assert dram.sequential_bytes(slow, cycles) < 0.9 * usual
+    assert plain_reader.sequential_bytes(slow, cycles) < 0.9 * usual
     rare = with_dram(timings={"tREFI": 100_000})
-    assert dram.sequential_bytes(rare, cycles) > 1.03 * usual
-    assert dram.sequential_bytes(rare, cycles) / cycles > 0.985 * 64
+    assert plain_reader.sequential_bytes(rare, cycles) > 1.03 * usual
+    assert plain_reader.sequential_bytes(rare, cycles) / cycles > 0.985 * 64
 
 
 class Asked(ctypes.Structure):

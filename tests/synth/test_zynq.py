@@ -16,6 +16,10 @@ from alula.synth.zynq import HP_PORTS, has_processor
 
 KV260 = load_design("kv260")
 U280 = load_design("u280")
+WIDE = KV260.replace(
+    {"memory.ports": 1, "memory.switch": None, "memory.address_bits": None, "memory.windows": []}
+)
+"""One port of 512 bits."""
 DESIGNS = pytest.mark.parametrize("design", [KV260, U280], ids=["kv260", "u280"])
 SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
 PORT = re.compile(r"^  (input|output) wire (?:\[(\d+):0\] )?(\w+),?$", re.MULTILINE)
@@ -118,15 +122,35 @@ def test_the_block_design_connects_every_port(tmp_path: Path) -> None:
     driven = [end for _, end in nets]
     assert len(driven) == len(set(driven))
     used = min(len(wrapper.masters), HP_PORTS)
-    for port in range(used):
-        assert [f"memory_{port}/M00_AXI", f"ps/S_AXI_HP{port}_FPD"] in nets
+    assert used == HP_PORTS
+    for port, master in enumerate(wrapper.masters):
+        assert [f"accelerator/{master}", f"ps/S_AXI_HP{port}_FPD"] in nets
         assert ["ps/pl_clk0", f"ps/saxihp{port}_fpd_aclk"] in nets
-    assert f"ps/S_AXI_HP{used}_FPD" not in pins
+    assert not [pin for pin in pins if pin.startswith("memory_")]
     (settings,) = (line for line in told if "PSU__FPGA_PL0_ENABLE" in line)
     assert f"CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ {KV260.clock_mhz} " in settings
     assert settings.count("DATA_WIDTH 128") == used
     assert "create_project -force kv260 zynq_project -part xck26-sfvc784-2LV-c" in told
     assert f"create_bd_cell -type ip -vlnv alula:user:{wrapper.name} accelerator" in told
+
+
+def test_addresses_are_the_chip_s() -> None:
+    """40 bits, in the processing system's two windows of DDR; the first port alone writes."""
+    ports = wrapper_ports(KV260)
+    for master in Wrapper(KV260).masters:
+        assert ports[f"{master}_araddr"] == ("output", 40)
+        assert ports[f"{master}_rdata"] == ("input", 128)
+        assert (f"{master}_awaddr" in ports) == (master == "m00_axi")
+    assert ports["m00_axi_awaddr"] == ("output", 40)
+    readme = vivado.scripts(KV260, ["top"])["README.md"]
+    assert "2,048 MiB from 0x0 on and 2,048 MiB from 0x800000000 on" in readme
+    assert "Its memory is 4,096 MiB from 0x0 on." in vivado.scripts(WIDE, ["top"])["README.md"]
+
+
+def test_a_wider_port_goes_through_a_switch(tmp_path: Path) -> None:
+    told = told_to_vivado(WIDE, tmp_path)
+    assert "connect_bd_intf_net accelerator/m00_axi memory_0/S00_AXI" in told
+    assert "connect_bd_intf_net memory_0/M00_AXI ps/S_AXI_HP0_FPD" in told
 
 
 @pytest.mark.parametrize("masters", [1, 3, 4, 6])
@@ -142,8 +166,13 @@ def test_memory_ports_are_dealt_out(
     joined = "connect_bd_intf_net accelerator/m"
     ends = [line.split()[2] for line in told if line.startswith(joined)]
     assert len(ends) == len(set(ends)) == masters
-    assert len({end.partition("/")[0] for end in ends}) == min(masters, HP_PORTS)
-    assert sum("/M00_AXI ps/S_AXI_HP" in line for line in told) == min(masters, HP_PORTS)
+    # Who shares an HP port comes to it through a switch.
+    shared = max(0, masters - HP_PORTS)
+    assert sum(end.startswith("memory_") for end in ends) == 2 * shared
+    assert sum("/M00_AXI ps/S_AXI_HP" in line for line in told) == shared
+    nets = [line.split() for line in told if line.startswith("connect_bd_intf_net")]
+    into = [end for _, _, end in nets if end.startswith("ps/S_AXI_HP")]
+    assert len(into) == len(set(into)) == min(masters, HP_PORTS)
 
 
 def test_only_a_zynq_has_a_block_design() -> None:

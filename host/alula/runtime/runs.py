@@ -45,7 +45,7 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
     Raises:
         ToolchainError: there is no C++ compiler.
     """
-    from alula.rtl.dram import dram_efficiency, sequential_bytes
+    from alula.rtl.plain_reader import dram_efficiency, sequential_bytes
     from alula.synth.clock import clock_of
 
     decoded = [run for run in runs if run.phase == "decode"] or runs

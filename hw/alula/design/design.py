@@ -22,7 +22,8 @@ from alula.design.engines import (
     Sfu,
     output_width,
 )
-from alula.design.memory import Memory
+from alula.design.memory import MIB, Memory
+from alula.design.memory_ports import kept_beats
 from alula.design.part import Part
 from alula.design.problem import design_error
 from alula.design.record import Record
@@ -30,10 +31,11 @@ from alula.design.storage import Bank, Blocks, bind_memories
 
 INSTRUCTION_BYTES = 16
 KIB = 1024
-MIB = 1024 * 1024
 MIN_STREAM_BEATS = 16
 MIN_GROUPS = 2
 HASHED = ("cores", "memory", "mpe", "sfu", "buffers", "context_max", "prefill_chunk")
+BEYOND = {"dram", "ports", "switch", "address_bits", "windows"}
+"""Of the memory, what lies between the accelerator and its bytes."""
 
 
 class Design(Record):
@@ -105,10 +107,10 @@ class Design(Record):
     def hash(self) -> str:
         """Identity of the hardware as programs and images see it: 64 bits as 16 hex digits.
 
-        The name, the part, the clock and the DRAM do not change what a program does and are left
-        out.
+        The name, the part, the clock, the DRAM and the ports to it do not change what a program
+        does and are left out.
         """
-        values = self.model_dump(mode="json", include=set(HASHED), exclude={"memory": {"dram"}})
+        values = self.model_dump(mode="json", include=set(HASHED), exclude={"memory": BEYOND})
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -147,7 +149,7 @@ class Design(Record):
     @property
     def channel_bytes(self) -> int:
         """Size of one memory channel in bytes."""
-        return self.capacity_bytes // self.memory.channels
+        return self.memory.channel_bytes
 
     # Matrix engine
 
@@ -219,7 +221,12 @@ class Design(Record):
         cores, beat, stage = self.cores, self.memory.beat_bytes, CHAIN_LENGTH
         vector, staging = self.vector_words // VECTOR_BANKS, self.staging_bytes // stage
         half = -(-self.stream_beats // 2)
+        memory = self.memory
+        ports = memory.ports * self.channels
+        kept = Bank("ports", memory.port_bytes + 1, kept_beats(beat), memory.ports * ports)
         return [
+            # Each part of a beat, with memory's response.
+            *([kept] if memory.ports > 1 else []),
             # Even and odd beats.
             Bank("stream", beat, half, 2 * self.channels),
             *([Bank("index", beat, half, self.channels)] if self.mpe.sparse else []),
@@ -299,9 +306,9 @@ class Design(Record):
         if self.cores > self.memory.channels:
             yield "cores", f"at most {self.memory.channels} (memory.channels)", str(self.cores)
             return
-        if self.memory.capacity_mib % self.memory.channels:
-            multiple = f"a multiple of {self.memory.channels} (memory.channels)"
-            yield "memory.capacity_mib", multiple, str(self.memory.capacity_mib)
+        for key, expected, actual in self.memory.impossibilities():
+            yield f"memory.{key}", expected, actual
+            return
         for key, expected, actual in self.memory.dram.impossibilities(self.memory.kind):
             yield f"memory.dram.{key}", expected, actual
             return

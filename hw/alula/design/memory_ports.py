@@ -5,6 +5,24 @@ from fractions import Fraction
 from math import ceil
 
 MAX_PORTS = 8
+LEAST_PORT_BYTES = 16
+"""With fewer, a burst of 4 KiB had more beats than AXI's 256."""
+KEPT = 20
+"""Stripes of a port that have been asked for and not been handed on."""
+_STRIPE = 256
+_STRIPE_BEATS = 4
+_LEAST_BEATS = 128
+
+
+def stripe_bytes(beat_bytes: int) -> int:
+    """Return the bytes that one of a channel's ports reads before the next one reads on."""
+    return max(_STRIPE, _STRIPE_BEATS * beat_bytes)
+
+
+def kept_beats(beat_bytes: int) -> int:
+    """Return the beats of a channel that the buffer behind one of its ports holds."""
+    beats = KEPT * stripe_bytes(beat_bytes) // beat_bytes
+    return max(_LEAST_BEATS, 1 << (beats - 1).bit_length())
 
 
 @dataclass(frozen=True)
@@ -15,8 +33,7 @@ class MemoryPorts:
         port_bytes: Bytes that an AXI port moves in a cycle of its clock.
         controller: For each AXI port, the port of the controller that it leads to, from 0.
         controller_bytes: Bytes that a port of the controller moves in a cycle of its own clock.
-        controller_hz: That clock.
-        windows: Where the memory lies among the chip's addresses: (first, bytes) of each window.
+        controller_hz: That clock; none: it is never waited for.
 
     Raises:
         ValueError: There are no ports, or too many, or ports of the controller are left out.
@@ -25,8 +42,7 @@ class MemoryPorts:
     port_bytes: int
     controller: tuple[int, ...]
     controller_bytes: int
-    controller_hz: Fraction
-    windows: tuple[tuple[int, int], ...]
+    controller_hz: Fraction | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.controller) <= MAX_PORTS:
@@ -36,22 +52,9 @@ class MemoryPorts:
 
     def access_clocks(self, access_bytes: int, clock_hz: int) -> int:
         """Return the clocks of `clock_hz`, rounded up, in which a controller's port passes that."""
+        if self.controller_hz is None:
+            return 0
         return ceil(access_bytes * clock_hz / (self.controller_bytes * self.controller_hz))
-
-    def place(self, offset: int) -> int:
-        """Return the chip's address of a byte of the memory.
-
-        Raises:
-            ValueError: The windows end before it.
-        """
-        rest = offset
-        for first, size in self.windows:
-            if rest < size:
-                return first + rest
-            rest -= size
-        raise ValueError(
-            f"offset must be less than {offset - rest}, the windows' end, not {offset}"
-        )
 
 
 ZYNQ_ULTRASCALE = MemoryPorts(
@@ -59,9 +62,16 @@ ZYNQ_ULTRASCALE = MemoryPorts(
     controller=(0, 1, 1, 2),
     controller_bytes=16,
     controller_hz=Fraction(1_600_000_000, 3),
-    windows=((0, 2 << 30), (0x8_0000_0000, 32 << 30)),
 )
 """S_AXI_HP0_FPD to S_AXI_HP3_FPD of a Zynq UltraScale+ (AMD UG1085): HP1 and HP2 share a port.
 
-The ports' switch runs at 533 MHz. Of the DDR memory 2 GiB lie at 0, the rest at 0x8_0000_0000.
+The ports' switch runs at 533 MHz.
 """
+
+SWITCHES = {"zynq-ultrascale+": ZYNQ_ULTRASCALE}
+"""By what a design's `memory.switch` says."""
+
+
+def own_ports(ports: int, port_bytes: int) -> MemoryPorts:
+    """Return AXI ports each of which leads to a port of the controller that is never waited for."""
+    return MemoryPorts(port_bytes, tuple(range(ports)), port_bytes)

@@ -30,6 +30,7 @@ EXPECTED = {
     "model_type": "a mapping of keys to values",
     "dict_type": "a mapping of keys to values",
     "list_type": "a list",
+    "tuple_type": "a list",
     "too_short": "at least {min_length} long",
     "too_long": "at most {max_length} long",
     "invalid_key": "text as key",
@@ -73,7 +74,8 @@ def _model_at(root: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMo
     found: Any = root
     for step in path:
         fields = getattr(found, "model_fields", None)
-        found = _inner(fields[str(step)].annotation if fields else get_args(found)[-1])
+        items = [one for one in get_args(found) if one is not ...]
+        found = _inner(fields[str(step)].annotation if fields else items[-1])
     assert isinstance(found, type)
     return found
 

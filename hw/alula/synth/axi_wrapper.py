@@ -10,7 +10,7 @@ from alula.design import Design
 from alula.synth.verilog import TOP, top_ports
 
 CLOCK, RESET, INTERRUPT, CONTROL = "aclk", "aresetn", "interrupt", "s_axi_control"
-_MEMORY = re.compile(r"(?:read|write)__(\d+)__(\w+)")
+_MEMORY = re.compile(r"(read|write)__(\d+)__(\w+)")
 _FIXED = {"cache": (4, 0b0011), "prot": (3, 0)}
 """AXI signals of an address that the gateware does without: modifiable and bufferable."""
 _FAMILIES = ("zynquplus", "artixuplus", "kintexuplus", "virtexuplus", "virtexuplusHBM", "versal")
@@ -32,7 +32,8 @@ class _Port:
 class Wrapper:
     """A module around a design's top, with AXI names: `s_axi_control_*`, `m00_axi_*`.
 
-    Reads and writes of a memory port are one AXI4 master. Everything follows from the top's ports.
+    Reads and writes of a memory port are one AXI4 master, which may only read. Everything follows
+    from the top's ports.
 
     Attributes:
         name: the module's.
@@ -199,7 +200,9 @@ def _renamed(design: Design) -> Iterator[tuple[str, _Port]]:
     addresses: dict[str, None] = {}
     for port, (value, way) in top_ports(design).items():
         if match := _MEMORY.fullmatch(port):
-            name = f"m{int(match[1]):02}_axi_{match[2]}"
+            # A channel that is read through several ports is written through the first.
+            first = design.memory.ports if match[1] == "write" else 1
+            name = f"m{int(match[2]) * first:02}_axi_{match[3]}"
             if name.endswith(("araddr", "awaddr")):
                 addresses[name.removesuffix("addr")] = None
         elif port == "irq":

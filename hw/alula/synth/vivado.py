@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from alula.design import Design
+from alula.design.error import listed
+from alula.design.memory import Window
 from alula.gateware.top.top import core_names
 from alula.synth.axi_wrapper import CLOCK, CONTROL, INTERRUPT, RESET, Wrapper
 from alula.synth.order import order_number
@@ -95,7 +97,7 @@ _ZYNQ = """
 ## On the board
 
 `vivado -mode batch -source zynq.tcl` makes a block design: the processing system, which gives clock
-(PL0) and reset; a SmartConnect from its M_AXI_HPM0_FPD to the control registers; and from the
+(PL0) and reset; a SmartConnect from its M_AXI_HPM0_FPD to the control registers; and ways from the
 memory ports to {used} of its {ports} HP ports, which are {bits} bits wide. {note}
 
 1. Run the script; it writes `{name}.xsa`, which has the bitstream. The address editor has the
@@ -103,6 +105,7 @@ memory ports to {used} of its {ports} HP ports, which are {bits} bits wide. {not
 2. In the device tree overlay ask for PL0 at {mhz} MHz (`assigned-clock-rates`): else it may stay at
    100 MHz.
 3. Load the overlay, and reserve memory for the image: the accelerator reads physical addresses.
+   Its memory is {where}. Give other `memory.windows` in the design for another place.
 4. The host does what `alula.rtl.driver.Driver` does through the control registers.
 """
 
@@ -160,10 +163,17 @@ def _readme(design: Design, wrapper: Wrapper, values: Mapping[str, object]) -> s
             ports=HP_PORTS,
             bits=HP_BITS,
             note=note,
+            where=_where(design),
         )
         if zynq
         else "",
     )
+
+
+def _where(design: Design) -> str:
+    """Say where the chip finds the memory."""
+    windows = design.memory.windows or (Window(address=0, mib=design.memory.capacity_mib),)
+    return listed([f"{one.mib:,} MiB from {one.address:#x} on" for one in windows], "and")
 
 
 def _regions(design: Design) -> str:

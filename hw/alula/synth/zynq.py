@@ -94,8 +94,9 @@ def has_processor(design: Design) -> bool:
 def block_design(design: Design, wrapper: Wrapper) -> str:
     """Return the script of a Vivado project with the processing system of a Zynq UltraScale+.
 
-    Memory ports are dealt out to HP ports in turn. Between the two a SmartConnect joins several,
-    and makes a wider beat several narrower ones.
+    Memory ports are dealt out to HP ports in turn. A memory port as wide as an HP port that has one
+    to itself is wired to it; elsewhere a SmartConnect joins several, and makes a wider beat several
+    narrower ones.
 
     Raises:
         SynthError: the design does not name its chip, or one of another family.
@@ -108,13 +109,17 @@ def block_design(design: Design, wrapper: Wrapper) -> str:
         ("ps/M_AXI_HPM0_FPD", "registers/S00_AXI"),
         ("registers/M00_AXI", f"accelerator/{CONTROL}"),
     ]
+    switches = ["registers 1"]
     for port, masters in enumerate(ways):
+        if len(masters) == 1 and wrapper.widths[masters[0]] == HP_BITS:
+            wires.append((f"accelerator/{masters[0]}", f"ps/S_AXI_HP{port}_FPD"))
+            continue
+        switches.append(f"memory_{port} {len(masters)}")
         wires += [
             (f"accelerator/{master}", f"memory_{port}/S{index:02}_AXI")
             for index, master in enumerate(masters)
         ]
         wires.append((f"memory_{port}/M00_AXI", f"ps/S_AXI_HP{port}_FPD"))
-    switches = ["registers 1", *(f"memory_{port} {len(of)}" for port, of in enumerate(ways))]
     clocked = ["ps/maxihpm0_fpd_aclk", *(f"ps/saxihp{port}_fpd_aclk" for port in range(used))]
     clocked += ["reset/slowest_sync_clk", f"accelerator/{CLOCK}"]
     return _SCRIPT.format(

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "dram.h"
+#include "dram_ports.h"
 #include "port.h"
 
-// An AXI channel's ports, in the order in which Python lists them.
+// The signals of an AXI port's sides, in the order in which Python lists them.
 enum Read { ARADDR, ARLEN, ARVALID, ARREADY, RDATA, RRESP, RLAST, RVALID, RREADY, READS };
 enum Write {
     AWADDR, AWLEN, AWVALID, AWREADY, WDATA, WSTRB, WLAST, WVALID, WREADY,
@@ -22,6 +22,35 @@ struct Timing {
     uint32_t stalls;         // of 256 cycles, those in which a channel of AXI stands still
     uint32_t seed;
     DramConfig dram;
+    PortsConfig ports;  // of a memory channel
+};
+
+// A range of the chip's addresses at which a part of the memory is found.
+struct MemoryWindow {
+    uint64_t first, bytes;
+};
+
+// Where a memory channel's bytes lie: among the chip's addresses, and in the simulation's memory.
+struct Layout {
+    uint8_t* memory;   // the channel's part of the first beat
+    uint64_t bytes;    // of the channel
+    unsigned shift;    // its part of a beat has 1 << shift bytes
+    uint64_t pitch;    // from one beat to the next
+    std::vector<MemoryWindow> windows;  // one after the other; none: from address 0 on
+
+    // The byte of the channel behind an address; `bytes` or more: there is none.
+    uint64_t offset(uint64_t address) const {
+        if (windows.empty()) return address;
+        uint64_t begins = 0;
+        for (const MemoryWindow& window : windows) {
+            if (address - window.first < window.bytes) return begins + address - window.first;
+            begins += window.bytes;
+        }
+        return bytes;
+    }
+    uint8_t* place(uint64_t offset) const {
+        return memory + (offset >> shift) * pitch + (offset & ((uint64_t{1} << shift) - 1));
+    }
 };
 
 enum Response : uint32_t { OKAY = 0, SLVERR = 2, DECERR = 3, SILENT = 4 };
@@ -42,21 +71,16 @@ struct Random {
     }
 };
 
-// One channel of several: its part of every beat, `beat_bytes` wide, the next `channels` parts on.
-class Channel {
+// An AXI port to a memory channel, `beat_bytes` wide. `write` is empty where it only reads.
+class AxiPort {
   public:
-    Channel(std::vector<Port> read, std::vector<Port> write, uint8_t* memory, uint64_t beats,
-            unsigned beat_bytes, unsigned number, unsigned channels, const Timing& timing)
-        : read_(std::move(read)), write_(std::move(write)),
-          bytes_(memory + uint64_t{number} * beat_bytes), beats_(beats), beat_bytes_(beat_bytes),
-          pitch_(uint64_t{channels} * beat_bytes), stalls_(timing.stalls),
+    AxiPort(std::vector<Port> read, std::vector<Port> write, Layout layout, unsigned beat_bytes,
+            unsigned number, const Timing& timing, std::unique_ptr<MemoryTiming> memory)
+        : read_(std::move(read)), write_(std::move(write)), timing_(std::move(memory)),
+          layout_(std::move(layout)), beat_bytes_(beat_bytes), stalls_(timing.stalls),
           random_{0x9E3779B97F4A7C15ull ^ (uint64_t{timing.seed + 7919 * number} << 20 | 1)} {
-        if (timing.read_latency)
-            timing_ = std::make_unique<FixedLatency>(beat_bytes, timing.read_latency,
-                                                     timing.write_latency);
-        else
-            timing_ = std::make_unique<Dram>(timing.dram, number, channels);
         for (auto index : {ARREADY, RVALID, RRESP, RLAST}) read_[index].set(0);
+        if (write_.empty()) return;
         for (auto index : {AWREADY, WREADY, BVALID, BRESP}) write_[index].set(0);
     }
 
@@ -70,12 +94,13 @@ class Channel {
             uint32_t response = answer(burst.beat);
             if (response != SILENT) {
                 if (response == OKAY)
-                    memcpy(read_[RDATA].place, bytes_ + burst.beat * pitch_, beat_bytes_);
+                    memcpy(read_[RDATA].place, layout_.place(burst.beat * beat_bytes_), beat_bytes_);
                 read_[RRESP].set(response);
                 read_[RLAST].set(burst.left == 1);
                 read_[RVALID].set(1);
             }
         }
+        if (write_.empty()) return;
         write_[AWREADY].set(!stall() && writes_.size() < 64);
         write_[WREADY].set(!stall() && !writes_.empty() && timing_->can_write());
         if (!write_[BVALID].get() && !answers_.empty() && answers_.front().ready <= now &&
@@ -97,14 +122,15 @@ class Channel {
             if (--burst.left == 0) bursts_.pop_front();
         }
         if (address) {
-            uint64_t beat = read_[ARADDR].get() / beat_bytes_;
+            uint64_t beat = layout_.offset(read_[ARADDR].get()) / beat_bytes_;
             unsigned count = unsigned(read_[ARLEN].get()) + 1;
             bursts_.push_back({beat, count, first_access(beat), OKAY});
             wanted_.push_back({first_access(beat), last_access(beat + count - 1)});
         }
+        if (write_.empty()) return moved_;
         if (handshake(write_[WVALID], write_[WREADY])) store();
         if (handshake(write_[AWVALID], write_[AWREADY])) {
-            uint64_t beat = write_[AWADDR].get() / beat_bytes_;
+            uint64_t beat = layout_.offset(write_[AWADDR].get()) / beat_bytes_;
             writes_.push_back({beat, unsigned(write_[AWLEN].get()) + 1, first_access(beat), OKAY});
         }
         answer_taken_ = handshake(write_[BVALID], write_[BREADY]);
@@ -126,7 +152,7 @@ class Channel {
         writes_.clear();
         answers_.clear();
         read_[RVALID].set(0);
-        write_[BVALID].set(0);
+        if (!write_.empty()) write_[BVALID].set(0);
     }
 
     Defect defect;
@@ -171,8 +197,9 @@ class Channel {
     }
 
     uint32_t answer(uint64_t beat) const {
-        if (beat >= defect.first && beat < defect.last) return defect.response;
-        return beat < beats_ ? OKAY : DECERR;
+        uint64_t offset = beat * beat_bytes_, whole = offset >> layout_.shift;
+        if (whole >= defect.first && whole < defect.last) return defect.response;
+        return offset < layout_.bytes ? OKAY : DECERR;
     }
 
     bool stall() { return stalls_ && (random_.next() & 255) < stalls_; }
@@ -188,9 +215,10 @@ class Channel {
         uint32_t response = answer(burst.beat);
         if (response == OKAY) {
             uint64_t strobe = write_[WSTRB].get();
+            uint8_t* place = layout_.place(burst.beat * beat_bytes_);
             for (unsigned byte = 0; byte < beat_bytes_; ++byte)
                 if (strobe >> byte & 1) {
-                    bytes_[burst.beat * pitch_ + byte] = write_[WDATA].place[byte];
+                    place[byte] = write_[WDATA].place[byte];
                     ++written;
                 }
         } else {
@@ -207,10 +235,8 @@ class Channel {
 
     std::vector<Port> read_, write_;
     std::unique_ptr<MemoryTiming> timing_;
-    uint8_t* bytes_;
-    uint64_t beats_;
+    Layout layout_;
     unsigned beat_bytes_;
-    uint64_t pitch_;
     uint32_t stalls_;
     Random random_;
     std::deque<Accesses> wanted_;  // by bursts that have not been asked for in full

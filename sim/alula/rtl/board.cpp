@@ -4,9 +4,33 @@
 // AXI4-Lite as Verilator names it.
 #define LITE(name) control___05F##name
 
+namespace {
+
+// When memory does what, behind each port of a channel.
+std::vector<std::unique_ptr<MemoryTiming>> timings(const Timing& timing, unsigned beat_bytes,
+                                                   unsigned channel, unsigned channels) {
+    uint32_t count = timing.ports.ports;
+    std::vector<std::unique_ptr<MemoryTiming>> found;
+    if (timing.read_latency) {
+        for (uint32_t port = 0; port < count; ++port)
+            found.push_back(std::make_unique<FixedLatency>(beat_bytes / count, timing.read_latency,
+                                                           timing.write_latency));
+    } else if (count == 1) {
+        found.push_back(std::make_unique<Dram>(timing.dram, channel, channels));
+    } else {
+        auto shared = std::make_shared<DramPorts>(timing.dram, timing.ports, channel, channels);
+        for (uint32_t port = 0; port < count; ++port)
+            found.push_back(std::make_unique<DramPort>(shared, port));
+    }
+    return found;
+}
+
+}  // namespace
+
 extern "C" {
 
-// `index` and `bytes` describe the ports of each channel: those of Read, then those of Write.
+// `index` and `bytes` describe the ports, channel by channel: those of Read, and behind those of a
+// channel's first port those of Write.
 Board* alula_board(Simulation* simulation, const Parts* parts, const int32_t* index,
                    const uint32_t* bytes) {
     Retired retired(parts->running, parts->done, parts->engines);
@@ -18,11 +42,20 @@ Board* alula_board(Simulation* simulation, const Parts* parts, const int32_t* in
             ports.push_back({static_cast<uint8_t*>(alula_port(simulation, index[next])), bytes[next]});
         return ports;
     };
-    for (unsigned number = 0; number < parts->channels; ++number) {
-        auto read = take(READS);
-        auto write = take(WRITES);
-        board->channels.emplace_back(read, write, parts->memory, parts->beats, parts->beat_bytes,
-                                     number, parts->channels, parts->timing);
+    uint32_t size = parts->beat_bytes, count = parts->timing.ports.ports;
+    std::vector<MemoryWindow> windows(parts->windows, parts->windows + parts->window_count);
+    unsigned shift = 0;
+    while (1u << shift < size) ++shift;
+    for (unsigned channel = 0; channel < parts->channels; ++channel) {
+        Layout layout{parts->memory + uint64_t{channel} * size, parts->bytes, shift,
+                      uint64_t{parts->channels} * size, windows};
+        auto memories = timings(parts->timing, size, channel, parts->channels);
+        for (uint32_t port = 0; port < count; ++port) {
+            auto read = take(READS);
+            auto write = port ? std::vector<Port>() : take(WRITES);
+            board->ports.emplace_back(read, write, layout, size / count, channel * count + port,
+                                      parts->timing, std::move(memories[port]));
+        }
     }
     board->top.clk = 0;
     board->top.rst = 1;
@@ -95,12 +128,12 @@ void alula_waves(Board* board, Simulation* simulation, const char* path, uint64_
 
 // Memory drops what it owes, as an interconnect that is reset.
 void alula_forget(Board* board) {
-    for (auto& channel : board->channels) channel.forget();
+    for (auto& port : board->ports) port.forget();
 }
 
 // Beats from `first` to before `last` are refused with a response, or (SILENT) never answered.
 void alula_defect(Board* board, uint64_t first, uint64_t last, uint32_t response) {
-    for (auto& channel : board->channels) channel.defect = {first, last, response};
+    for (auto& port : board->ports) port.defect = {first, last, response};
 }
 
 }  // extern "C"

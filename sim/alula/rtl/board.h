@@ -14,9 +14,11 @@ extern "C" void* alula_port(Simulation* simulation, int index);
 
 struct Parts {
     uint8_t* memory;
-    uint64_t beats;
+    uint64_t bytes;  // of a channel
     uint32_t channels;
-    uint32_t beat_bytes;
+    uint32_t beat_bytes;  // of a channel
+    const MemoryWindow* windows;  // of a channel's memory
+    uint32_t window_count;
     Timing timing;
     const uint8_t* running;  // as of Retired
     const uint8_t* const* done;
@@ -27,7 +29,7 @@ struct Board {
     Simulation& simulation;
     Vtop& top;
     Retired retired;
-    std::vector<Channel> channels{};
+    std::vector<AxiPort> ports{};
     uint64_t now = 0;
 #if VM_TRACE
     std::unique_ptr<Waves> waves = nullptr;
@@ -35,10 +37,10 @@ struct Board {
 
     // One cycle. What the host drives stands still. False: the observer has seen enough.
     bool cycle() {
-        for (auto& channel : channels) channel.drive(now);
+        for (auto& port : ports) port.drive(now);
         top.eval();
         show(false);
-        for (auto& channel : channels) channel.pass(now);
+        for (auto& port : ports) port.pass(now);
         retired.see();
         Observer* observer = simulation.observer.get();
         bool goes_on = !observer || observer->settled();
@@ -47,7 +49,7 @@ struct Board {
         show(true);
         if (observer) observer->clocked();
         top.clk = 0;
-        for (auto& channel : channels) channel.release();
+        for (auto& port : ports) port.release();
         ++now;
         return goes_on;
     }

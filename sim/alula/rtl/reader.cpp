@@ -1,6 +1,6 @@
 // A plain sequential reader: what a memory gives to who asks for nothing but the next bytes.
-#include "dram.h"
-#include "dram_layouts.h"
+#include "dram_ports.h"
+#include "reader_layouts.h"
 
 // Bytes that come through a port of `beat_bytes` a cycle within `cycles`, summed over the channels.
 extern "C" uint64_t alula_read(const DramConfig* config, uint32_t channels, uint32_t beat_bytes,

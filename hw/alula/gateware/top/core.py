@@ -5,20 +5,25 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Member, Out, connect, flipped
 
 from alula.design import Design
+from alula.design.memory import MIB
 from alula.gateware.buffers.activation_buffer import ActivationBuffer
 from alula.gateware.buffers.staging_buffer import StagingBuffer
 from alula.gateware.buffers.vector_buffer import VectorBuffer, write_layout
 from alula.gateware.control.command import ENGINES, layout
 from alula.gateware.control.dispatch import Blame
 from alula.gateware.control.fault import Code, Fault
+from alula.gateware.hdl.axi import reader, writer
 from alula.gateware.hdl.clock_gate import ClockGate
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.engine import Mpe
 from alula.gateware.matrix.sizes import MatrixSizes
 from alula.gateware.memory.load import Load
+from alula.gateware.memory.read_master import axi_address_bits
+from alula.gateware.memory.read_ports import ReadPorts
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store import Store
+from alula.gateware.memory.write_port import WritePort
 from alula.gateware.sfu.engine import Sfu
 from alula.gateware.stream.weight_stream import WeightStream
 from alula.isa.instructions import Engine
@@ -46,7 +51,8 @@ class Core(Component):
         argmax: The index that ARGMAX found. stream_empty: The weight stream holds nothing.
         cancel: Ask memory for nothing more and drop what it sends; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
-        read, write: AXI4 masters, one of each a channel.
+        read, write: AXI4 masters, one of each a channel; with several ports to a channel, a reader
+            for each of them and a writer.
     """
 
     def __init__(self, *, design: Design, target: Target = "portable") -> None:
@@ -80,6 +86,10 @@ class Core(Component):
             "read": self._load.signature.members["axi"],
             "write": self._store.signature.members["axi"],
         }
+        if (ports := design.memory.ports) > 1:
+            shape, channels = (design.memory.chip_bits, design.memory.port_bytes), sizes.channels
+            members["read"] = Out(reader(*shape)).array(ports * channels)
+            members["write"] = Out(writer(*shape)).array(channels)
         if design.cores > 1:
             result = stream.Signature(write_layout(design.vector_words, design.sfu.lanes))
             shape = self._load.signature.members
@@ -152,8 +162,7 @@ class Core(Component):
         connect(m, store.staging_request, staging.request)
         connect(m, staging.data, store.staged)
         for number in range(channels):
-            connect(m, load.axi[number], flipped(self.read[number]))
-            connect(m, store.axi[number], flipped(self.write[number]))
+            self._reach_memory(m, number)
         self._join_sfu(m, sfu, vector, activations, staging)
 
         m.d.comb += [
@@ -168,6 +177,32 @@ class Core(Component):
         ]
         self._report(m, mpe)
         return m
+
+    def _reach_memory(self, m: Module, number: int) -> None:
+        """Connect a channel, through the ports that lead to it."""
+        memory, load, store = self.design.memory, self._load, self._store
+        if memory.ports == 1:
+            connect(m, load.axi[number], flipped(self.read[number]))
+            connect(m, store.axi[number], flipped(self.write[number]))
+            return
+        shape = {
+            "beat_bytes": memory.beat_bytes,
+            "address_bits": axi_address_bits(load.sizes.beat_bits, memory.beat_bytes),
+            "chip_bits": memory.chip_bits,
+            "windows": [(window.address, window.mib * MIB) for window in memory.windows],
+        }
+        reads, writes = (
+            ReadPorts(ports=memory.ports, **shape),
+            WritePort(parts=memory.ports, **shape),
+        )
+        m.submodules[f"read_ports_{number}"] = placed(reads, "engines")
+        m.submodules[f"write_port_{number}"] = placed(writes, "engines")
+        connect(m, load.axi[number], reads.whole)
+        connect(m, store.axi[number], writes.whole)
+        first = number * memory.ports
+        for ours, port in zip(self.read[first : first + memory.ports], reads.axi, strict=True):
+            connect(m, port, flipped(ours))
+        connect(m, writes.axi, flipped(self.write[number]))
 
     def _report(self, m: Module, mpe: Mpe) -> None:
         """Why engines stopped, and which of their instructions they mean."""

@@ -39,23 +39,26 @@ class Top(Component):
     Members:
         control: AXI4-Lite, slave: `alula.gateware.control.registers.Register`.
         irq: A run is over, by END or by a fault; until cleared.
-        read, write: AXI4 masters, one of each a memory channel, core by core.
+        read, write: AXI4 masters, those of each memory channel, core by core, as of `Core`.
     """
 
     def __init__(self, *, design: Design, target: Target = "portable") -> None:
         self.design = design
         self.target: Target = target
         self._cores = [Core(design=design, target=target) for _ in range(design.cores)]
-        shape = self._cores[0].signature.members
-        channels = len(self._cores) * design.channels_per_core
         super().__init__(
             {
                 "control": In(lite(ADDRESS_BITS)),
                 "irq": Out(1),
-                "read": Out(shape["read"].signature).array(channels),
-                "write": Out(shape["write"].signature).array(channels),
+                "read": self._ports("read"),
+                "write": self._ports("write"),
             }
         )
+
+    def _ports(self, name: str) -> Out:
+        """Those of all cores, as a member."""
+        of_core = self._cores[0].signature.members[name]
+        return Out(of_core.signature).array(len(self._cores) * of_core.dimensions[0])
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
@@ -187,21 +190,20 @@ class Top(Component):
             m.d.comb += address.eq(dispatch.blamed[number])
 
     def _count(self, m: Module, control: Control) -> None:
-        """Count what passes between here and memory: each channel's bytes, then all, 2 cycles late.
+        """Count what passes between here and memory: each port's bytes, then all, 2 cycles late.
 
         ST waits for memory's answers, so the last write has been counted when a run ends.
         """
-        lane = self.design.memory.beat_bytes
+        lane = self.design.memory.port_bytes
         read, written = [], []
-        for number, (reads, writes) in enumerate(zip(self.read, self.write, strict=True)):
+        for number, reads in enumerate(self.read):
             passed = Signal(name=f"read_{number}")
+            m.d.sync += passed.eq(reads.rvalid & reads.rready)
+            read.append(passed)
+        for number, writes in enumerate(self.write):
             strobed = Signal(range(lane + 1), name=f"written_{number}")
             strobe = Mux(writes.wvalid & writes.wready, writes.wstrb, 0)
-            m.d.sync += [
-                passed.eq(reads.rvalid & reads.rready),
-                strobed.eq(_sum(list(strobe))),
-            ]
-            read.append(passed)
+            m.d.sync += strobed.eq(_sum(list(strobe)))
             written.append(strobed)
         m.d.sync += [
             control.read.eq(_sum(read) * lane),

@@ -1,0 +1,31 @@
+"""What a plain sequential reader gets of kv260's memory, through its ports and through one."""
+
+from typing import Any
+
+from alula.design import load_design
+from alula.rtl.plain_reader import Reading, sequential_bytes, sequential_port_bytes
+from benchmarks.report import report
+
+CYCLES = 1_000_000
+APART = 32 << 10
+"""Bytes by which each port's part of the memory begins further on within its share."""
+
+
+def measure(design: str = "kv260", cycles: int = CYCLES) -> dict[str, Any]:
+    """Bytes a cycle: as one port as wide as a beat, and by the way through memory."""
+    chosen = load_design(design)
+    memory = chosen.memory
+    alone = {"memory.ports": 1, "memory.switch": None, "memory.windows": []}
+    one = chosen.replace(alone | {"memory.address_bits": None})
+    found = {"one_port": sequential_bytes(one, cycles) / cycles}
+    share = memory.channel_bytes // memory.ports
+    parts = tuple(port * (share + APART) for port in range(memory.ports))
+    for reading in Reading:
+        bases = () if reading is Reading.DEALT else parts
+        bytes_read = sequential_port_bytes(chosen, memory.axi, cycles, reading, bases)
+        found[reading.name.lower()] = sum(bytes_read) / cycles
+    return {"ports": memory.ports, "bytes_per_cycle": found}
+
+
+if __name__ == "__main__":
+    report(measure())
