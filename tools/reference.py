@@ -110,11 +110,13 @@ def _object(title: str, path: str, schema: dict, parts: dict) -> Iterator[str]:
         target = value.get("$ref") or next(
             (one["$ref"] for one in value.get("anyOf", ()) if "$ref" in one), None
         )
-        if target:
-            inner.append((f"{path}{key}", parts[target.rpartition("/")[2]]))
+        items = value.get("items", {}).get("$ref")
+        if target or items:
+            inner.append((f"{path}{key}", parts[(target or items).rpartition("/")[2]]))
         needed = key in schema.get("required", ())
         default = "required" if needed else "" if target else f"`{_plain(value.get('default'))}`"
-        rows.append((f"`{path}{key}`", _values(value, bool(target)), default, _meaning(value)))
+        values = _values(value, bool(target)) if not items else f"list, at most {value['maxItems']}"
+        rows.append((f"`{path}{key}`", values, default, _meaning(value)))
     yield from _table(("field", "values", "default", "meaning"), rows)
     for name, part in inner:
         yield from _object(name, f"{name}.", part, parts)

@@ -278,7 +278,7 @@ async def refused_write(unit: Unit) -> None:
     attach(unit, "write", "axi_", memory, {})
     master = AxiMasterWrite(AxiWriteBus.from_prefix(unit.dut, "whole_"), unit.dut.clk, unit.dut.rst)
     master.log.setLevel(logging.CRITICAL)
-    events = [master.init_write(beat * BEAT, bytes(BEAT), awid=0) for beat in range(9)]
+    events: list[Any] = [master.init_write(beat * BEAT, bytes(BEAT), awid=0) for beat in range(9)]
     await ended(unit, events, "writes")
     found = [event.data.resp for event in events]
     wanted = [AxiResp.SLVERR if beat == 5 else AxiResp.OKAY for beat in range(9)]

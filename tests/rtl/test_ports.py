@@ -31,7 +31,7 @@ TIMINGS = {
 PROMPT = [int(token) for token in np.random.default_rng(5).integers(0, 160, 5)]
 
 
-@pytest.fixture(scope="module", params=TIMINGS.values(), ids=TIMINGS)
+@pytest.fixture(scope="module", params=TIMINGS.values(), ids=list(TIMINGS))
 def both(request: pytest.FixtureRequest) -> Iterator[Runs]:
     pair = Runs(FOUR, timing=request.param)
     yield pair
