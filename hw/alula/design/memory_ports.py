@@ -7,7 +7,7 @@ from math import ceil
 MAX_PORTS = 8
 LEAST_PORT_BYTES = 16
 """With fewer, a burst of 4 KiB had more beats than AXI's 256."""
-KEPT = 20
+KEPT = 22
 """Stripes of a port that have been asked for and not been handed on."""
 _STRIPE = 256
 _STRIPE_BEATS = 4
@@ -55,6 +55,16 @@ class MemoryPorts:
         if self.controller_hz is None:
             return 0
         return ceil(access_bytes * clock_hz / (self.controller_bytes * self.controller_hz))
+
+    def bytes_per_cycle(self, clock_hz: int) -> Fraction:
+        """Return the bytes that all ports move in a cycle of that clock, each as fast as it can."""
+        found = Fraction(0)
+        for number in set(self.controller):
+            several = Fraction(self.port_bytes * self.controller.count(number))
+            if self.controller_hz is not None:
+                several = min(several, self.controller_bytes * self.controller_hz / clock_hz)
+            found += several
+        return found
 
 
 ZYNQ_ULTRASCALE = MemoryPorts(

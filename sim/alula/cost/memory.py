@@ -3,7 +3,7 @@
 Nothing here is fitted: parts, order of address bits, refresh and timings are the design's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from alula.cost.kernels import dram as kernel
 from alula.design import Design
 from alula.design.dram import FIELDS, DramChannel
+from alula.design.memory_ports import stripe_bytes
 
 _TIMINGS = (
     *("CL", "tRCD", "tRP", "tRAS", "tRC", "tRRD_S", "tRRD_L", "tCCD_S", "tCCD_L", "tFAW"),
@@ -40,12 +41,29 @@ class MemoryTerm:
 def memory_term(design: Design) -> MemoryTerm:
     """Return the memory of a design, all channels of all cores together."""
     memory = design.memory
-    return _term(
+    term = _term(
         memory.dram,  # pyright: ignore[reportArgumentType]
         memory.kind,
         memory.beat_bytes,
         design.channels,
         design.clock_hz,
+    )
+    return term if memory.ports == 1 else _through_ports(term, design)
+
+
+def _through_ports(term: MemoryTerm, design: Design) -> MemoryTerm:
+    """A memory whose channels are behind several ports: a stripe comes through one of them.
+
+    Nothing passes while the DRAM refreshes, and the ports are no faster behind it.
+    """
+    memory = design.memory
+    timings = memory.channel.timings
+    passing = 1 - timings["tRFC"] / timings["tREFI"]
+    rate = float(memory.axi.bytes_per_cycle(design.clock_hz)) * passing
+    return replace(
+        term,
+        read=term.read + stripe_bytes(memory.beat_bytes) / memory.port_bytes,
+        beat=max(term.beat, memory.beat_bytes / rate),
     )
 
 
