@@ -77,7 +77,9 @@ def design_text() -> str:
         "All other sizes follow from them. `designs/design.schema.json` is the same for editors.",
         "",
     ]
-    lines += _object("design", "", schema, schema["$defs"])
+    parts = schema["$defs"]
+    lines += _object("design", "", schema, parts)
+    lines += _object("memory.windows[]", "memory.windows[].", parts["Window"], parts)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -110,13 +112,11 @@ def _object(title: str, path: str, schema: dict, parts: dict) -> Iterator[str]:
         target = value.get("$ref") or next(
             (one["$ref"] for one in value.get("anyOf", ()) if "$ref" in one), None
         )
-        items = value.get("items", {}).get("$ref")
-        if target or items:
-            inner.append((f"{path}{key}", parts[(target or items).rpartition("/")[2]]))
+        if target:
+            inner.append((f"{path}{key}", parts[target.rpartition("/")[2]]))
         needed = key in schema.get("required", ())
         default = "required" if needed else "" if target else f"`{_plain(value.get('default'))}`"
-        values = _values(value, bool(target)) if not items else f"list, at most {value['maxItems']}"
-        rows.append((f"`{path}{key}`", values, default, _meaning(value)))
+        rows.append((f"`{path}{key}`", _values(value, bool(target)), default, _meaning(value)))
     yield from _table(("field", "values", "default", "meaning"), rows)
     for name, part in inner:
         yield from _object(name, f"{name}.", part, parts)
@@ -148,6 +148,8 @@ def _kind(one: dict) -> str:
     low = one.get("minimum", one.get("exclusiveMinimum"))
     high = one.get("maximum", one.get("exclusiveMaximum"))
     kind = str(one.get("type", ""))
+    if kind == "array" and "maxItems" in one:
+        return f"list, at most {one['maxItems']:,}"
     names = {"integer": "whole number", "boolean": "true or false", "string": "text"}
     text = names.get(kind, kind)
     if low is not None and high is not None:
