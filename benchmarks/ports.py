@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from alula.design import load_design
+from alula.design import Design, load_design
 from alula.rtl.plain_reader import Reading, sequential_bytes, sequential_port_bytes
 from benchmarks.report import report
 
@@ -11,13 +11,17 @@ APART = 32 << 10
 """Bytes by which each port's part of the memory begins further on within its share."""
 
 
+def one_port(design: Design) -> Design:
+    """Return a design with one port as wide as a beat before each channel."""
+    none = {"memory.switch": None, "memory.windows": [], "memory.address_bits": None}
+    return design.replace({"memory.ports": 1} | none)
+
+
 def measure(design: str = "kv260", cycles: int = CYCLES) -> dict[str, Any]:
     """Bytes a cycle: as one port as wide as a beat, and by the way through memory."""
     chosen = load_design(design)
     memory = chosen.memory
-    alone = {"memory.ports": 1, "memory.switch": None, "memory.windows": []}
-    one = chosen.replace(alone | {"memory.address_bits": None})
-    found = {"one_port": sequential_bytes(one, cycles) / cycles}
+    found = {"one_port": sequential_bytes(one_port(chosen), cycles) / cycles}
     share = memory.channel_bytes // memory.ports
     parts = tuple(port * (share + APART) for port in range(memory.ports))
     for reading in Reading:

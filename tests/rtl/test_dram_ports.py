@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.ports import one_port
 from tests.rtl.test_dram import Issued, check
 
 from alula.design import Design, load_design
@@ -20,9 +21,7 @@ from alula.rtl.plain_reader import Reading, sequential_bytes, sequential_port_by
 pytestmark = pytest.mark.smoke
 
 KV260 = load_design("kv260")
-PLAIN = KV260.replace(
-    {"memory.ports": 1, "memory.switch": None, "memory.windows": [], "memory.address_bits": None}
-)
+PLAIN = one_port(KV260)
 """The same memory behind one port as wide as a beat."""
 QUARTER = 1 << 30
 STAGGERED = tuple(port * (QUARTER + (32 << 10)) for port in range(4))

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from benchmarks.ports import one_port
 
 from alula.design import Design, load_design
 from alula.synth import SynthError, vivado, yosys
@@ -16,9 +17,7 @@ from alula.synth.zynq import HP_PORTS, has_processor
 
 KV260 = load_design("kv260")
 U280 = load_design("u280")
-WIDE = KV260.replace(
-    {"memory.ports": 1, "memory.switch": None, "memory.address_bits": None, "memory.windows": []}
-)
+WIDE = one_port(KV260)
 """One port of 512 bits."""
 DESIGNS = pytest.mark.parametrize("design", [KV260, U280], ids=["kv260", "u280"])
 SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
