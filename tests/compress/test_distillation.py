@@ -53,7 +53,7 @@ def test_they_say_what_the_dense_model_says(family: str) -> None:
 
 
 def test_it_goes_on_from_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alula.compress.distillation._SAVE_EVERY", 4)
+    monkeypatch.setattr("alula.compress.distillation._SAVE_SECONDS", 0)
     checkpoint, codes = started("smollm")
     settings = Distillation(steps=10, select=3)
     ids, keep = windows(checkpoint), tmp_path / "training"

@@ -43,13 +43,15 @@ Compress = Callable[..., Any]
 def compress(alula: Alula, small_model: Path, tmp_path: Path, text: Path) -> Compress:
     """Run the command with a recipe of some rules."""
 
-    def run(*more: object, rules: str = RULES, tokens: int = 1024, model: object = None) -> Any:
+    def run(
+        *words: object, rules: str = RULES, tokens: int = 1024, model: object = None, more: str = ""
+    ) -> Any:
         recipe = tmp_path / "recipe.yaml"
         calibration = f"{{texts: [{text}], tokens: {tokens}, window: 64}}"
-        recipe.write_text(f"name: test\nrules:\n{rules}calibration: {calibration}\n")
-        words = ("--recipe", recipe, "--out", tmp_path / "out", "--test-tokens", 300)
-        design = () if "--design" in more else ("--design", "nano-sparse")
-        return alula("compress", model or small_model, *words, *design, *more)
+        recipe.write_text(f"name: test\nrules:\n{rules}calibration: {calibration}\n{more}")
+        always = ("--recipe", recipe, "--out", tmp_path / "out", "--test-tokens", 300)
+        design = () if "--design" in words else ("--design", "nano-sparse")
+        return alula("compress", model or small_model, *always, *design, *words)
 
     return run
 
@@ -85,6 +87,32 @@ def test_a_descent_beats_rounding(compress: Compress, tmp_path: Path) -> None:
         found = compress("--json", "--out", tmp_path / method, rules=rules).json
         ratios.append(abs(found["ratio"] - 1))
     assert ratios[1] < 0.7 * ratios[0]
+
+
+TRAINED = "recover: {steps: 150, batch: 8, window: 32, windows: 240, rate: 0.01}\n"
+
+
+def test_training_comes_nearer(compress: Compress, alula: Alula, tmp_path: Path) -> None:
+    """And what it gives, gains of norms too, is what the folder holds."""
+    rules = "- {units: layers, bits: 3, method: nearest}\n"
+    text = tmp_path / "held.txt"
+    text.write_text(" ".join(random.Random(6).choices(WORDS.split(), k=300)))
+    agreement, gains = [], []
+    for name, more in (("rounded", ""), ("trained", TRAINED)):
+        compress("--out", tmp_path / name, rules=rules, more=more)
+        words = ("--text", text, "--tokens", 256, "--design", "nano-sparse", "--map", "*=torch")
+        found = alula("eval", tmp_path / name, *words, "--json").json
+        agreement.append(found["top1_agreement"])
+        gains.append(load_checkpoint(tmp_path / name).tensor("final_norm.weight"))
+        assert not (tmp_path / f"{name}.work").exists()
+    assert agreement[1] > agreement[0] + 0.05, agreement
+    assert (gains[0] != gains[1]).any()
+
+
+def test_a_text_too_short_to_train_on(compress: Compress) -> None:
+    more = "recover: {steps: 4, batch: 8, window: 32, windows: 4}\n"
+    (line,) = compress(more=more).errors
+    assert line.startswith("alula: recover: text must have 8 windows or more, not 4 (")
 
 
 class Stopped(RuntimeError):

@@ -10,7 +10,9 @@ from typing import Any
 
 from alula.codegen.plan import fit_report
 from alula.compress import CompressedModel, compress
-from alula.compress.recipe import Choice, Recipe, precision_of
+from alula.compress.distillation import Distillation
+from alula.compress.recipe import Choice, Recipe, Recovery, precision_of
+from alula.compress.recovery import recover
 from alula.compress.saving import save
 from alula.compress.work import WorkFolder
 from alula.design import Design
@@ -145,6 +147,8 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
         work=work,
         progress=progress,
     )
+    if recipe.recover is not None:
+        model = _recovered(request, recipe.recover, checkpoint, model, progress)
     units = _units(model, choices)
     found = _evaluated(request, checkpoint, model, tested, progress)
     result = Compressed(
@@ -169,6 +173,7 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
             checkpoint,
             model,
             name=_lasting_name(request.model),
+            vectors=model.vectors,
             tokenizer=tokenizer_copy(checkpoint.tokenizer_source),
             recipe=recipe.model_dump(),
             figures={name: value for name, value in result.as_dict().items() if name != "units"},
@@ -194,6 +199,53 @@ def _check_fit(checkpoint: Checkpoint, design: Design, precision: Precision) -> 
         raise DoesNotFit(report)
 
 
+def _recovered(
+    request: Request,
+    wanted: Recovery,
+    checkpoint: Checkpoint,
+    model: CompressedModel,
+    progress: Progress,
+) -> CompressedModel:
+    """The model trained on windows of the calibration's texts."""
+    ids = draw_windows(
+        _calibration_paths(request),
+        needed_tokenizer(checkpoint),
+        windows=wanted.windows,
+        tokens=min(wanted.window, checkpoint.architecture.max_context),
+        seed=request.recipe.calibration.seed,
+    )
+    settings = Distillation(
+        steps=wanted.steps,
+        batch=wanted.batch,
+        rate=wanted.rate,
+        select=wanted.select,
+        seed=request.recipe.calibration.seed,
+    )
+    try:
+        return recover(
+            checkpoint,
+            model,
+            ids,
+            settings,
+            device=torch_device(request.torch_device),
+            keep=request.work / "training.pt",
+            progress=progress,
+        )
+    except ValueError as error:
+        raise RunError(f"recover: {error} ({request.recipe_path})") from None
+
+
+def _calibration_paths(request: Request) -> list[Path]:
+    """The files and folders to calibrate on. RunError if there are none."""
+    recipe, folder = request.recipe, request.recipe_path.parent
+    paths = list(request.texts) or [folder / one for one in recipe.calibration.texts]
+    if not paths:
+        raise RunError(
+            f"a text must be given by --text or calibration.texts, not none ({request.recipe_path})"
+        )
+    return paths
+
+
 def _texts(
     request: Request, checkpoint: Checkpoint, tokenizer: BoundedTokenizer
 ) -> tuple[list[list[int]], list[int]]:
@@ -205,14 +257,8 @@ def _texts(
     held_out = 0 if request.test else max(1, request.test_tokens // test_window)
     drawn: list[list[int]] = []
     if count + held_out:
-        paths = list(request.texts) or [request.recipe_path.parent / one for one in wanted.texts]
-        if not paths:
-            raise RunError(
-                "a text must be given by --text or calibration.texts, not none "
-                f"({request.recipe_path})"
-            )
         drawn = draw_windows(
-            paths,
+            _calibration_paths(request),
             tokenizer,
             windows=count + held_out,
             tokens=max(window, test_window),

@@ -8,6 +8,7 @@ gains of norms are trained; embedding and head stay as they are.
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ _LAST_RATE = 0.02
 """Share of the rate that is left at the last step."""
 _SETTLED = 0.7
 """Share of the steps after which patterns keep what they have."""
-_SAVE_EVERY = 250
+_SAVE_SECONDS = 60
+"""How long training goes on until it is kept."""
 _BETAS = (0.9, 0.99)
 _EPSILON = 1e-12
 
@@ -105,11 +107,13 @@ def distil(
     training = _Training(padded(checkpoint), codes, windows, settings, torch.device(device))
     if keep is not None and keep.exists():
         training.restore(keep)
+    kept = time.monotonic()
     while training.step < settings.steps:
         progress("distilling", training.step, settings.steps)
         training.update()
-        if keep is not None and training.step % _SAVE_EVERY == 0:
+        if keep is not None and time.monotonic() - kept >= _SAVE_SECONDS:
             training.save(keep)
+            kept = time.monotonic()
     progress("distilling", settings.steps, settings.steps)
     if keep is not None:
         keep.unlink(missing_ok=True)

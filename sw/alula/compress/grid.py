@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alula.isa.formats import GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.isa.formats import DENSE, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
 from alula.quant.floats import SMALLEST, round_bf16
-from alula.quant.matrix import QuantizedMatrix
+from alula.quant.matrix import QuantizedMatrix, largest
 
 _CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
 """Shares of a group's range that its levels are spread over at first."""
@@ -39,6 +39,33 @@ class Codes:
     s: Tensor
     m: Tensor
     kept: Tensor | None = None
+
+    @classmethod
+    def of(cls, matrix: QuantizedMatrix, weight: Tensor) -> "Codes":
+        """The codes of a matrix that stands for a weight ``[N, K]``.
+
+        Of a pattern's weights those are kept that are not 0, and the largest of the others to fill
+        the pattern.
+        """
+        fmt = matrix.layout
+        rows, inputs = matrix.shape
+        levels = torch.from_numpy(matrix.q[:, :inputs].astype(np.float32)) - fmt.excess
+        s = (
+            torch.ones(rows, -(-inputs // GROUP))
+            if matrix.s is None
+            else torch.from_numpy(matrix.s.astype(np.float32))
+        )
+        m = (
+            torch.zeros_like(s)
+            if matrix.m is None
+            else torch.from_numpy(matrix.m.astype(np.float32))
+        )
+        kept = None
+        if fmt.pattern is not DENSE:
+            size = weight.cpu().abs()
+            measure = (levels != 0) + size / (2 * size.max() + SMALLEST)
+            kept = torch.from_numpy(largest(measure.numpy(), fmt.pattern))
+        return cls(fmt, levels, torch.from_numpy(matrix.c), s, m, kept)
 
     @property
     def low(self) -> int:

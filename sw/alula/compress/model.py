@@ -12,6 +12,7 @@ from alula.ir import Precision
 from alula.ir.precision import HEAD
 from alula.progress import Progress, silent
 from alula.quant import QuantizedMatrix, QuantizedModel, padded
+from alula.quant.floats import FloatArray, clean
 from alula.quant.source import Source
 
 _STAGE = "compressing"
@@ -25,20 +26,31 @@ class CompressedModel(QuantizedModel):
         precision: the formats of the matrices.
         chosen: matrices by name (``layers.0.attn.q``); a query projection has the attention scale
             folded in where the model has no query norm.
+        vectors: what takes the place of the checkpoint's, by the name of the tensor.
 
     Attributes:
         chosen: `chosen`.
+        vectors: `vectors`.
     """
 
     def __init__(
-        self, checkpoint: Source, precision: Precision, chosen: Mapping[str, QuantizedMatrix]
+        self,
+        checkpoint: Source,
+        precision: Precision,
+        chosen: Mapping[str, QuantizedMatrix],
+        vectors: Mapping[str, FloatArray] = {},
     ) -> None:
         super().__init__(checkpoint, precision)
         self.chosen = dict(chosen)
+        self.vectors = dict(vectors)
 
     def matrix(self, name: str) -> QuantizedMatrix:
         """A matrix by name: the one that was chosen, else the nearest."""
         return self.chosen[name] if name in self.chosen else super().matrix(name)
+
+    def vector(self, name: str) -> FloatArray | None:
+        """A gain or a bias by the name of its tensor: the one that was given, else as it was."""
+        return clean(self.vectors[name]) if name in self.vectors else super().vector(name)
 
 
 def compress(

@@ -80,6 +80,28 @@ class Calibration(Record):
     """Draws the windows out of the texts."""
 
 
+class Recovery(Record):
+    """Training of all layers together to say what the dense model says. It wants a GPU."""
+
+    steps: Annotated[int, Field(ge=1, le=1 << 24)]
+    """Updates."""
+
+    batch: Annotated[int, Field(ge=1, le=1 << 12)] = 8
+    """Windows of a step."""
+
+    window: Annotated[int, Field(ge=2, le=1 << 16)] = 1024
+    """Tokens of a window; each starts anew at position 0."""
+
+    windows: Annotated[int, Field(ge=1, le=1 << 20)] = 4096
+    """Windows that are drawn out of the calibration's texts; all are read in turn."""
+
+    rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """How far a step moves a weight, in levels of its group; scales and gains by this share."""
+
+    select: Annotated[int, Field(ge=0, le=1 << 24)] = 20
+    """Steps from one choice of what patterns keep to the next; 0: the first one stays."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a recipe says of a matrix: the title of its format, and the method."""
@@ -99,6 +121,9 @@ class Recipe(Record):
 
     calibration: Calibration = Field(default_factory=Calibration)
     """The text on which integers are chosen."""
+
+    recover: Recovery | None = None
+    """Training after that; none if it is left out."""
 
     @classmethod
     def from_mapping(cls, values: Any, source: str) -> Self:

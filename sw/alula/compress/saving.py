@@ -25,7 +25,7 @@ from alula.frontend.compressed import (
 from alula.frontend.content import file_digests
 from alula.progress import Progress, silent
 from alula.quant import QuantizedMatrix, QuantizedModel
-from alula.quant.floats import bf16_bits, round_bf16
+from alula.quant.floats import FloatArray, bf16_bits, round_bf16
 from alula.quant.stored import to_arrays
 
 
@@ -43,6 +43,7 @@ def save(
     model: QuantizedModel,
     *,
     name: str,
+    vectors: Mapping[str, FloatArray] = {},
     tokenizer: Mapping[str, bytes] = {},
     recipe: Mapping[str, Any] = {},
     figures: Mapping[str, Any] = {},
@@ -55,6 +56,7 @@ def save(
         checkpoint: the dense model.
         model: the same quantised.
         name: what the dense model is called where it is loaded from.
+        vectors: what takes the place of the dense model's, by the name of the tensor.
         tokenizer: files by their path in the folder.
         recipe: how it was made, plain JSON values.
         figures: what was found out about it, plain JSON values.
@@ -67,7 +69,7 @@ def save(
     shape = checkpoint.architecture
     for done, unit in enumerate(shape.units):
         progress("writing", done, len(shape.units))
-        _save_unit(folder / unit_file(unit), checkpoint, model, unit)
+        _save_unit(folder / unit_file(unit), checkpoint, model, vectors, unit)
     for path, content in tokenizer.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes(content)
@@ -86,14 +88,20 @@ def save(
         file.write(json.dumps(manifest.model_dump(), indent=1).encode() + b"\n")
 
 
-def _save_unit(path: Path, checkpoint: Checkpoint, model: QuantizedModel, unit: str) -> None:
+def _save_unit(
+    path: Path,
+    checkpoint: Checkpoint,
+    model: QuantizedModel,
+    vectors: Mapping[str, FloatArray],
+    unit: str,
+) -> None:
     shape = checkpoint.architecture
     matrices = matrix_shapes(shape, unit)
     tensors: dict[str, Tensor] = {}
     for name in shape.unit_tensors(unit):
         if name.removesuffix(".weight") in matrices:
             continue
-        values = checkpoint.tensor(name)
+        values = vectors[name] if name in vectors else checkpoint.tensor(name)
         bf16 = vector_dtype(name) == "BF16"
         tensors[name] = _bf16(bf16_bits(round_bf16(values))) if bf16 else torch.from_numpy(values)
     for name in matrices:

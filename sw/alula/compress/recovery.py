@@ -1,0 +1,61 @@
+"""A compressed model, trained: from its matrices to latent values and back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from alula.compress.distillation import Distillation, distil
+from alula.compress.grid import Codes
+from alula.compress.model import CompressedModel
+from alula.ir.precision import HEAD
+from alula.progress import Progress, silent
+from alula.quant.padded import padded
+from alula.quant.source import Source
+
+
+def recover(
+    checkpoint: Source,
+    model: CompressedModel,
+    windows: Tensor | Sequence[Sequence[int]],
+    settings: Distillation,
+    *,
+    device: str | torch.device = "cpu",
+    keep: Path | None = None,
+    progress: Progress = silent,
+) -> CompressedModel:
+    """The model with its layers trained on a text to say what the dense one says; see `distil`.
+
+    Formats stay, and so does the head.
+
+    Args:
+        checkpoint: the dense model.
+        model: the same compressed, all of its matrices chosen.
+        windows: token ids, int64 ``[windows, tokens]``.
+        settings: how.
+        device: where.
+        keep: a file for what is needed to go on after an end too soon.
+        progress: told of each step.
+
+    Raises:
+        ValueError: `keep` is of another training; fewer windows than a step takes.
+    """
+    source = padded(checkpoint)
+    codes = {
+        name: Codes.of(matrix, torch.from_numpy(source.tensor(f"{name}.weight")))
+        for name, matrix in model.chosen.items()
+        if name != HEAD
+    }
+    found = distil(
+        checkpoint,
+        codes,
+        torch.as_tensor(windows),
+        settings,
+        device=device,
+        keep=keep,
+        progress=progress,
+    )
+    chosen = {name: one.matrix() for name, one in found.codes.items()}
+    gains = {name: gain.numpy() for name, gain in found.gains.items()}
+    return CompressedModel(checkpoint, model.precision, model.chosen | chosen, gains)
