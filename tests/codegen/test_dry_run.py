@@ -97,7 +97,7 @@ def test_rows_beyond_an_instruction_are_found(monkeypatch: pytest.MonkeyPatch) -
     graph = build_graph(WIDE)
     placement = place(graph, whole, 96)
     prefill, _ = generate(graph, whole, placement)
-    (excess,) = dry_run(prefill, whole, context=96, chunk=8, layers=2)
+    (excess,) = dry_run(prefill, whole, context=96, chunk=8, layers=(0, 1))
     assert (excess.what, excess.value, excess.limit) == ("RMSNORM rows", 8 * 48, 255)
     assert excess.origin == "layers.{layer}.attn.q"
 

@@ -7,6 +7,7 @@ for bit, on designs whose row blocks, lanes and chunks differ.
 import itertools
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,69 @@ def mixed(seed: int) -> tuple[RandomCheckpoint, Precision]:
     formats = list(MATRIX_FORMATS)
     named = {f"layers.*.{name}": pick.choice(formats) for name in shape.projections}
     return RandomCheckpoint(shape), Precision(head=pick.choice(formats), matrices=named)
+
+
+BY_LAYER = Precision(
+    "W4",
+    "W8",
+    {
+        "layers.0.mlp.down": "W8",
+        **{f"layers.{layer}.attn.q": "W3" for layer in (1, 2)},
+        **{f"layers.{layer}.mlp.up": "W2" for layer in (3, 4)},
+    },
+)
+"""Layers 0, 1 to 2 and 3 to 4 lie alike."""
+
+
+def layered(family: str, precision: Precision = BY_LAYER) -> QuantizedModel:
+    """A model of five layers."""
+    return QuantizedModel(RandomCheckpoint(replace(FAMILIES[family], layers=5)), precision)
+
+
+@pytest.mark.parametrize("design", ["tiny", "kv260", "undivided"])
+@pytest.mark.parametrize("family", ["smollm", "qwen2", "gpt2"])
+def test_formats_by_layer(family: str, design: str) -> None:
+    compare(layered(family), DESIGNS[design])
+
+
+def test_patterns_by_layer() -> None:
+    named = {"layers.1.mlp.down": "W3 4:16", "layers.3.attn.o": "W4 2:4"}
+    design = SPARSE.replace({"buffers.program_kib": 32})
+    compare(layered("smollm", Precision("W4 8:16", matrices=named)), design)
+
+
+@pytest.mark.parametrize("design", ["tiny", "undivided"])
+def test_runs_of_layers_can_be_run_in_parts(design: str) -> None:
+    """Parts begin and end inside a run and at its ends, and may leave runs out."""
+    build = compile_model(layered("smollm"), DESIGNS[design], CONTEXT)
+    whole, parts = Bench(build), Bench(build)
+    for first, end in itertools.combinations(range(6), 2):
+        for bench, cuts in ((whole, (0, 5)), (parts, (0, first, end, 5))):
+            for ids, position in ((PROMPT, 0), ([9], len(PROMPT))):
+                for begin, stop in itertools.pairwise(cuts):
+                    inputs = {"first_layer": begin, "layers": stop - begin}
+                    last = {"head_rows": int(stop == 5), "embed": int(begin == 0)}
+                    if begin < stop:
+                        bench.run(ids, position, **inputs, **last)
+        for region, width in (("logits", 160), ("hidden", 64)):
+            found, expected = (bench.rows(region, 1, width) for bench in (parts, whole))
+            np.testing.assert_array_equal(found, expected, f"{first} {end}")
+
+
+def test_layers_of_runs_are_named() -> None:
+    """What an instruction serves is told with the layer's own number, from any first layer on."""
+    build = compile_model(layered("smollm"), DESIGNS["tiny"], CONTEXT)
+    assert sorted(build.decode.layer_loops.values()) == [0, 1, 3]
+    for first, layers in ((0, 5), (2, 2), (4, 1)):
+        seen: list[str] = []
+        machine = Machine(build.design, on_retire=lambda one, seen=seen: seen.append(one.origin))
+        machine.load(build.image)
+        inputs = RunInputs(position=0, tokens=1, first_layer=first, layers=layers).registers()
+        machine.run(build.decode, inputs)
+        named = [origin.split(".")[1] for origin in seen if origin.endswith(".attn_norm")]
+        assert [int(name) for name, _ in itertools.groupby(named)] == [
+            *range(first, first + layers)
+        ]
 
 
 def test_a_pattern_needs_an_engine_that_has_it() -> None:

@@ -48,7 +48,7 @@ def test_tensors_of_a_section_follow_each_other(
     shape: Architecture, design: str, context: int
 ) -> None:
     memory = map_memory(build_graph(shape), load_design(design), context)
-    for section in (memory.layer, memory.head):
+    for section in (memory.runs[0].section, memory.head):
         beats = load_design(design).bytes_per_cycle
         spans = [
             (item.offset, -(-item.size * load_design(design).vector_word_bytes // beats))

@@ -16,12 +16,12 @@ def test_smollm2_by_hand() -> None:
     found = traffic(SMOLLM2)
     linears = 2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576
     rows = 576 + 192 + 192 + 576 + 1536 + 1536 + 576
-    assert found.layer == linears * 9 // 16 + 2 * rows + 4 * 2 * 576
+    assert found.layers == (linears * 9 // 16 + 2 * rows + 4 * 2 * 576,) * 30
     assert found.head == 49152 * 576 + 2 * 49152 + 4 * 576
     assert (found.embedding, found.position, found.hidden) == (4 + 1152, 256, 2304)
     assert found.kv == 2 * 3 * 66
-    assert found.read(position=127, tokens=1, layers=30) == (
-        30 * found.layer + found.head + 4 + 1152 + 256 + 30 * 127 * 2 * 3 * 66
+    assert found.read(position=127, tokens=1) == (
+        30 * found.layers[0] + found.head + 4 + 1152 + 256 + 30 * 127 * 2 * 3 * 66
     )
     assert found.written(tokens=1, layers=30) == 30 * 2 * 3 * 66 + 4
 
@@ -35,13 +35,15 @@ def test_smollm2_by_hand() -> None:
         Precision(),
         Precision(layers="W8"),
         Precision("W3", "W4", {"layers.*.mlp.down": "W4 8:16", "layers.*.mlp.up": "W2 2:4"}),
+        Precision("W3", "W4", {"layers.2.mlp.down": "W8", "layers.5.attn.q": "W2"}),
     ],
 )
 def test_memory_holds_little_more(shape: Architecture, design: str, precision: Precision) -> None:
     """Padding and nothing else: the sections are what must be read, but for a few per cent."""
     graph, chosen = build_graph(shape), load_design(design)
     found, memory = traffic(shape, precision), map_memory(graph, chosen, 512, precision)
-    for bytes_, section in ((found.layer, memory.layer), (found.head, memory.head)):
+    pairs = [(found.layers[run.first], run.section) for run in memory.runs]
+    for bytes_, section in [*pairs, (found.head, memory.head)]:
         assert 0.96 < bytes_ / (section.beats * chosen.bytes_per_cycle) <= 1
 
 
@@ -69,5 +71,5 @@ def test_the_machine_writes_what_it_must_and_nothing_else(family: str) -> None:
         counters = machine.run(program, inputs.registers())
         expected = build.traffic.written(tokens=tokens, layers=layers, head=head)
         assert counters.bytes_written == expected
-        must = build.traffic.read(position=position, tokens=tokens, layers=layers, head=head)
+        must = build.traffic.read(position=position, tokens=tokens, head=head)
         assert counters.bytes_read >= must

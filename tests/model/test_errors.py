@@ -243,7 +243,7 @@ def test_a_fault_names_instruction_address_loops_and_layer() -> None:
         "ACT func=relu dst=0 a=r1+16381 b=0 count=1",
         inputs={"first_layer": 2},
         origins=("", "", "", "", "layers.{layer}.mlp.act", ""),
-        layer_loops=frozenset({0}),
+        layer_loops={0: 0},
     )
     with pytest.raises(OutOfRange) as caught:
         Machine(KV260).run(code, {"first_layer": 7})

@@ -85,7 +85,7 @@ def test_iterations_and_layers_are_told() -> None:
         "LOOP count=2 body=3\nLOOP count=2 body=2\nNOP\nNOP",
         inputs={"first_layer": 3},
         origins=("a", "b", "layers.{layer}.x", "layers.{layer}.y", "end"),
-        layer_loops=frozenset({1}),
+        layer_loops={1: 0},
     )
     seen: list[Retired] = []
     Machine(KV260).run(code, {"first_layer": 5}, on_retire=seen.append)

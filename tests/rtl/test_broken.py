@@ -78,7 +78,7 @@ def test_a_byte_that_is_not_stored(pair: LockstepDevice) -> None:
         "ST.KEY src=3 addr=900 heads=2 rows=1 groups=1 stride=r1 position=r2\nEND",
         constants={2: 8},
         origins=("", "", "layers.{layer}.attn.k", ""),
-        layer_loops=frozenset({1}),
+        layer_loops={1: 0},
     )
     pair.write(900, np.full(100 * NANO.bytes_per_cycle, 0x55, np.uint8))
     with pytest.raises(OutOfStep) as caught:

@@ -20,7 +20,7 @@ LOADS = "LOOP count=4 body=1\nLD.V type=fp32 addr=100 dst=0 count=4"
 def layers() -> Program:
     """A load in each of the layers 3 to 6."""
     listing = program(NANO, LOADS, inputs={"first_layer": 5})
-    return replace(listing, origins=("", "layers.{layer}.norm", ""), layer_loops=frozenset({0}))
+    return replace(listing, origins=("", "layers.{layer}.norm", ""), layer_loops={0: 0})
 
 
 @pytest.fixture(scope="module")

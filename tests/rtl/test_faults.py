@@ -387,7 +387,7 @@ def test_the_layer_is_named(pair: Pair, beat: int, place: str, kind: Defect, doe
     listing = replace(
         program(NANO, LAYERS, inputs={"first_layer": 5}),
         origins=("", "", "layers.{layer}.attn", "layers.{layer}", "layers.{layer-1}.mlp", ""),
-        layer_loops=frozenset({1}),
+        layer_loops={1: 0},
     )
     pair.device.break_memory(range(beat, beat + 1), kind)
     address, _, rest = place.partition(" ")

@@ -69,7 +69,7 @@ def disasm(
                 "inputs": {name: f"r{number}" for name, number in loaded.inputs.items()},
                 "instructions": [format_op(op) for op in loaded.ops],
                 "units": list(loaded.origins),
-                "layer_loops": sorted(loaded.layer_loops),
+                "layer_loops": {str(at): first for at, first in loaded.layer_loops.items()},
             }
         )
         return

@@ -56,10 +56,7 @@ def compile(
         if out is not None:
             with new_folder(out) as folder:
                 build.save(folder)
-    layers = build.architecture.layers
-    first, last = (
-        predicted(chosen, build.traffic, layers, position) for position in (0, tokens - 1)
-    )
+    first, last = (predicted(chosen, build.traffic, position) for position in (0, tokens - 1))
     beat = chosen.bytes_per_cycle
     sizes = {
         "decode_program_bytes": len(build.decode.code),

@@ -96,7 +96,11 @@ class Accelerator:
                 position,
                 tokens,
                 self._traffic.read(
-                    position=position, tokens=tokens, layers=layers, embed=embed, head=head
+                    position=position,
+                    tokens=tokens,
+                    layers=segment.layers,
+                    embed=embed,
+                    head=head,
                 ),
                 self._traffic.written(tokens=tokens, layers=layers, head=head),
                 self._device.counters,

@@ -156,9 +156,7 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
         stored_bits=8
         * sum(unit["bytes"] for unit in units)
         / sum(unit["weights"] for unit in units),
-        bytes_per_token=traffic(checkpoint.architecture, precision).read(
-            position=0, tokens=1, layers=checkpoint.architecture.layers
-        ),
+        bytes_per_token=traffic(checkpoint.architecture, precision).read(position=0, tokens=1),
         perplexity=found.perplexity,
         reference_perplexity=found.reference_perplexity,
         ratio=found.ratio,

@@ -46,16 +46,15 @@ class Prediction:
         )
 
 
-def predicted(design: Design, traffic: Traffic, layers: int, position: int) -> Prediction:
+def predicted(design: Design, traffic: Traffic, position: int) -> Prediction:
     """Return the bounds of a token that the whole model decodes on a design.
 
     Args:
         design: the accelerator.
         traffic: what the model must move.
-        layers: of the model.
         position: tokens before it.
     """
-    read = traffic.read(position=position, tokens=1, layers=layers)
+    read = traffic.read(position=position, tokens=1)
     return _bound(design, read, 0, position, _MOVED)
 
 

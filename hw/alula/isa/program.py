@@ -28,9 +28,10 @@ class Program:
 
     `code`: 16 bytes an instruction. `constants`: register number to value, loaded before each run.
     `inputs`: name of a host-set value to register number. `origins`: for each instruction the unit
-    of the model it serves; `{layer}` in it stands for the iteration of the outermost loop around it
-    that is marked `layer` in `layer_loops` (addresses of LOOP instructions), `{layer-1}` for the
-    iteration before.
+    of the model it serves; `{layer}` in it stands for the layer of the outermost loop around it in
+    `layer_loops`, `{layer-1}` for the one before. `layer_loops`: address of each LOOP whose
+    iterations are layers, to the first layer that it can run; it begins with the run's first layer
+    if that is a later one.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Program:
     constants: Mapping[int, int]
     inputs: Mapping[str, int]
     origins: Sequence[str] = field(default=())
-    layer_loops: frozenset[int] = frozenset()
+    layer_loops: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of instructions."""
@@ -64,7 +65,7 @@ class Program:
             "constants": {str(register): value for register, value in self.constants.items()},
             "inputs": dict(self.inputs),
             "origins": list(self.origins),
-            "layer_loops": sorted(self.layer_loops),
+            "layer_loops": {str(loop): first for loop, first in self.layer_loops.items()},
             "sha256": hashlib.sha256(self.code).hexdigest(),
             "payload_bytes": len(self.code),
         }
@@ -94,7 +95,7 @@ class Program:
         origins = checked(path, "origins", header.get("origins"), list)
         if len(origins) not in (0, count):
             raise ContainerError(f"{path}: origins must be 0 or {count}, not {len(origins)}")
-        loops = checked(path, "layer_loops", header.get("layer_loops"), list)
+        loops = checked(path, "layer_loops", header.get("layer_loops"), dict)
         return cls(
             checked(path, "name", header.get("name"), str),
             checked(path, "design_hash", header.get("design_hash"), str),
@@ -110,8 +111,20 @@ class Program:
                 for name, register in inputs.items()
             },
             tuple(checked(path, "origin", origin, str) for origin in origins),
-            frozenset(checked_number(path, "layer loop", loop, 0, count - 1) for loop in loops),
+            {
+                _loop_address(path, loop, count): checked_number(
+                    path, f"first layer of loop {loop}", first, 0, REGISTER_MASK
+                )
+                for loop, first in loops.items()
+            },
         )
+
+
+def _loop_address(path: Path, text: str, count: int) -> int:
+    # A number that Python takes and JSON does not write, such as "0_1", is none.
+    if text.isdecimal() and text == str(int(text[:20])) and int(text) < count:
+        return int(text)
+    raise ContainerError(f"{path}: layer loop must be 0..{count - 1}, not {text[:40]!r}")
 
 
 def _constant_register(path: Path, text: str) -> int:

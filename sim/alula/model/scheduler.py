@@ -42,7 +42,7 @@ class Retired(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Iterations of the loops around an instruction, and that of its layer loop."""
+    """Iterations of the loops around an instruction, and the layer that it belongs to."""
 
     iterations: tuple[int, ...]
     layer: int | None
@@ -242,15 +242,22 @@ class Scheduler:
 
     def _place(self) -> _Place:
         loops, marked = self._sequencer.loops, self._program.layer_loops
-        layer = next((loop.done for loop in loops if loop.address in marked), None)
+        layer = next(
+            (
+                max(self._first_layer, marked[loop.address]) + loop.done
+                for loop in loops
+                if loop.address in marked
+            ),
+            None,
+        )
         return _Place(tuple(loop.done for loop in loops), layer)
 
     def _origin(self, step: Step, place: _Place) -> str:
         origins = self._program.origins
         text = origins[step.address] if step.address < len(origins) else ""
         if place.layer is not None:
-            layer = self._first_layer + place.layer
-            text = text.replace("{layer}", str(layer)).replace("{layer-1}", str(max(layer - 1, 0)))
+            layer, before = place.layer, max(place.layer - 1, 0)
+            text = text.replace("{layer}", str(layer)).replace("{layer-1}", str(before))
         return text
 
     def _describe(self, step: Step, place: _Place) -> str:

@@ -95,7 +95,7 @@ class Build:
             FitReport.from_dict(description["fit"]),
             KvLayout(**description["kv"]),
             description["row_beats"],
-            Traffic(**description["traffic"]),
+            Traffic.from_dict(description["traffic"]),
         )
 
 

@@ -4,7 +4,7 @@ Control flow and operands depend on the host's inputs and on the program alone, 
 part can be run for many inputs at once, an array entry each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,12 +132,12 @@ def lengths(context: int, chunk: int, tokens: int) -> list[tuple[int, int]]:
 
 
 def dry_run(
-    program: Program, design: Design, *, context: int, chunk: int, layers: int
+    program: Program, design: Design, *, context: int, chunk: int, layers: Collection[int]
 ) -> list[Excess]:
     """What a program asks for beyond its limits, at any length that it serves.
 
-    A chunk goes through the first and the last layer; two chunks and the first token of a third go
-    through no layer, since layers see a chunk at a time.
+    A chunk goes through each of `layers`; two chunks and the first token of a third go through no
+    layer, since layers see a chunk at a time.
     """
     places = [
         (position, count, 1) for position, count in lengths(context, chunk, design.mpe.tokens)
@@ -153,7 +153,8 @@ def dry_run(
             (position, count, embed, first, through, (count - 1) % chunk + 1)
             for position, count, layer in places
             if layer == through
-            for first, embed in {(0, 1), (layers - 1, 0)}
+            for first in sorted(layers)
+            for embed in (int(first == 0),)
         ]
         if runs:
             names = ("position", "tokens", "embed", "first_layer", "layers", "head_rows")

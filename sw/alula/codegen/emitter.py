@@ -30,7 +30,7 @@ class Emitter:
         self.constants: dict[int, int] = {}
         self.origin = ""
         self._items: list[Step | Loop] = []
-        self._layer_loops: list[Step] = []
+        self._layer_loops: list[tuple[Step, int]] = []
 
     def number(self, register: str) -> int:
         """The number of a named register."""
@@ -109,15 +109,15 @@ class Emitter:
         self.alu("SDIV", rd, rd, by)
 
     @contextmanager
-    def loop(self, count: Ref | int, *, layers: bool = False) -> Iterator[None]:
-        """A loop around what is added inside. `layers`: its iterations are layers of the model."""
+    def loop(self, count: Ref | int, *, layers: int | None = None) -> Iterator[None]:
+        """A loop around what is added inside; `layers`: its iterations are layers from that on."""
         head = Step(Op("LOOP", {"count": count}), self.origin)
         outer, self._items = self._items, []
         yield
         outer.append(Loop(head, self._items))
         self._items = outer
-        if layers:
-            self._layer_loops.append(head)
+        if layers is not None:
+            self._layer_loops.append((head, layers))
 
     def finish(self) -> Program:
         """The program, synchronised and encoded."""
@@ -126,11 +126,8 @@ class Emitter:
             Op(step.op.name, step.op.values, frozenset(step.wait), frozenset(step.signal))
             for step in steps
         )
-        loops = frozenset(
-            address
-            for address, step in enumerate(steps)
-            if any(step is head for head in self._layer_loops)
-        )
+        addresses = {id(step): address for address, step in enumerate(steps)}
+        loops = {addresses[id(head)]: first for head, first in self._layer_loops}
         inputs: Mapping[str, int] = {name: self.registers[name] for name in INPUTS}
         origins = tuple(_generic(step.origin) for step in steps)
         return Program(

@@ -7,6 +7,7 @@ import numpy as np
 
 from alula.design import Design
 from alula.ir import Graph
+from alula.ir.precision import in_layer
 from alula.isa import RegionName
 from alula.mapper import MemoryMap, Section, StoredMatrix
 from alula.quant import QuantizedMatrix, QuantizedModel, pack
@@ -71,14 +72,13 @@ def _present(tensor: np.ndarray | None, name: str) -> np.ndarray:
 def _fill_section(
     writer: _Writer, section: Section, start: int, model: QuantizedModel, layer: int | None
 ) -> None:
-    def local(name: str) -> str:
-        return name if layer is None else name.replace("layers.*", f"layers.{layer}")
-
     for vectors in section.vectors.values():
-        tensors = {name: _present(model.vector(local(name)), name) for name in vectors.words}
+        tensors = {
+            name: _present(model.vector(in_layer(name, layer)), name) for name in vectors.words
+        }
         writer.vectors(start + vectors.offset, vectors.words, tensors)
     for unit, matrix in section.matrices.items():
-        writer.matrix(start + matrix.offset, matrix, model, local(unit))
+        writer.matrix(start + matrix.offset, matrix, model, in_layer(unit, layer))
 
 
 def build_image(
@@ -104,10 +104,11 @@ def build_image(
     else:
         table = _present(model.positions(), "embed.position")[:context]
     writer.rows(regions[RegionName.POSITION].start, memory.row_beats[RegionName.POSITION], table)
-    for layer in range(layers):
-        progress(f"layers.{layer}", layer + 1, steps)
-        start = regions[RegionName.LAYERS].start + layer * memory.layer.beats
-        _fill_section(writer, memory.layer, start, model, layer)
+    for run in memory.runs:
+        for layer in range(run.first, run.end):
+            progress(f"layers.{layer}", layer + 1, steps)
+            start = regions[RegionName.LAYERS].start + run.beat(layer)
+            _fill_section(writer, run.section, start, model, layer)
     progress("head", layers + 1, steps)
     _fill_section(writer, memory.head, regions[RegionName.HEAD].start, model, None)
     progress("done", steps, steps)

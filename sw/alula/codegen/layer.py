@@ -25,7 +25,7 @@ def load_vectors(scope: Scope, name: str, vectors: Vectors, addr: Ref) -> None:
 def norm(scope: Scope, node: Node, rows: Count, source: Count | None = None) -> None:
     """Load a norm's vectors and normalise rows at `source`, the node's input if None."""
     name, vectors = scope.vectors_of(node.parameters[0])
-    if name in scope.memory.layer.vectors:
+    if name in scope.run.section.vectors:
         load_vectors(scope, name, vectors, scope.layer(vectors.offset))
     else:
         load_vectors(
@@ -192,7 +192,7 @@ def product(
 
 
 def _product(scope: Scope, node: Node, rows: Count) -> None:
-    matrix = scope.memory.layer.matrices[node.unit]
+    matrix = scope.run.section.matrices[node.unit]
     addr = scope.layer(matrix.offset)
     product(scope, node, matrix, addr, scope.many, scope.row_words(node.output))
 

@@ -9,6 +9,7 @@ from alula.codegen.emitter import Emitter
 from alula.codegen.entry import enter, hidden_rows
 from alula.codegen.head import emit_head
 from alula.codegen.layer import emit_node
+from alula.codegen.runs import enter_run, next_layer, start_layers
 from alula.codegen.scope import Scope
 from alula.design import Design
 from alula.ir import Graph
@@ -91,17 +92,18 @@ def _layers(scope: Scope) -> None:
     if scope.buffers.streams > 1:
         pipeline.emit_layers(scope)
         return
-    emit, memory = scope.emit, scope.memory
     if not scope.chunked:
         attention.measure(scope)
-    emit.alu("SMUL", "layer", "first_layer", memory.layer.beats)
-    emit.add("layer", "layer", memory.regions[RegionName.LAYERS].start)
-    emit.alu("SMUL", "kv_base", "first_layer", emit.reg("kv_layer"))
-    emit.add("kv_base", "kv_base", emit.reg("kv"))
-    with emit.loop(emit.reg("layers"), layers=True):
+    start_layers(scope)
+    for run in scope.memory.runs:
+        _layer_loop(scope.through(run))
+
+
+def _layer_loop(scope: Scope) -> None:
+    """The layers of a run, for the rows at hand."""
+    emit = scope.emit
+    with emit.loop(enter_run(scope), layers=scope.run.first):
         for node in scope.graph.sections["layer"]:
             emit.origin = node.unit
             emit_node(scope, node, scope.rows)
-        emit.origin = "layers.*"
-        emit.add("layer", "layer", memory.layer.beats)
-        emit.add("kv_base", "kv_base", emit.reg("kv_layer"))
+        next_layer(scope)

@@ -12,9 +12,9 @@ from dataclasses import replace
 from alula.codegen import attention
 from alula.codegen.emitter import engine_of, most_offset
 from alula.codegen.layer import emit_node, load_vectors
+from alula.codegen.runs import any_layer, enter_run, next_layer, start_layers
 from alula.codegen.scope import Scope, Stream
 from alula.ir import Node
-from alula.isa import RegionName
 from alula.isa.formats import SCALES_PER_BEAT
 
 _MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "groups")
@@ -24,31 +24,35 @@ _BEHIND = Stream(1, rows="rows1", many="many1", layer="layer", start="start1")
 
 def emit_layers(scope: Scope) -> None:
     """All layers, for the rows at hand."""
-    emit, memory = scope.emit, scope.memory
+    emit = scope.emit
     emit.alu("SMIN", "rows0", "rows", scope.buffers.rows)
     emit.alu("SSUB", "rows1", "rows", emit.reg("rows0"))
     emit.alu("SMIN", "many1", "rows1", 1)
     emit.alu("SSUB", "many1", "rows1", emit.reg("many1"))
     emit.add("many1", "many1", 1)
     emit.add("start1", "position", emit.reg("rows0"))
-    emit.alu("SMUL", "layer", "first_layer", memory.layer.beats)
-    emit.add("layer", "layer", memory.regions[RegionName.LAYERS].start)
-    emit.add("layer_before", "layer", 0)
-    emit.alu("SMUL", "kv_base", "first_layer", emit.reg("kv_layer"))
-    emit.add("kv_base", "kv_base", emit.reg("kv"))
+    start_layers(scope)
+    for run in scope.memory.runs:
+        _emit_run(scope.through(run))
+
+
+def _emit_run(scope: Scope) -> None:
+    """The layers of a run; behind its end half 1 is no longer behind."""
+    emit = scope.emit
     emit.add("rows1", None, 0)
+    emit.number("layer_before")
+    count = enter_run(scope)
+    emit.add("layer_before", "layer", 0)
     ahead, behind = scope.at(_AHEAD), scope.at(_BEHIND)
     before = scope.at(replace(_BEHIND, layer="layer_before"))
-    with emit.loop(emit.reg("layers"), layers=True):
+    with emit.loop(count, layers=scope.run.first):
         _side_by_side(ahead, before)
         emit.alu("SSUB", "rows1", "rows", emit.reg("rows0"))
         _side_by_side(behind, ahead)
         emit.origin = "layers.*"
         emit.add("layer_before", "layer", 0)
-        emit.add("layer", "layer", memory.layer.beats)
-        emit.add("kv_base", "kv_base", emit.reg("kv_layer"))
-    emit.alu("SMIN", "count", "layers", 1)
-    with emit.loop(emit.reg("count")):
+        next_layer(scope)
+    with emit.loop(any_layer(scope)):
         _, mlp = _halves(before)
         _vectors(before, mlp)
         _emit(before, mlp)
@@ -117,7 +121,7 @@ def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
     a row needs a register of its own, which none is left for.
     """
     emit, heads = scope.emit, scope.graph.architecture.heads
-    matrix = scope.memory.layer.matrices[node.unit]
+    matrix = scope.run.section.matrices[node.unit]
     rows = SCALES_PER_BEAT * matrix.format.pattern.segments * scope.design.rows
     units = -(-matrix.blocks // SCALES_PER_BEAT)
     long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS

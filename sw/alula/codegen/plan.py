@@ -111,9 +111,12 @@ def _excesses(
 ) -> list[FitItem]:
     """What an instruction would be refused for, an item each; none in a model that fits."""
     chunk, context = placement.memory.chunk, placement.report.context
-    layers = graph.architecture.layers
+    runs, layers = placement.memory.runs, graph.architecture.layers
+    firsts = [run.first for run in runs]
     return [
         FitItem(f"{excess.what} ({excess.origin})", program.name, excess.value, excess.limit, "")
         for program in programs
-        for excess in dry_run(program, design, context=context, chunk=chunk, layers=layers)
+        for excess in dry_run(
+            program, design, context=context, chunk=chunk, layers={*firsts, layers - 1}
+        )
     ]

@@ -9,7 +9,7 @@ from alula.codegen.emitter import Emitter
 from alula.design import Design
 from alula.ir import Graph
 from alula.isa import Ref
-from alula.mapper import BufferMap, MemoryMap, Vectors
+from alula.mapper import BufferMap, LayerRun, MemoryMap, Vectors
 
 POSITION = "position"
 Count = Ref | int
@@ -45,6 +45,7 @@ class Scope:
         rows: the number of rows at hand.
         many: the same for products, which cannot do without a row.
         stream: the half of the chunk at hand; None for all of it.
+        run: the layers at hand.
     """
 
     def __init__(
@@ -62,12 +63,19 @@ class Scope:
         self.rows: Count = emit.reg("rows") if chunked else 1
         self.many = self.rows
         self.stream: Stream | None = None
+        self.run = memory.runs[0]
 
     def at(self, stream: Stream) -> Self:
         """Return this scope for half of the chunk."""
         other = copy.copy(self)
         other.stream = stream
         other.rows, other.many = self.emit.reg(stream.rows), self.emit.reg(stream.many)
+        return other
+
+    def through(self, run: LayerRun) -> Self:
+        """This scope for a run of layers."""
+        other = copy.copy(self)
+        other.run = run
         return other
 
     def layer(self, offset: int) -> Ref:
@@ -141,7 +149,7 @@ class Scope:
 
     def vectors_of(self, tensor: str) -> tuple[str, Vectors]:
         """The set of vectors that a tensor is loaded with, and its name."""
-        for section in (self.memory.layer, self.memory.head):
+        for section in (self.run.section, self.memory.head):
             for name, vectors in section.vectors.items():
                 if tensor in vectors.words:
                     return name, vectors

@@ -2,14 +2,20 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Self
 
 from alula.isa.formats import MATRIX_FORMATS, WeightFormat
 
 HEAD = "lm_head"
 _LAYER = re.compile(r"layers\.\d+\.")
+
+
+def in_layer(name: str, layer: int | None) -> str:
+    """The name of a unit or a tensor of a layer, `layers.*` standing for it; None: as it is."""
+    return name if layer is None else name.replace("layers.*", f"layers.{layer}")
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,20 @@ class Precision:
                 matrices[name] = title
         return cls(common, head, matrices)
 
+    def runs(self, units: Sequence[str], layers: int) -> Iterator[tuple[int, int]]:
+        """First layer and number of each run of layers whose matrices have the same formats.
+
+        `units`: the matrices of a layer, `layers.*.mlp.down`.
+        """
+        formats = [
+            [self.format(in_layer(unit, layer)) for unit in units] for layer in range(layers)
+        ]
+        for _, found in groupby(range(layers), key=formats.__getitem__):
+            run = list(found)
+            yield run[0], len(run)
+
     def format(self, matrix: str) -> WeightFormat:
-        """The format of a matrix, by the name of its unit, of one layer or of all."""
+        """The format of a matrix, by the name of its unit; `layers.*`: where no layer is named."""
         if matrix == HEAD:
             return MATRIX_FORMATS[self.head]
         unit = _LAYER.sub("layers.*.", matrix)

@@ -91,9 +91,8 @@ def map_buffers(
     for value in graph.values.values():
         if value.kind == FP32 and value.name not in ARENAS:
             fixed.take(value.name, streams * rows * words(value.width))
-    for section in (memory.layer, memory.head):
-        for name, vectors in section.vectors.items():
-            fixed.take(name, vectors.size)
+    for name, vectors in memory.vectors.items():
+        fixed.take(name, vectors.size)
     fixed.take("position", streams * rows * words(architecture.position_width))
 
     widths: dict[str, dict[str, int]] = {"mlp": {}, "attention": {}, "head": {}}

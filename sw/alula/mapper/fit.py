@@ -59,11 +59,7 @@ def buffer_items(
 
 def _products(memory: MemoryMap) -> list[tuple[WeightFormat, int]]:
     """Format and groups of a row of everything that is multiplied."""
-    weights = [
-        (matrix.format, matrix.groups)
-        for section in (memory.layer, memory.head)
-        for matrix in section.matrices.values()
-    ]
+    weights = [(matrix.format, matrix.groups) for matrix in memory.matrices]
     keys = (FORMATS["W8"], memory.kv.head_dim // GROUP)
     return [*weights, keys, (FORMATS["V8"], memory.kv.context // GROUP)]
 

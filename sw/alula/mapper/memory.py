@@ -1,11 +1,12 @@
 """Placement in external memory: which tensor lies where, in the order in which they are read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from alula.design import Design
 from alula.ir import Graph, Node, Precision
+from alula.ir.precision import in_layer
 from alula.isa import RegionName
 from alula.isa.formats import DENSE, WeightFormat
 from alula.isa.image import Region
@@ -100,8 +101,13 @@ def vector_lengths(graph: Graph, nodes: Iterable[Node]) -> dict[str, int]:
 
 
 def _section(
-    graph: Graph, nodes: tuple[Node, ...], design: Design, precision: Precision, tiled: bool
+    graph: Graph,
+    nodes: tuple[Node, ...],
+    design: Design,
+    precision: Precision,
+    layer: int | None,
 ) -> Section:
+    """The tensors of a layer, or of the head (None), whose matrix comes in tiles."""
     vectors: dict[str, Vectors] = {}
     matrices: dict[str, StoredMatrix] = {}
     offset = 0
@@ -112,8 +118,8 @@ def _section(
             if node.op != "product":
                 continue
             outputs = graph.width(node.output)
-            tile = head_tile(design) if tiled else outputs
-            fmt = precision.format(node.unit)
+            tile = head_tile(design) if layer is None else outputs
+            fmt = precision.format(in_layer(node.unit, layer))
             matrix = StoredMatrix(
                 node.unit,
                 outputs,
@@ -130,10 +136,33 @@ def _section(
 
 
 @dataclass(frozen=True)
+class LayerRun:
+    """Consecutive layers whose tensors lie alike, as their formats are the same.
+
+    `first`: the first of `layers` layers; its tensors lie `start` beats behind the region's start.
+    """
+
+    first: int
+    layers: int
+    start: int
+    section: Section
+
+    @property
+    def end(self) -> int:
+        """The layer behind the last."""
+        return self.first + self.layers
+
+    def beat(self, layer: int) -> int:
+        """Where a layer's tensors begin, in beats behind the region's start."""
+        return self.start + (layer - self.first) * self.section.beats
+
+
+@dataclass(frozen=True)
 class MemoryMap:
     """Every region of memory. All addresses are beats."""
 
-    layer: Section
+    runs: Sequence[LayerRun]
+    """All layers, in order."""
     head: Section
     kv: KvLayout
     chunk: int
@@ -143,9 +172,31 @@ class MemoryMap:
     regions: Mapping[str, Region]
 
     @property
+    def vectors(self) -> Mapping[str, Vectors]:
+        """The sets of vectors of a layer and of the head; those of all layers are alike."""
+        return {**self.runs[0].section.vectors, **self.head.vectors}
+
+    @property
+    def matrices(self) -> Iterator[StoredMatrix]:
+        """Every matrix, one of those that lie alike."""
+        for section in (*(run.section for run in self.runs), self.head):
+            yield from section.matrices.values()
+
+    @property
     def beats(self) -> int:
         """Beats in use."""
         return max(region.end for region in self.regions.values())
+
+
+def _layer_runs(graph: Graph, design: Design, precision: Precision) -> list[LayerRun]:
+    nodes = graph.sections["layer"]
+    units = [node.unit for node in nodes if node.op == "product"]
+    runs: list[LayerRun] = []
+    for first, layers in precision.runs(units, graph.architecture.layers):
+        start = runs[-1].beat(first) if runs else 0
+        section = _section(graph, nodes, design, precision, first)
+        runs.append(LayerRun(first, layers, start, section))
+    return runs
 
 
 def map_memory(
@@ -161,8 +212,8 @@ def map_memory(
     """
     architecture = graph.architecture
     chunk = chunk or design.prefill_chunk
-    layer = _section(graph, graph.sections["layer"], design, precision, tiled=False)
-    head = _section(graph, graph.sections["head"], design, precision, tiled=True)
+    runs = _layer_runs(graph, design, precision)
+    head = _section(graph, graph.sections["head"], design, precision, None)
     kv = KvLayout.of(architecture, design, context)
     tile = head_tile(design)
 
@@ -182,7 +233,7 @@ def map_memory(
         (RegionName.LOGITS, rows[RegionName.LOGITS] * chunk, False),
         (RegionName.EMBED, rows[RegionName.EMBED] * architecture.vocab_size, True),
         (RegionName.HEAD, head.beats, True),
-        (RegionName.LAYERS, layer.beats * architecture.layers, True),
+        (RegionName.LAYERS, runs[-1].beat(architecture.layers), True),
         (RegionName.POSITION, rows[RegionName.POSITION] * context, True),
         (RegionName.IDS, rows[RegionName.IDS] * chunks, False),
         (RegionName.HIDDEN, rows[RegionName.HIDDEN] * context, False),
@@ -192,4 +243,4 @@ def map_memory(
     for name, size, stored in sizes:
         regions[name] = Region(start, size, stored)
         start += size
-    return MemoryMap(layer, head, kv, chunk, rows, regions)
+    return MemoryMap(runs, head, kv, chunk, rows, regions)

@@ -1,10 +1,13 @@
 """Bytes that a token cannot do without: what any design must read from memory, and write to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from alula.ir import Architecture, Graph, Precision
 from alula.ir.lower import lower
 from alula.ir.passes import quantise
+from alula.ir.precision import in_layer
 from alula.isa.formats import DENSE, GROUP, WeightFormat
 from alula.mapper.memory import vector_lengths
 
@@ -16,7 +19,7 @@ class Traffic:
     """Bytes at the stored precision, without any padding. They do not depend on the design.
 
     Attributes:
-        layer: a layer's matrices with their scales and mins, and its vectors.
+        layers: of each layer its matrices with their scales and mins, and its vectors.
         head: the same of the final norm and the head.
         embedding: a token's id and its row of the embedding.
         position: a position's row of the RoPE table or of the position embedding.
@@ -24,7 +27,7 @@ class Traffic:
         kv: keys, values and their scales of one position in one layer.
     """
 
-    layer: int
+    layers: tuple[int, ...]
     head: int
     embedding: int
     position: int
@@ -32,7 +35,13 @@ class Traffic:
     kv: int
 
     def read(
-        self, *, position: int, tokens: int, layers: int, embed: bool = True, head: bool = True
+        self,
+        *,
+        position: int,
+        tokens: int,
+        layers: range | None = None,
+        embed: bool = True,
+        head: bool = True,
     ) -> int:
         """Bytes that a run must read.
 
@@ -42,13 +51,14 @@ class Traffic:
         Args:
             position: tokens before the run.
             tokens: tokens of the run.
-            layers: layers that it goes through.
+            layers: layers that it goes through; all if None.
             embed: whether it starts from ids, not from hidden states.
             head: whether it ends with the head.
         """
         start = tokens * (self.embedding if embed else self.hidden)
-        weights = layers * self.layer + (self.head if head else 0)
-        return start + weights + tokens * self.position + layers * position * self.kv
+        through = self.layers if layers is None else self.layers[layers.start : layers.stop]
+        weights = sum(through) + (self.head if head else 0)
+        return start + weights + tokens * self.position + len(through) * position * self.kv
 
     def written(self, *, tokens: int, layers: int, head: bool = True) -> int:
         """Bytes that a run must write: keys and values of its tokens, and its result.
@@ -58,14 +68,21 @@ class Traffic:
         result = _ID if head else tokens * self.hidden
         return layers * tokens * self.kv + result
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`, for values that went through JSON."""
+        return cls(**{**values, "layers": tuple(values["layers"])})
+
 
 def traffic(architecture: Architecture, precision: Precision = Precision()) -> Traffic:
     """Return what a model of this shape moves, each tensor in the format it is stored in."""
     graph = quantise(lower(architecture))
     hidden, head_dim = architecture.hidden_size, architecture.head_dim
     return Traffic(
-        layer=_section(graph, "layer", precision),
-        head=_section(graph, "head", precision),
+        layers=tuple(
+            _section(graph, "layer", precision, layer) for layer in range(architecture.layers)
+        ),
+        head=_section(graph, "head", precision, None),
         embedding=_ID + _BF16 * hidden,
         position=_FP32 * architecture.position_width,
         hidden=_FP32 * hidden,
@@ -73,12 +90,12 @@ def traffic(architecture: Architecture, precision: Precision = Precision()) -> T
     )
 
 
-def _section(graph: Graph, name: str, precision: Precision) -> int:
+def _section(graph: Graph, name: str, precision: Precision, layer: int | None) -> int:
     nodes = graph.sections[name]
     vectors = vector_lengths(graph, nodes)
     matrices = (
         matrix_bytes(
-            precision.format(node.unit),
+            precision.format(in_layer(node.unit, layer)),
             graph.width(node.output),
             graph.width(node.inputs[0]),
         )
