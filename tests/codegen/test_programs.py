@@ -74,7 +74,9 @@ def test_a_design_too_small_is_refused_before_any_weight_is_read() -> None:
     with pytest.raises(DoesNotFit) as error:
         plan(SMOLLM2, _small_vector_buffer(), 512)
     assert str(error.value).startswith("vector buffer (decode) must be at most 16,384 bytes on ")
-    assert str(error.value).endswith("fits with buffers.vector_kib 26, or --design u280 or vhk158")
+    assert str(error.value).endswith(
+        "fits with buffers.vector_kib 26, or --design kv260-sparse or u280 or vhk158"
+    )
     assert not error.value.report.fits
 
 

@@ -25,7 +25,7 @@ PROGRAM = Program(
     {2: 0, 31: 0xFFFF_FFFF},
     {"position": 3, "tokens": 4},
     ("", "layers.{layer}", "layers.{layer}", "head"),
-    frozenset({1}),
+    {1: 2},
 )
 IMAGE = Image(
     "0123abcd",

@@ -10,6 +10,7 @@ from alula.design import Design
 from alula.design.engines import CHAIN_LENGTH
 from alula.ir import Architecture, Precision, build_graph
 from alula.ir.padding import pad_heads
+from alula.ir.precision import in_layer
 from alula.isa.formula import numbers
 from alula.mapper import Traffic, traffic
 
@@ -65,7 +66,8 @@ class _Product:
 
 @dataclass(frozen=True)
 class _Demand:
-    layer: tuple[_Product, ...]
+    layers: tuple[tuple[range, tuple[_Product, ...]], ...]
+    """Runs of layers with the same formats, and the matrices of each of their layers."""
     head: tuple[_Product, ...]
     pairs: int
     """Products of a query and a cached position, in a layer."""
@@ -97,9 +99,13 @@ def bound(
     count = shape.layers if layers is None else layers
     start, many = np.asarray(position, np.float64), np.asarray(tokens, np.float64)
     flow = demand.traffic
-    read = flow.read(position=start, tokens=many, layers=count, head=head)  # type: ignore[arg-type]
+    read = flow.read(position=start, tokens=many, layers=range(count), head=head)  # type: ignore[arg-type]
     rows, shared = np.asarray(sizes.rows), np.asarray(sizes.tokens)
-    compute = count * _blocks(demand.layer, rows) * np.ceil(many / shared)
+    passes = sum(
+        len(range(run.start, min(run.stop, count))) * _blocks(products, rows)
+        for run, products in demand.layers
+    )
+    compute = passes * np.ceil(many / shared)
     if head:
         compute = compute + _blocks(demand.head, rows)
     pairs = count * demand.pairs * many * (start + (many + 1) / 2)
@@ -119,18 +125,22 @@ def _demand_of(shape: Architecture, named: tuple[object, ...]) -> _Demand:
     padded = pad_heads(shape)
     graph = build_graph(padded)
 
-    def products(section: str) -> tuple[_Product, ...]:
+    def products(section: str, layer: int | None = None) -> tuple[_Product, ...]:
         found = []
         for node in graph.sections[section]:
             if node.op == "product":
-                item = precision.format(node.unit)
+                item = precision.format(in_layer(node.unit, layer))
                 known = numbers({"fmt": item.name, "nm": item.pattern.name})
                 cycles = known["HALVES"] * graph.values[node.inputs[0]].groups
                 found.append(_Product(graph.width(node.output), known["P"], cycles))
         return tuple(found)
 
+    units = [node.unit for node in graph.sections["layer"] if node.op == "product"]
     return _Demand(
-        products("layer"),
+        tuple(
+            (range(first, first + layers), products("layer", first))
+            for first, layers in precision.runs(units, shape.layers)
+        ),
         products("head"),
         2 * padded.heads * padded.head_dim,
         traffic(shape, precision),

@@ -65,7 +65,7 @@ class _Key:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._content = program.code, program.layer_loops
+        self._content = program.code, frozenset(program.layer_loops)
 
     def __hash__(self) -> int:
         return hash(self._content)

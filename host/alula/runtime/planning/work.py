@@ -105,9 +105,10 @@ class ModelWork:
 def work_of(name: str, shape: Architecture) -> ModelWork:
     """Return what a model of a shape asks for."""
     moved = traffic(shape)
+    contracts = (0, *moved.layers, moved.head)
     units = tuple(
-        _unit(shape, unit, {"embed": 0, "head": moved.head}.get(unit, moved.layer), moved.kv)
-        for unit in shape.units
+        _unit(shape, unit, contract, moved.kv)
+        for unit, contract in zip(shape.units, contracts, strict=True)
     )
     return ModelWork(
         name=name,
