@@ -15,8 +15,6 @@ from alula.gateware.memory.windows import chip_address
 
 OWED = 16
 """Stripes that a port may owe; at most `KEPT`."""
-LATENCY = 9
-"""Cycles from a burst to its first beat beside memory's and those in which its stripe comes."""
 
 
 class ReadPorts(Component):

@@ -10,9 +10,6 @@ from alula.gateware.hdl.axi import BOUNDARY, MAX_BURST, Burst, writer
 from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.memory.windows import chip_address
 
-LATENCY = 4
-"""Cycles of a burst of one beat beside memory's and those in which the beat's parts leave."""
-
 
 class WritePort(Component):
     """One wide AXI writer in front, a narrow AXI port behind: a beat leaves in parts.
