@@ -138,6 +138,18 @@ def test_the_shared_pair_is_slower_at_300_mhz() -> None:
     assert sequential_bytes(KV260, CYCLES) == sum(dealt)
 
 
+def test_what_ports_move_at_most() -> None:
+    """As a formula: 32 bytes through HP0 and HP3, and through the pair what its way passes."""
+    rate = ZYNQ_ULTRASCALE.bytes_per_cycle
+    assert rate(300_000_000) == 32 + Fraction(256, 9)
+    assert rate(250_000_000) == 64
+    assert rate(300_000_000, Fraction(9, 10)) == 32 + Fraction(256, 10)
+    assert PLAIN.memory.axi.bytes_per_cycle(PLAIN.clock_hz) == 64
+    refreshing = Fraction(*(KV260.memory.channel.timings[name] for name in ("tRFC", "tREFI")))
+    most = float(rate(KV260.clock_hz, 1 - refreshing))
+    assert 0.98 * most < sequential_bytes(KV260, CYCLES) / CYCLES < most
+
+
 def test_streams_in_the_same_bank_are_slow() -> None:
     bases = tuple(port * QUARTER for port in range(4))
     same, staggered = (sum(read(KV260, Reading.IN_STEP, at)) for at in (bases, STAGGERED))

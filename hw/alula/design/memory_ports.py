@@ -56,13 +56,18 @@ class MemoryPorts:
             return 0
         return ceil(access_bytes * clock_hz / (self.controller_bytes * self.controller_hz))
 
-    def bytes_per_cycle(self, clock_hz: int) -> Fraction:
-        """Return the bytes that all ports move in a cycle of that clock, each as fast as it can."""
+    def bytes_per_cycle(self, clock_hz: int, share: Fraction = Fraction(1)) -> Fraction:
+        """Return the bytes that all ports move in a cycle of that clock, each as fast as it can.
+
+        `share`: of the time in which the controller passes anything. An AXI port that is slower
+        than its way to the controller catches up in it.
+        """
         found = Fraction(0)
         for number in set(self.controller):
             several = Fraction(self.port_bytes * self.controller.count(number))
             if self.controller_hz is not None:
-                several = min(several, self.controller_bytes * self.controller_hz / clock_hz)
+                way = self.controller_bytes * self.controller_hz / clock_hz
+                several = min(several, way * share)
             found += several
         return found
 

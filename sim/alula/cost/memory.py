@@ -4,6 +4,7 @@ Nothing here is fitted: parts, order of address bits, refresh and timings are th
 """
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -54,12 +55,12 @@ def memory_term(design: Design) -> MemoryTerm:
 def _through_ports(term: MemoryTerm, design: Design) -> MemoryTerm:
     """A memory whose channels are behind several ports: a stripe comes through one of them.
 
-    Nothing passes while the DRAM refreshes, and the ports are no faster behind it.
+    Nothing passes while the DRAM refreshes.
     """
     memory = design.memory
     timings = memory.channel.timings
-    passing = 1 - timings["tRFC"] / timings["tREFI"]
-    rate = float(memory.axi.bytes_per_cycle(design.clock_hz)) * passing
+    passing = 1 - Fraction(timings["tRFC"], timings["tREFI"])
+    rate = float(memory.axi.bytes_per_cycle(design.clock_hz, passing))
     return replace(
         term,
         read=term.read + stripe_bytes(memory.beat_bytes) / memory.port_bytes,
