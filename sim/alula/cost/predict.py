@@ -7,7 +7,7 @@ from typing import Literal
 from alula.codegen import Plan, attempt
 from alula.cost.bound import Sizes, bound
 from alula.cost.fitted import ERROR
-from alula.cost.run import Timeline, time_program
+from alula.cost.run import time_program
 from alula.design import Design
 from alula.ir import Architecture, Precision
 from alula.isa import RunInputs
@@ -82,40 +82,13 @@ def predict(
         UnsupportedShape: no design can.
         ValueError: there are no such tokens or layers.
     """
-    count = shape.layers - first_layer if layers is None else layers
-    _check(shape, phase, tokens, position, first_layer, count)
-    least = -(-(position + tokens) // GROUP) * GROUP
-    plan = _planned(
-        design,  # pyright: ignore[reportArgumentType]
-        shape,
-        context or least,
-        _Formats.of(precision),
-    )
-    inputs = RunInputs(
-        position=position,
-        tokens=tokens,
-        embed=embed,
-        first_layer=first_layer,
-        layers=count,
-        head_rows=int(head),
-        hidden_out=not head,
+    plan = plan_of(design, shape, phase, tokens, position, precision, context)
+    inputs = run_inputs(
+        shape, tokens, position, embed=embed, first_layer=first_layer, layers=layers, head=head
     )
     program = plan.decode if phase == "decode" else plan.prefill
     found = time_program(program, design, inputs.registers())
-    least_cycles = bound(
-        Sizes.of(design),
-        shape,
-        position=position,
-        tokens=tokens,
-        precision=precision,
-        layers=count,
-        head=head,
-    )
-    return cost_of(found, design, float(least_cycles.cycles))
-
-
-def cost_of(found: Timeline, design: Design, least: float) -> Cost:
-    """Return what a timeline of a design's costs; `least` cycles are its bound."""
+    least = _least(design, shape, inputs, precision)
     return Cost(
         cycles=found.cycles,
         by_engine=found.busy,
@@ -128,9 +101,20 @@ def cost_of(found: Timeline, design: Design, least: float) -> Cost:
     )
 
 
-def _check(
-    shape: Architecture, phase: str, tokens: int, position: int, first_layer: int, layers: int
-) -> None:
+def plan_of(
+    design: Design,
+    shape: Architecture,
+    phase: Phase,
+    tokens: int,
+    position: int,
+    precision: Precision,
+    context: int | None,
+) -> Plan:
+    """Return the programs of a model on a design, for a run of so many tokens; kept.
+
+    Raises:
+        DoesNotFit, UnsupportedShape, ValueError: as of `predict`.
+    """
     if phase not in ("prefill", "decode"):
         raise ValueError(f"phase must be prefill or decode, not {phase!r}")
     if phase == "decode" and tokens != 1:
@@ -139,9 +123,49 @@ def _check(
         raise ValueError(f"tokens must be at least 1, not {tokens}")
     if position < 0:
         raise ValueError(f"position must be at least 0, not {position}")
-    if first_layer < 0 or layers < 0 or first_layer + layers > shape.layers:
-        last = first_layer + layers
+    least = -(-(position + tokens) // GROUP) * GROUP
+    key = design, shape, context or least, _Formats.of(precision)
+    return _planned(*key)  # pyright: ignore[reportArgumentType]
+
+
+def run_inputs(
+    shape: Architecture,
+    tokens: int,
+    position: int,
+    *,
+    embed: bool = True,
+    first_layer: int = 0,
+    layers: int | None = None,
+    head: bool = True,
+) -> RunInputs:
+    """Return the inputs of a run. ValueError if there are no such layers."""
+    count = shape.layers - first_layer if layers is None else layers
+    last = first_layer + count
+    if first_layer < 0 or count < 0 or last > shape.layers:
         raise ValueError(f"layers must be within 0..{shape.layers}, not {first_layer}..{last}")
+    return RunInputs(
+        position=position,
+        tokens=tokens,
+        embed=embed,
+        first_layer=first_layer,
+        layers=count,
+        head_rows=int(head),
+        hidden_out=not head,
+    )
+
+
+def _least(design: Design, shape: Architecture, inputs: RunInputs, precision: Precision) -> float:
+    """Cycles of the bound."""
+    found = bound(
+        Sizes.of(design),
+        shape,
+        position=inputs.position,
+        tokens=inputs.tokens,
+        precision=precision,
+        layers=inputs.layers,
+        head=inputs.head_rows > 0,
+    )
+    return float(found.cycles)
 
 
 @dataclass(frozen=True)

@@ -60,15 +60,6 @@ class _Point:
     after_all: frozenset[Engine] = frozenset()
     """Engines whose every earlier step counts as a dependency."""
 
-    def needs(self, earlier: "_Point") -> bool:
-        if earlier.step.engine in self.after_all:
-            return True
-        return bool(
-            self.reads & earlier.writes
-            or self.writes & earlier.writes
-            or self.writes & earlier.reads
-        )
-
 
 @dataclass
 class _Closed:
@@ -105,30 +96,52 @@ def _close(loop: Loop) -> _Closed:
     return _Closed(loop, body, pairs, credits, entry, exit_, border)
 
 
+class _Accesses:
+    """The last access of each engine to each resource, and its last of any."""
+
+    def __init__(self) -> None:
+        self._reads: dict[str, dict[Engine, int]] = {}
+        self._writes: dict[str, dict[Engine, int]] = {}
+        self._last: dict[Engine, int] = {}
+
+    def note(self, point: _Point, place: int) -> None:
+        """Note what a producer does at a place behind those noted before."""
+        engine = point.step.engine
+        self._last[engine] = place
+        for kept, resources in ((self._reads, point.reads), (self._writes, point.writes)):
+            for resource in resources:
+                kept.setdefault(resource, {})[engine] = place
+
+    def needed(self, point: _Point) -> list[tuple[int, Engine]]:
+        """The last place of each other engine that a consumer depends on, the last one first."""
+        found = {engine: self._last[engine] for engine in point.after_all & self._last.keys()}
+        kept = [self._writes.get(resource) for resource in point.reads | point.writes]
+        kept += [self._reads.get(resource) for resource in point.writes]
+        for places in filter(None, kept):
+            for engine, place in places.items():
+                if place > found.get(engine, -1):
+                    found[engine] = place
+        found.pop(point.step.engine, None)
+        return sorted(((place, engine) for engine, place in found.items()), reverse=True)
+
+
 def _match(points: Sequence[_Point], copies: int) -> list[tuple[int, int, int]]:
     """Edges (producer index, consumer index, distance in iterations) of the last copy."""
     count = len(points)
     reached: dict[Pair, int] = {}
+    accesses = _Accesses()
     edges: list[list[tuple[int, int, int]]] = []
     for copy in range(copies):
         edges.append([])
         for index, point in enumerate(points):
-            if not point.consumer:
-                continue
-            place = copy * count + index
-            engine = point.step.engine
-            found: set[Engine] = {engine}
-            for earlier in range(place - 1, -1, -1):
-                other = points[earlier % count]
-                producer = other.step.engine
-                if producer in found or not other.producer:
-                    continue
-                if not point.needs(other):
-                    continue
-                found.add(producer)
-                if earlier > reached.get((producer, engine), -1):
-                    reached[producer, engine] = earlier
-                    edges[copy].append((earlier % count, index, copy - earlier // count))
+            if point.consumer:
+                engine = point.step.engine
+                for earlier, producer in accesses.needed(point):
+                    if earlier > reached.get((producer, engine), -1):
+                        reached[producer, engine] = earlier
+                        edges[copy].append((earlier % count, index, copy - earlier // count))
+            if point.producer:
+                accesses.note(point, copy * count + index)
     if copies > 1 and edges[-1] != edges[-2]:
         raise AssertionError("token pattern of a loop must repeat")
     return edges[-1]
