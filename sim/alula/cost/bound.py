@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from alula.cost.plans import Formats
 from alula.design import Design
 from alula.design.engines import CHAIN_LENGTH
 from alula.ir import Architecture, Precision, build_graph
@@ -95,7 +96,7 @@ def bound(
         layers: layers that it goes through; all if None.
         head: whether it ends with the head, of one row.
     """
-    demand = _demand(shape, precision)
+    demand = _demand(shape, Formats.of(precision))
     count = shape.layers if layers is None else layers
     start, many = np.asarray(position, np.float64), np.asarray(tokens, np.float64)
     flow = demand.traffic
@@ -119,9 +120,8 @@ def _blocks(products: tuple[_Product, ...], rows: NDArray[np.int64]) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def _demand_of(shape: Architecture, named: tuple[object, ...]) -> _Demand:
-    layers, head, matrices = named
-    precision = Precision(layers, head, dict(matrices))  # type: ignore[arg-type]
+def _demand(shape: Architecture, formats: Formats) -> _Demand:
+    precision = formats.precision
     padded = pad_heads(shape)
     graph = build_graph(padded)
 
@@ -145,8 +145,3 @@ def _demand_of(shape: Architecture, named: tuple[object, ...]) -> _Demand:
         2 * padded.heads * padded.head_dim,
         traffic(shape, precision),
     )
-
-
-def _demand(shape: Architecture, precision: Precision) -> _Demand:
-    named = (precision.layers, precision.head, tuple(sorted(precision.matrices.items())))
-    return _demand_of(shape, named)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,17 +27,16 @@ _ARITHMETIC = {
 }
 
 
-@cache
-def operands(instruction: Instruction) -> tuple[str, ...]:
-    """Return the fields whose values the sequencer finds, in order."""
-    return tuple(
+OPERANDS = {
+    instruction.name: tuple(
         field.name
         for field in instruction.fields
         if isinstance(field, Operand) or (isinstance(field, Register) and field.name != "rd")
     )
-
-
-FIELDS = max(len(operands(instruction)) for instruction in INSTRUCTIONS)
+    for instruction in INSTRUCTIONS
+}
+"""The fields of instructions whose values the sequencer finds, in order, by their names."""
+FIELDS = max(map(len, OPERANDS.values()))
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,10 @@ class Group:
     Attributes:
         instruction: its declaration.
         fixed: what their choices and immediates are, as formulas take them; `FORMAT` of weights.
-        addresses: where they stand.
     """
 
     instruction: Instruction
     fixed: Mapping[str, Any]
-    addresses: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,7 @@ class Listing:
         sources: int64 [steps, fields, 2], as there.
         meetings: int64 [steps, 3]: engine, the engines that it waits for, those that it signals.
         groups: steps of engines, by instruction and choices.
+        group_of: int64 [steps]: which of them a step is of; -1: none, it is of the sequencer.
         chunk_loop: address of the loop over chunks; -1: there is none.
     """
 
@@ -74,13 +71,13 @@ class Listing:
     sources: np.ndarray
     meetings: np.ndarray
     groups: tuple[Group, ...]
+    group_of: np.ndarray
     chunk_loop: int
 
-    def timed(self, known: Mapping[str, int]) -> np.ndarray:
-        """Return `code` with cycles, where latencies and sizes are known by name."""
-        found = {name: _cycles(BY_NAME[name], known) for name in set(self.names)}
+    def timed(self, issue: Mapping[str, int]) -> np.ndarray:
+        """Return `code` with the sequencer's cycles of each instruction, by its name."""
         code = self.code.copy()
-        code[:, trace.COST] = [found[name] for name in self.names]
+        code[:, trace.COST] = [issue[name] for name in self.names]
         return code
 
 
@@ -90,12 +87,13 @@ def listing(program: Program) -> Listing:
     code = np.zeros((len(ops), 6), np.int64)
     sources = np.zeros((len(ops), FIELDS, 2), np.int64)
     meetings = np.zeros((len(ops), 3), np.int64)
-    groups: dict[object, tuple[Instruction, dict[str, Any], list[int]]] = {}
+    group_of = np.full(len(ops), -1)
+    groups: dict[object, tuple[int, Group]] = {}
     for address, op in enumerate(ops):
         instruction = op.instruction
         masks = (sum(1 << engine for engine in engines) for engines in (op.wait, op.signal))
         meetings[address] = instruction.engine, *masks
-        names = operands(instruction)
+        names = OPERANDS[instruction.name]
         for place, name in enumerate(names):
             sources[address, place] = _source(op, name)
         if instruction.engine is Engine.SYS:
@@ -109,18 +107,24 @@ def listing(program: Program) -> Listing:
             code[address, trace.NOTED] = 1
             fixed = {name: value for name, value in op.values.items() if name not in names}
             key = (op.name, *fixed.values())
-            groups.setdefault(key, (instruction, fixed, []))[2].append(address)
-    made = (Group(item, _known(fixed), np.array(places)) for item, fixed, places in groups.values())
+            if key not in groups:
+                groups[key] = len(groups), Group(instruction, _known(fixed))
+            group_of[address] = groups[key][0]
     chunk_loop = _mark_loops(program, ops, code)
     names = tuple(op.name for op in ops)
-    return Listing(names, code, sources, meetings, tuple(made), chunk_loop)
+    made = tuple(group for _, group in groups.values())
+    return Listing(names, code, sources, meetings, made, group_of, chunk_loop)
 
 
-def _cycles(instruction: Instruction, known: Mapping[str, int]) -> int:
-    """Cycles of the sequencer; those of a loop's turns are not the LOOP's."""
-    if instruction.engine is not Engine.SYS:
-        return DISPATCH({**known, "OPERANDS": len(operands(instruction))})
-    return instruction.cycles.formula({**known, "count": 0})
+def issue_cycles(known: Mapping[str, int]) -> dict[str, int]:
+    """Return the sequencer's cycles of each instruction by its name; of a LOOP as it is entered."""
+    found = {}
+    for name, instruction in BY_NAME.items():
+        if instruction.engine is Engine.SYS:
+            found[name] = instruction.cycles.formula({**known, "count": 0})
+        else:
+            found[name] = DISPATCH({**known, "OPERANDS": len(OPERANDS[name])})
+    return found
 
 
 def _known(fixed: Mapping[str, Any]) -> Mapping[str, Any]:

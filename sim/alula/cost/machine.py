@@ -7,6 +7,7 @@ import numpy as np
 
 from alula.cost.fitted import FITTED
 from alula.cost.kernels import timeline
+from alula.cost.listing import issue_cycles
 from alula.cost.memory import MemoryTerm, memory_term
 from alula.design import Design
 from alula.gateware.control.queue import LATENCY as QUEUE
@@ -21,6 +22,7 @@ class Machine:
 
     Attributes:
         known: what the contract's formulas need, by name, but an instruction's own: cycles, sizes.
+        issue: the sequencer's cycles of each instruction, by its name.
         memory: how reads and writes wait, and how fast a stream is.
         latencies: those of `alula.cost.kernels.timeline`, in cycles.
         depths: beats that each ring of the weight stream holds.
@@ -29,6 +31,7 @@ class Machine:
     """
 
     known: dict[str, int]
+    issue: dict[str, int]
     memory: MemoryTerm
     latencies: np.ndarray
     depths: dict[BeatKind, int]
@@ -70,4 +73,12 @@ def machine(design: Design) -> Machine:
     }.items():
         numbers[place] = value
     depths = ring_depths(design.stream_beats, sparse=design.mpe.sparse)
-    return Machine(known, term, numbers, depths, design.bytes_per_cycle, design.chains_per_channel)
+    return Machine(
+        known,
+        issue_cycles(known),
+        term,
+        numbers,
+        depths,
+        design.bytes_per_cycle,
+        design.chains_per_channel,
+    )

@@ -18,7 +18,7 @@ _TIMINGS = (
     *("CL", "tRCD", "tRP", "tRAS", "tRC", "tRRD_S", "tRRD_L", "tCCD_S", "tCCD_L", "tFAW"),
     *("tRTP", "tRFC", "tREFI"),
 )
-_REFRESHES = 4
+_REFRESHES = 2
 """Intervals between refreshes over which a stream is averaged."""
 
 

@@ -1,20 +1,14 @@
 """What a run of a model on a design costs, by the cycle model: no weights, no RTL."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
 
-from alula.codegen import Plan, attempt
 from alula.cost.bound import Sizes, bound
 from alula.cost.fitted import ERROR
+from alula.cost.plans import Phase, plan_of, run_inputs
 from alula.cost.run import time_program
 from alula.design import Design
 from alula.ir import Architecture, Precision
 from alula.isa import RunInputs
-from alula.isa.formats import GROUP
-from alula.mapper import DoesNotFit
-
-Phase = Literal["prefill", "decode"]
 
 
 @dataclass(frozen=True)
@@ -101,59 +95,6 @@ def predict(
     )
 
 
-def plan_of(
-    design: Design,
-    shape: Architecture,
-    phase: Phase,
-    tokens: int,
-    position: int,
-    precision: Precision,
-    context: int | None,
-) -> Plan:
-    """Return the programs of a model on a design, for a run of so many tokens; kept.
-
-    Raises:
-        DoesNotFit, UnsupportedShape, ValueError: as of `predict`.
-    """
-    if phase not in ("prefill", "decode"):
-        raise ValueError(f"phase must be prefill or decode, not {phase!r}")
-    if phase == "decode" and tokens != 1:
-        raise ValueError(f"tokens must be 1 in decode, not {tokens}")
-    if tokens < 1:
-        raise ValueError(f"tokens must be at least 1, not {tokens}")
-    if position < 0:
-        raise ValueError(f"position must be at least 0, not {position}")
-    least = -(-(position + tokens) // GROUP) * GROUP
-    key = design, shape, context or least, _Formats.of(precision)
-    return _planned(*key)  # pyright: ignore[reportArgumentType]
-
-
-def run_inputs(
-    shape: Architecture,
-    tokens: int,
-    position: int,
-    *,
-    embed: bool = True,
-    first_layer: int = 0,
-    layers: int | None = None,
-    head: bool = True,
-) -> RunInputs:
-    """Return the inputs of a run. ValueError if there are no such layers."""
-    count = shape.layers - first_layer if layers is None else layers
-    last = first_layer + count
-    if first_layer < 0 or count < 0 or last > shape.layers:
-        raise ValueError(f"layers must be within 0..{shape.layers}, not {first_layer}..{last}")
-    return RunInputs(
-        position=position,
-        tokens=tokens,
-        embed=embed,
-        first_layer=first_layer,
-        layers=count,
-        head_rows=int(head),
-        hidden_out=not head,
-    )
-
-
 def _least(design: Design, shape: Architecture, inputs: RunInputs, precision: Precision) -> float:
     """Cycles of the bound."""
     found = bound(
@@ -166,29 +107,3 @@ def _least(design: Design, shape: Architecture, inputs: RunInputs, precision: Pr
         head=inputs.head_rows > 0,
     )
     return float(found.cycles)
-
-
-@dataclass(frozen=True)
-class _Formats:
-    """A precision that can be a key."""
-
-    layers: str
-    head: str
-    matrices: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, precision: Precision) -> "_Formats":
-        return cls(precision.layers, precision.head, tuple(sorted(precision.matrices.items())))
-
-    @property
-    def precision(self) -> Precision:
-        return Precision(self.layers, self.head, dict(self.matrices))
-
-
-@lru_cache(maxsize=256)
-def _planned(design: Design, shape: Architecture, context: int, formats: _Formats) -> Plan:
-    """The programs of a model on a design, not proved to be within limits that cost no time."""
-    found = attempt(shape, design, context, formats.precision, proved=False)
-    if not isinstance(found, Plan):
-        raise DoesNotFit(found)
-    return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from alula.cost.kernels import timeline, trace
 from alula.cost.listing import FIELDS, Listing, listing
-from alula.cost.machine import machine
+from alula.cost.machine import Machine, machine
 from alula.cost.sampling import sampled
 from alula.cost.work import works
 from alula.design import Design
@@ -81,7 +81,7 @@ def _listed(key: _Key) -> Listing:
 
 def _timed(steps: Listing, design: Design, registers: np.ndarray) -> Timeline:
     found = machine(design)  # pyright: ignore[reportArgumentType]
-    places, fields, timing = _traced(steps, found.known, registers)
+    places, fields, timing = _traced(steps, found, registers)
     kinds, taken, moved = works(steps, found, places, fields)
     meetings = steps.meetings[places]
     columns = np.column_stack([meetings[:, 0], kinds, meetings[:, 1:]])
@@ -101,10 +101,10 @@ def _timed(steps: Listing, design: Design, registers: np.ndarray) -> Timeline:
 
 
 def _traced(
-    steps: Listing, known: Mapping[str, int], registers: np.ndarray
+    steps: Listing, found: Machine, registers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Address, fields, and cycles and weight of each step that is noted."""
-    code, size = steps.timed(known), _FIRST
+    code, size = steps.timed(found.issue), _FIRST
     chunks, shares = sampled(steps, registers)
     while size <= _MOST:
         places, timing = np.empty(size, np.int64), np.empty((size, 2))
@@ -112,7 +112,7 @@ def _traced(
         count = trace.trace(
             code,
             steps.sources,
-            known["REDIRECT"],
+            found.known["REDIRECT"],
             registers.copy(),
             chunks,
             shares,

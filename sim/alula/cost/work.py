@@ -7,7 +7,7 @@ import numpy as np
 
 from alula.cost.fitted import FITTED
 from alula.cost.kernels import timeline
-from alula.cost.listing import Listing, operands
+from alula.cost.listing import OPERANDS, Listing
 from alula.cost.machine import Machine
 from alula.gateware.memory.bursts import WORTH
 from alula.isa import Engine
@@ -33,17 +33,17 @@ def works(
     kinds = np.full(count, timeline.SYSTEM)
     kinds[count - 1] = timeline.END
     found, moved = np.zeros((count, timeline.WORKS)), np.zeros((count, 2))
-    order = np.argsort(places, kind="stable")
-    ranks = places[order]
-    for group in steps.groups:
-        low = np.searchsorted(ranks, group.addresses)
-        high = np.searchsorted(ranks, group.addresses, side="right")
-        rows = np.concatenate([order[a:b] for a, b in zip(low, high, strict=True)])
+    base: Known = {**machine.known, **ARRAYS}
+    owner = steps.group_of[places]
+    order = np.argsort(owner, kind="stable")
+    ends = np.searchsorted(owner[order], np.arange(len(steps.groups) + 1))
+    for number, group in enumerate(steps.groups):
+        rows = order[ends[number] : ends[number + 1]]
         if not rows.size:
             continue
-        names = operands(group.instruction)
+        names = OPERANDS[group.instruction.name]
         values = {name: fields[rows, place] for place, name in enumerate(names)}
-        known: Known = {**machine.known, **group.fixed, **values, **ARRAYS}
+        known = {**base, **group.fixed, **values}
         kinds[rows] = _KINDS.get(group.instruction.name, timeline.SERIAL)
         if not group.instruction.fields:
             kinds[rows] = timeline.SYNC

@@ -1,7 +1,8 @@
 """Everything of a compiled model that needs no weights, and the proof that it fits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from alula.codegen.dry_run import dry_run
@@ -62,21 +63,24 @@ def attempt(
     precision: Precision,
     *,
     proved: bool = True,
+    make: Callable[[Graph, Design, Placement], tuple[Program, Program]] | None = None,
 ) -> Plan | FitReport:
     """The plan of a model, or the report that says what does not fit, without levers.
 
-    Only if `proved` is every operand of the programs known to be within its limits.
+    Only if `proved` is every operand of the programs known to be within its limits. `make` is used
+    instead of `generate`.
     """
-    graph = build_graph(pad_heads(architecture))
+    make = make or generate
+    graph = _graph(architecture)
     placement = place(graph, design, context, precision)
     if not placement.report.fits:
         return placement.report
     try:
-        programs = generate(graph, design, placement)
+        programs = make(graph, design, placement)
     except OutOfRegisters:
         placement = place(graph, design, context, precision, halves=False)
         try:
-            programs = generate(graph, design, placement)
+            programs = make(graph, design, placement)
         except OutOfRegisters:
             item = FitItem("registers", "prefill", REGISTERS, REGISTERS - 1, "")
             return replace(placement.report, items=[*placement.report.items, item])
@@ -85,6 +89,11 @@ def attempt(
     if proved and report.fits:
         report = replace(report, items=[*items, *_excesses(programs, design, placement, graph)])
     return Plan(graph, placement.memory, *programs, report) if report.fits else report
+
+
+@lru_cache(maxsize=32)
+def _graph(architecture: Architecture) -> Graph:
+    return build_graph(pad_heads(architecture))
 
 
 def generate(graph: Graph, design: Design, placement: Placement) -> tuple[Program, Program]:

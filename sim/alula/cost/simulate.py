@@ -1,0 +1,85 @@
+"""Tier 2: the same run in RTL, of a model whose weights are all zero: cycles depend on no data."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from alula.cost.plans import Phase, plan_of, run_inputs
+from alula.cost.predict import Cost
+from alula.design import Design
+from alula.ir import Architecture, Precision
+from alula.isa import Engine, Image
+from alula.progress import Progress, silent
+from alula.rtl.device import RtlDevice
+
+
+class Simulator:
+    """The gateware of one design in Verilator, behind the design's DRAM.
+
+    Args:
+        design: what is simulated.
+        progress: told of the build.
+
+    Raises:
+        ToolchainError: Verilator or a C++ compiler is missing or fails.
+    """
+
+    def __init__(self, design: Design, progress: Progress = silent) -> None:
+        self.design = design
+        self._device = RtlDevice(design, progress=progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the simulation."""
+        self._device.close()
+
+    def run(
+        self,
+        shape: Architecture,
+        phase: Phase,
+        tokens: int = 1,
+        position: int = 0,
+        precision: Precision = Precision(),
+        *,
+        context: int | None = None,
+    ) -> Cost:
+        """Run what `predict` predicts, and return what it took: simulated, without error.
+
+        `accounts` are empty: counters of engines do not say which wait was the longest chain's.
+
+        Raises:
+            DoesNotFit, UnsupportedShape, ValueError: as of `predict`.
+            RtlError: the run failed.
+        """
+        plan = plan_of(self.design, shape, phase, tokens, position, precision, context)
+        beats = np.zeros((plan.memory.beats, self.design.bytes_per_cycle), np.uint8)
+        self._device.load(Image(self.design.hash, beats, plan.memory.regions))
+        program = plan.decode if phase == "decode" else plan.prefill
+        inputs = run_inputs(shape, tokens, position)
+        done = self._device.run(program, inputs.registers())
+        return Cost(
+            cycles=done.cycles,
+            by_engine=_busy(done.counters),
+            accounts={},
+            bytes_read=done.bytes_read,
+            bytes_written=done.bytes_written,
+            seconds=done.cycles / self.design.clock_hz,
+            bound=0.0,
+            error=0.0,
+        )
+
+
+def _busy(counters: Mapping[str, int]) -> dict[str, float]:
+    return {engine.name: counters[f"{engine.name.lower()}.busy"] for engine in Engine}
