@@ -174,7 +174,14 @@ def test_what_the_hardware_would_do(alula, small_model: Path) -> None:
         assert bound["tokens_per_s_at_most"] == 80e6 / bound["decode_cycles_at_least"]
         assert (bound["clock_mhz"], bound["clock"]) == (80, "declared")
         assert bound["source"].startswith("bound: bytes that any design must read")
+    tokens = compiled["modelled"]
+    assert [token["tokens"] for token in tokens] == [1, 64]
+    for token, bound in zip(tokens, (first, last), strict=True):
+        assert token["predicted_cycles"] > bound["decode_cycles_at_least"]
+        assert sum(token["accounts"].values()) == pytest.approx(token["predicted_cycles"])
+        assert token["tokens_per_s"] == token["clock_mhz"] * 1e6 / token["predicted_cycles"]
     shown = alula("compile", *words).out
+    assert f"64 tokens: {tokens[1]['predicted_cycles']:,.0f} cycles a token, " in shown
     assert f"at least {first['decode_cycles_at_least']:,.0f} cycles a token, at most" in shown
     assert "tokens/s at 80 MHz (declared)" in shown
     ran = alula("run", *words[:1], "abc", *words[1:], "--max-new-tokens", 3, "--json").json
@@ -185,6 +192,8 @@ def test_what_the_hardware_would_do(alula, small_model: Path) -> None:
     assert bound["source"].startswith("bound: bytes read in the machine model")
     torch = alula("run", *words[:1], "abc", "--design", "tiny", "--map", "*=torch", "--json").json
     assert torch["predicted"] is None
+    assert torch["predicted_cycles"] == 0
+    assert ran["predicted_cycles"] > 3 * tokens[0]["predicted_cycles"]
 
 
 @pytest.mark.parametrize(

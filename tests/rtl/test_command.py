@@ -53,6 +53,9 @@ def test_tokens_are_the_models_and_only_kv_and_result_are_written(run: Run) -> N
     for one in decoded:
         assert one["bytes_written"] == one["must_write_bytes"] == KV_BYTES + 4
         assert one["bytes_read"] > one["must_read_bytes"] > 100_000
+    for one in found["runs"]:
+        assert one["predicted_cycles"] == pytest.approx(one["cycles"], rel=0.03)
+    assert found["predicted_cycles"] == sum(one["predicted_cycles"] for one in found["runs"])
     assert found["rtl_cycles"] == sum(one["cycles"] for one in found["runs"])
     assert found["dram_write_bytes"] == sum(one["bytes_written"] for one in found["runs"])
     assert found["counters"].keys() == {"ld", "st", "mm", "mv", "misc", "sys"}

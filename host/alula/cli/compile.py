@@ -36,7 +36,7 @@ def compile(
     from alula.runtime.cache import built
     from alula.runtime.errors import RunError
     from alula.runtime.loading import context_of, open_model
-    from alula.runtime.prediction import predicted
+    from alula.runtime.prediction import modelled, predicted
 
     if out is not None and out.exists():
         raise RunError(f"--out must be a folder that does not exist yet, not {out}")
@@ -57,6 +57,7 @@ def compile(
             with new_folder(out) as folder:
                 build.save(folder)
     first, last = (predicted(chosen, build.traffic, position) for position in (0, tokens - 1))
+    modelled_tokens = list(modelled(build))
     beat = chosen.bytes_per_cycle
     sizes = {
         "decode_program_bytes": len(build.decode.code),
@@ -69,6 +70,7 @@ def compile(
         bounds = {
             "predicted": first.as_dict(),
             "predicted_at_full_context": last.as_dict(),
+            "modelled": [token.as_dict() for token in modelled_tokens],
         }
         print_json(sizes | {"fits": build.fit.fits} | info | bounds)
         return
@@ -80,3 +82,7 @@ def compile(
     for bound in (first, last):
         print(bound.line())
     print(first.source)
+    print()
+    for token in modelled_tokens:
+        print(token.line())
+    print(f"modelled: at most {modelled_tokens[0].error:.0%} off what RTL took where compared")

@@ -105,7 +105,7 @@ def run(
     """
     from alula.runtime.errors import MismatchError, OutOfStepError, RunError
     from alula.runtime.loading import load_model, session_of
-    from alula.runtime.prediction import predicted_of
+    from alula.runtime.prediction import predicted_cycles, predicted_of
     from alula.runtime.runs import rtl_report
     from alula.runtime.sampling import Sampler, check_length
     from alula.runtime.session import Prompt
@@ -186,6 +186,7 @@ def run(
                 "prefill_s": result.prefill_s,
                 "decode_tokens_per_s": result.decode_tokens_per_s,
                 "predicted": bound.as_dict() if bound else None,
+                "predicted_cycles": predicted_cycles(loaded.design, loaded.runs),
                 **({"matches_model": True, **report} if report else {}),
                 **({"verified": asdict(verified)} if verified else {}),
             }

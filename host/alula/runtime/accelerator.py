@@ -55,7 +55,7 @@ class Accelerator:
 
     def timeline(self, run: Run) -> Timeline:
         """Return what the cycle model finds of a run: modelled cycles."""
-        return time_program(self._programs[run.phase], self._design, run.inputs)
+        return time_program(run.program, self._design, run.inputs)
 
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
         """Return keys and values held in memory; see `Worker.read_kv`."""
@@ -78,6 +78,7 @@ class Accelerator:
         else:
             self._write_rows(RegionName.HIDDEN, source)
         layers = len(segment.layers)
+        program = self._programs[phase]
         inputs = RunInputs(
             position=position,
             tokens=tokens,
@@ -88,7 +89,7 @@ class Accelerator:
             logits=logits and segment.head,
             hidden_out=not segment.head,
         ).registers()
-        self._device.run(self._programs[phase], inputs)
+        self._device.run(program, inputs)
         head, embed = segment.head and rows > 0, segment.embed
         self.runs.append(
             Run(
@@ -105,6 +106,7 @@ class Accelerator:
                 self._traffic.written(tokens=tokens, layers=layers, head=head),
                 self._device.counters,
                 self._device.seconds,
+                program,
                 inputs,
             )
         )

@@ -1,12 +1,17 @@
-"""What the hardware would do, as far as it can be said without simulating its time: bounds."""
+"""What the hardware would do: bounds, and what the cycle model says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from alula.codegen import Build
+from alula.cost import time_program
+from alula.cost.fitted import ERROR
 from alula.design import Design
+from alula.isa import RunInputs
 from alula.mapper import Traffic
 from alula.runtime.runs import Run
 
+_LENGTHS = (1, 512, 2048)
 _RAN = "bound: bytes read in the machine model over the bandwidth, products over the MACs"
 _MOVED = "bound: bytes that any design must read over the bandwidth"
 
@@ -44,6 +49,61 @@ class Prediction:
             f"cycles a token, at most {self.tokens_per_s_at_most:,.1f} tokens/s at "
             f"{self.clock_mhz} MHz ({self.clock}), {self.bytes_per_token:,.0f} bytes read"
         )
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """A decoded token by the cycle model.
+
+    Attributes:
+        tokens: in the context, this one among them.
+        predicted_cycles: of it.
+        accounts: the same by what the token waited for: compute, memory, issue, dependency.
+        tokens_per_s: at the clock.
+        clock_mhz: the best known clock, and how it is known (`clock`).
+        clock: placed, estimated or declared.
+        error: the largest error of the model against RTL that was found, as a share.
+    """
+
+    tokens: int
+    predicted_cycles: float
+    accounts: dict[str, float]
+    tokens_per_s: float
+    clock_mhz: float
+    clock: str
+    error: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return it as a line for people."""
+        largest = max(self.accounts, key=lambda name: self.accounts[name])
+        share = self.accounts[largest] / self.predicted_cycles
+        return (
+            f"{self.tokens:>6,} tokens: {self.predicted_cycles:,.0f} cycles a token, "
+            f"{self.tokens_per_s:,.1f} tokens/s at {self.clock_mhz:.0f} MHz ({self.clock}), "
+            f"{share:.0%} {largest}"
+        )
+
+
+def modelled(build: Build) -> Iterator[Modelled]:
+    """Yield a decoded token at some lengths up to the context that a model is compiled for."""
+    from alula.synth.clock import clock_of
+
+    clock = clock_of(build.design)
+    lengths = {length for length in _LENGTHS if length < build.context} | {build.context}
+    for length in sorted(lengths):
+        inputs = RunInputs(position=length - 1, tokens=1, layers=build.architecture.layers)
+        found = time_program(build.decode, build.design, inputs.registers())
+        rate = clock.mhz * 1e6 / found.cycles
+        yield Modelled(length, found.cycles, found.accounts, rate, clock.mhz, clock.source, ERROR)
+
+
+def predicted_cycles(design: Design, runs: Sequence[Run]) -> float:
+    """Return the cycles that a design would take for all runs, by the cycle model."""
+    return sum(time_program(run.program, design, run.inputs).cycles for run in runs)
 
 
 def predicted(design: Design, traffic: Traffic, position: int) -> Prediction:

@@ -1,9 +1,10 @@
 """What the accelerator's runs took, and their sum for an answer of the simulated gateware."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from alula.design import Design
+from alula.isa import Program
 from alula.runtime.split import Phase
 
 
@@ -19,6 +20,7 @@ class Run:
         must_write: bytes that it must write; logits that were asked for are not among them.
         counters: what the device counted.
         seconds: wall clock.
+        program: what ran.
         inputs: values of the program's inputs.
     """
 
@@ -29,7 +31,8 @@ class Run:
     must_write: int
     counters: Mapping[str, int]
     seconds: float
-    inputs: Mapping[str, int] = field(default_factory=dict)
+    program: Program
+    inputs: Mapping[str, int]
 
 
 def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
@@ -40,11 +43,13 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
     Both efficiencies count the bytes that any design must read: `stream_efficiency` over what a
     plain sequential reader gets from the same memory in the same cycles, `dram_efficiency` over the
     memory's peak. `tokens_per_s` is at the best known clock (`alula.synth.clock`), which is beside
-    it: `clock_mhz`, and whether it is placed, estimated or declared (`clock`).
+    it: `clock_mhz`, and whether it is placed, estimated or declared (`clock`). `predicted_cycles`
+    of a run are the cycle model's (`alula.cost`).
 
     Raises:
         ToolchainError: there is no C++ compiler.
     """
+    from alula.cost import time_program
     from alula.rtl.plain_reader import dram_efficiency, sequential_bytes
     from alula.synth.clock import clock_of
 
@@ -76,6 +81,7 @@ def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:
                 "must_read_bytes": run.must_read,
                 "must_write_bytes": run.must_write,
                 **{name: value for name, value in run.counters.items() if "." not in name},
+                "predicted_cycles": time_program(run.program, design, run.inputs).cycles,
                 "seconds": run.seconds,
             }
             for run in runs

@@ -11,9 +11,10 @@ from alula.cost.kernels.trace import ISSUE as SPENT
 from alula.cost.kernels.trace import WEIGHT
 from alula.model.kernels.compiled import kernel
 
-COMPUTE, MEMORY, ISSUE, DEPENDENCY = range(1, 5)
+# A kernel is compiled once for numpy's integers, but for each of Python's.
+COMPUTE, MEMORY, ISSUE, DEPENDENCY = np.arange(1, 5)
 """Accounts, as places of a moment."""
-ENGINES, LD, ST, MM, MV, MISC, SYS = 6, 0, 1, 2, 3, 4, 5
+LD, ST, MM, MV, MISC, SYS, ENGINES = np.arange(7)
 ENGINE, KIND, WAITS, SIGNALS = range(4)
 """Columns of steps: its engine, what it is, the engines that it waits for and signals, as masks."""
 SERIAL, ROWS, MATRIX, PRODUCT, SYNC, SYSTEM, END = range(7)
@@ -31,7 +32,7 @@ DEPTH = 16
 _STREAMS, _FREED, _TOKENS = 64, 4096, 256
 """Matrices under way, places of the stream that are known to be free again, tokens of a pair."""
 
-_NOW, _LAST, _BEGIN, _MOMENT, _DATA, _ASKS, _ASKED, _MULTIPLIED = range(8)
+_NOW, _LAST, _BEGIN, _MOMENT, _DATA, _ASKS, _ASKED, _MULTIPLIED = np.arange(8)
 """Moments: of the sequencer, now and where the weight changed; when what is looked at begins and
 ends; when LD can have the next beat and ask for its next instruction; when the matrix that comes
 was asked for; when the matrix engine has passed its last weight."""
