@@ -67,8 +67,8 @@ def test_targets(text: str, mode, target: Target) -> None:
         (
             "*=gpu",
             (
-                "a target must be accel, torch, torch-int or torch-float, the last three with a"
-                " device such as torch:cuda, not 'gpu' (*=gpu)"
+                "a target must be accel, or torch, torch-int, torch-float, torch-fp32, torch-bf16"
+                " or torch-fp16 with a device such as torch:cuda, not 'gpu' (*=gpu)"
             ),
         ),
         (

@@ -144,7 +144,7 @@ def load_model(
         raise RunError(f"the plan must be of {checkpoint.source}, not of {planned.model}")
     split = parse_split(map, architecture.units, torch_mode)
     tokens = context_of(checkpoint, chosen, context)
-    workers = _torch_workers(split, checkpoint)
+    workers = _torch_workers(split, checkpoint, tokens)
     runs: Sequence[Run] = ()
     program_bytes = 0
     opened = accelerator = None
@@ -242,17 +242,24 @@ def needed_tokenizer(checkpoint: Checkpoint) -> BoundedTokenizer:
     return tokenizer
 
 
-def _torch_workers(split: Split, checkpoint: Checkpoint) -> dict[Target, Worker]:
-    return {target: _torch_worker(target, checkpoint) for target in split.targets - {ACCEL}}
+def _torch_workers(split: Split, checkpoint: Checkpoint, context: int) -> dict[Target, Worker]:
+    return {
+        target: _torch_worker(target, checkpoint, context) for target in split.targets - {ACCEL}
+    }
 
 
-def _torch_worker(target: Target, checkpoint: Checkpoint) -> Worker:
+def _torch_worker(target: Target, checkpoint: Checkpoint, context: int) -> Worker:
     from alula.frontend.float_reference import FloatReference
     from alula.quant import QuantizedModel, padded
     from alula.quant.reference import IntegerReference
+    from alula.runtime.fixed_units import fixed_float, fixed_integer
     from alula.runtime.torch_units import FloatUnits, IntegerUnits, torch_device
 
     device = torch_device(target.device)
     if target.kind == "torch-float":
         return FloatUnits(FloatReference(padded(checkpoint), device))
+    if target.kind != "torch-int":
+        return fixed_float(padded(checkpoint), device, target.kind, context)
+    if device.type == "cuda":
+        return fixed_integer(QuantizedModel(checkpoint), device, context)
     return IntegerUnits(IntegerReference(QuantizedModel(checkpoint), device))

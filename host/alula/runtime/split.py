@@ -6,8 +6,9 @@ A map is rules separated by commas, `[PHASE:]UNITS=TARGET`:
     prefill:*=torch:cuda,*=accel
 
 PHASE is `prefill` or `decode`; without one a rule holds for both. UNITS is `embed`, `head`,
-`layers.3`, `layers.0-9` or `*`. TARGET is `accel`, or `torch`, `torch-int` or `torch-float`, these
-three with a torch device if it is not the CPU: `torch:cuda`, `torch-int:cuda:1`.
+`layers.3`, `layers.0-9` or `*`. TARGET is `accel`, or one of torch: `torch-int` (the contract's
+exact integers), `torch-float` (fp32, plainly), `torch-fp32`, `torch-bf16`, `torch-fp16` (as fast as
+torch goes), or `torch`, with a torch device if it is not the CPU: `torch-int:cuda:1`.
 
 Two rules must not name the same unit in the same phase. `*` takes what no other rule of the phase
 names; `prefill:*` goes before `*`. A unit that no rule names, and a rule that names nothing, are
@@ -27,9 +28,13 @@ TorchMode = Literal["int", "float"]
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 TORCH_MODES: tuple[TorchMode, ...] = get_args(TorchMode)
+Kind = Literal["accel", "torch-int", "torch-float", "torch-fp32", "torch-bf16", "torch-fp16"]
+_TORCH_KINDS: dict[str, Kind] = {
+    kind.removeprefix("torch-"): kind for kind in get_args(Kind) if kind != "accel"
+}
 DEFAULT_MAP = "*=accel"
 
-TARGET = re.compile(r"accel|torch(-int|-float)?(:[a-z]+(:\d+)?)?")
+TARGET = re.compile(r"accel|torch(-int|-float|-fp32|-bf16|-fp16)?(:[a-z]+(:\d+)?)?")
 _LAYERS = re.compile(r"layers\.(\d+)(?:-(\d+))?")
 
 
@@ -38,11 +43,12 @@ class Target:
     """What runs a unit.
 
     Attributes:
-        kind: "accel", or torch in its integer-exact or its float mode.
+        kind: "accel", or torch: integer-exact, in fp32 with keys and values that grow, or quick in
+            one of three types.
         device: torch's name of the device that computes; "" for the accelerator.
     """
 
-    kind: Literal["accel", "torch-int", "torch-float"]
+    kind: Kind
     device: str = ""
 
     def __str__(self) -> str:
@@ -174,14 +180,14 @@ def _parse_rule(text: str, units: Sequence[str]) -> _Rule:
 def _parse_target(word: str, rule: str, torch_mode: TorchMode) -> Target:
     if not TARGET.fullmatch(word):
         raise SplitError(
-            f"a target must be accel, torch, torch-int or torch-float, the last three with a device"
-            f" such as torch:cuda, not {word!r} ({rule})"
+            f"a target must be accel, or torch, torch-int, torch-float, torch-fp32, torch-bf16 or"
+            f" torch-fp16 with a device such as torch:cuda, not {word!r} ({rule})"
         )
     if word == "accel":
         return Target("accel")
     name, _, device = word.partition(":")
     mode = name.partition("-")[2] or torch_mode
-    return Target("torch-int" if mode == "int" else "torch-float", device or "cpu")
+    return Target(_TORCH_KINDS[mode], device or "cpu")
 
 
 def _parse_units(word: str, rule: str, units: Sequence[str]) -> frozenset[str]:

@@ -89,8 +89,20 @@ class FloatReference(UnitModel[LayerCache]):
         Without a cache the tokens see only each other. Attention is causal in the order of tokens;
         ``positions`` only turn the rope.
         """
+        shape, turn = self.architecture, None
+        if shape.position == "rope":
+            turn = self._rope(self._integers("positions", positions, shape.max_context))
+        return self.run_layer(self.unit(f"layers.{index}"), hidden, turn, cache)
+
+    def run_layer(
+        self,
+        weights: dict[str, Tensor],
+        hidden: Tensor,
+        turn: tuple[Tensor, Tensor] | None,
+        cache: LayerCache | None,
+    ) -> Tensor:
+        """A layer from nothing but tensors: its weights, cosine and sine of positions, a cache."""
         shape = self.architecture
-        weights = self.unit(f"layers.{index}")
         normed = self._norm(hidden, weights, "attn_norm")
         queries, keys, values = (
             self._project(normed, weights, f"attn.{part}").unflatten(-1, (-1, shape.head_dim))
@@ -99,14 +111,12 @@ class FloatReference(UnitModel[LayerCache]):
         if shape.qk_norm:
             queries = self._head_rms(queries, weights["attn.q_norm.weight"])
             keys = self._head_rms(keys, weights["attn.k_norm.weight"])
-        if shape.position == "rope":
-            cosine, sine = self._rope(self._integers("positions", positions, shape.max_context))
-            queries = _turned(queries, cosine, sine)
-            keys = _turned(keys, cosine, sine)
+        if turn is not None:
+            queries, keys = _turned(queries, *turn), _turned(keys, *turn)
         if cache is not None:
             cache.append(keys, values)
             keys, values = cache.keys, cache.values
-        attended = self._attend(queries, keys, values).flatten(-2)
+        attended = self._attend(queries, keys, values, cache).flatten(-2)
         hidden = hidden + self._branch(attended, weights, "attn", "o")
         normed = self._norm(hidden, weights, "mlp_norm")
         activation = ACTIVATIONS[shape.activation]
@@ -172,7 +182,9 @@ class FloatReference(UnitModel[LayerCache]):
         )
         return torch.arange(length, dtype=torch.float64, device=self.device).outer(frequencies)
 
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def _attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, cache: LayerCache | None
+    ) -> Tensor:
         if self.architecture.attention_cap is not None:
             return self._attend_capped(queries, keys, values)
         tokens, held = queries.shape[-3], keys.shape[-3]

@@ -34,6 +34,11 @@ def in_pieces(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     )
 
 
+def constant(value: float, like: Tensor) -> Tensor:
+    """A number rounded to float32, beside a tensor; nothing is copied from the host."""
+    return torch.full((), value, dtype=torch.float32, device=like.device)
+
+
 def rounded(values: Tensor) -> Tensor:
     """``fl`` of exact float64 values."""
     return hardshrink(values, _FLUSHED).to(torch.float32).clamp_(-LARGEST, LARGEST)

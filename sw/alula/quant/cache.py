@@ -52,6 +52,15 @@ class LayerCache:
             column[self.length : end] = new
         self.length = end
 
+    def seen(self, tokens: int) -> Tensor:
+        """How many tokens each of the last ones attends to: those up to itself, ``[tokens]``."""
+        device = self._columns["keys"].device
+        return torch.arange(self.length - tokens + 1, self.length + 1, device=device)
+
+    def until(self, stop: int, tokens: int) -> int:
+        """Tokens held up to number `stop` of the last ones."""
+        return self.length - tokens + min(stop, tokens)
+
     def truncate(self, length: int) -> None:
         """Forgets all but the oldest `length` tokens. ValueError if fewer are held."""
         if not 0 <= length <= self.length:
@@ -76,3 +85,47 @@ class IntegerCache(LayerCache):
     def value_scales(self) -> Tensor:
         """float32 ``[length, kv_heads]``, bf16 values."""
         return self.held("value_scales")
+
+
+class FixedCache(IntegerCache):
+    """Keys and values in memory that stays where it is, for steps whose shapes do not change.
+
+    A step is told where its tokens go, and how many rows it looks at: rows beyond what a token may
+    see are masked, so that their content does not matter as long as it is finite.
+
+    Args:
+        capacity: tokens that there is room for.
+        columns: what a token's row has, by name: no rows of it, ``[0, ...]``.
+    """
+
+    def __init__(self, capacity: int, **columns: Tensor) -> None:
+        LayerCache.__init__(
+            self,
+            **{name: one.new_zeros((capacity, *one.shape[1:])) for name, one in columns.items()},
+        )
+        self._positions = torch.zeros(0, dtype=torch.int64)
+
+    def begin(self, positions: Tensor, reach: int) -> None:
+        """Take the places of the tokens that come next, and how many rows they look at."""
+        self._positions, self.length = positions, reach
+
+    def append(self, *rows: Tensor) -> None:
+        """Put rows where `begin` said."""
+        for column, new in zip(self._columns.values(), rows, strict=True):
+            column.index_copy_(0, self._positions, new)
+
+    def seen(self, tokens: int) -> Tensor:
+        """How many rows each token attends to: those up to its own."""
+        return self._positions + 1
+
+    def until(self, stop: int, tokens: int) -> int:
+        """All rows that the step looks at."""
+        return self.length
+
+    def all_rows(self) -> list[Tensor]:
+        """The columns whole."""
+        return list(self._columns.values())
+
+    def rows(self, name: str, start: int, stop: int) -> Tensor:
+        """A column from one token up to another, to be read or written."""
+        return self._columns[name][start:stop]

@@ -1,13 +1,12 @@
 """The SFU's functions of one variable on torch tensors: table interpolation in integers."""
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from alula.isa.functions import EXP2, RECIP, RSQRT, Function, Table
-from alula.quant.arithmetic import exponents, power_of_two, product, rounded
+from alula.quant.arithmetic import constant, exponents, power_of_two, product, rounded
 from alula.quant.floats import LARGEST
 
 _LOG2E = math.log2(math.e)
@@ -15,10 +14,18 @@ _MANTISSA = (1 << 23) - 1
 _ONE = 1 << 24
 
 
-@cache
+_HELD: dict[str, tuple[Tensor, Tensor]] = {}
+"""Coefficients that are on a device already, by the names of both."""
+
+
 def _coefficients(table: Table, device: torch.device) -> tuple[Tensor, Tensor]:
-    c0, c1 = (torch.tensor(part, dtype=torch.int64, device=device) for part in table.coefficients)
-    return c0, c1
+    name = f"{table.name} {device}"
+    if name not in _HELD:
+        c0, c1 = (
+            torch.tensor(part, dtype=torch.int64, device=device) for part in table.coefficients
+        )
+        _HELD[name] = c0, c1
+    return _HELD[name]
 
 
 def interpolate(table: Table, u: Tensor) -> Tensor:
@@ -36,7 +43,7 @@ def _mantissas(x: Tensor) -> Tensor:
 
 def exp(x: Tensor) -> Tensor:
     """``exp(x)`` for x <= 0."""
-    t = product(x, torch.tensor(_LOG2E, dtype=torch.float32, device=x.device))
+    t = product(x, constant(_LOG2E, x))
     bits = EXP2.step_bits + 7
     u = torch.floor(t.double().clamp_(min=-256.0) * (1 << bits) + 0.5).to(torch.int64)
     n = u >> bits

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from alula.isa.formats import GROUP, Q_MAX, SCALE_MAX
-from alula.quant.arithmetic import exponents, piece_size, power_of_two, product, rounded
+from alula.quant.arithmetic import constant, exponents, piece_size, power_of_two, product, rounded
 from alula.quant.functions import recip
 
 EXACT = 1 << 53
@@ -31,7 +31,7 @@ def quantize_rows(x: Tensor) -> Activations:
     """QUANT over the last dimension of float32 ``[..., K]``."""
     inputs = x.shape[-1]
     padded = torch.nn.functional.pad(x, (0, -inputs % GROUP)).unflatten(-1, (-1, GROUP))
-    step = product(padded.abs().amax(-1), _constant(1 / Q_MAX, x))
+    step = product(padded.abs().amax(-1), constant(1 / Q_MAX, x))
     largest = step.amax(-1, keepdim=True)
     bits = SCALE_MAX.bit_length()
     exponent = torch.where(largest > 0, exponents(largest).to(torch.int64) + 1 - bits, 0)
@@ -43,18 +43,13 @@ def quantize_rows(x: Tensor) -> Activations:
     return Activations(q.flatten(-2)[..., :inputs], exponent)
 
 
-def _constant(value: float, like: Tensor) -> Tensor:
-    """A number rounded to float32, beside a tensor."""
-    return torch.tensor(value, dtype=torch.float32, device=like.device)
-
-
 def quantize_kv(x: Tensor) -> tuple[Tensor, Tensor]:
     """QUANTKV over the last dimension of float32 ``[..., K]``.
 
     Gives int8 ``[..., K]`` and c ``[..., 1]``, float32 with bf16 values. Where c is zero, so is q.
     """
     largest = x.abs().amax(-1, keepdim=True)
-    c = round_bf16(product(largest, _constant(1 / Q_MAX, x)))
+    c = round_bf16(product(largest, constant(1 / Q_MAX, x)))
     q = torch.round(product(x, recip(c))).clamp_(-Q_MAX, Q_MAX)
     return torch.where(c > 0, q, 0.0).to(torch.int8), c
 

@@ -3,28 +3,24 @@
 import torch
 from torch import Tensor
 
-from alula.quant.arithmetic import difference, product, total, tree_sum
+from alula.quant.arithmetic import constant, difference, product, total, tree_sum
 from alula.quant.functions import exp, recip, rsqrt
 
 
-def _constant(value: float, like: Tensor) -> Tensor:
-    return torch.tensor(value, dtype=torch.float32, device=like.device)
-
-
 def _mean(terms: Tensor, count: int | None = None) -> Tensor:
-    return product(tree_sum(terms), _constant(1 / (count or terms.shape[-1]), terms))
+    return product(tree_sum(terms), constant(1 / (count or terms.shape[-1]), terms))
 
 
 def rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Tensor:
     """RMSNORM over the last dimension, of which the mean counts `count` elements (None: all)."""
-    r = rsqrt(total(_mean(product(x, x), count), _constant(eps, x)))
+    r = rsqrt(total(_mean(product(x, x), count), constant(eps, x)))
     return product(product(x, r), gain)
 
 
 def layernorm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
     """LAYERNORM over the last dimension."""
     d = difference(x, _mean(x))
-    r = rsqrt(total(_mean(product(d, d)), _constant(eps, x)))
+    r = rsqrt(total(_mean(product(d, d)), constant(eps, x)))
     return total(product(product(d, r), gain), bias)
 
 

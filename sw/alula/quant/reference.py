@@ -1,6 +1,6 @@
 """Torch integer: the quantised model, unit by unit, exact to the machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alula.ir.architecture import Architecture
 from alula.isa.functions import FUNCTIONS, SOFTCAP
-from alula.quant.arithmetic import difference, in_pieces, piece_size, product, total
+from alula.quant.arithmetic import constant, difference, in_pieces, piece_size, product, total
 from alula.quant.cache import IntegerCache
 from alula.quant.functions import activation, distribution
 from alula.quant.integers import (
@@ -21,6 +21,13 @@ from alula.quant.integers import (
 from alula.quant.model import QuantizedModel
 from alula.quant.operations import layernorm, rmsnorm, rope, softmax
 from alula.quant.units import UnitModel
+
+Matrix = tuple[Tensor, Tensor]
+"""Integers ``[N, K]`` and their c ``[N]``."""
+Weight = Matrix | Tensor
+"""A matrix, or a vector."""
+Weights = Mapping[str, Weight]
+"""A unit's, by name: ``attn.q``, ``attn.q.bias``, ``attn_norm.weight``."""
 
 
 class IntegerReference(UnitModel[IntegerCache]):
@@ -43,8 +50,7 @@ class IntegerReference(UnitModel[IntegerCache]):
         self.architecture: Architecture = model.architecture
         self.device = torch.device(device)
         self._model = model
-        self._matrices: dict[str, tuple[Tensor, Tensor]] = {}
-        self._vectors: dict[str, Tensor | None] = {}
+        self._weights: dict[str, Weights] = {}
         self._tables: dict[str, Tensor] = {}
 
     def cache(self) -> list[IntegerCache]:
@@ -83,81 +89,107 @@ class IntegerReference(UnitModel[IntegerCache]):
         Without a cache the tokens see only each other. Attention is causal in the order of tokens;
         `positions` only turn the rope.
         """
-        shape, unit = self.architecture, f"layers.{index}"
-        tokens = hidden.shape[0]
-        normed = quantize_rows(self._norm(f"{unit}.attn_norm", hidden))
+        shape, turn = self.architecture, None
+        if shape.position == "rope":
+            turn = self._rope(self._integers("positions", positions, shape.max_context))
+        if cache is None:
+            cache = IntegerCache(shape.kv_heads, shape.head_dim, self.device)
+        return self.run_layer(self.weights(f"layers.{index}"), hidden, turn, cache)
+
+    def run_layer(
+        self,
+        weights: Weights,
+        hidden: Tensor,
+        turn: tuple[Tensor, Tensor] | None,
+        cache: IntegerCache,
+    ) -> Tensor:
+        """A layer from nothing but tensors: its weights, cosine and sine of positions, a cache."""
+        shape, tokens = self.architecture, hidden.shape[0]
+        normed = quantize_rows(self._norm(weights, "attn_norm", hidden))
         query, key, value = (
-            self._project(f"{unit}.attn.{part}", normed).view(tokens, -1, shape.head_dim)
+            self._project(weights, f"attn.{part}", normed).view(tokens, -1, shape.head_dim)
             for part in "qkv"
         )
         if shape.qk_norm:
-            query = self._rms(f"{unit}.attn.q_norm.weight", query, shape.used_head_dim)
-            key = self._rms(f"{unit}.attn.k_norm.weight", key, shape.used_head_dim)
-        if shape.position == "rope":
-            cosine, sine = self._rope(self._integers("positions", positions, shape.max_context))
-            query, key = rope(query, cosine, sine), rope(key, cosine, sine)
-        if cache is None:
-            cache = IntegerCache(shape.kv_heads, shape.head_dim, self.device)
+            query = self._rms(weights, "attn.q_norm.weight", query, shape.used_head_dim)
+            key = self._rms(weights, "attn.k_norm.weight", key, shape.used_head_dim)
+        if turn is not None:
+            query, key = rope(query, *turn), rope(key, *turn)
         keys, key_scales = quantize_kv(key)
         values, value_scales = quantize_kv(value)
         cache.append(keys, key_scales[..., 0], values, value_scales[..., 0])
         attended = quantize_rows(self._attend(query, cache))
-        hidden = total(hidden, self._branch(f"{unit}.attn", "o", attended))
-        normed = quantize_rows(self._norm(f"{unit}.mlp_norm", hidden))
+        hidden = total(hidden, self._branch(weights, "attn", "o", attended))
+        normed = quantize_rows(self._norm(weights, "mlp_norm", hidden))
         activate = partial(activation, FUNCTIONS[shape.activation])
         if shape.gated_mlp:
-            gate = in_pieces(activate, self._project(f"{unit}.mlp.gate", normed))
-            inner = in_pieces(product, gate, self._project(f"{unit}.mlp.up", normed))
+            gate = in_pieces(activate, self._project(weights, "mlp.gate", normed))
+            inner = in_pieces(product, gate, self._project(weights, "mlp.up", normed))
         else:
-            inner = in_pieces(activate, self._project(f"{unit}.mlp.up", normed))
-        return total(hidden, self._branch(f"{unit}.mlp", "down", quantize_rows(inner)))
+            inner = in_pieces(activate, self._project(weights, "mlp.up", normed))
+        return total(hidden, self._branch(weights, "mlp", "down", quantize_rows(inner)))
 
     @torch.inference_mode()
     def head(self, hidden: Tensor) -> Tensor:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
-        logits = self._project("lm_head", quantize_rows(self._norm("final_norm", hidden)))
+        weights = self.weights("head")
+        normed = quantize_rows(self._norm(weights, "final_norm", hidden))
+        logits = self._project(weights, "lm_head", normed)
         return _capped(logits, self.architecture.logit_cap)
 
-    def _matrix(self, name: str) -> tuple[Tensor, Tensor]:
-        if name not in self._matrices:
-            matrix = self._model.matrix(name)
-            integers = matrix.integers()
-            check_exact(matrix.shape[1], int(abs(integers).max()))
-            self._matrices[name] = (
-                torch.from_numpy(integers).to(self.device),
-                torch.from_numpy(matrix.c).to(self.device),
-            )
-        return self._matrices[name]
+    def weights(self, unit: str) -> Weights:
+        """A unit's weights, names without the unit's own prefix; read on first use."""
+        if unit not in self._weights:
+            prefix = f"{unit}." if unit.startswith("layers.") else ""
+            found: dict[str, Weight] = {}
+            for tensor, shape in self.architecture.unit_tensors(unit).items():
+                name = tensor.removeprefix(prefix)
+                if len(shape) == 1:
+                    vector = self._model.vector(tensor)
+                    assert vector is not None
+                    found[name] = torch.from_numpy(vector).to(self.device)
+                else:
+                    found[name.removesuffix(".weight")] = self._matrix(tensor)
+            if unit == "head" and self.architecture.tied_head:
+                found["lm_head"] = self._matrix("lm_head.weight")
+            self._weights[unit] = found
+        return self._weights[unit]
 
-    def _vector(self, name: str) -> Tensor | None:
-        if name not in self._vectors:
-            vector = self._model.vector(name)
-            self._vectors[name] = (
-                None if vector is None else torch.from_numpy(vector).to(self.device)
-            )
-        return self._vectors[name]
+    def _matrix(self, tensor: str) -> Matrix:
+        matrix = self._model.matrix(tensor.removesuffix(".weight"))
+        integers = matrix.integers()
+        check_exact(matrix.shape[1], int(abs(integers).max()))
+        scales = torch.from_numpy(matrix.c).to(self.device)
+        return self._kept(torch.from_numpy(integers)), scales
 
-    def _project(self, name: str, x: Activations) -> Tensor:
-        result = multiply(x, *self._matrix(name))
-        bias = self._vector(f"{name}.bias")
-        return result if bias is None else total(result, bias)
+    def _kept(self, integers: Tensor) -> Tensor:
+        """A matrix as it is held on the device."""
+        return integers.to(self.device)
 
-    def _branch(self, name: str, last: str, x: Activations) -> Tensor:
+    def _project(self, weights: Weights, name: str, x: Activations) -> Tensor:
+        matrix, bias = weights[name], weights.get(f"{name}.bias")
+        assert isinstance(matrix, tuple)
+        result = multiply(x, *matrix)
+        return total(result, bias) if isinstance(bias, Tensor) else result
+
+    def _branch(self, weights: Weights, name: str, last: str, x: Activations) -> Tensor:
         """What attention or MLP adds to the hidden state."""
-        out = self._project(f"{name}.{last}", x)
-        return self._norm(f"{name}_post_norm", out) if self.architecture.post_norms else out
+        out = self._project(weights, f"{name}.{last}", x)
+        if not self.architecture.post_norms:
+            return out
+        return self._norm(weights, f"{name}_post_norm", out)
 
-    def _norm(self, name: str, x: Tensor) -> Tensor:
+    def _norm(self, weights: Weights, name: str, x: Tensor) -> Tensor:
         if self.architecture.norm == "rmsnorm":
-            return self._rms(f"{name}.weight", x)
-        gain, bias = self._vector(f"{name}.weight"), self._vector(f"{name}.bias")
-        assert gain is not None
-        assert bias is not None
+            return self._rms(weights, f"{name}.weight", x)
+        gain, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        assert isinstance(gain, Tensor)
+        assert isinstance(bias, Tensor)
         return layernorm(x, gain, bias, self.architecture.norm_eps)
 
-    def _rms(self, name: str, x: Tensor, count: int | None = None) -> Tensor:
-        gain = self._vector(name)
-        assert gain is not None
+    def _rms(self, weights: Weights, name: str, x: Tensor, count: int | None = None) -> Tensor:
+        gain = weights[name]
+        assert isinstance(gain, Tensor)
         return rmsnorm(x, gain, self.architecture.norm_eps, count)
 
     def _learned_positions(self) -> Tensor | None:
@@ -181,26 +213,24 @@ class IntegerReference(UnitModel[IntegerCache]):
 
     def _attend(self, query: Tensor, cache: IntegerCache) -> Tensor:
         """Attention of the cache's last tokens: ``[tokens, heads * head_dim]``."""
-        tokens = query.shape[0]
-        first = cache.length - tokens
+        tokens, seen = query.shape[0], cache.seen(query.shape[0])
         step = max(1, piece_size(self.device) // (self.architecture.heads * cache.length))
         parts = [
-            self._attend_part(query[start : start + step], first + start, cache)
-            for start in range(0, tokens, step)
+            self._attend_part(query[part], seen[part], cache, cache.until(part.stop, tokens))
+            for part in (slice(first, first + step) for first in range(0, tokens, step))
         ]
         return torch.cat(parts)
 
-    def _attend_part(self, query: Tensor, first: int, cache: IntegerCache) -> Tensor:
-        """Attention of tokens from the cache's position `first` on."""
+    def _attend_part(self, query: Tensor, seen: Tensor, cache: IntegerCache, length: int) -> Tensor:
+        """Attention of tokens that each see so many of the cache's first `length`."""
         tokens, heads, dim = query.shape
         kv_heads = self.architecture.kv_heads
         shared = heads // kv_heads
-        length = first + tokens
         rows = query.view(tokens, kv_heads, shared, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
         keys = cache.keys[:length].transpose(0, 1)
         scores = multiply(quantize_rows(rows), keys, cache.key_scales[:length].T)
         scores = _capped(scores, self.architecture.attention_cap)
-        valid = torch.arange(first + 1, length + 1, device=self.device).repeat_interleave(shared)
+        valid = seen.repeat_interleave(shared)
         weights = softmax(scores, valid, cache.value_scales[:length].T[:, None])
         values = cache.values[:length].permute(1, 2, 0)
         mixed = multiply(quantize_rows(weights), values, None)
@@ -211,7 +241,7 @@ def _capped(x: Tensor, cap: float | None) -> Tensor:
     """SOFTCAP, unless `cap` is None."""
     if cap is None:
         return x
-    inv, half, span = (torch.tensor(number, device=x.device) for number in (2 / cap, 0.5, 2 * cap))
+    inv, half, span = (constant(number, x) for number in (2 / cap, 0.5, 2 * cap))
 
     def capped(part: Tensor) -> Tensor:
         return product(difference(distribution(SOFTCAP.table, product(part, inv)), half), span)

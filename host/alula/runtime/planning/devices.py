@@ -50,8 +50,8 @@ class Point(Record):
 class Profile(Record):
     """Times that were found for one model on one device."""
 
-    model: Name
-    """The model; no other can be planned with it."""
+    model: Annotated[str, Field(min_length=1, max_length=1000)]
+    """The model as it is named; no other can be planned with it."""
 
     source: Source
     """Where the times are from."""

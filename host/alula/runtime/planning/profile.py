@@ -8,7 +8,7 @@ from alula.runtime.planning.estimates import Estimate, Origin, Request
 from alula.runtime.planning.work import UnitWork
 from alula.runtime.split import Phase
 
-_Row = tuple[float, float]
+Row = tuple[float, float]
 """A length and its seconds."""
 
 
@@ -31,7 +31,7 @@ class ProfileTable:
         self._model = request.model
         self._source: Origin = profile.source
         self._extrapolate = request.extrapolate
-        self._rows: dict[tuple[Phase, str], list[_Row]] = {}
+        self._rows: dict[tuple[Phase, str], list[Row]] = {}
         for point in sorted(profile.points, key=lambda one: one.length):
             rows = self._rows.setdefault((point.phase, point.unit), [])
             if rows and rows[-1][0] == point.length:
@@ -56,14 +56,14 @@ class ProfileTable:
         seconds, note = self._at(rows, phase, length)
         return Estimate(share * seconds, "unknown", self._source, note)
 
-    def _at(self, rows: Sequence[_Row], phase: Phase, length: float) -> tuple[float, str]:
+    def _at(self, rows: Sequence[Row], phase: Phase, length: float) -> tuple[float, str]:
         """Return the seconds at a length, and how they follow from the table if not directly."""
         lengths = [row[0] for row in rows]
         place = bisect_left(lengths, length)
         if place < len(rows) and lengths[place] == length:
             return rows[place][1], ""
         if 0 < place < len(rows):
-            seconds = _line(rows[place - 1], rows[place], length)
+            seconds = straight_line(rows[place - 1], rows[place], length)
             return seconds, (
                 f"{phase} at {length:g} tokens interpolated between {lengths[place - 1]:g} and"
                 f" {lengths[place]:g}"
@@ -76,7 +76,7 @@ class ProfileTable:
                 f"{advice} ({self._place})"
             )
         ends = rows[:2] if place == 0 else rows[-2:]
-        seconds = _line(ends[0], ends[1], length)
+        seconds = straight_line(ends[0], ends[1], length)
         if seconds <= 0:
             raise PlanError(
                 f"extrapolation of {phase} must give a time above 0, not {seconds:g} s at"
@@ -95,6 +95,7 @@ class ProfileTable:
         return weight(unit) / sum(map(weight, self._model.units))
 
 
-def _line(one: _Row, other: _Row, length: float) -> float:
+def straight_line(one: Row, other: Row, length: float) -> float:
+    """Return the seconds at a length on the line through two rows of a table."""
     (left, low), (right, high) = one, other
     return low + (high - low) * (length - left) / (right - left)

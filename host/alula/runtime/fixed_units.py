@@ -1,0 +1,300 @@
+"""Segments in steps of fixed shapes: compiled and recorded as CUDA graphs, or plain on a CPU.
+
+A step takes 1, 32 or 256 tokens, padded, and looks at 256, 1,024, 4,096, ... rows of keys and
+values. What is padded comes behind the tokens, so that no token sees it, and is written over later.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alula.quant.integers import quantize_kv
+from alula.quant.model import QuantizedModel
+from alula.quant.source import Source
+from alula.runtime.fixed_references import FixedFloat, FixedInteger
+from alula.runtime.split import Kind, Segment
+from alula.runtime.worker import KvRows, Output, Work
+
+_LOG = logging.getLogger(__name__)
+STEPS = (1, 32, 256)
+"""Tokens of a step."""
+_FIRST_REACH = 256
+_LONGEST_COMPILED = 1024
+"""Rows up to which exact steps are compiled: sums in their order are slow to compile."""
+_MOST_SHAPES = 64
+_WARM_UP = 2
+
+
+class _Key(NamedTuple):
+    segment: Segment
+    tokens: int
+    reach: int
+
+
+@dataclass
+class _Step:
+    """A step of one shape with its inputs, which stay where they are.
+
+    Attributes:
+        source: token ids [tokens], or hidden states [tokens, hidden_size].
+        places: rows of the cache that the tokens take.
+        positions: the same within the context, for rope and learned positions.
+        row: which token goes through the head.
+        run: computes hidden states, logits of the row and its token from these.
+    """
+
+    source: Tensor
+    places: Tensor
+    positions: Tensor
+    row: Tensor
+    run: Callable[[], tuple[Tensor, Tensor | None, Tensor | None]]
+
+
+class FixedUnits:
+    """Runs segments on a reference of fixed shapes.
+
+    Args:
+        reference: the model.
+        capacity: tokens of the context.
+    """
+
+    def __init__(self, reference: FixedFloat | FixedInteger, capacity: int) -> None:
+        self._reference = reference
+        self._device = reference.device
+        self._graphs = self._device.type == "cuda"
+        self._exact = isinstance(reference, FixedInteger)
+        self._capacity = capacity
+        self._caches = reference.fixed_caches()
+        self._steps: dict[_Key, _Step] = {}
+        self._quick_layer: Callable[..., Tensor] | None = None
+
+    @staticmethod
+    def room(context: int) -> int:
+        """Rows of a cache for a context: the last step may be padded."""
+        return context + STEPS[-1]
+
+    @torch.inference_mode()
+    def run(self, segment: Segment, work: Work) -> Output:
+        """Run a segment; see `Worker.run`."""
+        pieces, heads = [], []
+        token: Tensor | None = None
+        start, count = 0, len(work.source)
+        while start < count:
+            tokens = min(STEPS[-1], count - start)
+            hidden, logits, token = self._run(segment, work, start, tokens)
+            last = start + tokens == count
+            if not segment.head or (work.logits and work.rows > 1):
+                pieces.append(hidden[:tokens].clone())
+            if segment.head and last and work.logits and work.rows == 1 and logits is not None:
+                heads.append(logits)
+            start += tokens
+        if not segment.head:
+            return Output(hidden=torch.cat(pieces).float().cpu().numpy())
+        assert token is not None
+        if work.logits and work.rows > 1:
+            heads = [self._reference.head(torch.cat(pieces)[count - work.rows :])]
+        found = heads[0].float().cpu().numpy() if work.logits else None
+        return Output(token=int(token), logits=found)
+
+    def _run(
+        self, segment: Segment, work: Work, start: int, tokens: int
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run one step of the tokens from `start` on."""
+        position = work.position + start
+        padded = next(size for size in STEPS if size >= tokens) if self._graphs else tokens
+        step = self._step(_Key(segment, padded, self._reach(position + padded)))
+        part = work.source[start : start + tokens]
+        given = torch.from_numpy(part.astype(np.int64) if segment.embed else part)
+        step.source[:tokens].copy_(given)
+        places = torch.arange(position, position + padded)
+        step.places.copy_(places)
+        step.positions.copy_(places.clamp(max=self._reference.architecture.max_context - 1))
+        step.row.fill_(tokens - 1)
+        return step.run()
+
+    def _reach(self, needed: int) -> int:
+        """Return how many rows a step looks at that needs at least some."""
+        if not self._graphs:
+            return needed
+        reach = _FIRST_REACH
+        while reach < needed:
+            reach *= 4
+        return min(reach, self.room(self._capacity))
+
+    def _step(self, key: _Key) -> _Step:
+        if key not in self._steps:
+            step = self._plain(key, self._reference.run_layer)
+            self._steps[key] = self._recorded(key, step) if self._graphs else step
+            if not self._graphs:
+                self._steps = {key: self._steps[key]}
+        return self._steps[key]
+
+    def _plain(self, key: _Key, layer: Callable[..., Tensor]) -> _Step:
+        """Return a step that runs operation by operation."""
+        reference, device, segment = self._reference, self._device, key.segment
+        width = reference.architecture.hidden_size
+        source = (
+            torch.zeros(key.tokens, dtype=torch.int64, device=device)
+            if segment.embed
+            else torch.zeros((key.tokens, width), device=device)
+        )
+        places, positions = (
+            torch.zeros(key.tokens, dtype=torch.int64, device=device) for _ in range(2)
+        )
+        row = torch.zeros(1, dtype=torch.int64, device=device)
+
+        def run() -> tuple[Tensor, Tensor | None, Tensor | None]:
+            hidden = reference.embed(source, positions) if segment.embed else self._typed(source)
+            turn = reference.turn(positions)
+            for index in segment.layers:
+                cache = self._caches[index]
+                cache.begin(places, key.reach)
+                hidden = layer(_weights(reference, index), hidden, turn, cache)
+            if not segment.head:
+                return hidden, None, None
+            logits = reference.head(hidden.index_select(0, row))
+            return hidden, logits, _first_largest(logits[0])
+
+        return _Step(source, places, positions, row, run)
+
+    def _typed(self, hidden: Tensor) -> Tensor:
+        return hidden if self._exact else hidden.to(self._caches[0].keys.dtype)
+
+    def _recorded(self, key: _Key, plain: _Step) -> _Step:
+        """Return the step as a CUDA graph, of compiled layers where these give the same bits."""
+        if not self._exact:
+            return self._graph(key, self._plain(key, self._compiled()))
+        if key.reach > _LONGEST_COMPILED:
+            return self._graph(key, plain)
+        compiled = self._plain(key, self._compiled())
+        with self._untouched(key):
+            self._probe(plain, compiled)
+            expected, got = plain.run()[0].clone(), compiled.run()[0]
+        if torch.equal(expected, got):
+            return self._graph(key, compiled)
+        _LOG.warning(
+            "compiled layers must give the contract's bits, and do not on %s: exact steps of %d"
+            " tokens run without being compiled",
+            self._device,
+            key.tokens,
+        )
+        return self._graph(key, plain)
+
+    def _probe(self, *steps: _Step) -> None:
+        """Give steps the same arbitrary input."""
+        generator = torch.Generator().manual_seed(0)
+        for step in steps:
+            count = len(step.source)
+            step.places.copy_(torch.arange(count))
+            step.positions.copy_(torch.arange(count))
+        first = steps[0].source
+        if first.dtype == torch.int64:
+            drawn = torch.randint(
+                self._reference.architecture.vocab_size, first.shape, generator=generator
+            )
+        else:
+            drawn = torch.randn(first.shape, generator=generator)
+        for step in steps:
+            step.source.copy_(drawn)
+
+    def _compiled(self) -> Callable[..., Tensor]:
+        """Return the layer compiled: once for each shape of a step, whatever the layer."""
+        if self._quick_layer is None:
+            from torch._dynamo import config
+
+            config.recompile_limit = max(config.recompile_limit, _MOST_SHAPES)
+            self._quick_layer = torch.compile(
+                self._reference.run_layer, dynamic=False, fullgraph=True
+            )
+        return self._quick_layer
+
+    @contextmanager
+    def _untouched(self, key: _Key) -> Iterator[None]:
+        """Leave keys and values as they are, whatever the block's steps write."""
+        caches = [self._caches[index] for index in key.segment.layers]
+        held = [(rows, rows.clone()) for cache in caches for rows in cache.all_rows()]
+        yield
+        for rows, before in held:
+            rows.copy_(before)
+
+    def _graph(self, key: _Key, step: _Step) -> _Step:
+        """Return a step that replays what it did once."""
+        side = torch.cuda.Stream(self._device)
+        side.wait_stream(torch.cuda.current_stream(self._device))
+        with self._untouched(key):
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UP):
+                    step.run()
+            torch.cuda.current_stream(self._device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            results = step.run()
+
+        def replay() -> tuple[Tensor, Tensor | None, Tensor | None]:
+            graph.replay()
+            return results
+
+        return _Step(step.source, step.places, step.positions, step.row, replay)
+
+    @torch.inference_mode()
+    def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
+        """Return keys and values in the contract's format; see `Worker.read_kv`."""
+        cache = self._caches[layer]
+        if self._exact:
+            names = ("keys", "key_scales", "values", "value_scales")
+            return KvRows(*(cache.rows(name, start, stop).cpu().numpy() for name in names))
+        parts: list[Any] = []
+        for name in ("keys", "values"):
+            numbers, scale = quantize_kv(cache.rows(name, start, stop).float())
+            parts += [numbers.cpu().numpy(), scale[..., 0].cpu().numpy()]
+        return KvRows(*parts)
+
+    @torch.inference_mode()
+    def write_kv(self, layer: int, start: int, rows: KvRows) -> None:
+        """Take keys and values in the contract's format; see `Worker.write_kv`."""
+        cache, stop = self._caches[layer], start + len(rows)
+        if self._exact:
+            given = {
+                "keys": rows.k,
+                "key_scales": rows.k_scale,
+                "values": rows.v,
+                "value_scales": rows.v_scale,
+            }
+        else:
+            given = {
+                "keys": rows.k * rows.k_scale[..., None],
+                "values": rows.v * rows.v_scale[..., None],
+            }
+        for name, values in given.items():
+            place = cache.rows(name, start, stop)
+            place.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+
+def fixed_float(checkpoint: Source, device: torch.device, kind: Kind, context: int) -> FixedUnits:
+    """Return what runs a model's own weights in the type that a target names."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    room = FixedUnits.room(context)
+    chosen = dtype[kind.removeprefix("torch-")]
+    return FixedUnits(FixedFloat(checkpoint, device, chosen, room), context)
+
+
+def fixed_integer(model: QuantizedModel, device: torch.device, context: int) -> FixedUnits:
+    """Return what runs a quantised model in the contract's integers."""
+    return FixedUnits(FixedInteger(model, device, FixedUnits.room(context)), context)
+
+
+def _weights(reference: FixedFloat | FixedInteger, index: int) -> Any:
+    name = f"layers.{index}"
+    return reference.unit(name) if isinstance(reference, FixedFloat) else reference.weights(name)
+
+
+def _first_largest(logits: Tensor) -> Tensor:
+    """Return the first of the places that hold the largest number."""
+    places = torch.arange(len(logits), device=logits.device)
+    return torch.where(logits == logits.amax(), places, len(logits)).amin()
