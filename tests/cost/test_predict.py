@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.ports import one_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, sized
 
 from alula.codegen import Plan, attempt, plan
 from alula.cost import ACCOUNTS, Sizes, bound, predict, time_program
+from alula.cost.memory import memory_term
 from alula.cost.sampling import shares
 from alula.design import Design, load_design
 from alula.ir import Architecture, Precision
@@ -55,6 +57,17 @@ def test_accounts_add_up() -> None:
     assert sum(found.accounts.values()) == pytest.approx(found.cycles, rel=1e-12)
     assert all(cycles >= 0 for cycles in found.accounts.values())
     assert found.seconds == found.cycles / KV260.clock_hz
+
+
+def test_ports_pass_less_than_the_dram_gives() -> None:
+    """A stripe of 256 bytes comes through one port of 16; the pair passes 27.2 bytes a cycle."""
+    four, one = memory_term(KV260), memory_term(one_port(KV260))
+    assert four.read - one.read == 16
+    assert 64 / four.beat == pytest.approx(32 + 27.2, rel=2e-3)
+    assert four.beat > one.beat
+    # At 250 MHz a beat a cycle comes through either.
+    slower = KV260.replace({"clock_mhz": 250})
+    assert memory_term(slower).beat == memory_term(one_port(slower)).beat == 1
 
 
 def test_decode_waits_for_memory_and_prefill_for_the_chains() -> None:
