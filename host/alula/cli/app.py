@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from alula.cli.assembly import asm, disasm
+from alula.cli.bench import bench
+from alula.cli.calibrate import calibrate
 from alula.cli.compile import compile
 from alula.cli.compress import compress
 from alula.cli.doctor_command import doctor
@@ -28,6 +30,8 @@ app = typer.Typer(
 app.command()(run)
 app.command("eval")(evaluate)
 app.command()(plan)
+app.command()(bench)
+app.command()(calibrate)
 app.command()(compile)
 app.command()(compress)
 app.command()(export)

@@ -21,6 +21,7 @@ from alula.runtime.errors import (
 from alula.runtime.loading import load
 from alula.runtime.planning.devices import Devices, load_devices
 from alula.runtime.planning.errors import PlanError
+from alula.runtime.planning.machine import devices
 from alula.runtime.planning.plan import Plan
 from alula.runtime.planning.plan_file import load_plan
 from alula.runtime.planning.planner import plan
@@ -50,6 +51,7 @@ __all__ = [
     "Target",
     "TokenizerError",
     "device_names",
+    "devices",
     "load",
     "load_devices",
     "load_plan",

@@ -243,12 +243,15 @@ def needed_tokenizer(checkpoint: Checkpoint) -> BoundedTokenizer:
 
 
 def _torch_workers(split: Split, checkpoint: Checkpoint, context: int) -> dict[Target, Worker]:
-    return {
-        target: _torch_worker(target, checkpoint, context) for target in split.targets - {ACCEL}
-    }
+    return {target: torch_worker(target, checkpoint, context) for target in split.targets - {ACCEL}}
 
 
-def _torch_worker(target: Target, checkpoint: Checkpoint, context: int) -> Worker:
+def torch_worker(target: Target, checkpoint: Checkpoint, context: int) -> Worker:
+    """Return what runs segments on a target of torch.
+
+    Raises:
+        DeviceError: this machine lacks the device.
+    """
     from alula.frontend.float_reference import FloatReference
     from alula.quant import QuantizedModel, padded
     from alula.quant.reference import IntegerReference

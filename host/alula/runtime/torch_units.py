@@ -27,6 +27,12 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
+def device_name(name: str) -> str:
+    """Return what the maker calls a CUDA device, and its memory."""
+    found = torch.cuda.get_device_properties(torch.device(name))
+    return f"{found.name} {found.total_memory >> 30} GiB, CUDA {torch.version.cuda}"
+
+
 class _Reference(Protocol):
     """What both references have."""
 
