@@ -58,16 +58,11 @@ class OutputLane(Component):
         result (Out(32)): `LANE_LATENCY` cycles later.
     """
 
-    def __init__(self) -> None:
-        super().__init__(
-            {
-                "valid": In(1),
-                "value": In(signed(ACCUMULATOR_BITS)),
-                "factor": In(16),
-                "power": In(signed(POWER_BITS)),
-                "result": Out(32),
-            }
-        )
+    valid: In(1)
+    value: In(signed(ACCUMULATOR_BITS))
+    factor: In(16)
+    power: In(signed(POWER_BITS))
+    result: Out(32)
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""

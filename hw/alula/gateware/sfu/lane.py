@@ -68,25 +68,20 @@ class SfuLane(wiring.Component):
         result_valid, result (Out): the result.
     """
 
-    def __init__(self) -> None:
-        super().__init__(
-            {
-                "route": In(route),
-                "valid": In(1),
-                "a": In(32),
-                "b": In(32),
-                "c": In(32),
-                "d": In(32),
-                "s": In(32),
-                "t": In(32),
-                "late": Out(1),
-                "rom_enable": Out(1),
-                "rom_address": Out(11),
-                "rom_row": In(coefficients(TABLES)),
-                "result_valid": Out(1),
-                "result": Out(32),
-            }
-        )
+    route: In(route)
+    valid: In(1)
+    a: In(32)
+    b: In(32)
+    c: In(32)
+    d: In(32)
+    s: In(32)
+    t: In(32)
+    late: Out(1)
+    rom_enable: Out(1)
+    rom_address: Out(11)
+    rom_row: In(coefficients(TABLES))
+    result_valid: Out(1)
+    result: Out(32)
 
     def elaborate(self, platform: object) -> Module:
         """Units and the muxes between them."""
