@@ -46,6 +46,7 @@ class Engines:
     ) -> None:
         self.unit, self.program = unit, program
         self.tokens = dict.fromkeys(product(Engine, Engine), 0)
+        self.taken: dict[Engine, deque[int]] = {engine: deque() for engine in ENGINES}
         self.flying: dict[Engine, deque[int]] = {engine: deque() for engine in ENGINES}
         self._done = dict.fromkeys(ENGINES, False)
         self._given: dict[Engine, int | None] = dict.fromkeys(ENGINES)
@@ -64,7 +65,7 @@ class Engines:
         entry = {} if board.complete else board.expected[board.count]
         board.take(entry | {"command": command})
         address = entry["address"]
-        self.flying[engine].append(address)
+        self.taken[engine].append(address)
         for giver in self.program.ops[address].wait - {Engine.SYS}:
             self.tokens[giver, engine] -= 1
             if self.tokens[giver, engine] < 0:
@@ -82,6 +83,8 @@ class Engines:
                     self.tokens[engine, taker] += 1
             done = next(self._goes[engine]) and bool(self.flying[engine])
             self._done[engine] = done
+            self.flying[engine] += self.taken[engine]
+            self.taken[engine].clear()
             self.unit.wires[f"done_{engine.name.lower()}"].set(int(done))
 
 
@@ -95,7 +98,7 @@ def program_case(idle: Pattern, pressure: Pattern) -> Case:
         unit.join(engines)
         await start(unit)
         await unit.until(lambda: unit.wires["ended"].get(), "END", 2000)
-        if any(engines.flying.values()):
+        if any(engines.flying.values()) or any(engines.taken.values()):
             raise Mismatch(f"END must wait for {engines.flying}")
         for board in engines.boards.values():
             if not board.complete:
@@ -205,12 +208,12 @@ def queue_case(idle: Pattern, pressure: Pattern) -> Case:
         unit.watch("command", board.take, pressure)
         tokens, ends = unit.goes(pressure), unit.goes(idle)
         oldest, takes, available = 0, 0, False
-        late = 0, 0, 0
+        taken, late = 0, (0, 0, 0)
         while oldest < len(items):
             # Tokens that are there stay until they are taken.
             there = available
             available |= next(tokens)
-            done = next(ends) and oldest < board.count
+            done = next(ends) and oldest < taken
             wires["available"].set(int(available))
             wires["done"].set(int(done))
             before = board.count
@@ -222,20 +225,21 @@ def queue_case(idle: Pattern, pressure: Pattern) -> Case:
                 available = False
             if board.count > takes:
                 raise Mismatch("a command must go only where its tokens are taken")
-            # What the queue says of instructions in flight is a cycle late.
+            # What the queue says of instructions in flight is a cycle late, of new ones two.
             flown, flies, gives = late
-            unit.must(give=gives, flying=int(flown < flies))
+            unit.must(give=gives, flying=int(flown < flies), took=int(flies < before))
             if flown < flies:
                 unit.must(oldest=items[flown]["address"], signal=items[flown]["signal"], busy=1)
             elif before < len(items) and wires["wait"].get():
                 unit.must(oldest=items[before]["address"])
             if before < len(items) and wires["wait"].get():
                 unit.must(wait=items[before]["wait"], next=items[before]["address"])
-            if before:
-                unit.must(newest=items[before - 1]["address"])
+            if taken:
+                unit.must(newest=items[taken - 1]["address"])
             if board.count - oldest > IN_FLIGHT:
                 raise Mismatch(f"{IN_FLIGHT} may be in flight, not {board.count - oldest}")
-            late = oldest, before, int(done)
+            late = oldest, taken, int(done)
+            taken = before
             oldest += done
         wires["done"].set(0)
         await unit.cycles(5)

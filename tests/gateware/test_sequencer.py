@@ -200,8 +200,9 @@ def decoded(word: int) -> dict[str, Any]:
     refs += [0] * (MAX_SOURCES - len(refs))
     found: dict[str, Any] = {
         "legality": Legality.LEGAL.value,
-        "opcode": instruction.opcode,
-        "engine": int(instruction.engine),
+        "held": int.from_bytes(encode(op), "little"),
+        "engine": 1 << instruction.engine,
+        "system": {item.name: int(item == instruction) for item in codes(Engine.SYS)},
         "wait": mask(op.wait),
         "signal": mask(op.signal),
         "refs": [
@@ -219,13 +220,18 @@ def decoded(word: int) -> dict[str, Any]:
     return found
 
 
-PARTS = ("legality", "opcode", "engine", "wait", "signal", "refs", "last_step")
+PARTS = ("legality", "held", "engine", "system", "wait", "signal", "refs", "last_step")
 PARTS += ("rd", "body", "value")
 DECODER = Bench(
     "decoder",
     Decoder,
     pipeline_cases(
-        {"instructions": instruction_words}, decoded, latency=0, inputs=("word",), output=PARTS
+        {"instructions": instruction_words},
+        decoded,
+        latency=1,
+        inputs=("word",),
+        output=PARTS,
+        settings={"enable": 1},
     ),
 )
 
@@ -257,17 +263,18 @@ def assembled(word: int, values: list[int]) -> dict[str, Any]:
     return {f"command_{op.instruction.engine.name.lower()}": command}
 
 
-ASSEMBLER = Bench(
-    "assembler",
-    Assembler,
-    pipeline_cases(
-        {"instructions": resolved_words},
-        assembled,
-        latency=0,
-        inputs=("word", "values"),
-        output=tuple(f"command_{engine.name.lower()}" for engine in ENGINES),
-    ),
-)
+@case
+async def commands(unit: Unit) -> None:
+    """Values may come in the cycle in which the command is read, the word a cycle earlier."""
+    for word, values in resolved_words(unit.random):
+        unit.set(word=word, values=[unit.random.getrandbits(32) for _ in values])
+        await unit.cycles()
+        unit.set(values=values)
+        await unit.cycles()
+        unit.must(**assembled(word, values))
+
+
+ASSEMBLER = Bench("assembler", Assembler, [commands])
 
 
 def divide_case(idle: Pattern) -> Case:

@@ -389,7 +389,7 @@ def steps_case(idle: Pattern) -> Case:
                     unit.set(valid=int(goes), step=step if goes else noise)
                     await unit.cycles()
             unit.set(valid=0)
-            await unit.cycles(2)
+            await unit.cycles(3)
             largest = exact.value(max(steps))
             exponent = exact.floor_log2(largest) - 7 if largest else 0
             looks: list[int | None] = []

@@ -51,16 +51,16 @@ class FloatAdd(wiring.Component):
     def _swap(self, m: Module) -> None:
         """The operand of the larger magnitude first, and how far the other lies below.
 
-        One subtraction tells both: its upper bits are the difference of the exponents, less one
-        if the fractions borrow. If `a` is smaller, their complement is the distance, less one if
-        they do not. A distance that is one more moves the smaller operand before it is kept.
+        Exponents and fractions are compared side by side. If the exponent of `a` is less, the
+        complement of their difference is the distance less one: the smaller operand moves by one
+        before it is kept.
         """
         a, b = self.a[:31], self.b[:31]
-        difference = Signal(32)
-        m.d.comb += difference.eq(a - b)
-        swap = difference[31]
-        more = difference[23] ^ a[23] ^ b[23] ^ swap
-        distance = difference[23:31] ^ swap.replicate(8)
+        difference, less = Signal(9), Signal()
+        m.d.comb += [difference.eq(a[23:] - b[23:]), less.eq(a[:23] < b[:23])]
+        more = difference[8]
+        swap = more | ((a[23:] == b[23:]) & less)
+        distance = difference[:8] ^ more.replicate(8)
         small = Mux(swap, significand(a), significand(b))
         b_sign = self.b[31] ^ self.subtract
 

@@ -1,6 +1,6 @@
 """Staging: int8 rows of KV heads, between QUANTKV and ST."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -126,5 +126,7 @@ class StagingBuffer(Component):
         return m
 
 
-def _address(place: data.View) -> object:
-    return place.row * (place.groups << 1) + place.half
+def _address(place: data.View) -> Value:
+    """`row * 2 * groups + half`, of few additions: a DSP block without registers takes longer."""
+    terms = (Mux(groups, place.row << 1 + bit, 0) for bit, groups in enumerate(place.groups))
+    return sum(terms, place.half)

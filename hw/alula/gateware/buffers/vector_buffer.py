@@ -11,10 +11,11 @@ from amaranth.utils import ceil_log2
 from alula.design.engines import VECTOR_BANKS as BANKS
 from alula.gateware.buffers.arbiter import Arbiter
 from alula.gateware.hdl.delay import delayed
+from alula.gateware.hdl.level import level
 
 READ_LATENCY = 2
 """Cycles from a request of `a` or `b` to its data, where no bank is wanted twice."""
-_HELD = 4
+_HELD = 5
 """Words of `store` between request and departure: as many as keep it at a word a cycle."""
 _BANK_BITS = ceil_log2(BANKS)
 _READERS = ("a", "b", "store")
@@ -152,21 +153,23 @@ class VectorBuffer(Component):
         """Words for `store`, which takes them at its own pace."""
         request, reply = self.request_store, self.data_store
         # Look-up tables as memory: a shift register of words takes several times as many.
-        held = Memory(shape=unsigned(32 * self.lanes), depth=_HELD, init=[])
+        places = 1 << (_HELD - 1).bit_length()
+        held = Memory(shape=unsigned(32 * self.lanes), depth=places, init=[])
         m.submodules.held = held
         put, get = held.write_port(), held.read_port(domain="comb")
-        level, owed = Signal(range(_HELD + 1)), Signal(range(_HELD + 1))
-        asks, taken = request.valid & request.ready, reply.valid & reply.ready
+        asks, taken, left = request.valid & request.ready, reply.valid & reply.ready, Signal()
+        # What is taken makes room a cycle later: it is known late.
+        owed = level(m, enters=asks, leaves=left, most=_HELD, name="owed")
+        here = level(m, enters=coming, leaves=taken, most=_HELD, name="here")
         m.d.comb += [
-            room.eq(owed != _HELD),
-            reply.valid.eq(level != 0),
+            room.eq(owed.room),
+            reply.valid.eq(here.some),
             reply.payload.eq(get.data),
             put.en.eq(coming),
             put.data.eq(word),
         ]
         m.d.sync += [
-            owed.eq(owed + asks - taken),
-            level.eq(level + coming - taken),
+            left.eq(taken),
             put.addr.eq(put.addr + coming),
             get.addr.eq(get.addr + taken),
         ]

@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Iterable
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLike
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Member, Out
 
@@ -57,6 +57,16 @@ STEPS = -(-MAX_SOURCES // PORTS)
 
 REFERENCE = data.StructLayout({"register": REGISTER_BITS, "offset": 32})
 """A source: what is added to a register."""
+SYSTEM = data.StructLayout({item.name: 1 for item in codes(Engine.SYS)})
+"""The instructions of SYS, a bit each."""
+
+
+def _reserved(item: Field) -> tuple[int, ...]:
+    """The numbers of a choice that mean nothing."""
+    if not isinstance(item, Choice):
+        return ()
+    choices = (*item.choices, *[None] * ((1 << item.width) - len(item.choices)))
+    return tuple(number for number, choice in enumerate(choices) if not choice)
 
 
 def _bits(word: Value, item: Field, bit: int) -> Value:
@@ -119,10 +129,27 @@ def _slots(engine: Engine) -> dict[str, int]:
 
 
 class _Mux:
-    """A value for each of some opcodes."""
+    """A value for each of some opcodes.
 
-    def __init__(self, code: Value) -> None:
-        self._code = code
+    Args:
+        m: Where `registered` ones are kept.
+        code: The opcode.
+        registered: What an opcode chooses is found in a cycle in which this is high, and known
+            from the next one on.
+    """
+
+    def __init__(self, m: Module, code: Value, *, registered: ValueLike) -> None:
+        self._m, self._code, self._registered = m, code, registered
+        self._among: dict[tuple[int, ...], Signal] = {}
+
+    def is_among(self, numbers: Iterable[int]) -> Signal:
+        """Whether the opcode is one of these."""
+        key = tuple(sorted(numbers))
+        if key not in self._among:
+            self._among[key] = among = Signal(name=f"is_{'_'.join(map(str, key))}")
+            with self._m.If(self._registered):
+                self._m.d.sync += among.eq(self._code.matches(*key))
+        return self._among[key]
 
     def choose(self, cases: Iterable[tuple[int, Value]], *, others_are_zero: bool = True) -> Value:
         """Return what an opcode chooses: ANDs of values with sets of opcodes, and an OR of them.
@@ -135,7 +162,7 @@ class _Mux:
         if len(grouped) == 1 and not others_are_zero:
             return next(iter(grouped.values()))[0]
         terms: list[Value] = [
-            Mux(self._code.matches(*numbers), value, 0) for value, numbers in grouped.values()
+            Mux(self.is_among(numbers), value, 0) for value, numbers in grouped.values()
         ]
         while len(terms) > 1:
             terms = [
@@ -145,11 +172,13 @@ class _Mux:
 
 
 class Decoder(Component):
-    """Splits an instruction word; combinational.
+    """Splits an instruction word. What depends on its opcode alone is found as the word comes.
 
     Members:
-        word: The instruction.
-        opcode, engine, wait, signal: The parts that every instruction has.
+        word: An instruction. enable: It is taken; all else is of the word that was taken last.
+        held: The word. wait, signal: The parts of it that every instruction has.
+        engine: Whose instruction it is, a bit for each of `Engine`; none if the opcode has no
+            meaning. system: Which of those of SYS, a bit each.
         legality: Whether `decode` of `alula.isa` would accept the word.
         refs: Register and offset of each source, zero beyond the last.
         last_step: Which step, of `PORTS` sources each, is the last that this instruction needs.
@@ -158,8 +187,10 @@ class Decoder(Component):
     """
 
     word: In(WORD_BITS)
-    opcode: Out(OPCODE_BITS)
-    engine: Out(range(len(Engine)))
+    enable: In(1)
+    held: Out(WORD_BITS)
+    engine: Out(len(Engine))
+    system: Out(SYSTEM)
     wait: Out(ENGINE_BITS)
     signal: Out(ENGINE_BITS)
     legality: Out(Legality)
@@ -172,19 +203,19 @@ class Decoder(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        word = self.word
-        code = word[:OPCODE_BITS]
-        m.d.comb += [
-            Cat(self.opcode, self.wait, self.signal).eq(word),
-        ]
-        mux = _Mux(code)
-        engines = ((i.opcode, Const(int(i.engine), 3)) for i in INSTRUCTIONS)
-        m.d.comb += self.engine.eq(mux.choose(engines))
-        self._check(m, code)
+        with m.If(self.enable):
+            m.d.sync += self.held.eq(self.word)
+        mux = _Mux(m, self.word[:OPCODE_BITS], registered=self.enable)
+        m.d.comb += Cat(self.wait, self.signal).eq(self.held[OPCODE_BITS:])
+        for engine in Engine:
+            m.d.comb += self.engine[engine].eq(mux.is_among(item.opcode for item in codes(engine)))
+        for item in codes(Engine.SYS):
+            m.d.comb += self.system[item.name].eq(mux.is_among([item.opcode]))
+        self._check(m, mux)
         self._sources(m, mux)
         for name in ("rd", "body", "value"):
             cases = [
-                (instruction.opcode, _bits(word, item, bit))
+                (instruction.opcode, _bits(self.held, item, bit))
                 for instruction in codes(Engine.SYS)
                 for item, bit in fields_of(instruction)
                 if item.name == name and not isinstance(item, Operand)
@@ -192,29 +223,30 @@ class Decoder(Component):
             m.d.comb += getattr(self, name).eq(mux.choose(cases))
         return m
 
-    def _check(self, m: Module, code: Value) -> None:
-        m.d.comb += self.legality.eq(Legality.OPCODE)
-        with m.Switch(code):
-            for instruction in INSTRUCTIONS:
-                with m.Case(instruction.opcode):
-                    placed = fields_of(instruction)
-                    end = OPCODE_BITS + 2 * ENGINE_BITS
-                    for item, bit in placed:
-                        end = bit + item.width
-                    stray = self.word[end:].any() if end < WORD_BITS else Const(0, 1)
-                    m.d.comb += self.legality.eq(Legality.LEGAL)
-                    with m.If(stray):
-                        m.d.comb += self.legality.eq(Legality.STRAY)
-                    for item, bit in placed:
-                        if isinstance(item, Choice):
-                            reserved = [
-                                number
-                                for number in range(1 << item.width)
-                                if number >= len(item.choices) or not item.choices[number]
-                            ]
-                            if reserved:
-                                with m.If(_bits(self.word, item, bit).matches(*reserved)):
-                                    m.d.comb += self.legality.eq(Legality.RESERVED)
+    def _check(self, m: Module, mux: _Mux) -> None:
+        """The first that applies is told: opcode, reserved choices, stray bits."""
+        ends: dict[int, list[int]] = {}
+        reserved: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
+        for instruction in INSTRUCTIONS:
+            end = OPCODE_BITS + 2 * ENGINE_BITS
+            for item, bit in fields_of(instruction):
+                end = bit + item.width
+                numbers = _reserved(item)
+                if numbers:
+                    reserved.setdefault((bit, item.width, numbers), []).append(instruction.opcode)
+            if end < WORD_BITS:
+                ends.setdefault(end, []).append(instruction.opcode)
+        strays = [self.held[end:].any() & mux.is_among(items) for end, items in ends.items()]
+        means_nothing = [
+            self.held[bit : bit + width].matches(*numbers) & mux.is_among(items)
+            for (bit, width, numbers), items in reserved.items()
+        ]
+        with m.If(~mux.is_among(item.opcode for item in INSTRUCTIONS)):
+            m.d.comb += self.legality.eq(Legality.OPCODE)
+        with m.Elif(Cat(means_nothing).any()):
+            m.d.comb += self.legality.eq(Legality.RESERVED)
+        with m.Elif(Cat(strays).any()):
+            m.d.comb += self.legality.eq(Legality.STRAY)
 
     def _sources(self, m: Module, mux: _Mux) -> None:
         last = Shape.cast(range(STEPS))
@@ -232,12 +264,12 @@ class Decoder(Component):
             m.d.comb += [
                 register.eq(
                     mux.choose(
-                        (number, self.word[bit : bit + REGISTER_BITS]) for number, _, bit in present
+                        (number, self.held[bit : bit + REGISTER_BITS]) for number, _, bit in present
                     )
                 ),
                 offset.eq(
                     mux.choose(
-                        (number, self.word[bit + REGISTER_BITS : bit + item.width])
+                        (number, self.held[bit + REGISTER_BITS : bit + item.width])
                         for number, item, bit in present
                         if item.width > REGISTER_BITS
                     )
@@ -248,10 +280,10 @@ class Decoder(Component):
 
 
 class Assembler(Component):
-    """Puts together what an engine receives; combinational.
+    """Puts together what an engine receives.
 
     Members:
-        word: The instruction.
+        word: The instruction, from the cycle before.
         values: Its sources, resolved.
         command_ld, command_st, ...: The command for an engine, if the instruction is for that
             engine; what the instruction has no field for is anything.
@@ -270,13 +302,14 @@ class Assembler(Component):
         """Make the module."""
         m = Module()
         code = self.word[:OPCODE_BITS]
+        mux = _Mux(m, code, registered=1)
         for engine in ENGINES:
             command = getattr(self, f"command_{engine.name.lower()}")
             m.d.comb += command.opcode.eq(code)
             for (offset, width), cases in self._fields(engine).items():
                 whole = Signal(width, name=f"{engine.name.lower()}_{offset}")
                 m.d.comb += [
-                    whole.eq(_Mux(code).choose(cases, others_are_zero=False)),
+                    whole.eq(mux.choose(cases, others_are_zero=False)),
                     command.as_value()[offset : offset + width].eq(whole),
                 ]
         return m

@@ -71,9 +71,7 @@ class LoopStack(Component):
             self.top_end.eq(top.end),
             self.again.eq(top.again),
         ]
-        with m.If(self.clear):
-            m.d.sync += [loop.used.eq(0) for loop in loops]
-        with m.Elif(self.push):
+        with m.If(self.push):
             m.d.sync += [outer.eq(inner) for inner, outer in pairwise(loops)]
             m.d.sync += [
                 top.used.eq(1),
@@ -88,4 +86,6 @@ class LoopStack(Component):
             with m.Else():
                 m.d.sync += [inner.eq(outer) for inner, outer in pairwise(loops)]
                 m.d.sync += loops[-1].used.eq(0)
+        with m.If(self.clear):
+            m.d.sync += [loop.used.eq(0) for loop in loops]
         return m

@@ -35,8 +35,9 @@ def entry(command: ShapeLike) -> data.StructLayout:
 class Queue(Component):
     """Offers instructions in order, each once its tokens are there.
 
-    What it tells of instructions in flight, and gives for them, is a cycle late: one that is taken
-    flies from two cycles later on, one that is done gives its tokens in the next cycle.
+    That an engine takes what it is offered comes late in a cycle, so it is seen to in the next one.
+    An instruction that is taken flies from three cycles later on; one that is done gives its tokens
+    in the next cycle.
 
     Args:
         shape: Of the engine's command.
@@ -44,12 +45,12 @@ class Queue(Component):
     Members:
         push: Stream of `entry(shape)`.
         command: Stream to the engine.
-        done: The oldest instruction in flight is done; not before the cycle after it was taken.
+        done: The oldest instruction in flight is done; not before two cycles after it was taken.
         wait, available, take, signal, give: To `Tokens`. Tokens are taken in the first cycle in
             which the command is offered.
         busy: An instruction waits or is in flight.
         held: A cycle ago one was at the head of the queue or in flight.
-        took: A cycle ago one was taken.
+        took: One was taken that does not fly yet.
         flying: An instruction is in flight.
         oldest: Address of the oldest instruction in flight, while there is one; of the one that
             waits at the head otherwise.
@@ -86,23 +87,32 @@ class Queue(Component):
         connect(m, flipped(self.push), waiting.items)
         head, oldest = waiting.taken.payload, flying.taken.payload
         taken = self.command.valid & self.command.ready
-        waits = waiting.taken.valid & ~self.command.valid
+        moves, moved = Signal(), Signal()
+        waits = waiting.taken.valid & ~self.command.valid & ~moves
         m.d.comb += [
             self.command.payload.eq(head.command),
             self.wait.eq(Mux(waits | self.take, head.wait, 0)),
-            waiting.taken.ready.eq(taken),
-            flying.items.valid.eq(taken),
+            waiting.taken.ready.eq(moves),
+            flying.items.valid.eq(moves),
             flying.items.payload.address.eq(head.address),
             flying.items.payload.signal.eq(head.signal),
             flying.taken.ready.eq(self.give),
             self.signal.eq(oldest.signal),
+            self.took.eq(moves | moved),
             self.flying.eq(flying.taken.valid),
             self.next.eq(head.address),
             self.oldest.eq(Mux(self.flying, oldest.address, head.address)),
         ]
-        m.d.sync += [self.give.eq(self.done), self.took.eq(taken), self.take.eq(0)]
+        m.d.sync += [
+            self.give.eq(self.done),
+            moves.eq(taken),
+            moved.eq(moves),
+            self.take.eq(0),
+        ]
         with m.If(taken):
-            m.d.sync += [self.command.valid.eq(0), self.newest.eq(head.address)]
+            m.d.sync += self.command.valid.eq(0)
+        with m.If(moves):
+            m.d.sync += self.newest.eq(head.address)
         with m.If(waits & self.available & flying.items.ready):
             m.d.sync += [self.command.valid.eq(1), self.take.eq(1)]
         self._count(m, waiting.taken.valid)

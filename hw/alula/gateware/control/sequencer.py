@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.lib.memory import Memory
@@ -13,12 +16,12 @@ from alula.gateware.control.command import (
     PORTS,
     REFERENCE,
     STEPS,
+    SYSTEM,
     WORD_BITS,
     Assembler,
     Decoder,
     Legality,
     layout,
-    opcode,
 )
 from alula.gateware.control.divider import LATENCY as DIVISION
 from alula.gateware.control.divider import Divider
@@ -134,46 +137,57 @@ class Sequencer(Component):
         m.submodules.decoder, m.submodules.assembler = now.decoder, now.assembler
         m.submodules.loops, m.submodules.divider = now.loops, now.divider
         accepted = self._offer(m, now)
-        m.d.sync += [now.there.eq(self.available), self.give.eq(self.retired), self.ended.eq(0)]
+        m.d.sync += [
+            now.there.eq(self.available),
+            self.give.eq(self.retired),
+            self.ended.eq(0),
+            *(flag.eq(0) for flag in (now.loading, now.decoding, now.turning, now.writing)),
+        ]
         with m.If(self.retired):
             m.d.sync += [self.signal.eq(now.signal), self.given.eq(now.place)]
         m.d.comb += [
-            self.running.eq(1),
             self.address.eq(now.place),
             self.wait.eq(Mux(now.awaits, now.wait, 0)),
             self.take.eq(now.executes & now.there),
-            now.finished.eq(accepted | (self.take & now.is_op["NOP"]) | now.completes),
-            self.retired.eq((now.finished & now.system) | now.leaves),
+            now.completes.eq(
+                (self.take & now.system.NOP)
+                | now.writing
+                | (now.enters & ~(now.too_long | now.skips | now.loops.full))
+            ),
+            now.finished.eq(accepted | now.completes),
+            now.loads.eq(now.decoding | now.finished),
+            now.arrives.eq(now.loading | now.fresh),
+            self.retired.eq(now.completes | now.leaves),
             self.blocked.eq(now.offers.any() & ~accepted),
             self.waiting.eq((now.executes & ~now.there) | self.blocked),
         ]
         with m.FSM(name="state"):
             with m.State("IDLE"):
-                m.d.comb += self.running.eq(0)
                 m.d.sync += now.awaits.eq(0)
                 with m.If(self.start):
                     m.d.comb += now.loops.clear.eq(1)
-                    m.d.sync += self.reason.eq(Reason.NONE)
+                    m.d.sync += [self.reason.eq(Reason.NONE), self.running.eq(1)]
                     self._go(m, now, 0)
             with m.State("FETCH"):
                 m.d.sync += [
+                    now.loading.eq(1),
                     now.fetch.eq(now.fetch + 1),
                     now.after.eq(now.fetch + 1),
                     now.beyond.eq(now.place >= self.length),
                 ]
                 m.next = "LOAD"
             with m.State("LOAD"):
-                m.d.comb += now.arrives.eq(1)
                 m.next = "DECODE"
                 with m.If(now.ends_before):
                     self._turn(m, now)
+                with m.Else():
+                    m.d.sync += now.decoding.eq(1)
             with m.State("TURN"):
                 self._turn(m, now)
             with m.State("DECODE"):
-                m.d.comb += now.loads.eq(1)
                 m.next = "RESOLVE"
             with m.State("RESOLVE"):
-                m.d.comb += [now.resolves.eq(1), now.arrives.eq(now.fresh)]
+                m.d.comb += now.resolves.eq(1)
                 m.d.sync += now.beyond.eq(now.after >= self.length)
                 self._check(m, now)
             with m.State("EXECUTE"):
@@ -187,11 +201,10 @@ class Sequencer(Component):
             with m.State("MULTIPLY"):
                 m.d.sync += now.countdown.eq(now.countdown - 1)
                 with m.If(now.countdown == 0):
-                    m.next = "WRITE"
+                    self._write(m, now)
             with m.State("DIVIDE"), m.If(now.divider.done):
-                m.next = "WRITE"
+                self._write(m, now)
             with m.State("WRITE"):
-                m.d.comb += [now.completes.eq(1), now.writes.eq(now.rd != 0)]
                 self._continue(m, now)
             with m.State("DRAIN"):
                 self._drain(m, now)
@@ -200,7 +213,7 @@ class Sequencer(Component):
         return m
 
     def _stop(self, m: Module, reason: Reason | Signal) -> None:
-        m.d.sync += self.reason.eq(reason)
+        m.d.sync += [self.reason.eq(reason), self.running.eq(0)]
         m.next = "IDLE"
 
     def _go(self, m: Module, now: _Now, target: Value | int) -> None:
@@ -211,14 +224,19 @@ class Sequencer(Component):
     def _continue(self, m: Module, now: _Now) -> None:
         """Go on behind an instruction that is over or, where a loop's body ends there, turn."""
         with m.If(now.ends):
+            m.d.sync += now.turning.eq(1)
             m.next = "TURN"
         with m.Else():
             m.next = "RESOLVE"
 
+    def _write(self, m: Module, now: _Now) -> None:
+        """Write a register in the next cycle."""
+        m.d.sync += now.writing.eq(1)
+        m.next = "WRITE"
+
     def _turn(self, m: Module, now: _Now) -> None:
         """At the end of a loop's body go back, or leave the loop and look at the one around it."""
         loops = now.loops
-        m.d.comb += loops.turn.eq(1)
         with m.If(loops.again):
             self._go(m, now, loops.top_start)
         with m.Else():
@@ -227,8 +245,10 @@ class Sequencer(Component):
     def _advance(self, m: Module, now: _Now) -> None:
         """Fetch two words ahead, decode one word ahead into registers."""
         decoder, loops, fetched = now.decoder, now.loops, self._program(m, now.fetch)
-        m.d.comb += decoder.word.eq(now.following)
         m.d.comb += [
+            decoder.word.eq(fetched),
+            decoder.enable.eq(now.arrives),
+            loops.turn.eq(now.turning | (now.loading & now.ends_before)),
             loops.push.eq(now.enters & ~now.skips),
             loops.start.eq(now.after),
             loops.end.eq(now.body_end),
@@ -243,19 +263,16 @@ class Sequencer(Component):
         ]
         with m.If(~now.resolves):
             m.d.sync += [now.refs.eq(decoder.refs), now.last_step.eq(decoder.last_step)]
-        with m.If(now.arrives):
-            m.d.sync += now.following.eq(fetched)
         with m.If(now.finished):
-            m.d.comb += now.loads.eq(1)
             m.d.sync += [now.place.eq(now.after), now.after.eq(now.after + 1)]
         with m.If(now.loads):
             m.d.sync += [
                 now.fetch.eq(now.fetch + 1),
-                now.word.eq(now.following),
-                now.engines.eq(1 << decoder.engine),
-                now.awaits.eq(decoder.engine == int(Engine.SYS)),
+                now.word.eq(decoder.held),
+                now.engines.eq(decoder.engine),
+                now.awaits.eq(decoder.engine[Engine.SYS]),
                 now.refusal.eq(self._refusal(m, now)),
-                *(flag.eq(decoder.opcode == opcode(name)) for name, flag in now.is_op.items()),
+                now.system.eq(decoder.system),
                 now.rd.eq(decoder.rd),
                 now.body.eq(decoder.body),
                 now.value.eq(decoder.value),
@@ -316,7 +333,7 @@ class Sequencer(Component):
             self._stop(m, now.refusal)
         with m.Elif(now.step == now.last_step):
             m.d.sync += [
-                now.executes.eq(now.system),
+                now.executes.eq(now.engines[Engine.SYS]),
                 now.offers.eq(Cat(now.engines[engine] for engine in ENGINES)),
             ]
             m.next = "EXECUTE"
@@ -328,24 +345,23 @@ class Sequencer(Component):
         m.d.sync += [
             now.executes.eq(0),
             now.awaits.eq(0),
-            now.enters.eq(now.is_op["LOOP"]),
+            now.enters.eq(now.system.LOOP),
             now.countdown.eq(CYCLES["multiply"] - 2),
         ]
-        with m.If(now.is_op["LOOP"]):
+        with m.If(now.system.LOOP):
             m.next = "ENTER"
-        with m.Elif(now.is_op["SMUL"]):
+        with m.Elif(now.system.SMUL):
             m.next = "MULTIPLY"
-        with m.Elif(now.is_op["SDIV"]):
-            m.d.comb += now.divider.start.eq(1)
+        with m.Elif(now.system.SDIV):
             m.next = "DIVIDE"
             with m.If(now.values[1] == 0):
                 self._stop(m, Reason.DIVISION)
-        with m.Elif(now.is_op["END"]):
+        with m.Elif(now.system.END):
             m.next = "DRAIN"
-        with m.Elif(now.is_op["NOP"]):
+        with m.Elif(now.system.NOP):
             self._continue(m, now)
         with m.Else():
-            m.next = "WRITE"
+            self._write(m, now)
 
     def _enter(self, m: Module, now: _Now) -> None:
         """Enter a loop, or go behind its body."""
@@ -358,7 +374,6 @@ class Sequencer(Component):
         with m.Elif(loops.full):
             self._stop(m, Reason.LOOP_DEPTH)
         with m.Else():
-            m.d.comb += now.completes.eq(1)
             self._continue(m, now)
 
     def _drain(self, m: Module, now: _Now) -> None:
@@ -367,7 +382,7 @@ class Sequencer(Component):
         with m.If(~self.engines_busy & ~self.halt):
             with m.If(self.stream_empty):
                 m.d.comb += now.leaves.eq(1)
-                m.d.sync += self.ended.eq(1)
+                m.d.sync += [self.ended.eq(1), self.running.eq(0)]
                 m.next = "IDLE"
             with m.Else():
                 self._stop(m, Reason.STREAM_LEFT)
@@ -393,7 +408,7 @@ class Sequencer(Component):
         m.d.comb += [
             write.addr.eq(now.rd),
             write.data.eq(self._result(m, now)),
-            write.en.eq(now.writes),
+            write.en.eq(now.writing & (now.rd != 0)),
         ]
         with m.If(~self.running):
             m.d.comb += [
@@ -408,20 +423,23 @@ class Sequencer(Component):
         """What the instruction writes into a register, a cycle after its operands."""
         a, b, divider = now.values[0], now.values[1], now.divider
         rd_value = Signal(32)
-        product = _product(m, a, b, now.is_op["SMUL"])
-        m.d.comb += [divider.dividend.eq(a), divider.divisor.eq(b)]
-        with m.Switch(now.word[:OPCODE_BITS]):
-            for name, value in {
-                "LI": now.value,
-                "SADD": a + b,
-                "SSUB": a - b,
-                "SMUL": product,
-                "SDIV": divider.quotient,
-                "SMIN": Mux(a < b, a, b),
-                "ARG": self.argmax,
-            }.items():
-                with m.Case(opcode(name)):
-                    m.d.sync += rd_value.eq(value)
+        product = _product(m, a, b, now.system.SMUL)
+        m.d.comb += [
+            divider.dividend.eq(a),
+            divider.divisor.eq(b),
+            divider.start.eq(self.take & now.system.SDIV),
+        ]
+        results = {
+            "LI": now.value,
+            "SADD": a + b,
+            "SSUB": a - b,
+            "SMUL": product,
+            "SDIV": divider.quotient,
+            "SMIN": Mux(a < b, a, b),
+            "ARG": self.argmax,
+        }
+        chosen = (Mux(now.system[name], value[:32], 0) for name, value in results.items())
+        m.d.sync += rd_value.eq(reduce(or_, chosen))
         return rd_value
 
 
@@ -446,16 +464,17 @@ class _Now:
     """The instruction at hand, and how far it is.
 
     `place` is its address, `after` the one behind it, `fetch` what the program memory reads;
-    `following` is the next word, which is decoded into registers as it becomes the one at hand.
-    `loads`: It does. `arrives`: The program memory shows the next word. `fresh`: The first cycle
-    of an instruction. `beyond`: The next one is behind the program. `refusal`: Why it stops the
-    program. `resolves`: Operands are read. `awaits`: It is of SYS and has not taken its tokens;
-    `executes`: It waits for nothing else; `there`: They are there. `offers`: It is for one of these
-    engines, and waits for the queue. `writes`: Its result goes into a register. `ends`: The
-    innermost loop's body ends behind it; `ends_before`: In front of it. LOOP: `body_end` must be at
-    most `limit`; `too_long`: It is not; `skips`: Nothing is repeated; `enters`: It is seen to.
-    `finished`: It is over, and the one behind it is next; `completes`: So it is beyond EXECUTE.
-    `leaves`: It is over, and another one is next or none.
+    the decoder holds the next word, whose parts go into registers as it becomes the one at
+    hand. `loads`: It does. `arrives`: The program memory shows the next word. `fresh`: The
+    first cycle of an instruction. `loading`, `decoding`, `turning`, `writing`: The state is
+    that of this name. `engines`, `system`: Whose it is; which of those of SYS. `beyond`: The
+    next one is behind the program. `refusal`: Why it stops the program. `resolves`: Operands
+    are read. `awaits`: It is of SYS and has not taken its tokens; `executes`: It waits for
+    nothing else; `there`: They are there. `offers`: It is for one of these engines, and waits
+    for the queue. `ends`: The innermost loop's body ends behind it; `ends_before`: In front of
+    it. LOOP: `body_end` must be at most `limit`; `too_long`: It is not; `skips`: Nothing is
+    repeated; `enters`: It is seen to. `finished`: It is over, and the one behind it is next;
+    `completes`: So it is beyond EXECUTE. `leaves`: It is over, and another one is next or none.
     """
 
     def __init__(self, program_words: int) -> None:
@@ -465,7 +484,6 @@ class _Now:
         self.fetch = Signal(range(program_words + 3))
         self.decoder, self.assembler, self.divider = Decoder(), Assembler(), Divider()
         self.loops = LoopStack(place_bits=len(self.place))
-        self.following = Signal(WORD_BITS)
         self.arrives = Signal()
         self.loads = Signal()
         self.fresh = Signal()
@@ -473,9 +491,9 @@ class _Now:
         self.wait = self.word[OPCODE_BITS:][:ENGINE_BITS]
         self.signal = self.word[OPCODE_BITS + ENGINE_BITS :][:ENGINE_BITS]
         self.engines = Signal(len(Engine))
-        self.system = self.engines[Engine.SYS]
-        names = ("NOP", "LOOP", "SMUL", "SDIV", "END")
-        self.is_op = {name: Signal(name=f"is_{name.lower()}") for name in names}
+        self.system = Signal(SYSTEM)
+        self.loading, self.decoding = Signal(), Signal()
+        self.turning, self.writing = Signal(), Signal()
         self.refusal = Signal(Reason)
         self.refs = Signal(data.ArrayLayout(REFERENCE, MAX_SOURCES))
         self.last_step = Signal(range(STEPS))
@@ -489,7 +507,6 @@ class _Now:
         self.rd = Signal(REGISTER_BITS)
         self.value = Signal(len(self.decoder.value))
         self.countdown = Signal(range(CYCLES["multiply"]))
-        self.writes = Signal()
         self.body = Signal(BODY_BITS)
         self.body_end = Signal(range(far))
         self.limit = Signal(place)

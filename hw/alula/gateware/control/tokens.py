@@ -1,6 +1,6 @@
 """Counting tokens: one counter for each ordered pair of engines."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -61,10 +61,7 @@ class Tokens(Component):
                     m.d.sync += count.eq(count + Mux(down, -1, 1))
                 with m.If(self.clear):
                     m.d.sync += count.eq(0)
-        # The last assignment wins, so the first pair comes last.
-        for number in reversed(range(COUNT * COUNT)):
-            with m.If(overflows[number] & ~self.fault):
-                m.d.sync += [self.giver.eq(number // COUNT), self.taker.eq(number % COUNT)]
+        self._name(m, [overflows.word_select(giver, COUNT) for giver in range(COUNT)])
         for taker in range(COUNT):
             there = Cat(some[giver][taker] for giver in range(COUNT))
             m.d.comb += [
@@ -74,3 +71,14 @@ class Tokens(Component):
         with m.If(self.clear):
             m.d.sync += [self.fault.eq(0), overflows.eq(0)]
         return m
+
+    def _name(self, m: Module, overflows: list[Value]) -> None:
+        """Keep the first pair whose counter was full, of the bits of each giver."""
+        takers = [Signal(range(COUNT), name=f"taker_{giver}") for giver in range(COUNT)]
+        # The last assignment wins, so the first pair comes last.
+        for giver in reversed(range(COUNT)):
+            for taker in reversed(range(COUNT)):
+                with m.If(overflows[giver][taker]):
+                    m.d.comb += takers[giver].eq(taker)
+            with m.If(overflows[giver].any() & ~self.fault):
+                m.d.sync += [self.giver.eq(giver), self.taker.eq(takers[giver])]

@@ -5,6 +5,8 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.hdl.level import level
+
 LATENCY = 2
 """Cycles from an item's transfer into an empty queue to its offer."""
 
@@ -39,11 +41,13 @@ class RegisteredFifo(Component):
             shape=self.shape, depth=1 << (most - 1).bit_length(), init=[]
         )
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        room, some, level = Signal(init=1), Signal(), Signal(range(most + 1))
         offered = Signal(self.shape, reset_less=True)
-        enters, leaves = items.valid & room, some & (~taken.valid | taken.ready)
+        enters, leaves = Signal(), Signal()
+        held = level(m, enters=enters, leaves=leaves, most=most, name="held")
         m.d.comb += [
-            items.ready.eq(room),
+            enters.eq(items.valid & held.room),
+            leaves.eq(held.some & (~taken.valid | taken.ready)),
+            items.ready.eq(held.room),
             taken.payload.eq(offered),
             write.data.eq(items.payload),
             write.en.eq(enters),
@@ -54,8 +58,4 @@ class RegisteredFifo(Component):
             m.d.sync += [read.addr.eq(read.addr + 1), offered.eq(read.data), taken.valid.eq(1)]
         with m.Elif(taken.ready):
             m.d.sync += taken.valid.eq(0)
-        with m.If(enters & ~leaves):
-            m.d.sync += [level.eq(level + 1), some.eq(1), room.eq(level != most - 1)]
-        with m.Elif(leaves & ~enters):
-            m.d.sync += [level.eq(level - 1), some.eq(level != 1), room.eq(1)]
         return m

@@ -12,7 +12,8 @@ class SkidBuffer(Component):
     """Cuts all paths between the sides of a stream: `valid`, payload and `ready` are registers.
 
     It holds two items: one that is offered, and one that came while nobody took the first. An item
-    a cycle passes; registers of the payload are clocked only where an item moves.
+    a cycle passes. The second register follows what comes while it is empty: whether the first item
+    is taken is known late in a cycle.
 
     Args:
         shape: Of an item.
@@ -42,6 +43,8 @@ class SkidBuffer(Component):
                 m.d.sync += offered.eq(held)
             with m.Elif(items.valid):
                 m.d.sync += offered.eq(items.payload)
-        with m.Elif(items.valid & empty):
-            m.d.sync += [held.eq(items.payload), empty.eq(0)]
+        with m.Elif(items.valid):
+            m.d.sync += empty.eq(0)
+        with m.If(items.valid & empty):
+            m.d.sync += held.eq(items.payload)
         return m

@@ -127,7 +127,7 @@ class Bounds(Component):
         with m.Elif(counts):
             m.d.sync += left.eq(left >> 1)
 
-        fits, replays = self._fits(m), self._replays(m, token_bits)
+        fits, replays = self._fits(m), self._replays(m, left[token_bits:])
         beyond_groups, beyond_words = Signal(), Signal()
         with m.If(adds):
             m.d.sync += [
@@ -161,12 +161,18 @@ class Bounds(Component):
         ]
         return fits
 
-    def _replays(self, m: Module, token_bits: int) -> Value:
-        """Whether several passes need a row block that does not fit the weight stream."""
+    def _replays(self, m: Module, more: Value) -> Value:
+        """Whether several passes need a row block that does not fit the weight stream.
+
+        There are several if a bit of `more` is set in the cycle after the start.
+        """
         most = by_format(m, self.format, self._most_groups, name="most", sparse=self.sizes.sparse)
-        several, too_long, limit = Signal(), Signal(), Signal.like(most)
+        started, several, too_long, limit = Signal(), Signal(), Signal(), Signal.like(most)
+        m.d.sync += started.eq(self.start)
         with m.If(self.start):
-            m.d.sync += [several.eq((self.last_row >> token_bits).any()), limit.eq(most)]
+            m.d.sync += limit.eq(most)
+        with m.If(started):
+            m.d.sync += several.eq(more.any())
         m.d.sync += too_long.eq(self.row_groups > limit)
         return several & too_long
 

@@ -3,10 +3,11 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.buffers.activation_buffer import request_layout
 from alula.gateware.control.command import layout, opcode
+from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.matrix.bounds import Bounds
 from alula.gateware.matrix.layout import product_layout
 from alula.gateware.matrix.reason import NUMBER_BITS, ProductReason
@@ -81,7 +82,7 @@ class Commands(Component):
         shape = self.product.payload.shape()
         m.submodules.products = products = SyncFIFO(width=shape.size, depth=PRODUCTS_AHEAD)
         offered = Signal(command.shape())
-        there, started, judged = Signal(), Signal(), Signal()
+        there, started, judged, fits = Signal(), Signal(), Signal(), Signal()
         begins, takes = Signal(), Signal()
         wrong = self._decode(m, offered, command, ~there)
         m.d.comb += [
@@ -92,12 +93,7 @@ class Commands(Component):
                 & (wrong == ProductReason.NONE)
                 & products.w_rdy
             ),
-            takes.eq(
-                started
-                & ~self.halt
-                & (bounds.done | judged)
-                & (bounds.refusal == ProductReason.NONE)
-            ),
+            takes.eq(started & ~self.halt & fits),
             bounds.start.eq(self._is_offered() & ~there),
             bounds.format.eq(head.format),
             bounds.blocks.eq(head.blocks),
@@ -112,8 +108,9 @@ class Commands(Component):
             m.d.sync += started.eq(1)
         with m.If(bounds.done):
             m.d.sync += judged.eq(1)
+        m.d.sync += fits.eq((bounds.done | judged) & (bounds.refusal == ProductReason.NONE))
         with m.If(takes):
-            m.d.sync += [there.eq(0), started.eq(0), judged.eq(0)]
+            m.d.sync += [there.eq(0), started.eq(0), judged.eq(0), fits.eq(0)]
         with m.If(there & (wrong != ProductReason.NONE)):
             m.d.comb += self.refusal.eq(wrong)
         with m.Elif(bounds.done | judged):
@@ -193,15 +190,19 @@ class Commands(Component):
     def _read(self, m: Module, steps: Steps) -> None:
         """Ask for the activations of each step; groups follow each other through all passes."""
         step = steps.step.payload
+        # The buffer's answer is late in a cycle.
+        m.submodules.requests = requests = SkidBuffer(shape=self.request.payload.shape())
         following, address = (Signal.like(step.tag, name=n) for n in ("following", "address"))
+        request = requests.items
+        connect(m, requests.taken, flipped(self.request))
         m.d.comb += [
             address.eq(Mux(step.first & step.first_pass, step.tag, following)),
-            self.request.valid.eq(steps.step.valid),
-            self.request.payload.group.eq(address),
-            self.request.payload.half.eq(step.half),
-            steps.step.ready.eq(self.request.ready),
+            request.valid.eq(steps.step.valid),
+            request.payload.group.eq(address),
+            request.payload.half.eq(step.half),
+            steps.step.ready.eq(request.ready),
         ]
-        with m.If(steps.step.valid & self.request.ready & step.half):
+        with m.If(steps.step.valid & request.ready & step.half):
             m.d.sync += following.eq(address + 1)
 
     def _count(self, m: Module, engine: Engine, takes: Signal) -> None:
@@ -212,16 +213,16 @@ class Commands(Component):
             for port in ("command", "done", "busy", "taken", "finished")
         )
         count = Signal(range(2 * PRODUCTS_AHEAD + FINISHING), name=f"{name}_under_way")
-        sync, synced = Signal(name=f"{name}_sync"), Signal(name=f"{name}_synced")
+        sync, synced = Signal(name=f"{name}_sync"), Signal(2, name=f"{name}_synced")
         is_sync = command.payload.opcode == opcode(f"{engine.name}.SYNC")
         m.d.comb += [
             taken.eq(takes),
             command.ready.eq(taken | sync),
-            done.eq(finished | synced),
-            busy.eq(count.any() | sync | synced),
+            done.eq(finished | synced[1]),
+            busy.eq(count.any() | sync | synced.any()),
         ]
         m.d.sync += [
             sync.eq(command.valid & is_sync & ~count.any() & ~sync),
-            synced.eq(sync),
+            synced.eq(Cat(sync, synced)),
             count.eq(count + taken - finished),
         ]

@@ -30,7 +30,7 @@ from alula.gateware.stream.weight_format import by_format, segments_power
 from alula.gateware.stream.weight_stream import REPLAY, TAG, block_layout
 from alula.isa.instructions import Engine
 
-IDLE = 4
+IDLE = 5
 """Cycles of a SYNC."""
 INSTRUCTION = IDLE + 3
 """Cycles that a product takes beside its blocks, `latency` and the last results."""
@@ -240,4 +240,4 @@ class Mpe(Component):
         with m.Switch(reason):
             for key, code in CODES.items():
                 with m.Case(key):
-                    m.d.comb += self.fault.code.eq(code)
+                    m.d.sync += self.fault.code.eq(code)

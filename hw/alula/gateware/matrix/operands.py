@@ -55,16 +55,13 @@ class Operands(Component):
         m = Module()
         block, step = self.block.payload, self.block.payload.step
         power = by_format(m, step.tag, segments_power, name="power", sparse=sparse)
-        ends, over = Signal(), Signal()
+        ends, over, may = Signal(), Signal(), Signal()
+        # Not `fires` to both sides: it goes to many places, and is late.
         m.d.comb += [
-            self.fires.eq(
-                self.block.valid
-                & self.activations.valid
-                & (~step.last | self._may_end(m, ends, power))
-                & ~self._weighs(m)
-            ),
-            self.block.ready.eq(self.fires),
-            self.activations.ready.eq(self.fires),
+            may.eq((~step.last | self._may_end(m, ends, power)) & ~self._weighs(m)),
+            self.fires.eq(self.block.valid & self.activations.valid & may),
+            self.block.ready.eq(self.activations.valid & may),
+            self.activations.ready.eq(self.block.valid & may),
             ends.eq(self.fires & step.last),
             over.eq(step.last_pass & step.last_block),
             self.product.ready.eq(ends & over),

@@ -113,10 +113,15 @@ class Load(MemoryEngine):
         connect(m, matrix.matrix, delivery.matrix)
         command = Signal(self.command.payload.shape(), name="held")
         begins, over, asked = Signal(), Signal(), Signal(asked_layout(self.sizes))
+        kind, gathers = Signal(JobKind), Signal()
+        m.d.comb += gathers.eq(kind == JobKind.IDS)
         with m.FSM() as machine:
             with m.State("Idle"):
                 m.d.comb += self.command.ready.eq(~stops)
-                m.d.sync += command.eq(self.command.payload)
+                m.d.sync += [command.eq(self.command.payload), kind.eq(JobKind.ROW)]
+                for name, value in (("LD.W", JobKind.MATRIX), ("LD.G", JobKind.IDS)):
+                    with m.If(self.command.payload.opcode == opcode(name)):
+                        m.d.sync += kind.eq(value)
                 with m.If(self.command.valid & self.command.ready):
                     m.next = DECODING[0]
             following(m, DECODING)
@@ -125,11 +130,6 @@ class Load(MemoryEngine):
                 m.next = "Ask"
             with m.State("Ask"), m.If(over):
                 m.next = "Idle"
-        kind = Signal(JobKind)
-        m.d.sync += kind.eq(JobKind.ROW)
-        for name, value in (("LD.W", JobKind.MATRIX), ("LD.G", JobKind.IDS)):
-            with m.If(command.opcode == opcode(name)):
-                m.d.sync += kind.eq(value)
         with m.Switch(kind):
             for case, asker in (
                 (m.Case(JobKind.MATRIX), matrix),
@@ -146,7 +146,10 @@ class Load(MemoryEngine):
                         over.eq(asker.over),
                         report.eq(asker.fault),
                     ]
-        extent, product = self._extent(m, command), self._product(m, command, gather)
+        extent, product = (
+            self._extent(m, command, gathers),
+            self._product(m, command, gathers, gather),
+        )
         job = delivery.job.payload
         m.d.comb += [
             job.asked.eq(asked),
@@ -163,7 +166,7 @@ class Load(MemoryEngine):
         ]
         return ~machine.ongoing("Idle")
 
-    def _extent(self, m: Module, command: data.View) -> data.View:
+    def _extent(self, m: Module, command: data.View, gathers: Value) -> data.View:
         """Of the row, or of each row, that a command loads."""
         sizes = self.sizes
         extent, elements = Signal(extent_layout(sizes)), Signal(32)
@@ -171,7 +174,7 @@ class Load(MemoryEngine):
         size = Mux(command.type == 1, short << 1, short << 2)
         padded = Signal(len(size) + 1)
         m.d.comb += [
-            elements.eq(Mux(command.opcode == opcode("LD.G"), command.len, command.count)),
+            elements.eq(Mux(gathers, command.len, command.count)),
             padded.eq(size + (sizes.whole_width - 1)),
         ]
         m.d.sync += [
@@ -182,11 +185,10 @@ class Load(MemoryEngine):
         ]
         return extent
 
-    def _product(self, m: Module, command: data.View, gather: LoadGather) -> Value:
+    def _product(self, m: Module, command: data.View, gathers: Value, gather: LoadGather) -> Value:
         """Of LD.W's row blocks and groups, or of what LD.G multiplies: one multiplier for both."""
         first, second = Signal(32), Signal(COUNT_BITS)
         low, high, product = Signal(37), Signal(35), Signal(32 + COUNT_BITS)
-        gathers = command.opcode == opcode("LD.G")
         m.d.sync += [
             first.eq(Mux(gathers, gather.factors.first, command.blocks)),
             second.eq(Mux(gathers, gather.factors.second, command.groups)),

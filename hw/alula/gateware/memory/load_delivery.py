@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.wiring import Component, In, Out, connect
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.buffers.vector_buffer import address_bits, write_layout
+from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.hdl.skid_buffer import SkidBuffer
 from alula.gateware.memory.load_jobs import JobKind, job_layout
 from alula.gateware.memory.sizes import MemorySizes
@@ -73,7 +73,8 @@ class LoadDelivery(Component):
         coming = self._queue(m, "jobs", job_layout(self.sizes), self.job)
         job, now = Signal.like(coming.payload), Signal(_NOW)
         active, over, takes, given = (Signal(name=name) for name in _CONTROL)
-        passes = self.beat.valid & self.beat.ready
+        passes, comes, found = self.beat.valid & self.beat.ready, Signal(), Signal()
+        m.d.sync += [comes.eq(self.job.valid & self.job.ready), found.eq(self.ids_valid)]
         m.d.comb += [
             active.eq(now.as_value().any()),
             coming.ready.eq(~active | over),
@@ -110,15 +111,15 @@ class LoadDelivery(Component):
             m.d.comb += over.eq(self._pass_row(m, unpack, given) & ~self.weights.valid)
         with m.If(now.IDS):
             m.d.comb += [
-                self.wants.eq(1),
-                self.slice.valid.eq(self.beat.valid),
-                self.beat.ready.eq(self.slice.ready),
-                self.whole.ready.eq(1),
+                self.wants.eq(~found),
+                self.slice.valid.eq(self.beat.valid & ~found),
+                self.beat.ready.eq(self.slice.ready & ~found),
+                self.whole.ready.eq(~found),
                 self.ids_valid.eq(passes),
-                over.eq(passes),
+                over.eq(found),
             ]
         m.d.sync += self.done.eq(ends_matrix | (over & job.asked.ends & ~now.MATRIX))
-        m.d.comb += self.busy.eq(active | coming.valid | (m.submodules.jobs.level != 0) | self.done)
+        m.d.comb += self.busy.eq(active | coming.valid | comes | self.done)
         self._use(m, now, passes)
         return m
 
@@ -126,18 +127,9 @@ class LoadDelivery(Component):
         self, m: Module, name: str, layout: data.StructLayout, items: stream.Interface
     ) -> stream.Interface:
         """Return a stream of what waits for its beats."""
-        queue = SyncFIFOBuffered(width=layout.size, depth=JOBS)
-        m.submodules[name] = queue
-        m.submodules[f"{name}_next"] = buffer = SkidBuffer(shape=layout)
-        m.d.comb += [
-            queue.w_data.eq(items.payload),
-            queue.w_en.eq(items.valid),
-            items.ready.eq(queue.w_rdy),
-            buffer.items.payload.eq(queue.r_data),
-            buffer.items.valid.eq(queue.r_rdy),
-            queue.r_en.eq(buffer.items.ready),
-        ]
-        return buffer.taken
+        m.submodules[name] = queue = RegisteredFifo(shape=layout, depth=JOBS + 1)
+        connect(m, flipped(items), queue.items)
+        return queue.taken
 
     def _weights(self, m: Module) -> Value:
         """Bring beats to the weight stream, by their kinds. Return whether a matrix ends there."""

@@ -39,6 +39,7 @@ class LoadGather(Asker):
         ids, ids_there = Signal(8 * sizes.whole_width), Signal()
         ids_address, ids_left = Signal(33), Signal(range(sizes.whole_width // 4 + 1))
         address, rows_left = Signal(len(self.product) + 1), Signal(COUNT_BITS)
+        last_row, shifts = Signal(), Signal()
         dst, end = Signal(COUNT_BITS + 1), Signal.like(address)
         ids_beyond, beyond = (
             self.beyond(m, ids_address, 1), self.beyond(m, address, extent.beats)
@@ -53,6 +54,8 @@ class LoadGather(Asker):
             address.eq(command.table + self.product),
             end.eq(command.dst + self.product),
             long.eq(end > sizes.words),
+            last_row.eq(rows_left == 1),
+            shifts.eq(0),
         ]
         job, transfer = self.job.payload, self.transfer.payload
         with m.FSM() as machine:
@@ -95,7 +98,7 @@ class LoadGather(Asker):
                 m.d.comb += [
                     self.job.valid.eq(1),
                     job.kind.eq(JobKind.ROW),
-                    job.ends.eq(rows_left == 1),
+                    job.ends.eq(last_row),
                     job.address.eq(address),
                     job.dst.eq(dst),
                 ]
@@ -107,11 +110,11 @@ class LoadGather(Asker):
                     m.d.sync += [
                         dst.eq(dst + extent.words),
                         rows_left.eq(rows_left - 1),
-                        ids.eq(ids.shift_right(32)),
+                        shifts.eq(1),
                         ids_left.eq(ids_left - 1),
                     ]
                     m.next = "Ids"
-                    with m.If(rows_left == 1):
+                    with m.If(last_row):
                         m.d.comb += self.over.eq(1)
                         m.next = "Idle"
             with m.State("Stopped"):
@@ -121,6 +124,8 @@ class LoadGather(Asker):
             transfer.address.eq(Mux(asks_row, address, ids_address)),
             transfer.beats.eq(Mux(asks_row, extent.beats, 1)),
         ]
+        with m.If(shifts):
+            m.d.sync += ids.eq(ids.shift_right(32))
         with m.If(self.ids_valid):
             m.d.sync += [ids.eq(self.ids), ids_there.eq(1)]
         return m

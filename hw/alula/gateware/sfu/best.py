@@ -11,11 +11,11 @@ class SfuBest(wiring.Component):
     """Keeps the largest value since it was told to forget; the first of equal ones.
 
     Members:
-        forget (In): what has been seen does not count.
+        forget (In): what has been seen does not count; not in the cycle after `valid`.
         valid (In): a value is there; not with `forget`.
         value (In): it, fp32.
         index (In): where it is.
-        best (Out): where the largest one is, 0 if there was none.
+        best (Out): where the largest one is, 0 if there was none; of two cycles before.
     """
 
     forget: In(1)
@@ -25,13 +25,17 @@ class SfuBest(wiring.Component):
     best: Out(INDEX_BITS)
 
     def elaborate(self, platform: object) -> Module:
-        """A register and a comparison."""
+        """Registers, and a comparison a cycle later."""
         m = Module()
+        comes, value, index = Signal(), Signal(32), Signal(INDEX_BITS)
         largest, there = Signal(32), Signal()
+        m.d.sync += comes.eq(self.valid)
+        with m.If(self.valid):
+            m.d.sync += [value.eq(self.value), index.eq(self.index)]
         with m.If(self.forget):
             m.d.sync += [there.eq(0), self.best.eq(0)]
-        with m.Elif(self.valid):
+        with m.Elif(comes):
             m.d.sync += there.eq(1)
-            with m.If(~there | (ordered(self.value) > ordered(largest))):
-                m.d.sync += [largest.eq(self.value), self.best.eq(self.index)]
+            with m.If(~there | (ordered(value) > ordered(largest))):
+                m.d.sync += [largest.eq(value), self.best.eq(index)]
         return m

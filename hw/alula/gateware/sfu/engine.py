@@ -137,7 +137,7 @@ class Sfu(wiring.Component):
 
         # Words into the lanes, and past them.
         m.d.comb += [
-            feed.go.eq(control.running & ~reduce.reducing),
+            feed.go.eq(control.go),
             feed.late.eq(units.late),
             units.route.eq(now.route),
             units.valid.eq(feed.issue),
@@ -182,6 +182,7 @@ class Sfu(wiring.Component):
             quantise.issue.eq(feed.issue),
             control.over.eq(feed.idle & quantise.idle),
             control.reducing.eq(reduce.reducing),
+            control.reduces.eq(reduce.finished),
             self.done.eq(control.done),
             self.busy.eq(control.busy),
             self.argmax.eq(reduce.argmax),

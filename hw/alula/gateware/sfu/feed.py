@@ -1,11 +1,12 @@
 """Words into the lanes and past them, as many as have a place behind."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from alula.gateware.buffers.ports import vector_read, word
 from alula.gateware.control.fault import Code, Fault
+from alula.gateware.hdl.level import level
 from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.reader import SfuReader
 from alula.gateware.sfu.rotate import SfuRotate
@@ -71,11 +72,10 @@ class SfuFeed(wiring.Component):
                 fault.code.eq(Mux(reader.beyond, Code.OUT_OF_RANGE, Code.NONE)),
                 fault.detail.eq(reader.address),
             ]
-        in_flight = Signal(range(DEPTH + 1))
-        m.d.sync += in_flight.eq(in_flight + self.issue - self.left)
+        in_flight = level(m, enters=self.issue, leaves=self.left, most=DEPTH, name="in_flight")
         rotates = now.route.rotate
         reads_only = now.scans
-        room, both = in_flight != DEPTH, a.valid & (b.valid | ~now.uses_b)
+        room, both = in_flight.room, a.valid & (b.valid | ~now.uses_b)
         m.d.comb += [
             a.start.eq(self.start),
             b.start.eq(self.start & now.uses_b),
@@ -94,6 +94,6 @@ class SfuFeed(wiring.Component):
             self.b.eq(Mux(rotates, rotate.cosine.as_value(), b.word.as_value())),
             self.c.eq(Mux(rotates, rotate.sine.as_value(), b.word.as_value())),
             self.d.eq(rotate.q),
-            self.idle.eq(a.idle & b.idle & rotate.idle & (in_flight == 0)),
+            self.idle.eq(a.idle & b.idle & rotate.idle & ~in_flight.some),
         ]
         return m

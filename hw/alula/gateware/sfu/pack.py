@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic.float_convert import INT8_LATENCY, FloatToInt8
 from alula.gateware.buffers.ports import word
+from alula.gateware.hdl.level import level
 from alula.gateware.hdl.repeat import placed
 from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import BLOCK
@@ -72,11 +73,10 @@ class SfuPack(wiring.Component):
                 unit.x.eq(self.word[lane]),
                 unit.exponent.eq(self.exponent),
             ]
-        level = Signal(range(DEPTH + 1))
         came = units[0].result_valid
+        waiting = level(m, enters=came, leaves=self.taken, most=DEPTH, name="waiting")
         m.d.comb += [write.en.eq(came), write.data.eq(Cat(unit.result for unit in units))]
         m.d.sync += [
-            level.eq(level + came - self.taken),
             write.addr.eq(write.addr + came),
             read.addr.eq(read.addr + self.taken),
         ]
@@ -85,7 +85,7 @@ class SfuPack(wiring.Component):
         forward, moves = Signal(), Signal(2)
         m.d.comb += [
             forward.eq(~self.block_valid | self.block_ready),
-            self.taken.eq((level != 0) & forward),
+            self.taken.eq(waiting.some & forward),
             self.idle.eq(~moves.any() & ~self.block_valid),
         ]
         with m.If(forward):

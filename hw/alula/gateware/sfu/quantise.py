@@ -117,6 +117,7 @@ class SfuQuantise(wiring.Component):
         """Blocks to where they belong."""
         place, activates = self.place, self.now.activates
         block, group, lost, sent = Signal(6), Signal(19), Signal(), Signal()
+        group_lost = Signal()  # the group does not exist
         rows_of = Array(
             self.staging_bytes // row_bytes(groups) if 0 < groups <= KV_GROUPS else 0
             for groups in range(1 << 6)
@@ -125,7 +126,7 @@ class SfuQuantise(wiring.Component):
         m.d.sync += [rows.eq(rows_of[place.groups[:6]]), row_lost.eq(place.dst >= rows)]
         quantised, staged = self.activation.payload, self.staging.payload
         m.d.comb += [
-            lost.eq(pack.block_valid & Mux(activates, group >= self.groups, row_lost)),
+            lost.eq(pack.block_valid & Mux(activates, group_lost, row_lost)),
             self.fault.code.eq(Mux(lost, Code.OUT_OF_RANGE, Code.NONE)),
             self.fault.detail.eq(Mux(activates, group, place.dst)),
             self.activation.valid.eq(pack.block_valid & activates & ~lost),
@@ -146,8 +147,16 @@ class SfuQuantise(wiring.Component):
             staged.scale.eq(self.scale),
         ]
         with m.If(self.start):
-            m.d.sync += [block.eq(0), group.eq(place.group)]
+            m.d.sync += [
+                block.eq(0),
+                group.eq(place.group),
+                group_lost.eq(place.group >= self.groups),
+            ]
         with m.Elif(sent):
             m.d.sync += block.eq(block + 1)
             with m.If(pack.half & activates):
-                m.d.sync += [group.eq(group + 1), self._scale.addr.eq(self._scale.addr + 1)]
+                m.d.sync += [
+                    group.eq(group + 1),
+                    group_lost.eq(group_lost | (group == self.groups - 1)),
+                    self._scale.addr.eq(self._scale.addr + 1),
+                ]

@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import vector_read, word
+from alula.gateware.hdl.level import level
 from alula.gateware.sfu.address_generator import AddressGenerator, path
 
 DEPTH = 32
@@ -65,29 +66,28 @@ class SfuReader(wiring.Component):
         write = ring.write_port()
         read = ring.read_port(domain="comb")
 
-        # Asked for and not taken; arrived and not reserved.
-        asked, free = Signal(range(DEPTH + 1)), Signal(range(DEPTH + 1))
         request, data = self.port.request, self.port.data
         asks, came, lost = Signal(), data.valid, Signal()
+        # Asked for and not taken; arrived and not reserved.
+        asked = level(m, enters=asks, leaves=self.take, most=DEPTH, name="asked")
+        free = level(m, enters=came, leaves=self.reserve, most=DEPTH, name="free")
         self._bound(m, addresses, lost)
         m.d.comb += [
             addresses.start.eq(self.start),
             addresses.path.eq(self.path),
-            asks.eq(addresses.active & (asked != DEPTH) & (~request.valid | request.ready) & ~lost),
+            asks.eq(addresses.active & asked.room & (~request.valid | request.ready) & ~lost),
             addresses.next.eq(asks),
             write.en.eq(came),
             write.data.eq(data.payload),
             self.word.eq(read.data),
-            self.valid.eq(free != 0),
-            self.idle.eq(~addresses.active & (asked == 0)),
+            self.valid.eq(free.some),
+            self.idle.eq(~addresses.active & ~asked.some),
         ]
         with m.If(asks):
             m.d.sync += [request.valid.eq(1), request.payload.eq(addresses.address)]
         with m.Elif(request.ready):
             m.d.sync += request.valid.eq(0)
         m.d.sync += [
-            asked.eq(asked + asks - self.take),
-            free.eq(free + came - self.reserve),
             write.addr.eq(write.addr + came),
             read.addr.eq(read.addr + self.take),
         ]

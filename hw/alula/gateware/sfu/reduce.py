@@ -31,7 +31,7 @@ class SfuReduce(wiring.Component):
         groups (In): groups of a row.
         sum_valid, sum_word (In): a word of terms.
         max_valid, max, max_index (In): the maximum of a pass, or of a group.
-        reducing (Out): a sum or a maximum is not finished.
+        reducing (Out): a sum or a maximum is not finished. finished (Out): in this cycle it is.
         s, t (Out): the lanes' factors.
         step_valid, step (Out): QUANT's step of a group.
         scale (Out): QUANTKV's scale of a row, bf16.
@@ -54,6 +54,7 @@ class SfuReduce(wiring.Component):
                 "max": In(32),
                 "max_index": In(INDEX_BITS),
                 "reducing": Out(1),
+                "finished": Out(1),
                 "s": Out(32),
                 "t": Out(32),
                 "step_valid": Out(1),
@@ -71,7 +72,7 @@ class SfuReduce(wiring.Component):
         m.submodules.best = best = SfuBest()
         # What the sum or the maximum is for that is being made.
         after, operation, from_sum = Signal(After), Signal(Scalar), Signal()
-        results_left, summed, finished = Signal(12), Signal(), Signal()
+        results_left, summed, finished = Signal(12), Signal(), self.finished
         command, now = self.instruction, self.now
         m.d.comb += [
             total.valid.eq(self.sum_valid),

@@ -31,7 +31,7 @@ LATENCY = {
     Scalar.NORM: units.MULTIPLY + units.ADD + units.ROOT,
     Scalar.RECIP: units.ROOT,
     Scalar.STEP: units.MULTIPLY,
-    Scalar.KV: units.MULTIPLY + 1 + units.ROOT,
+    Scalar.KV: units.MULTIPLY + 2 + units.ROOT,
 }
 """Cycles from `x` to the result."""
 
@@ -71,19 +71,21 @@ class SfuScalar(wiring.Component):
             kv.eq(self.operation == Scalar.KV),
             small.eq((self.operation == Scalar.STEP) | kv),
         ]
-        rounded = Signal()
+        product, rounds, rounded = Signal(32), Signal(), Signal()
         m.d.sync += [
             multiply.valid.eq(self.valid & ~recip),
             add.valid.eq(norm & multiply.result_valid),
-            rounded.eq(kv & multiply.result_valid),
+            rounds.eq(kv & multiply.result_valid),
+            rounded.eq(rounds),
         ]
         with m.If(self.valid):
             m.d.sync += multiply.a.eq(self.x)
             m.d.sync += multiply.b.eq(Mux(small, Const(ONE_127TH, 32), self.inv))
         with m.If(multiply.result_valid):
             m.d.sync += [add.a.eq(multiply.result), add.b.eq(self.eps)]
-            with m.If(kv):
-                m.d.sync += self.scale.eq(to_bf16(multiply.result))
+            m.d.sync += product.eq(multiply.result)
+        with m.If(rounds):
+            m.d.sync += self.scale.eq(to_bf16(product))
         argued = Signal()
         m.d.comb += argued.eq(
             Mux(norm, add.result_valid, Mux(kv, rounded, self.valid & recip)),

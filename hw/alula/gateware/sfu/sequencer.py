@@ -32,12 +32,12 @@ class SfuSequencer(wiring.Component):
     Members:
         command, done, busy: as of every engine.
         over (In): nothing of the running pass is under way.
-        reducing (In): a sum or a maximum is not finished.
+        reducing (In): a sum or a maximum is not finished; `reduces`: it is in this cycle.
         begin (Out): `instruction` is in its first cycle.
         instruction (Out): the instruction that is there.
-        start (Out): the pass `now` starts.
+        start (Out): the pass `now` starts; a register.
         now (Out): the pass that runs, from `start` on; registers.
-        running (Out): words of the pass may go.
+        go (Out): words of the pass may go: nothing else is being reduced; a register.
         reduce (Out): the pass is over, and what it left is to be finished.
         place (Out): see `place`.
         refusal (Out): why it stopped: the instruction is never done.
@@ -53,11 +53,12 @@ class SfuSequencer(wiring.Component):
                 "busy": Out(1),
                 "over": In(1),
                 "reducing": In(1),
+                "reduces": In(1),
                 "begin": Out(1),
                 "instruction": Out(layout(Engine.MISC)),
                 "start": Out(1),
                 "now": Out(plan),
-                "running": Out(1),
+                "go": Out(1),
                 "reduce": Out(1),
                 "place": Out(place),
                 "refusal": Out(Fault),
@@ -87,15 +88,15 @@ class SfuSequencer(wiring.Component):
             check.command.eq(command),
             check.groups.eq(planner.groups),
             place.groups.eq(planner.groups),
-            self.busy.eq(1),
+            self.command.ready.eq(~self.busy),
         ]
         rows_before = command.slot[(self.tokens - 1).bit_length() : 8]
-        m.d.sync += before.eq(rows_before * planner.groups)
+        m.d.sync += [before.eq(rows_before * planner.groups), self.start.eq(0)]
+        reduced = ~self.reducing | self.reduces
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.command.ready.eq(1), self.busy.eq(0)]
                 self._take(m, row)
-                m.d.sync += step.eq(0)
+                m.d.sync += [step.eq(0), self.busy.eq(self.command.valid)]
                 with m.If(self.command.valid):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
@@ -107,24 +108,26 @@ class SfuSequencer(wiring.Component):
                 m.d.comb += self.refusal.eq(check.refusal)
                 m.d.sync += [moves.eq(planner.moves), place.group.eq(command.dst + before)]
                 m.d.sync += now.eq(planner.plan)
-                m.next = "SETUP"
-                with m.If(check.nothing):
-                    m.next = "DONE"
                 with m.If(check.refusal.code != Code.NONE):
                     m.next = "STOPPED"
+                with m.Elif(check.nothing):
+                    m.next = "DONE"
+                with m.Else():
+                    m.d.sync += self.start.eq(1)
+                    m.next = "SETUP"
             with m.State("STOPPED"):
                 pass
             with m.State("PLAN"):
-                m.d.sync += now.eq(planner.plan)
+                m.d.sync += [now.eq(planner.plan), self.start.eq(1)]
                 m.next = "SETUP"
             with m.State("SETUP"):
-                m.d.comb += self.start.eq(1)
+                m.d.sync += self.go.eq(reduced)
                 m.next = "RUN"
             with m.State("RUN"):
-                m.d.comb += self.running.eq(1)
+                m.d.sync += self.go.eq(reduced)
                 with m.If(self.over & ~self.reducing):
                     m.d.comb += self.reduce.eq(now.after != After.NOTHING)
-                    m.d.sync += step.eq(step + 1)
+                    m.d.sync += [step.eq(step + 1), self.go.eq(0)]
                     m.next = "PLAN"
                     with m.If(now.last):
                         m.next = "ROW"
@@ -137,6 +140,7 @@ class SfuSequencer(wiring.Component):
                 m.next = "PLAN"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
+                m.d.sync += self.busy.eq(0)
                 m.next = "IDLE"
         return m
 

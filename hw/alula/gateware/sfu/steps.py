@@ -28,7 +28,7 @@ class SfuSteps(wiring.Component):
     Members:
         clear (In): a row begins.
         valid, step (In): `v_g` of the next group.
-        exponent (Out): `E`; means something from two cycles after the row's last step.
+        exponent (Out): `E`; means something from three cycles after the row's last step.
         look (In): the group whose number is `group` is wanted.
         group (In): number of a group.
         scale (Out): `u_g`, `LATENCY` cycles after `look`.
@@ -57,7 +57,8 @@ class SfuSteps(wiring.Component):
         m = Module()
         m.submodules.steps = steps = Memory(shape=32, depth=self.groups, init=[])
         write, read = steps.write_port(), steps.read_port()
-        largest = Signal(31)
+        largest, newest, comes = Signal(31), Signal(31), Signal()
+        m.d.sync += [newest.eq(self.step), comes.eq(self.valid)]
         m.d.comb += [
             write.en.eq(self.valid),
             write.data.eq(self.step),
@@ -65,29 +66,30 @@ class SfuSteps(wiring.Component):
             read.addr.eq(self.group),
         ]
         m.d.sync += self.exponent.eq(Mux(largest == 0, 0, largest[23:] - (BIAS + 7)))
+        with m.If(comes & (newest > largest)):
+            m.d.sync += largest.eq(newest)
         with m.If(self.clear):
             m.d.sync += [write.addr.eq(0), largest.eq(0)]
         with m.Elif(self.valid):
             m.d.sync += write.addr.eq(write.addr + 1)
-            with m.If(self.step[:31] > largest):
-                m.d.sync += largest.eq(self.step)
 
         looked = delayed(m, self.look, LATENCY - 1, name="looked")
         step = Signal(31)
         with m.If(looked[1]):
             m.d.sync += step.eq(read.data)
-        distance, right, number = Signal(8), Signal(4), Signal(24)
+        distance, right, number, low = Signal(8), Signal(4), Signal(24), Signal()
         m.d.comb += distance.eq(largest[23:] - step[23:])
         with m.If(looked[2]):
             m.d.sync += [
                 right.eq(Mux(distance > 8, 8, distance)),
                 number.eq(significand(step)),
+                low.eq(step[:16].any()),
             ]
         whole, lost = Signal(8), Signal()
         with m.If(looked[3]):
             m.d.sync += [
                 whole.eq(number[16:] >> right),
-                lost.eq((number & ((0x1_0000 << right) - 1)).any()),
+                lost.eq(low | Cat(number[16 + at] & (at < right) for at in range(8)).any()),
             ]
         self._invert(m, looked[4], whole + lost)
         return m

@@ -1,6 +1,17 @@
 """SUM: 64 partial sums that go round through the adders, and the tree over them."""
 
-from amaranth.hdl import Const, EnableInserter, Module, Mux, ResetInserter, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import (
+    EnableInserter,
+    Module,
+    Mux,
+    ResetInserter,
+    Signal,
+    Value,
+    ValueLike,
+)
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -118,39 +129,53 @@ class SfuSum(wiring.Component):
             ]
         comes, place, left = Signal(), Signal(range(words)), Signal(range(float_add.LATENCY + 1))
         last, turn = Signal.like(place), Signal(range(self.lanes))
-        m.d.sync += [comes.eq(self.valid), self.result_valid.eq(0)]
+        # What the next term is: a word that comes, one from so many places before, one turned.
+        adds, joins, turned = Signal(), Signal(ceil_log2(words)), Signal.like(turn)
+        terms = [
+            Mux(adds, self.word.as_value(), 0),
+            *self._before(m, back, joins),
+            *self._turned(sums, turned),
+        ]
+        m.d.sync += [
+            comes.eq(self.valid),
+            self.result_valid.eq(0),
+            term.eq(reduce(or_, terms)),
+            joins.eq(0),
+            turned.eq(0),
+        ]
         with m.FSM():
             with m.State("ADD"):
+                m.d.comb += adds.eq(~self.finish)
                 m.d.comb += advance.eq(comes)
                 m.d.sync += [place.eq(0), half.eq(words // 2), turn.eq(self.lanes // 2)]
                 m.d.sync += last.eq(words - 1)
-                with m.If(self.valid):
-                    m.d.sync += term.eq(self.word)
-                with m.Elif(self.finish & ~comes & ~self.result_valid):
-                    m.d.sync += term.eq(0)
+                with m.If(self.finish & ~comes & ~self.result_valid):
+                    m.d.sync += joins.eq(_joined(0, words // 2, words - 1))
                     m.next = "JOIN"
             with m.State("JOIN"):
                 m.d.comb += advance.eq(1)
-                m.d.sync += [place.eq(place + 1), left.eq(float_add.LATENCY - 1)]
-                # The next place of the round is among its last `half`.
-                meets = ((place + 1)[: len(place)] | (half - 1)[: len(place)] | ~last).all()
-                m.d.sync += term.eq(Mux(meets & (place != last), self._before(m, back, half), 0))
-                m.d.comb += skips.eq((last >= _SHORTEST) & (place + 1 == last))
-                with m.If(place == last):
-                    m.d.sync += [place.eq(0), half.eq(half >> 1)]
-                    with m.If(last >= _SHORTEST):
-                        m.d.sync += last.eq(last >> 1)
-                    with m.If(half == 1):
-                        m.next = "WAIT"
+                ends = place == last
+                following = [Signal.like(value) for value in (place, half, last)]
+                for now, later in zip((place, half, last), following, strict=True):
+                    m.d.sync += now.eq(later)
+                m.d.comb += [
+                    following[0].eq(Mux(ends, 0, place + 1)),
+                    following[1].eq(Mux(ends, half >> 1, half)),
+                    following[2].eq(Mux(ends & (last >= _SHORTEST), last >> 1, last)),
+                    skips.eq((last >= _SHORTEST) & (place + 1 == last)),
+                ]
+                m.d.sync += [left.eq(float_add.LATENCY - 1), joins.eq(_joined(*following))]
+                with m.If(ends & (half == 1)):
+                    m.next = "WAIT"
             with m.State("WAIT"):
                 m.d.comb += advance.eq(1)
                 m.d.sync += left.eq(left - 1)
                 with m.If(left == 1):
+                    m.d.sync += turned.eq(turn)
                     m.next = "TURN"
             with m.State("TURN"):
                 m.d.comb += turns.eq(1)
                 m.d.sync += [
-                    term.eq(self._turned(sums, turn)),
                     turn.eq(turn >> 1),
                     left.eq(float_add.LATENCY),
                 ]
@@ -192,18 +217,28 @@ class SfuSum(wiring.Component):
                 m.d.sync += fresh.eq(fresh - 1)
         return back
 
-    def _before(self, m: Module, back: Value, half: Value) -> Value:
-        """Return the word that will stand before the adders `half` places ahead of the next."""
-        distances = [1 << power for power in range(ceil_log2(PARTIAL_SUMS // self.lanes))]
-        line = delayed(m, back, distances[-1] - 1, name="before", reset_less=True)
-        found: Value = Const(0, len(back))
-        for distance in distances:
-            found = Mux(half == distance, line[distance - 1], found)
-        return found
+    def _before(self, m: Module, back: Value, joins: Value) -> list[Value]:
+        """Return the words that will stand before the adders some places ahead of the next.
 
-    def _turned(self, word: Value, level: Value) -> Value:
-        """Return a word whose upper half, of `2 * level` lanes, has become its lower one."""
-        turned: Value = Const(0, len(word))
-        for power in reversed(range((self.lanes // 2).bit_length())):
-            turned = Mux(level == 1 << power, word >> (32 << power), turned)
-        return turned
+        The bits of `joins` say which one counts, the others are zero.
+        """
+        line = delayed(m, back, (1 << len(joins) - 1) - 1, name="before", reset_less=True)
+        return [Mux(joins[power], line[(1 << power) - 1], 0) for power in range(len(joins))]
+
+    def _turned(self, word: Value, level: Value) -> list[Value]:
+        """Return a word whose upper half, of `2 * level` lanes, has become its lower one.
+
+        One for each level, the others are zero.
+        """
+        return [Mux(level[power], word >> (32 << power), 0) for power in range(len(level))]
+
+
+def _joined(place: ValueLike, half: ValueLike, last: Signal | int) -> Value:
+    """Return `half` where the word at a place of a round meets the one so many places before.
+
+    It does if the next place is among the last `half` of the round.
+    """
+    place, half = Value.cast(place), Value.cast(half)
+    bits = len(last) if isinstance(last, Signal) else last.bit_length()
+    meets = ((place + 1)[:bits] | (half - 1)[:bits] | ~Value.cast(last)[:bits]).all()
+    return Mux(meets & (place != last), half, 0)

@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.buffers.ports import vector_write, word
+from alula.gateware.hdl.level import level
 from alula.gateware.sfu import units
 from alula.gateware.sfu.address_generator import AddressGenerator, path
 
@@ -56,8 +57,9 @@ class SfuWriter(wiring.Component):
         m.submodules.ring = ring = Memory(shape=self.lanes * 32, depth=DEPTH, init=[])
         write = ring.write_port()
         read = ring.read_port(domain="comb")
+        outside, leads, port = Signal(), Signal(), self.port
         # Words that have no address yet.
-        waiting, outside, leads, port = Signal(range(DEPTH + 1)), Signal(), Signal(), self.port
+        waiting = level(m, enters=self.valid, leaves=leads, most=DEPTH, name="waiting")
         m.d.comb += [
             addresses.start.eq(self.start),
             addresses.path.eq(self.path),
@@ -66,7 +68,7 @@ class SfuWriter(wiring.Component):
             write.data.eq(self.word),
             self.address.eq(addresses.address),
             outside.eq(addresses.address >= self.words),
-            leads.eq((waiting != 0) & ~outside & (~port.valid | port.ready)),
+            leads.eq(waiting.some & ~outside & (~port.valid | port.ready)),
             port.payload.data.eq(read.data),
             port.payload.mask.eq(-1),
             self.sent.eq(port.valid & port.ready),
@@ -76,8 +78,7 @@ class SfuWriter(wiring.Component):
         with m.Elif(port.ready):
             m.d.sync += port.valid.eq(0)
         m.d.sync += [
-            self.beyond.eq((waiting != 0) & outside),
-            waiting.eq(waiting + self.valid - leads),
+            self.beyond.eq(waiting.some & outside),
             write.addr.eq(write.addr + self.valid),
             read.addr.eq(read.addr + self.sent),
         ]

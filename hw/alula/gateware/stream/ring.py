@@ -27,10 +27,10 @@ class Ring(Component):
         step (In(4)): Quarters that the next read takes, 0 to 8, of one beat, or two if ``pair``.
         following (In(4)): What ``step`` is in the next cycle if ``moves``; else it stays.
         moves (In(1)): The read is over, or there is none: ``step`` is 0.
-        available (Out(1)): What ``step`` takes was written three cycles ago or earlier. Known a
-            cycle late after ``align`` with fewer than 8 beats. A register.
-        next (In(1)): Read at the walker and move it by ``step``; only while ``available``, with
-            ``moves``.
+        available (Out(1)): In the next cycle, what ``step`` takes then was written three cycles
+            before or earlier. Known a cycle late after ``align`` with fewer than 8 beats.
+        next (In(1)): Read at the walker and move it by ``step``; only where this was ``available``
+            a cycle before, with ``moves``.
         keep (In(1)): With ``next``: the second pointer stays. Otherwise it follows the walker.
         back (In(1)): With ``next`` and ``keep``: the walker returns to the second pointer.
         align (In(1)): With ``next``: what is left of the beat is skipped.
@@ -57,7 +57,7 @@ class Ring(Component):
                 "step": In(range(MAX_STEP + 1)),
                 "following": In(range(MAX_STEP + 1)),
                 "moves": In(1),
-                "available": Out(1, init=1),
+                "available": Out(1),
                 "next": In(1),
                 "keep": In(1),
                 "back": In(1),
@@ -152,13 +152,13 @@ class Ring(Component):
             return count[low:].any() | (count[:low] >= least)
 
         with m.If(~self.moves):
-            m.d.sync += self.available.eq(enough(ahead, self.step))
+            m.d.comb += self.available.eq(enough(ahead, self.step))
         with m.Elif(self.back):
-            m.d.sync += self.available.eq(enough(held, self.following))
+            m.d.comb += self.available.eq(enough(held, self.following))
         with m.Elif(self.align):
-            m.d.sync += self.available.eq(ahead[low:].any())
+            m.d.comb += self.available.eq(ahead[low:].any())
         with m.Else():
-            m.d.sync += self.available.eq(enough(ahead, self.step + self.following))
+            m.d.comb += self.available.eq(enough(ahead, self.step + self.following))
         places = Array(held <= self._quarters - QUARTERS * (1 + count) for count in range(3))
         m.d.sync += [
             room.eq(places[fresh]),

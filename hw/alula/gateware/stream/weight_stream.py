@@ -193,18 +193,19 @@ class WeightStream(Component):
         ]
         following, now = Signal(step_layout(FORMAT_BITS)), Signal(step_layout(FORMAT_BITS))
         valid, full, moves, loads = (Signal(name=n) for n in ("valid", "full", "moves", "loads"))
+        may = Signal()  # `valid`, and all that the step takes is there
         m.d.comb += [
             following.tag.eq(step.tag.format),
             *(following[name].eq(step[name]) for name in STEP_FLAGS),
-            moves.eq(
-                valid
-                & Cat(ring.available for ring in rings.values()).all()
-                & (~full | self.block.ready)
-            ),
+            moves.eq(may & (~full | self.block.ready)),
             loads.eq(moves | ~valid),
             steps.step.ready.eq(loads),
             self.block.valid.eq(full),
         ]
+        m.d.sync += may.eq(
+            Mux(loads, steps.step.valid, valid)
+            & Cat(ring.available for ring in rings.values()).all()
+        )
         with m.If(loads):
             m.d.sync += [now.eq(following), valid.eq(steps.step.valid)]
         with m.If(moves):

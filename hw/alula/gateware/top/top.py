@@ -26,6 +26,9 @@ from alula.gateware.top.cores import Fork, Gather, Join, Share
 from alula.isa.encoding import WORD_BYTES
 from alula.isa.instructions import Engine
 
+_STROBES = 16
+"""Byte lanes whose strobes are counted in a cycle."""
+
 
 class Top(Component):
     """All of it, as it stands between a host and memory.
@@ -190,9 +193,10 @@ class Top(Component):
             m.d.comb += address.eq(dispatch.blamed[number])
 
     def _count(self, m: Module, control: Control) -> None:
-        """Count what passes between here and memory: each port's bytes, then all, 2 cycles late.
+        """Count what passes between here and memory, 2 cycles late, written bytes 3.
 
-        ST waits for memory's answers, so the last write has been counted when a run ends.
+        Of these first each port's, some lanes at a time. ST waits for memory's answers, so the
+        last write has been counted when a run ends.
         """
         lane = self.design.memory.port_bytes
         read, written = [], []
@@ -202,8 +206,14 @@ class Top(Component):
             read.append(passed)
         for number, writes in enumerate(self.write):
             strobed = Signal(range(lane + 1), name=f"written_{number}")
-            strobe = Mux(writes.wvalid & writes.wready, writes.wstrb, 0)
-            m.d.sync += strobed.eq(_sum(list(strobe)))
+            passes = writes.wvalid & writes.wready
+            parts = []
+            for first in range(0, lane, _STROBES):
+                strobes = Mux(passes, writes.wstrb[first : first + _STROBES], 0)
+                part = Signal(range(_STROBES + 1), name=f"strobes_{number}_{first}")
+                m.d.sync += part.eq(_sum(list(strobes)))
+                parts.append(part)
+            m.d.sync += strobed.eq(_sum(parts))
             written.append(strobed)
         m.d.sync += [
             control.read.eq(_sum(read) * lane),
