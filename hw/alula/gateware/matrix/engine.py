@@ -32,7 +32,7 @@ from alula.isa.instructions import Engine
 
 IDLE = 5
 """Cycles of a SYNC."""
-INSTRUCTION = IDLE + 3
+INSTRUCTION = IDLE + 2
 """Cycles that a product takes beside its blocks, `latency` and the last results."""
 
 

@@ -24,9 +24,9 @@ from alula.gateware.stream.credit_counter import CreditCounter
 from alula.gateware.stream.weight_stream import TAG, beat_layout
 from alula.isa.instructions import Engine
 
-IDLE = 12
+IDLE = 11
 """Cycles of an instruction that loads nothing."""
-INSTRUCTION = IDLE + bursts.LATENCY + unpack.LATENCY + 2 * skid_buffer.LATENCY
+INSTRUCTION = IDLE + 1 + bursts.LATENCY + unpack.LATENCY + 2 * skid_buffer.LATENCY
 """Cycles that LD.V takes beside memory's latency and its words."""
 
 
