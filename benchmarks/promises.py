@@ -90,6 +90,10 @@ PROMISES = (
         True,
         how=SIMULATED,
     ),
+    Promise("cycle model to RTL: median error", "cost", "median_error", 1, False, 0.01, "%", 2),
+    Promise("cycle model to RTL: largest error", "cost", "largest_error", 3, False, 0.01, "%", 2),
+    Promise("bounds, a core", "cost", "bounds_per_s", 1_000_000, True, unit="/s", digits=0),
+    Promise("cycle model, a core", "cost", "predictions_per_s", 200, True, unit="/s", digits=0),
     Promise(
         "kv260: largest share of its part",
         "synthesis",

@@ -25,6 +25,7 @@ MEASUREMENTS = (
     "loading",
     "speed",
     "accuracy",
+    "cost",
     "rtl",
     "stream",
     "prefill",
@@ -68,7 +69,9 @@ def write(results: dict[str, Any]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("only", nargs="*", help=f"measurements to make: {', '.join(MEASUREMENTS)}")
-    only = parser.parse_args().only or MEASUREMENTS
+    parser.add_argument("--seed", type=int, help="draws the runs of cost anew")
+    words = parser.parse_args()
+    only = words.only or MEASUREMENTS
     for name in only:
         if name not in MEASUREMENTS:
             parser.error(f"a measurement must be one of {', '.join(MEASUREMENTS)}, not {name!r}")
@@ -80,7 +83,8 @@ def main() -> int:
         start = time.monotonic()
         results.pop(name, None)
         try:
-            results[name] = measured(name)
+            seeded = name == "cost" and words.seed is not None
+            results[name] = measured(name, *(["--seed", str(words.seed)] if seeded else []))
         except subprocess.CalledProcessError:
             failed.append(name)
         verdict = "FAILED, " if name in failed else ""

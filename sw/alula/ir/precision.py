@@ -67,6 +67,9 @@ class Precision:
 
         `units`: the matrices of a layer, `layers.*.mlp.down`.
         """
+        if not any(_LAYER.match(name) for name in self.matrices):
+            yield 0, layers
+            return
         formats = [
             [self.format(in_layer(unit, layer)) for unit in units] for layer in range(layers)
         ]
