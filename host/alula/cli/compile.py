@@ -85,4 +85,4 @@ def compile(
     print()
     for token in modelled_tokens:
         print(token.line())
-    print(f"modelled: at most {modelled_tokens[0].error:.0%} off what RTL took where compared")
+    print(f"modelled: off by at most {modelled_tokens[0].error:.1%} where RTL was compared")
