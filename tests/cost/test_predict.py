@@ -67,7 +67,8 @@ def test_ports_pass_less_than_the_dram_gives() -> None:
     assert four.beat > one.beat
     # At 250 MHz a beat a cycle comes through either.
     slower = KV260.replace({"clock_mhz": 250})
-    assert memory_term(slower).beat == memory_term(one_port(slower)).beat == 1
+    for design in (slower, one_port(slower)):
+        assert memory_term(design).beat == pytest.approx(1, rel=1e-12)
 
 
 def test_decode_waits_for_memory_and_prefill_for_the_chains() -> None:
