@@ -15,6 +15,7 @@ from alula.cli.export import export
 from alula.cli.fuzz import fuzz
 from alula.cli.models import models
 from alula.cli.plan import plan
+from alula.cli.profile import profile
 from alula.cli.run import run
 from alula.cli.sweep import sweep
 from alula.cli.synth import synth
@@ -34,6 +35,7 @@ app.command()(bench)
 app.command()(calibrate)
 app.command()(compile)
 app.command()(compress)
+app.command()(profile)
 app.command()(export)
 app.command()(synth)
 app.command()(sweep)

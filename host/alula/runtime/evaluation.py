@@ -92,8 +92,8 @@ def evaluate(
             seconds += time.perf_counter() - start
             targets = np.array(part[at + 1 : at + 1 + len(logits)])
             ours, theirs = logits[: len(targets)], expected[at : at + len(targets)]
-            surprise += _surprise(ours, targets)
-            reference_surprise += _surprise(theirs, targets)
+            surprise += surprise_of(ours, targets)
+            reference_surprise += surprise_of(theirs, targets)
             agreed += int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
             predictions += len(targets)
             at += len(logits)
@@ -125,7 +125,7 @@ def _logits(executor: Executor, ids: Sequence[int]) -> Iterator[NDArray[np.float
         yield output.logits
 
 
-def _surprise(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
+def surprise_of(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
     """Return the sum of -log p(target), in nats."""
     wide = logits.astype(np.float64)
     largest = wide.max(axis=1)

@@ -82,6 +82,7 @@ def bound(
     position: ArrayLike,
     tokens: ArrayLike,
     precision: Precision = Precision(),
+    first_layer: int = 0,
     layers: int | None = None,
     head: bool = True,
 ) -> Bounds:
@@ -93,25 +94,29 @@ def bound(
         position: tokens before a run.
         tokens: tokens of a run.
         precision: formats of the weights.
-        layers: layers that it goes through; all if None.
+        first_layer: the first layer that it goes through.
+        layers: how many; all if None.
         head: whether it ends with the head, of one row.
     """
     demand = _demand(shape, Formats.of(precision))
-    count = shape.layers if layers is None else layers
+    count = shape.layers - first_layer if layers is None else layers
+    through = range(first_layer, first_layer + count)
     start, many = np.asarray(position, np.float64), np.asarray(tokens, np.float64)
     flow = demand.traffic
-    read = flow.read(position=start, tokens=many, layers=range(count), head=head)  # type: ignore[arg-type]
+    read = flow.read(position=start, tokens=many, layers=through, head=head)  # type: ignore[arg-type]
     rows, shared = np.asarray(sizes.rows), np.asarray(sizes.tokens)
-    passes = sum(
-        len(range(run.start, min(run.stop, count))) * _blocks(products, rows)
-        for run, products in demand.layers
-    )
+    passes = sum(_shared(run, through) * _blocks(products, rows) for run, products in demand.layers)
     compute = passes * np.ceil(many / shared)
     if head:
         compute = compute + _blocks(demand.head, rows)
     pairs = count * demand.pairs * many * (start + (many + 1) / 2)
     compute = compute + pairs / (rows * CHAIN_LENGTH * shared)
     return Bounds(read / np.asarray(sizes.bytes_per_cycle), compute)
+
+
+def _shared(one: range, other: range) -> int:
+    """How many layers two ranges have in common."""
+    return len(range(max(one.start, other.start), min(one.stop, other.stop)))
 
 
 def _blocks(products: tuple[_Product, ...], rows: NDArray[np.int64]) -> Floats:

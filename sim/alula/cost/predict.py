@@ -103,6 +103,7 @@ def _least(design: Design, shape: Architecture, inputs: RunInputs, precision: Pr
         position=inputs.position,
         tokens=inputs.tokens,
         precision=precision,
+        first_layer=inputs.first_layer,
         layers=inputs.layers,
         head=inputs.head_rows > 0,
     )
