@@ -1,7 +1,7 @@
 """Cycles that neither the contract nor the gateware declares: found in RTL, kept as data.
 
-`python -m benchmarks.fit` finds them anew. `fitted.json` has the commit of the gateware that they
-were found in, and the largest error of the model where nothing was fitted.
+They were read off programs of a few instructions. `fitted.json` has the commit of the gateware that
+they were found in, and the largest error of the model where nothing was fitted.
 """
 
 import json
