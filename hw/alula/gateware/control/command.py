@@ -132,14 +132,15 @@ class _Mux:
     """A value for each of some opcodes.
 
     Args:
-        m: Where `registered` ones are kept.
-        code: The opcode.
-        registered: What an opcode chooses is found in a cycle in which this is high, and known
-            from the next one on.
+        m: Where registers are made.
+        code: The opcode, in a cycle in which `comes` is high; what it chooses is known from the
+            next one on.
+        comes: The opcode is there.
+        late: It is late in that cycle: each opcode has a register, not each set of some.
     """
 
-    def __init__(self, m: Module, code: Value, *, registered: ValueLike) -> None:
-        self._m, self._code, self._registered = m, code, registered
+    def __init__(self, m: Module, code: Value, *, comes: ValueLike, late: bool = False) -> None:
+        self._m, self._code, self._comes, self._late = m, code, comes, late
         self._among: dict[tuple[int, ...], Signal] = {}
 
     def is_among(self, numbers: Iterable[int]) -> Signal:
@@ -147,8 +148,11 @@ class _Mux:
         key = tuple(sorted(numbers))
         if key not in self._among:
             self._among[key] = among = Signal(name=f"is_{'_'.join(map(str, key))}")
-            with self._m.If(self._registered):
-                self._m.d.sync += among.eq(self._code.matches(*key))
+            if self._late and len(key) > 1:
+                self._m.d.comb += among.eq(Cat(self.is_among([number]) for number in key).any())
+            else:
+                with self._m.If(self._comes):
+                    self._m.d.sync += among.eq(self._code.matches(*key))
         return self._among[key]
 
     def choose(self, cases: Iterable[tuple[int, Value]], *, others_are_zero: bool = True) -> Value:
@@ -205,7 +209,7 @@ class Decoder(Component):
         m = Module()
         with m.If(self.enable):
             m.d.sync += self.held.eq(self.word)
-        mux = _Mux(m, self.word[:OPCODE_BITS], registered=self.enable)
+        mux = _Mux(m, self.word[:OPCODE_BITS], comes=self.enable, late=True)
         m.d.comb += Cat(self.wait, self.signal).eq(self.held[OPCODE_BITS:])
         for engine in Engine:
             m.d.comb += self.engine[engine].eq(mux.is_among(item.opcode for item in codes(engine)))
@@ -302,7 +306,7 @@ class Assembler(Component):
         """Make the module."""
         m = Module()
         code = self.word[:OPCODE_BITS]
-        mux = _Mux(m, code, registered=1)
+        mux = _Mux(m, code, comes=1)
         for engine in ENGINES:
             command = getattr(self, f"command_{engine.name.lower()}")
             m.d.comb += command.opcode.eq(code)
