@@ -20,6 +20,15 @@ def test_the_clock_is_no_part_of_the_hardware() -> None:
     assert emit(Top(design=SLOW), "top") == emission.emitted_top(NANO).modules
 
 
+def test_ports_are_kept_apart(cache) -> None:
+    """The hash leaves them out, what is kept does not."""
+    wide = NANO.replace({"memory.beat_bytes": 32, "part.dsp": 400, "buffers.stream_kib": 16})
+    ports = wide.replace({"memory.ports": 2})
+    assert wide.hash == ports.hash
+    one, two = (emission.emitted_top(design).widths for design in (wide, ports))
+    assert [widths["read__0__rdata"] for widths in (one, two)] == [256, 128]
+
+
 def test_kept_once_for_all_clocks(cache, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     first = emission.emitted_top(NANO)
     (place,) = (cache / "emission").iterdir()
