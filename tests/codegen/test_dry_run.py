@@ -30,17 +30,17 @@ CASES = {
     "RMSNORM rows": "RMSNORM dst=0 src=0 gain=0 rows=r1+251 len=2 inv=r2 eps=r0",
     "RMSNORM dst in the vector buffer": f"RMSNORM dst=r1+{WORDS - 8} src=0 gain=0 rows=1 len=8",
     "SOFTMAX src in the vector buffer": f"SOFTMAX src=r1+{WORDS - 19} rows=1 len=32 scale=0",
-    "SOFTMAX len": "LI rd=r4 value=7\nSUBR rd=r3 a=r4 b=r1\nSOFTMAX src=0 rows=1 len=r3 scale=0",
-    "QUANT len": "LI rd=r3 value=16381\nADDR rd=r3 a=r3 b=r1\nQUANT src=0 dst=0 rows=1 len=r3",
+    "SOFTMAX len": "LI rd=r4 value=7\nSSUB rd=r3 a=r4 b=r1\nSOFTMAX src=0 rows=1 len=r3 scale=0",
+    "QUANT len": "LI rd=r3 value=16381\nSADD rd=r3 a=r3 b=r1\nQUANT src=0 dst=0 rows=1 len=r3",
     "QUANT dst in the activation buffer": f"QUANT src=0 dst=r1+{GROUPS - 4} rows=1 len=32",
     "ROPE dim % (2 * L)": "ROPE src=0 table=0 rows=1 heads=1 dim=6 stride=3",
     "ADD a in the vector buffer": f"ADD dst=0 a=r1+{WORDS - 5} b=0 rows=1 words=2",
     "ACT b in the vector buffer": f"ACT func=silu gated=1 dst=0 a=0 b=r1+{WORDS - 5} count=2",
     "LD.V dst in the vector buffer": f"LD.V type=fp32 addr=0 dst=r1+{WORDS - 4} count=2",
-    "LD.V addr in memory": "LI rd=r3 value=33554428\nADDR rd=r3 a=r3 b=r1\n"
+    "LD.V addr in memory": "LI rd=r3 value=33554428\nSADD rd=r3 a=r3 b=r1\n"
     "LD.V type=fp32 addr=r3 dst=0 count=4",
     "QUANTKV dst in staging": "QUANTKV src=0 dst=r1+477 rows=1 heads=1 dim=32 stride=16",
-    "ST.KEY values of a row": "LI rd=r3 value=12\nADDR rd=r3 a=r3 b=r1\n"
+    "ST.KEY values of a row": "LI rd=r3 value=12\nSADD rd=r3 a=r3 b=r1\n"
     "ST.KEY src=0 addr=0 heads=1 rows=1 groups=r3 stride=r0 position=r0",
     "ARGMAX src in the vector buffer": f"ARGMAX src=r1+{WORDS - 4} count=2",
 }

@@ -239,7 +239,7 @@ def test_faults(text: str, kind: type[MachineError], words: str) -> None:
 def test_a_fault_names_instruction_address_loops_and_layer() -> None:
     code = program(
         KV260,
-        "LOOP count=4 body=4\nNOP\nLOOP count=2 body=2\nADDR rd=r1 a=r1 b=1\n"
+        "LOOP count=4 body=4\nNOP\nLOOP count=2 body=2\nSADD rd=r1 a=r1 b=1\n"
         "ACT func=relu dst=0 a=r1+16381 b=0 count=1",
         inputs={"first_layer": 2},
         origins=("", "", "", "", "layers.{layer}.mlp.act", ""),

@@ -39,7 +39,7 @@ def value_of(text: str, **constants: int) -> int:
         ("SMUL rd=r1 a=r2 b=r2", 49),
         ("SDIV rd=r1 a=r2 b=r3", 0xFFFF_FFF9 // 4),
         ("SMIN rd=r1 a=r2 b=r3", 4),
-        ("LI rd=r0 value=7\nADDR rd=r1 a=r0 b=1", 1),
+        ("LI rd=r0 value=7\nSADD rd=r1 a=r0 b=1", 1),
         ("ARG rd=r1", 0),
     ],
 )

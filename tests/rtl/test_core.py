@@ -39,8 +39,8 @@ def test_round_trip(pair: Pair, count: int) -> None:
 
 def test_word_and_registers(pair: Pair) -> None:
     pair.listing(
-        "LI rd=r2 value=7\nLI rd=r3 value=3\nLOOP count=r3 body=3\nMULR rd=r2 a=r2 b=r3\n"
-        "SADD rd=r4 a=r4 b=r0+1\nST.W value=r2 addr=r4+1100 skip=1\nDIVR rd=r5 a=r2 b=r3\n"
+        "LI rd=r2 value=7\nLI rd=r3 value=3\nLOOP count=r3 body=3\nSMUL rd=r2 a=r2 b=r3\n"
+        "SADD rd=r4 a=r4 b=r0+1\nST.W value=r2 addr=r4+1100 skip=1\nSDIV rd=r5 a=r2 b=r3\n"
         "ST.W value=r5 addr=1110 skip=0"
     )
 
