@@ -170,10 +170,10 @@ def test_layers_of_runs_are_named() -> None:
     assert sorted(build.decode.layer_loops.values()) == [0, 1, 3]
     for first, layers in ((0, 5), (2, 2), (4, 1)):
         seen: list[str] = []
-        machine = Machine(build.design, on_retire=lambda one, seen=seen: seen.append(one.origin))
+        machine = Machine(build.design)
         machine.load(build.image)
         inputs = RunInputs(position=0, tokens=1, first_layer=first, layers=layers).registers()
-        machine.run(build.decode, inputs)
+        machine.run(build.decode, inputs, on_retire=lambda one, seen=seen: seen.append(one.origin))
         named = [origin.split(".")[1] for origin in seen if origin.endswith(".attn_norm")]
         assert [int(name) for name, _ in itertools.groupby(named)] == [
             *range(first, first + layers)
