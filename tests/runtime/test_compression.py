@@ -215,7 +215,7 @@ REFUSED = {
     "a rule for nothing": ({"rules": "- {units: norm, bits: 3}\n"}, "alula: must be all, layers"),
     "a missing recipe": (
         {"more": ("--recipe", "w33")},
-        "alula: must be a recipe file, or 2-4, 8-16, mixed, w3 or w4, not a missing one (no such",
+        "alula: must be a recipe file, or 2-4, 8-16, mixed, w3, w3-trained or w4, not a missing",
     ),
     "a missing text": ({"more": ("--text", "/none.txt")}, "alula: no such file or directory"),
     "no test": ({"more": ("--test-tokens", 1)}, "alula: test-tokens must be at least 2, not 1"),

@@ -36,7 +36,7 @@ _PRODUCT = (
 _PRODUCT_CYCLES = cycles(
     "PRODUCT + MPE + HALVES * groups + P * R * (rows - T * (ceil(rows, T) - 1)) // F - (HALVES - 2)"
     " + (ceil(outputs, P * R) * ceil(rows, T) - 1) * max(HALVES * groups, P * R * T // F)",
-    slack="1 + ceil(outputs, P * R) * ceil(rows, T) // (2 * groups)",
+    slack="1 + ceil(outputs, P * R) * ceil(rows, T) // groups",
 )
 
 
