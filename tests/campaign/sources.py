@@ -193,7 +193,7 @@ def program() -> Program:
     """A program for nano."""
     code = encode_all(assemble(LISTING))
     origins = tuple(f"layers.{{layer}}.{number}" for number in range(len(code) // 16))
-    return Program("decode", NANO.hash, code, {3: 7}, {"position": 4}, origins, frozenset({1}))
+    return Program("decode", NANO.hash, code, {3: 7}, {"position": 4}, origins, {1: 0})
 
 
 @cache

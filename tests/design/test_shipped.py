@@ -82,7 +82,7 @@ def test_sparse_muxes_are_hardware_of_their_own() -> None:
 def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
         "kv260": "8bbf5e2aee19ed93",
-        "kv260-sparse": "408279022eab5b0a",
+        "kv260-sparse": "15f986dc4cad72be",
         "nano": "89da4147ad116b61",
         "nano-sparse": "a65704fd4c4a1542",
         "tiny": "bd4dcc2ae6adada8",
