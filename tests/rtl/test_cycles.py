@@ -5,6 +5,7 @@ a memory of fixed latency.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -16,11 +17,11 @@ from alula.gateware.control.command import sources
 from alula.gateware.control.use import Use
 from alula.gateware.top.latencies import latencies, sizes
 from alula.isa import INSTRUCTIONS, Engine, Op, Program, encode_all
-from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
+from alula.isa.cycles import DISPATCH, EXACT, LATENCIES, SIZES
 from alula.isa.encoding import Value
 from alula.isa.fields import Choice, Flag
 from alula.isa.formats import GROUP, WEIGHT_FORMATS
-from alula.isa.formula import numbers
+from alula.isa.formula import Formula, numbers
 from alula.isa.instructions import BY_NAME, Instruction
 from alula.rtl.device import RtlDevice, Timing
 
@@ -190,6 +191,23 @@ def test_cycles_are_those_of_the_contract(design: Design) -> None:
         except Wrong as error:
             wrong.append(str(error))
     assert wrong == []
+
+
+def test_a_wrong_formula_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cycle more in a formula that is exact, of each instruction in turn."""
+    meter, random = Meter(NANO), Random(SEED)
+    exact = [one for one in INSTRUCTIONS if one.cycles.slack == EXACT and one.name != "END"]
+    assert len(exact) > len(INSTRUCTIONS) // 2
+    for instruction in exact:
+        cycles = instruction.cycles
+        wrong = replace(cycles, formula=Formula(f"{cycles.formula} + 1"))
+        values = drawn(random, NANO, instruction)
+        values |= {count: 1 for count in cycles.counts}
+        meter.check(instruction.name, values)
+        with monkeypatch.context() as patch:
+            patch.setitem(BY_NAME, instruction.name, replace(instruction, cycles=wrong))
+            with pytest.raises(Wrong):
+                meter.check(instruction.name, values)
 
 
 def test_dispatch_takes_what_the_contract_says() -> None:
