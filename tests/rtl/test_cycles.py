@@ -202,7 +202,7 @@ def test_a_wrong_formula_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         cycles = instruction.cycles
         wrong = replace(cycles, formula=Formula(f"{cycles.formula} + 1"))
         values = drawn(random, NANO, instruction)
-        values |= {count: 1 for count in cycles.counts}
+        values.update(dict.fromkeys(cycles.counts, 1))
         meter.check(instruction.name, values)
         with monkeypatch.context() as patch:
             patch.setitem(BY_NAME, instruction.name, replace(instruction, cycles=wrong))
