@@ -99,7 +99,7 @@ def test_training_comes_nearer(compress: Compress, alula: Alula, tmp_path: Path)
     text.write_text(" ".join(random.Random(6).choices(WORDS.split(), k=300)))
     agreement, gains = [], []
     for name, more in (("rounded", ""), ("trained", TRAINED)):
-        compress("--out", tmp_path / name, rules=rules, more=more)
+        compress("--out", tmp_path / name, "--test", text, rules=rules, more=more)
         words = ("--text", text, "--tokens", 256, "--design", "nano-sparse", "--map", "*=torch")
         found = alula("eval", tmp_path / name, *words, "--json").json
         agreement.append(found["top1_agreement"])
@@ -109,9 +109,15 @@ def test_training_comes_nearer(compress: Compress, alula: Alula, tmp_path: Path)
     assert (gains[0] != gains[1]).any()
 
 
-def test_a_text_too_short_to_train_on(compress: Compress) -> None:
+def test_training_needs_another_text_to_test_on(compress: Compress) -> None:
+    """Windows that are held out of the texts would be among those that training draws."""
+    (line,) = compress(more=TRAINED).errors
+    assert line.startswith("alula: a text to test on must be given by --test, not held out of")
+
+
+def test_a_text_too_short_to_train_on(compress: Compress, text: Path) -> None:
     more = "recover: {steps: 4, batch: 8, window: 32, windows: 4}\n"
-    (line,) = compress(more=more).errors
+    (line,) = compress("--test", text, more=more).errors
     assert line.startswith("alula: recover: text must have 8 windows or more, not 4 (")
 
 

@@ -130,6 +130,11 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
     if request.out.exists():
         raise RunError(f"--out must be a folder that does not exist yet, not {request.out}")
     recipe.check_design(request.design, place)
+    if recipe.recover is not None and request.test is None:
+        raise RunError(
+            "a text to test on must be given by --test, not held out of those that training reads "
+            f"({place}: recover)"
+        )
     checkpoint = open_model(request.model, progress)
     if isinstance(checkpoint, CompressedCheckpoint):
         raise RunError(f"the model must be dense, not compressed already ({request.model})")
