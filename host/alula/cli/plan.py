@@ -88,7 +88,7 @@ def plan(
         extrapolate=extrapolate,
     )
     found = asked.plan()
-    told = asked.explain(explain) if explain is not None else []
+    told = asked.explain(explain, found) if explain is not None else []
     plans = asked.front() if front else []
     if out is not None:
         found.save(out)

@@ -24,7 +24,8 @@ DAMPING = 0.01
 """Share of the mean of H's diagonal that is added to it."""
 SWEEPS = 8
 """Rounds of levels, then scales and mins."""
-_SCALE_MAX_SIGNED = 127
+SCALE_MAX_SIGNED = 127
+"""Largest magnitude of a signed scale, and of a min but for the least one."""
 _ROWS = 64
 """Rows that a thread solves at a time."""
 
@@ -202,9 +203,9 @@ def _refit(codes: Codes, weight: Tensor, moment: Tensor) -> None:
     s, m = _best_metas(codes, weight / codes.c[:, None], moment)
     if codes.has_mins:
         codes.s = s.round_().clamp_(1, SCALE_MAX)
-        codes.m = m.round_().clamp_(-_SCALE_MAX_SIGNED - 1, _SCALE_MAX_SIGNED)
+        codes.m = m.round_().clamp_(-SCALE_MAX_SIGNED - 1, SCALE_MAX_SIGNED)
     else:
-        codes.s = s.round_().clamp_(-_SCALE_MAX_SIGNED, _SCALE_MAX_SIGNED)
+        codes.s = s.round_().clamp_(-SCALE_MAX_SIGNED, SCALE_MAX_SIGNED)
     worse = (loss(codes, weight, moment) > before)[:, None]
     codes.s, codes.m = torch.where(worse, old[0], codes.s), torch.where(worse, old[1], codes.m)
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from alula.compress.descent import largest
+from alula.compress.descent import SCALE_MAX_SIGNED, largest
 from alula.compress.grid import Codes, grouped
 from alula.isa.formats import DENSE, GROUP, MIN_UNIT, SCALE_MAX, Pattern
 
-_SCALE_MAX_SIGNED = 127
 _SPREAD = 0.9
 """Of a level's range, where the latent weights that round to it start."""
 _MARGIN = 0.95
@@ -63,7 +62,7 @@ class Latents:
         self._high = self._column(lambda one: torch.full_like(one.s, one.high)).to(device)
         self._scaled = self._column(lambda one: torch.full_like(one.s, one.format.metas)).to(device)
         self._shifted = self._column(lambda one: torch.full_like(one.s, one.has_mins)).to(device)
-        self._most = torch.where(self._shifted > 0, SCALE_MAX, _SCALE_MAX_SIGNED)
+        self._most = torch.where(self._shifted > 0, SCALE_MAX, SCALE_MAX_SIGNED)
         self._gain = torch.empty_like(self._unit)
         for name, span in self._spans.items():
             self._gain[span] = self._unit[span] / folded.get(name, 1.0)
@@ -165,7 +164,7 @@ class Latents:
         size = torch.minimum(size.clamp_(min=1), self._most)
         s = torch.where(self._s < 0, -size, size)
         m = (self._m + mins * self._s / MIN_UNIT).round_()
-        m = m.clamp_(-_SCALE_MAX_SIGNED - 1, _SCALE_MAX_SIGNED) * self._shifted
+        m = m.clamp_(-SCALE_MAX_SIGNED - 1, SCALE_MAX_SIGNED) * self._shifted
         return (weights * self._s - MIN_UNIT * m) / s, s, m
 
     def _rounded(self) -> tuple[Tensor, Tensor, Tensor]:

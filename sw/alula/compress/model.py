@@ -75,7 +75,7 @@ def compress(
         windows: token ids of the text, int64 ``[windows, tokens]``; None if no method needs them.
         methods: how each matrix is chosen, by its name: one of `METHODS`. Those of layers that are
             not named by descent, the head by rounding.
-        device: where the model runs; the codes are chosen on the CPU.
+        device: where the model runs, and where codes are chosen on its inputs.
         sweeps: rounds of coordinate descent, those of `solve` if None.
         work: has the units of an earlier start, which are taken, and gets each as it is done.
         progress: told of each layer.

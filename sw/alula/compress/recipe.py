@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
+from alula.compress.distillation import Distillation
 from alula.compress.methods import METHODS, PATTERN_METHODS, needs_text
 from alula.design import Design, DesignError
 from alula.design.error import listed, meant, shown
@@ -86,7 +87,7 @@ class Recovery(Record):
     steps: Annotated[int, Field(ge=1, le=1 << 24)]
     """Updates."""
 
-    batch: Annotated[int, Field(ge=1, le=1 << 12)] = 8
+    batch: Annotated[int, Field(ge=1, le=1 << 12)] = Distillation.batch
     """Windows of a step."""
 
     window: Annotated[int, Field(ge=2, le=1 << 16)] = 1024
@@ -95,10 +96,10 @@ class Recovery(Record):
     windows: Annotated[int, Field(ge=1, le=1 << 20)] = 4096
     """Windows that are drawn out of the calibration's texts; all are read in turn."""
 
-    rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    rate: Annotated[float, Field(gt=0, le=1)] = Distillation.rate
     """How far a step moves a weight, in levels of its group; scales and gains by this share."""
 
-    select: Annotated[int, Field(ge=0, le=1 << 24)] = 20
+    select: Annotated[int, Field(ge=0, le=1 << 24)] = Distillation.select
     """Steps from one choice of what patterns keep to the next; 0: the first one stays."""
 
 

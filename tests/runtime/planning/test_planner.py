@@ -258,13 +258,13 @@ def test_throughput_fills_all_devices() -> None:
 
 def test_explanations_are_plans_of_their_own() -> None:
     question = asked(devices(gbs=20))
-    lines = question.explain("layers.2")
+    lines = question.explain("layers.2", question.plan())
     forced = asked(devices(gbs=20), pin="decode:layers.2=gpu", least_gain=0.0).plan()
     assert lines[0].startswith("prefill: layers.2 runs on gpu: ")
     assert lines[2].startswith("decode: layers.2 runs on cpu: ")
     assert f"gpu: {forced.total_s:.5g} instead of {question.plan().total_s:.5g}" in lines[3]
     with pytest.raises(PlanError, match="a unit must be embed to head, not 'layer'"):
-        question.explain("layer")
+        question.explain("layer", question.plan())
 
 
 def test_a_plan_is_saved_edited_and_loaded(tmp_path: Path) -> None:

@@ -121,16 +121,20 @@ class Planner:
             raise replace(self, tables=pinned)._nowhere()
         return replace(self, pins=chosen, tables=pinned).planned(placed, self.tables.notes)
 
-    def explain(self, unit: str) -> list[str]:
+    def explain(self, unit: str, plan: Plan) -> list[str]:
         """Return, a line a device and phase, what the best plan with the unit there would cost.
 
+        Args:
+            unit: its name.
+            plan: what `plan` returned.
+
         Raises:
-            PlanError: there is no such unit, or no plan at all.
+            PlanError: there is no such unit.
         """
         names = self.model.names
         if unit not in names:
             raise PlanError(f"a unit must be {names[0]} to {names[-1]}, not {unit!r}")
-        plan, index = self.plan(), names.index(unit)
+        index = names.index(unit)
         lines = []
         for phase in PHASES:
             here = next(one for one in plan.in_phase(phase) if one.unit == unit)
