@@ -150,6 +150,7 @@ class _Training:
         trained = {f"{name}.weight": weight for name, weight in self._latents.weights.items()}
         self._student = Student(source, trained | self._gains.values, device)
         self._teacher = Student(source, {}, device)
+        self._apart = torch.compile(_divergence) if on_gpu else _divergence
         self._adam = self._optimiser(settings.rate)
         self._ids = torch.zeros(settings.batch, windows.shape[1], dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)
@@ -262,14 +263,19 @@ class _Training:
     def _divergence(self, ours: Tensor, theirs: Tensor) -> Tensor:
         """Of the next token's distribution, ours from theirs, in nats, summed over tokens."""
         with torch.no_grad():
-            goal = F.log_softmax(self._teacher.head(theirs).float(), -1)
-        found = F.log_softmax(self._student.head(ours).float(), -1)
-        return F.kl_div(found, goal, reduction="sum", log_target=True)
+            goal = self._teacher.head(theirs)
+        return self._apart(self._student.head(ours), goal)
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._student.device.type != "cuda":
             return nullcontext()
         return torch.autocast("cuda", torch.bfloat16, cache_enabled=False)
+
+
+def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Of logits ``[tokens, vocab_size]``, in nats, summed over tokens."""
+    goal, found = (F.log_softmax(logits.float(), -1) for logits in (theirs, ours))
+    return F.kl_div(found, goal, reduction="sum", log_target=True)
 
 
 def _key(codes: Mapping[str, Codes], windows: Tensor, settings: Distillation) -> str:

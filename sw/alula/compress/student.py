@@ -25,6 +25,9 @@ class Student(FloatReference):
     ) -> None:
         super().__init__(checkpoint, device)
         self._trained = trained
+        if device.type == "cuda":
+            # What lies between two products of matrices becomes one kernel.
+            self.run_layer = torch.compile(self.run_layer)
 
     def unit(self, name: str) -> dict[str, Tensor]:
         """A unit's tensors, those that are trained among them."""
