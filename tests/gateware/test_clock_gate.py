@@ -11,7 +11,7 @@ from tests.rtl.programs import NANO
 
 from alula.bench import Bench, BoundCase, Mismatch, Unit, case, each_case
 from alula.gateware.hdl.clock_gate import ClockGate
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.sfu.engine import Sfu
 from alula.gateware.top.core import SFU_TAIL, Core
 
@@ -52,7 +52,7 @@ class Clocked(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         self._core._clocks(m, self._sfu)
-        m.submodules.sfu = placed(self._sfu, "sfu")
+        m.submodules.sfu = shared(self._sfu, "sfu")
         for name in ("a", "b", "write"):
             connect(m, flipped(getattr(self, name)), getattr(self._sfu, name))
         command = self._core.command_misc

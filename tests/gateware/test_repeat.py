@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, BoundCase, each_case, pipeline_cases
-from alula.gateware.hdl.repeat import emit, emitted, placed
+from alula.gateware.hdl.repeat import emit, emitted, shared
 
 WIDTH = 12
 
@@ -72,7 +72,7 @@ def in_a_row(outer: Row | Grid, parts: list[Cell] | list[Row], flat: bool) -> Mo
     m = Module()
     value = outer.x
     for index, part in enumerate(parts):
-        m.submodules[f"part_{index}"] = part if flat else placed(part)
+        m.submodules[f"part_{index}"] = part if flat else shared(part)
         m.d.comb += part.x.eq(value)
         value = part.y
     m.d.comb += outer.y.eq(value)
@@ -123,7 +123,7 @@ def test_the_same_text_each_time() -> None:
     assert emit(Grid(rows=2, cells=3)) == emit(Grid(rows=2, cells=3))
 
 
-def test_unplaced_submodules_stay_with_their_module() -> None:
+def test_submodules_that_are_not_shared_stay_with_their_module() -> None:
     modules = emit(Row(cells=2, flat=True), "row")
     assert list(modules) == ["row"]
     assert modules["row"].count("endmodule") == 3
@@ -166,8 +166,8 @@ class Two(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.one = placed(Shapeless(width=2, extra=[1]))
-        m.submodules.two = placed(Shapeless(width=2, extra=[1, 2]))
+        m.submodules.one = shared(Shapeless(width=2, extra=[1]))
+        m.submodules.two = shared(Shapeless(width=2, extra=[1, 2]))
         return m
 
 
@@ -176,7 +176,7 @@ def test_refusals() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(TypeError, match=r"must be a wiring\.Component, not 3$"):
-            placed(3)
+            shared(3)
         with pytest.raises(TypeError, match=r"^Hidden's parameter 'secret' must be readable as"):
             emit(Hidden(secret=1))
         gc.collect()
@@ -228,8 +228,8 @@ def test_signals_have_their_lines() -> None:
     assert "super().__init__" in Path(__file__).read_text().splitlines()[int(line) - 1]
     assert "part_0.clk" in found.sources["row"]
     assert found.modules == emit(Row(cells=1, flat=True), "row")
-    placed_apart = emitted(Row(cells=1), "row").sources
-    assert "x" in placed_apart[next(name for name in placed_apart if name.startswith("Cell"))]
+    apart = emitted(Row(cells=1), "row").sources
+    assert "x" in apart[next(name for name in apart if name.startswith("Cell"))]
 
 
 def test_lines_are_not_in_the_text() -> None:

@@ -118,7 +118,7 @@ def test_every_module_is_placed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_module_alone_keeps_its_paths_and_no_other_s(tmp_path: Path) -> None:
-    """Registers are in the place of what is placed in it, and nothing of them is removed."""
+    """Registers are in the place of shared modules inside it, and nothing of them is removed."""
     try:
         tool = yosys()
     except SynthError as error:

@@ -12,7 +12,7 @@ class ModuleLimit:
     """Of all modules of one class.
 
     Attributes:
-        levels: LUT levels of the deepest path, what is placed in the module left out.
+        levels: LUT levels of the deepest path, the shared modules in it left out.
         through: by output, the inputs from which a path leads to it without a register.
     """
 

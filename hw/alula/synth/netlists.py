@@ -35,7 +35,7 @@ def netlists(
     progress: Progress = lambda stage, done, total: None,
     workers: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return the netlist of each module; what is placed in it is a cell of the other's name.
+    """Return the netlist of each module; a shared module in it is a cell of that module's name.
 
     Args:
         modules: Verilog by module name, the first the top.
@@ -68,7 +68,7 @@ def missing(modules: Mapping[str, str], script: str, tool: Tool) -> list[str]:
 
 
 def cells_of(netlist: Mapping[str, Any]) -> dict[str, int]:
-    """Return a module's cells by kind, those placed in it among them as they are named."""
+    """Return a module's cells by kind, shared modules among them by name."""
     return dict(Counter(cell["type"] for cell in netlist["cells"].values()))
 
 
@@ -81,7 +81,7 @@ def _stub(name: str, text: str) -> str:
 
 
 def _sources(name: str, modules: Mapping[str, str], stubs: Mapping[str, str]) -> dict[str, str]:
-    """Return the files that Yosys reads for a module: itself, and stubs of what is placed in it."""
+    """Return the files that Yosys reads for a module: itself, and stubs of those in it."""
     text = modules[name]
     used = [stub for other, stub in stubs.items() if other in text and other != name]
     return {"stubs.v": "".join(used), "module.v": text}

@@ -53,8 +53,8 @@ def place_modules(
 ) -> ModulePlacements:
     """Place and route each module of a design alone; from the cache what was done before.
 
-    A module's ports are behind scan registers, and in the place of what is placed in it are
-    registers: every path of its own is there, and none of another module.
+    A module's ports are behind scan registers, and in the place of shared modules inside it
+    are registers: every path of its own is there, and none of another module.
 
     Args:
         design: whose modules.

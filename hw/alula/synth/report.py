@@ -14,7 +14,7 @@ from alula.synth.verilog import described, instances
 
 @dataclass(frozen=True)
 class ModuleUse:
-    """What a module takes, without the modules placed in it, and how often it is there."""
+    """What a module takes, without the shared modules in it, and how often it is there."""
 
     module: str
     instances: int

@@ -29,7 +29,7 @@ class Estimate:
     Attributes:
         whole: levels, ns, mhz, mhz_fast, mhz_slow, endpoints, endpoints_over (of the design's
             period), loops, paths (start, end, ns, levels, source, through).
-        modules: the same of each module alone, those placed in it left out, and `combinational`:
+        modules: the same of each module alone, shared modules in it left out, and `combinational`:
             start, end and levels of paths from port to port through all that is in it.
     """
 

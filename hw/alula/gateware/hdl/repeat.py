@@ -1,9 +1,8 @@
-"""A component that is used many times is elaborated and emitted once.
+"""A component that is instantiated many times is elaborated and emitted once.
 
-`placed(component)` is put among the submodules instead of the component itself. In `emit` it
-becomes an instance of a module that is emitted on its own, once for each class and parameters;
-everywhere else (Amaranth's simulator, a plain conversion) it is the component, elaborated where it
-stands.
+`shared(component)` is added to the submodules instead of the component itself. In `emit` it
+becomes an instance of a module of its own, emitted once for each class and parameters. Everywhere
+else (Amaranth's simulator, a plain conversion) it is the component, elaborated in place.
 """
 
 import enum
@@ -46,11 +45,11 @@ _INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding
 _MODULE = re.compile(r"^module (\\\S+|\w+)")
 
 
-class Placed(Elaboratable):
-    """A component among the submodules of another, emitted once however often it is placed.
+class Shared(Elaboratable):
+    """A submodule whose module is emitted once, however often it is instantiated.
 
     Args:
-        component (wiring.Component): What is placed. It must be clocked by ``sync`` alone, its
+        component (wiring.Component): The submodule. It must be clocked by ``sync`` alone, its
             constructor's parameters must be readable as attributes of their names, and together
             with the class they must determine everything that it is.
         domain (str): The domain around it that becomes its ``sync``.
@@ -58,7 +57,7 @@ class Placed(Elaboratable):
 
     def __init__(self, component: wiring.Component, domain: str = "sync") -> None:
         if not isinstance(component, wiring.Component):
-            raise TypeError(f"a placed component must be a wiring.Component, not {component!r}")
+            raise TypeError(f"a shared component must be a wiring.Component, not {component!r}")
         self.component = component
         self.domain = domain
 
@@ -76,16 +75,16 @@ class Placed(Elaboratable):
         return Instance(emission.module(self.component), **arguments)
 
 
-def placed(component: wiring.Component, domain: str = "sync") -> Placed:
+def shared(component: wiring.Component, domain: str = "sync") -> Shared:
     """Return a component wrapped so that it is emitted once. Connect to the component itself.
 
-    Its ``sync`` is the domain of this name where it is placed.
+    Its ``sync`` is the domain of this name in the module around it.
 
     >>> chain = Chain(taps=16)
-    >>> m.submodules.chain = placed(chain)
+    >>> m.submodules.chain = shared(chain)
     >>> m.d.comb += chain.weight.eq(weight)
     """
-    return Placed(component, domain)
+    return Shared(component, domain)
 
 
 def emit(
@@ -110,14 +109,14 @@ class Emitted:
 
 
 def emitted(top: wiring.Component, name: str | None = None, target: Target = "portable") -> Emitted:
-    """Return the Verilog of a component and of everything placed in it, and its lines of Python.
+    """Return the Verilog of a component and of the shared modules in it, and its lines of Python.
 
     The top comes first. Every module has ``clk`` and ``rst`` and the ports of its signature, joined
-    with two underscores; submodules that were not placed stand in the text of the module around
+    with two underscores; submodules that are not shared are in the text of the module around
     them. The texts are the same for the same description.
 
     Args:
-        top: the component; its parameters as `Placed` demands.
+        top: the component; its parameters as `Shared` demands.
         name: the top's module name; made from class and parameters if not given.
         target: the platform that components are elaborated for.
 
@@ -143,7 +142,7 @@ def emitted(top: wiring.Component, name: str | None = None, target: Target = "po
         _EMISSION.reset(token)
     verilog = _split(_verilog("\n".join(texts.values())))
     if empty := set(texts) - set(verilog):
-        raise ValueError(f"a placed component must hold logic, not nothing: {sorted(empty)}")
+        raise ValueError(f"a shared component must hold logic, not nothing: {sorted(empty)}")
     return Emitted({module: verilog[module] for module in texts}, sources)
 
 
@@ -333,7 +332,7 @@ def _key(value: object) -> object:
         return [_key(item) for item in value]
     text = repr(value)
     if " at 0x" in text:
-        raise TypeError(f"a placed component's parameter must have a repr of its value, not {text}")
+        raise TypeError(f"a shared component's parameter must have a repr of its value, not {text}")
     return text
 
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.hdl.repeat import placed, ports
+from alula.gateware.hdl.repeat import ports, shared
 
 
 class Scan(Component):
@@ -16,7 +16,7 @@ class Scan(Component):
     cost is a flip-flop for each input, and a flip-flop and a LUT for each output.
 
     Args:
-        component: What is placed; as `alula.gateware.hdl.repeat.Placed` demands.
+        component: What is tested; as `alula.gateware.hdl.repeat.Shared` demands.
 
     Members:
         scan_in: Shifted into the inputs' register in each cycle.
@@ -35,7 +35,7 @@ class Scan(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        m.submodules.inside = placed(self.component)
+        m.submodules.inside = shared(self.component)
         found = ports(self.component).values()
         inputs, outputs = (
             Cat(value for value, way in found if way == direction)

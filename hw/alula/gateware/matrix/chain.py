@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.hdl.delay import delayed
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.multiplier import LANE_BITS, PackedMultiplier
 from alula.gateware.matrix.multiplier import LATENCY as MULTIPLIER_LATENCY
@@ -159,7 +159,7 @@ class Chain(Component):
             late = 0 if self.skewed else lateness(i)
             operand = self._delayed(m, f"operands_{i}", chosen, late)
             multiplier = PackedMultiplier(target=self.target)
-            m.submodules[f"multiplier_{i}"] = placed(multiplier)
+            m.submodules[f"multiplier_{i}"] = shared(multiplier)
             m.d.comb += [
                 Cat(multiplier.d, multiplier.a, multiplier.b, multiplier.start).eq(operand),
             ]

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.hdl.delay import delayed
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.chain import GROUPS, TOKENS, TOTAL_BITS, Chain, lateness
 from alula.gateware.matrix.multiplier import LANE_BITS
@@ -67,7 +67,7 @@ class Chains(Component):
         for row in range(self.rows):
             for first in range(0, self.tokens, TOKENS):
                 chain = Chain(target=self.target, sparse=self.sparse, skewed=skewed)
-                m.submodules[f"chain_{row}_{first}"] = placed(chain)
+                m.submodules[f"chain_{row}_{first}"] = shared(chain)
                 m.d.comb += [
                     chain.weights.eq(weights[row]),
                     chain.activations.eq(Cat(activations[first : first + TOKENS])),

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, channel_rows, formats
 from alula.isa.formats import BLOCK, FORMATS, QUARTERS
 
@@ -106,7 +106,7 @@ class Dequantiser(Component):
             for row in range(rows):
                 part = RowDequantiser(sparse=self.sparse)
                 place = channel * rows + row
-                m.submodules[f"row_{place}"] = placed(part)
+                m.submodules[f"row_{place}"] = shared(part)
                 m.d.comb += [
                     part.format.eq(self.format),
                     part.enable.eq(self.enable),

@@ -14,7 +14,7 @@ from alula.gateware.buffers.vector_buffer import address_bits, write_layout
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.fifo import LATENCY as QUEUE_LATENCY
 from alula.gateware.hdl.fifo import RegisteredFifo
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.matrix.accumulator import ACCUMULATOR_BITS
 from alula.gateware.matrix.sizes import MatrixSizes
 
@@ -211,7 +211,7 @@ class OutputStage(Component):
         results = []
         for place in range(width):
             lane = OutputLane()
-            m.submodules[f"lane_{place}"] = placed(lane)
+            m.submodules[f"lane_{place}"] = shared(lane)
             operands = {
                 "value": Array(
                     self.accumulators[chunk * width + place][token] for token, chunk in order

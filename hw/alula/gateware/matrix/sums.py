@@ -7,7 +7,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.gateware.hdl.delay import delayed
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.matrix.accumulator import (
     ACCUMULATOR_BITS,
     FACTOR,
@@ -86,7 +86,7 @@ class Sums(Component):
         for row in range(self.sizes.rows):
             metas = [plane[row] for plane in now.metas]
             for token, accumulator in enumerate(self._accumulators(m, control, metas, row)):
-                m.submodules[f"accumulator_{row}_{token}"] = placed(accumulator)
+                m.submodules[f"accumulator_{row}_{token}"] = shared(accumulator)
                 m.d.comb += [
                     accumulator.control.eq(control.control),
                     accumulator.total.eq(self.totals[row][token]),

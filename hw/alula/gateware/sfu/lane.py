@@ -10,7 +10,7 @@ from alula.gateware.arithmetic.float_activation import TABLES, FloatActivation
 from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_table import coefficients
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.sfu import units
 
 HALF = Const(0x3F00_0000, 32)
@@ -92,10 +92,10 @@ class SfuLane(wiring.Component):
             FloatMultiply(),
             FloatActivation(),
         )
-        m.submodules.add = placed(add)
-        m.submodules.first = placed(first)
-        m.submodules.second = placed(second)
-        m.submodules.function = placed(function)
+        m.submodules.add = shared(add)
+        m.submodules.first = shared(first)
+        m.submodules.second = shared(second)
+        m.submodules.function = shared(function)
         way = Signal(route)
         m.d.sync += way.eq(self.route)
         rotate, centre = way.rotate, way.centre

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.arithmetic.float_activation import TABLES
 from alula.gateware.arithmetic.float_table import TableRom
 from alula.gateware.buffers.ports import word
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.sfu.lane import SfuLane, route
 
 
@@ -47,10 +47,10 @@ class SfuLanes(wiring.Component):
         m = Module()
         units = [SfuLane() for _ in range(self.lanes)]
         for pair in range(self.lanes // 2):
-            m.submodules[f"rom{pair}"] = placed(rom := TableRom(tables=TABLES, ports=2))
+            m.submodules[f"rom{pair}"] = shared(rom := TableRom(tables=TABLES, ports=2))
             for port in range(2):
                 index = 2 * pair + port
-                m.submodules[f"lane{index}"] = placed(unit := units[index])
+                m.submodules[f"lane{index}"] = shared(unit := units[index])
                 m.d.comb += [
                     unit.route.eq(self.route),
                     unit.valid.eq(self.valid),

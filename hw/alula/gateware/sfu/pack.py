@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from alula.gateware.arithmetic.float_convert import INT8_LATENCY, FloatToInt8
 from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.level import level
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.sfu.writer import DEPTH
 from alula.isa.formats import BLOCK
 
@@ -67,7 +67,7 @@ class SfuPack(wiring.Component):
         read = ring.read_port(domain="comb")
         units = [FloatToInt8() for _ in range(self.lanes)]
         for lane, unit in enumerate(units):
-            m.submodules[f"convert{lane}"] = placed(unit)
+            m.submodules[f"convert{lane}"] = shared(unit)
             m.d.comb += [
                 unit.valid.eq(self.valid),
                 unit.x.eq(self.word[lane]),

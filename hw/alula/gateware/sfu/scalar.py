@@ -8,7 +8,7 @@ from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.arithmetic.float_format import ONE_127TH, to_bf16, widen
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_root import FloatRoot
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.sfu import units
 
 
@@ -61,9 +61,9 @@ class SfuScalar(wiring.Component):
         """The units and the muxes between them."""
         m = Module()
         multiply, add, root = FloatMultiply(), FloatAdd(), FloatRoot()
-        m.submodules.multiply = placed(multiply)
-        m.submodules.add = placed(add)
-        m.submodules.root = placed(root)
+        m.submodules.multiply = shared(multiply)
+        m.submodules.add = shared(add)
+        m.submodules.root = shared(root)
         norm, recip, kv, small = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             norm.eq(self.operation == Scalar.NORM),

@@ -21,7 +21,7 @@ from alula.gateware.arithmetic import float_add
 from alula.gateware.arithmetic.float_add import FloatAdd
 from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.delay import delayed
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.isa.formats import PARTIAL_SUMS
 
 _SHORTEST = 1 << (float_add.LATENCY + 1).bit_length()
@@ -119,7 +119,7 @@ class SfuSum(wiring.Component):
         half, skips = Signal(range(words)), Signal()
         back = self._round(m, sums, advance, turns, Mux(skips, half, 0))
         for lane in range(self.lanes):
-            m.submodules[f"add{lane}"] = placed(unit := SumLane())
+            m.submodules[f"add{lane}"] = shared(unit := SumLane())
             m.d.comb += [
                 unit.advance.eq(advance),
                 unit.clear.eq(self.result_valid),

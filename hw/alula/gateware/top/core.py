@@ -14,7 +14,7 @@ from alula.gateware.control.dispatch import Blame
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.hdl.axi import reader, writer
 from alula.gateware.hdl.clock_gate import ClockGate
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.engine import Mpe
 from alula.gateware.matrix.sizes import MatrixSizes
@@ -124,7 +124,7 @@ class Core(Component):
         }
         self._clocks(m, sfu)
         for name, part in parts.items():
-            m.submodules[name] = placed(part, "sfu" if part is sfu else "engines")
+            m.submodules[name] = shared(part, "sfu" if part is sfu else "engines")
 
         for engine, command, done, starved, blocked in (
             (Engine.LD, load.command, load.done, load.starved, load.blocked),
@@ -195,8 +195,8 @@ class Core(Component):
             ReadPorts(ports=memory.ports, **shape),
             WritePort(parts=memory.ports, **shape),
         )
-        m.submodules[f"read_ports_{number}"] = placed(reads, "engines")
-        m.submodules[f"write_port_{number}"] = placed(writes, "engines")
+        m.submodules[f"read_ports_{number}"] = shared(reads, "engines")
+        m.submodules[f"write_port_{number}"] = shared(writes, "engines")
         connect(m, load.axi[number], reads.whole)
         connect(m, store.axi[number], writes.whole)
         first = number * memory.ports

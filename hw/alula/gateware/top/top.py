@@ -19,7 +19,7 @@ from alula.gateware.control.dispatch import Blame, Dispatch
 from alula.gateware.control.fault import Code
 from alula.gateware.control.registers import ADDRESS_BITS, Control
 from alula.gateware.hdl.axi import lite
-from alula.gateware.hdl.repeat import placed
+from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import Target
 from alula.gateware.top.core import Core
 from alula.gateware.top.cores import Fork, Gather, Join, Share
@@ -81,10 +81,10 @@ class Top(Component):
             ResetSignal("machine").eq(reset),
         ]
         m.d.sync += reset.eq(control.reset)
-        m.submodules.control = placed(control)
-        m.submodules.dispatch = placed(dispatch, "machine")
+        m.submodules.control = shared(control)
+        m.submodules.dispatch = shared(dispatch, "machine")
         for number, (name, core) in enumerate(zip(core_names(design), cores, strict=True)):
-            m.submodules[name] = placed(core, "machine")
+            m.submodules[name] = shared(core, "machine")
             m.d.comb += [core.number.eq(number), core.cancel.eq(control.cancel)]
         connect(m, flipped(self.control), control.axi)
         self._host(m, control, dispatch)
@@ -120,8 +120,8 @@ class Top(Component):
             m.d.comb += getattr(dispatch, f"done_{name}").eq(done)
         else:
             fork, join = Fork(shape=layout(engine), count=len(cores)), Join(count=len(cores))
-            m.submodules[f"fork_{name}"] = placed(fork, "machine")
-            m.submodules[f"join_{name}"] = placed(join, "machine")
+            m.submodules[f"fork_{name}"] = shared(fork, "machine")
+            m.submodules[f"join_{name}"] = shared(join, "machine")
             connect(m, command, fork.items)
             for taker, own in zip(fork.takers, commands, strict=True):
                 connect(m, taker, own)
@@ -151,8 +151,8 @@ class Top(Component):
         bits = 8 * self.design.channels_per_core * self.design.memory.beat_bytes
         gather = Gather(bits=bits, count=len(cores))
         share = Share(shape=cores[0].result.payload.shape(), count=len(cores))
-        m.submodules.gather = placed(gather, "machine")
-        m.submodules.share = placed(share, "machine")
+        m.submodules.gather = shared(gather, "machine")
+        m.submodules.share = shared(share, "machine")
         for number, core in enumerate(cores):
             connect(m, core.slice, gather.slices[number])
             connect(m, gather.wholes[number], core.whole)
