@@ -2,9 +2,10 @@
 
     python -m benchmarks.gpu MODEL --out gpu.json [--parts quick,exact,calibration,split]
 
-Every part is measured in its own process, so that one that fails leaves the others; times are the
-median of several runs with their quartiles, and rates are compared within one run of this script.
-Needs CUDA, and transformers with accelerate to read GGUF.
+Every part is measured in its own process and in steps: what fails leaves its reason, and what a
+part has found before it fails or takes too long is kept. Times are the median of several runs, and
+rates are compared within one run of this script. Needs CUDA, and transformers with accelerate to
+read GGUF.
 """
 
 import argparse
@@ -14,14 +15,19 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-PARTS = ("quick", "exact", "calibration", "split")
 PROMPT, NEW = 128, 128
 SHORT_PROMPT = 30
-KNOWN_LENGTHS, HELD_OUT = (32, 128, 512), (64, 256)
+HELD_OUT = (20, 64, 100, 200, 300, 400)
 IDS = [(7 * index * index + 11 * index) % 4000 + 100 for index in range(1024)]
+
+Found = dict[str, Any]
+Step = Callable[[str, Found], Any]
+"""Something that is measured of a model, from what the steps before it found."""
 
 
 def session(model: str, map: str, context: int) -> Any:
@@ -43,27 +49,6 @@ def rates(llm: Any, prompt: int, new: int) -> dict[str, Any]:
         "prefill_s": statistics.median(one.prefill_s for one in found[1:]),
         "decode_tokens_per_s": statistics.median(one.decode_tokens_per_s for one in found[1:]),
         "token_ids": found[-1].token_ids,
-    }
-
-
-def quick(model: str) -> dict[str, Any]:
-    """The quick mode against transformers' generate with a static cache and compile, in bf16."""
-    import torch
-
-    llm = session(model, "*=torch-bf16:cuda", 512)
-    ours = rates(llm, PROMPT, NEW)
-    theirs = transformers_generate(model, "cuda", torch.bfloat16, compiled=True)
-    cpu = rates(session(model, "*=torch-fp32:cpu", 512), PROMPT, 32)
-    their_cpu = transformers_generate(model, "cpu", torch.float32, compiled=False, new=32)
-    return {
-        "alula": ours,
-        "transformers": theirs,
-        "ratio": ours["decode_tokens_per_s"] / theirs["decode_tokens_per_s"],
-        "cpu": {
-            "alula": cpu,
-            "transformers": their_cpu,
-            "ratio": cpu["decode_tokens_per_s"] / their_cpu["decode_tokens_per_s"],
-        },
     }
 
 
@@ -100,85 +85,99 @@ def transformers_generate(
     return {"prefill_s": first, "decode_tokens_per_s": (new - 1) / (whole - first)}
 
 
-def exact(model: str) -> dict[str, Any]:
-    """The contract's integers on CUDA: tokens equal to a CPU's, and how fast."""
-    found = rates(session(model, "*=torch-int:cuda", 512), SHORT_PROMPT, 64)
-    floating = rates(session(model, "*=torch-float:cuda", 512), SHORT_PROMPT, 64)
-    on_cpu = session(model, "*=torch-int:cpu", 512)
-    reference = on_cpu.generate([54, *IDS[1:SHORT_PROMPT]], max_new_tokens=16).token_ids
-    return {
-        "exact": found,
-        "float": floating,
-        "prefill_ratio": floating["prefill_s"] / found["prefill_s"],
-        "tokens_equal_to_cpu": found["token_ids"][: len(reference)] == reference,
+def their_rates(model: str, found: Found) -> dict[str, Any]:
+    """Measure transformers' own generate with a static cache and compile, in bf16."""
+    import torch
+
+    return transformers_generate(model, "cuda", torch.bfloat16, compiled=True)
+
+
+def their_cpu_rates(model: str, found: Found) -> dict[str, Any]:
+    """Measure transformers' own generate on the CPU."""
+    import torch
+
+    return transformers_generate(model, "cpu", torch.float32, compiled=False, new=32)
+
+
+def ratio(one: str, other: str, rate: str = "decode_tokens_per_s") -> Step:
+    """Return a step that compares a rate of two others."""
+    return lambda model, found: found[one][rate] / found[other][rate]
+
+
+def measured(map: str, prompt: int, new: int) -> Step:
+    """Return a step that runs a map."""
+    return lambda model, found: rates(session(model, map, 512), prompt, new)
+
+
+def equal_to_cpu(model: str, found: Found) -> dict[str, bool]:
+    """Whether exact tokens are a CPU's: on the GPU, and as its prompt's keys and values cross."""
+    maps = {"cpu": "*=torch-int:cpu", "crossing": "prefill:*=torch-int:cuda,*=torch-int:cpu"}
+    maps["back"] = "prefill:*=torch-int:cpu,*=torch-int:cuda"
+    prompt = [54, *IDS[1:SHORT_PROMPT]]
+    tokens = {
+        name: session(model, map, 512).generate(prompt, max_new_tokens=8).token_ids
+        for name, map in maps.items()
     }
+    tokens["gpu"] = found["exact"]["token_ids"][:8]
+    return {name: one == tokens["cpu"] for name, one in tokens.items()}
 
 
-def profile(model: str, target: str, lengths: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Points of a profile of one device: prefill and decode of the whole model."""
-    llm = session(model, f"*={target}", 1024)
-    points = []
-    for length in lengths:
-        for number in range(2):
-            llm.generate([number + 9, *IDS[1:length]], max_new_tokens=34)
-        prefill, decode = [], []
-        for number in range(5):
-            found = llm.generate([number + 50, *IDS[1:length]], max_new_tokens=33)
-            prefill.append(found.prefill_s)
-            decode.append(1 / (found.decode_tokens_per_s or 1.0))
-        for phase, place, values in (
-            ("prefill", length, prefill),
-            ("decode", length + 15.5, decode),
-        ):
-            low, middle, high = statistics.quantiles(values, n=4)
-            points.append(
-                {
-                    "phase": phase,
-                    "length": place,
-                    "seconds": middle,
-                    "spread": (high - low) / 2,
-                }
-            )
-    return points
+def calibrated(model: str, found: Found) -> dict[str, Any]:
+    """A table of the GPU, as `alula calibrate` makes it."""
+    from alula.runtime.calibration import calibrate
+
+    return calibrate(model, "torch-bf16:cuda").model_dump(exclude_defaults=True)
 
 
-def calibration(model: str) -> dict[str, Any]:
-    """A table of the GPU, and what it says of lengths that it does not have."""
+def held_out(model: str, found: Found) -> dict[str, Any]:
+    """What the table says of lengths that it does not have, of the whole model."""
+    from alula.runtime.calibration import calibrate
+    from alula.runtime.loading import open_model
     from alula.runtime.planning.profile import straight_line
 
-    known = profile(model, "torch-bf16:cuda", KNOWN_LENGTHS)
-    held = profile(model, "torch-bf16:cuda", HELD_OUT)
-    errors = []
-    for point in held:
-        rows = sorted(
-            (one["length"], one["seconds"]) for one in known if one["phase"] == point["phase"]
+    layers = open_model(model).architecture.layers
+    table = _whole(found["table"], layers)
+    again = calibrate(model, "torch-bf16:cuda", HELD_OUT).model_dump(exclude_defaults=True)
+    held = _whole(again, layers)
+    rows = []
+    for (phase, length), seconds in held.items():
+        known = sorted((one, table[phase, one]) for other, one in table if other == phase)
+        low = max(row for row in known if row[0] <= length)
+        high = min(row for row in known if row[0] >= length)
+        told = low[1] if low == high else straight_line(low, high, length)
+        rows.append(
+            {
+                "phase": phase,
+                "length": length,
+                "predicted_s": told,
+                "measured_s": seconds,
+                "error": told / seconds - 1,
+            }
         )
-        low = max(row for row in rows if row[0] <= point["length"])
-        high = min(row for row in rows if row[0] >= point["length"])
-        told = straight_line(low, high, point["length"])
-        errors.append({**point, "predicted_s": told, "error": told / point["seconds"] - 1})
-    return {
-        "points": known,
-        "held_out": errors,
-        "largest_error": max(abs(one["error"]) for one in errors),
-    }
+    return {"rows": rows, "largest_error": max(abs(row["error"]) for row in rows)}
 
 
-def split(model: str) -> dict[str, Any]:
+def _whole(devices: dict[str, Any], layers: int) -> dict[tuple[str, float], float]:
+    """Return seconds of the whole model by phase and length."""
+    (device,) = devices["devices"].values()
+    found: dict[tuple[str, float], float] = {}
+    for point in device["profile"]["points"]:
+        key = point["phase"], point["length"]
+        count = layers if point["unit"] == "layer" else 1
+        found[key] = found.get(key, 0.0) + count * point["seconds"]
+    return found
+
+
+def split(model: str, found: Found) -> dict[str, Any]:
     """Prefill on the GPU and decode on the machine model: predicted beside observed."""
     from alula.runtime import Devices, load, plan
 
-    points = profile(model, "torch-bf16:cuda", KNOWN_LENGTHS)
+    (gpu,) = calibrated(model, found)["devices"].values()
     devices = Devices.from_mapping(
         {
             "name": "gpu-and-accelerator",
             "devices": {
-                "gpu": {
-                    "kind": "gpu",
-                    "target": "torch-bf16:cuda",
-                    "format": "bf16",
-                    "profile": {"model": model, "source": "measured", "points": points},
-                },
+                "gpu": gpu,
                 "accel": {
                     "kind": "accelerator",
                     "target": "accel",
@@ -191,14 +190,45 @@ def split(model: str) -> dict[str, Any]:
         },
         "gpu-and-accelerator",
     )
-    found = plan(
-        model, devices, prompt=200, new=4, context=1024, pin="prefill:*=gpu,decode:*=accel"
-    )
-    llm = load(model, plan=found)
-    llm.tokenizer = None
-    answers = [llm.generate([one, *IDS[1:200]], max_new_tokens=3) for one in (3, 4, 5)]
-    told = llm.compare(found)
-    return {"map": found.map, "comparison": told.as_dict(), "token_ids": answers[-1].token_ids}
+    told: dict[str, Any] = {}
+    for name, pin in PINS.items():
+        chosen = plan(model, devices, prompt=200, new=4, context=512, pin=pin)
+        llm = load(model, plan=chosen)
+        llm.tokenizer = None
+        answers = [llm.generate([one, *IDS[1:200]], max_new_tokens=4) for one in (3, 4, 5)]
+        compared = llm.compare(chosen).as_dict()
+        told[name] = {
+            "map": chosen.map,
+            "comparison": compared,
+            "token_ids": answers[-1].token_ids,
+        }
+    return told
+
+
+PINS = {
+    "phases": "prefill:*=gpu,decode:*=accel",
+    "layers": "layers.0-27=gpu,embed=gpu,*=accel",
+    "gpu": "*=gpu",
+}
+PARTS: Mapping[str, Mapping[str, Step]] = {
+    "quick": {
+        "alula": measured("*=torch-bf16:cuda", PROMPT, NEW),
+        "transformers": their_rates,
+        "ratio": ratio("alula", "transformers"),
+        "alula_cpu": measured("*=torch-fp32:cpu", PROMPT, 32),
+        "transformers_cpu": their_cpu_rates,
+        "ratio_cpu": ratio("alula_cpu", "transformers_cpu"),
+    },
+    "exact": {
+        "float": measured("*=torch-float:cuda", SHORT_PROMPT, 64),
+        "exact": measured("*=torch-int:cuda", SHORT_PROMPT, 64),
+        "prefill_ratio": ratio("float", "exact", "prefill_s"),
+        "decode_ratio": ratio("exact", "float"),
+        "equal": equal_to_cpu,
+    },
+    "calibration": {"table": calibrated, "held_out": held_out},
+    "split": {"plans": split},
+}
 
 
 def machine() -> dict[str, Any]:
@@ -224,37 +254,58 @@ def machine() -> dict[str, Any]:
     }
 
 
+def run_part(model: str, part: str) -> None:
+    """Run the steps of a part, and print what was found after each."""
+    found: Found = {}
+    steps = {"machine": lambda *_: machine()} if part == "machine" else PARTS[part]
+    for name, step in steps.items():
+        start = time.perf_counter()
+        try:
+            found[name] = step(model, found)
+        except Exception:
+            found[name] = {"failed": traceback.format_exc()[-2500:]}
+        found[f"{name}_took_s"] = time.perf_counter() - start
+        print("RESULT " + json.dumps(found), flush=True)
+
+
+def part_of(model: str, part: str, limit: float) -> Found:
+    """Return what a part finds in its own process; what it had found if it takes too long."""
+    words = [sys.executable, "-m", "benchmarks.gpu", model, "--one", part]
+    why: Found = {}
+    try:
+        done = subprocess.run(words, capture_output=True, timeout=limit, check=False)
+        out, errors = done.stdout, done.stderr
+        if done.returncode:
+            why = {"failed": f"ended with {done.returncode}"}
+    except subprocess.TimeoutExpired as error:
+        out, errors = error.stdout or b"", error.stderr or b""
+        why = {"failed": f"took more than {limit:g} s"}
+    lines = [line for line in out.decode().splitlines() if line.startswith("RESULT ")]
+    found = json.loads(lines[-1].removeprefix("RESULT ")) if lines else {}
+    told = errors.decode(errors="replace")[-3000:]
+    return {**found, **why, **({"stderr": told} if told else {})}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--out", default="gpu.json")
-    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--parts", default=",".join(PARTS), help=", ".join(PARTS))
     parser.add_argument("--limit", type=float, default=270, help="seconds of a part")
     parser.add_argument("--one", choices=(*PARTS, "machine"), help="run this part, print JSON")
     given = parser.parse_args()
     if given.one:
-        work = {"quick": quick, "exact": exact, "calibration": calibration, "split": split}
-        found = machine() if given.one == "machine" else work[given.one](given.model)
-        print("RESULT " + json.dumps(found), flush=True)
+        run_part(given.model, given.one)
         return 0
-    results: dict[str, Any] = {}
-    for part in ("machine", *given.parts.split(",")):
-        words = [sys.executable, "-m", "benchmarks.gpu", given.model, "--one", part]
+    parts = given.parts.split(",")
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"a part must be {', '.join(PARTS)}, not {unknown[0]}")
+    results: Found = {}
+    for part in ("machine", *parts):
         start = time.perf_counter()
-        try:
-            done = subprocess.run(
-                words, capture_output=True, text=True, timeout=given.limit, check=False
-            )
-            lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-            failed = {"failed": done.stderr[-4000:], "code": done.returncode}
-            results[part] = json.loads(lines[-1].removeprefix("RESULT ")) if lines else failed
-            if lines and done.stderr:
-                results[part]["stderr"] = done.stderr[-1500:]
-        except subprocess.TimeoutExpired as error:
-            told = error.stderr.decode() if isinstance(error.stderr, bytes) else error.stderr
-            results[part] = {"failed": "took too long", "stderr": (told or "")[-3000:]}
+        results[part] = part_of(given.model, part, given.limit)
         results[part]["took_s"] = time.perf_counter() - start
-        print(part, json.dumps(results[part])[:3000], flush=True)
+        print(part, json.dumps(results[part])[:4000], flush=True)
         with open(given.out, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
             file.write("\n")

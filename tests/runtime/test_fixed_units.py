@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.shapes import FAMILIES, RandomCheckpoint
+from torch._dynamo.exc import TorchDynamoException
 
 from alula.frontend.float_reference import FloatReference
 from alula.quant import QuantizedModel, padded
@@ -131,3 +132,45 @@ def test_of_equal_logits_the_first_counts() -> None:
 
     logits = torch.tensor([1.0, 5.0, 2.0, 5.0])
     assert int(_first_largest(logits)) == 1
+
+
+def test_lengths_at_which_steps_change_their_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = padded(RandomCheckpoint(FAMILIES["llama"]))
+    units = fixed_float(checkpoint, CPU, "torch-fp32", 600)
+    assert units.edges(600) == []
+    # Steps of 1, 32 or 256 tokens that look at 256 or at all rows.
+    prompts = {1, 2, 32, 33, 256, 257, 258, 288, 289, 512, 513, 514, 544, 545}
+    assert as_graphs(units, monkeypatch).edges(600) == sorted(prompts | {255})
+
+
+class Refused:
+    """A compiler that fails, or that gives other bits."""
+
+    def __init__(self, fails: bool, layer: Callable[..., torch.Tensor]) -> None:
+        self.fails, self.layer = fails, layer
+
+    def __call__(self, *given: object) -> torch.Tensor:
+        if self.fails:
+            raise TorchDynamoException("no\ncompiler")
+        return self.layer(*given) * (1 + 2**-23)
+
+
+@pytest.mark.parametrize(
+    ("fails", "words"),
+    [(True, "failed: no compiler; it runs as it is"), (False, "contract's bits")],
+)
+def test_a_layer_that_cannot_be_compiled_runs_as_it_is(
+    fails: bool, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["llama"]))
+    units = fixed_integer(model, CPU, CONTEXT)
+    reference = IntegerReference(model)
+    monkeypatch.setattr(units, "_graphs", True)
+    monkeypatch.setattr(units, "_graph", lambda key, step: step)
+    monkeypatch.setattr(units, "_compiled", lambda: Refused(fails, reference.run_layer))
+    split = parse_split("*=torch", FAMILIES["llama"].units)
+    plain = executor("llama", "*=torch", lambda: IntegerUnits(IntegerReference(model)))
+    found = answer(Executor(split, {Target("torch-int", "cpu"): units}), 3)
+    assert found[0] == answer(plain, 3)[0]
+    assert len(caplog.messages) == 2
+    assert all(words in message for message in caplog.messages)

@@ -19,8 +19,12 @@ def calibrate(
         str, typer.Option(help="What is measured, as a map names it: torch-bf16:cuda.")
     ] = "torch-fp32:cpu",
     lengths: Annotated[
-        str, typer.Option(help="Tokens of a prompt, and tokens held when one is decoded.")
-    ] = "32,128,512",
+        str | None,
+        typer.Option(
+            help="Tokens of a prompt, and tokens held when one is decoded, such as 32,128,512;"
+            " by default these, and where a GPU's steps change their shapes."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A file for the device with its profile, as YAML.")
     ] = None,
@@ -37,7 +41,7 @@ def calibrate(
     from alula.runtime.errors import RunError
 
     try:
-        asked = [int(word) for word in lengths.split(",")]
+        asked = None if lengths is None else [int(word) for word in lengths.split(",")]
     except ValueError:
         raise RunError(f"--lengths must be numbers such as 32,128, not {lengths!r}") from None
     with progress_bar() as progress:

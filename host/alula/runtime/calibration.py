@@ -24,7 +24,7 @@ _NAME = {"cpu": "cpu", "cuda": "gpu"}
 def calibrate(
     model: str | Path,
     target: str,
-    lengths: Sequence[int] = LENGTHS,
+    lengths: Sequence[int] | None = None,
     *,
     progress: Progress = silent,
 ) -> Devices:
@@ -37,28 +37,35 @@ def calibrate(
     Args:
         model: what `alula.runtime.load` takes.
         target: of torch, as a map names it, such as torch-bf16:cuda.
-        lengths: tokens of a prompt, and tokens held before one that is decoded.
+        lengths: tokens of a prompt, and tokens held before one that is decoded; by default
+            `LENGTHS`, and for a GPU's fixed shapes both sides of every length up to the last of
+            these at which steps change.
         progress: told how many runs are done.
 
     Raises:
         RunError: the target is not torch's, a length cannot be, or the model cannot be found.
         FrontendError: the model cannot be read.
     """
+    from alula.runtime.fixed_units import FixedUnits
+
     checkpoint = open_model(model, progress)
     shape = checkpoint.architecture
     (chosen,) = parse_split(f"*={target}", shape.units).targets
     if chosen == ACCEL:
         raise RunError("what is calibrated must be a target of torch, not accel")
     most = shape.max_context - 1
-    for length in lengths:
+    asked = sorted({min(one, most) for one in LENGTHS} if lengths is None else set(lengths))
+    for length in asked:
         if not 1 <= length <= most:
             raise RunError(f"a length must be 1 to {most}, not {length}")
-    if len(set(lengths)) < 2:
-        raise RunError(f"there must be at least 2 lengths, not {len(set(lengths))}")
-    worker = torch_worker(chosen, checkpoint, max(lengths) + 1)
+    if len(asked) < 2:
+        raise RunError(f"there must be at least 2 lengths, not {len(asked)}")
+    worker = torch_worker(chosen, checkpoint, asked[-1] + 1)
+    if lengths is None and isinstance(worker, FixedUnits):
+        asked = sorted({*asked, *worker.edges(asked[-1])})
     points = []
-    for number, length in enumerate(sorted(set(lengths))):
-        progress("measuring", number, len(set(lengths)))
+    for number, length in enumerate(asked):
+        progress("measuring", number, len(asked))
         for phase in ("prefill", "decode"):
             points += _points(worker, chosen, phase, length, shape.layers, shape.hidden_size)
     kind = _NAME.get(chosen.device.partition(":")[0], "gpu")

@@ -74,6 +74,35 @@ class FixedUnits:
         self._steps: dict[_Key, _Step] = {}
         self._quick_layer: Callable[..., Tensor] | None = None
 
+    def edges(self, longest: int) -> list[int]:
+        """Return the lengths of a prompt, or of what is held, at which steps change their shapes.
+
+        Between two of them that follow one another a prompt, and a token that is decoded, take
+        steps of the same shapes; on a CPU there are none.
+
+        Args:
+            longest: length that is looked at.
+        """
+        if not self._graphs:
+            return []
+        found = set[int]()
+        for length in range(1, longest):
+            if self._shapes(0, length) != self._shapes(0, length + 1) or (
+                self._shapes(length, 1) != self._shapes(length + 1, 1)
+            ):
+                found |= {length, length + 1}
+        return sorted(found)
+
+    def _shapes(self, position: int, count: int) -> list[tuple[int, int]]:
+        """Return tokens and reach of the steps that some tokens take behind others."""
+        starts = range(position, position + count, STEPS[-1])
+        return [self._shape(start, min(STEPS[-1], position + count - start)) for start in starts]
+
+    def _shape(self, position: int, tokens: int) -> tuple[int, int]:
+        """Return with how many tokens and what reach a step runs."""
+        padded = next(size for size in STEPS if size >= tokens) if self._graphs else tokens
+        return padded, self._reach(position + padded)
+
     @staticmethod
     def room(context: int) -> int:
         """Rows of a cache for a context: the last step may be padded."""
@@ -107,16 +136,20 @@ class FixedUnits:
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Run one step of the tokens from `start` on."""
         position = work.position + start
-        padded = next(size for size in STEPS if size >= tokens) if self._graphs else tokens
-        step = self._step(_Key(segment, padded, self._reach(position + padded)))
+        padded, reach = self._shape(position, tokens)
+        step = self._step(_Key(segment, padded, reach))
         part = work.source[start : start + tokens]
         given = torch.from_numpy(part.astype(np.int64) if segment.embed else part)
         step.source[:tokens].copy_(given)
         places = torch.arange(position, position + padded)
         step.places.copy_(places)
-        step.positions.copy_(places.clamp(max=self._reference.architecture.max_context - 1))
+        step.positions.copy_(self._within_context(places))
         step.row.fill_(tokens - 1)
         return step.run()
+
+    def _within_context(self, places: Tensor) -> Tensor:
+        """Return positions of places, of which padding may lie beyond the context."""
+        return places.clamp(max=self._reference.architecture.max_context - 1)
 
     def _reach(self, needed: int) -> int:
         """Return how many rows a step looks at that needs at least some."""
@@ -167,24 +200,34 @@ class FixedUnits:
         return hidden if self._exact else hidden.to(self._caches[0].keys.dtype)
 
     def _recorded(self, key: _Key, plain: _Step) -> _Step:
-        """Return the step as a CUDA graph, of compiled layers where these give the same bits."""
-        if not self._exact:
-            return self._graph(key, self._plain(key, self._compiled()))
-        if key.reach > _LONGEST_COMPILED:
+        """Return the step as a CUDA graph, of compiled layers where these can be had and trusted.
+
+        Exact steps are trusted if an arbitrary input gives the bits of the plain one.
+        """
+        if not key.segment.layers or (self._exact and key.reach > _LONGEST_COMPILED):
             return self._graph(key, plain)
+        from torch._dynamo.exc import TorchDynamoException
+
         compiled = self._plain(key, self._compiled())
-        with self._untouched(key):
-            self._probe(plain, compiled)
-            expected, got = plain.run()[0].clone(), compiled.run()[0]
-        if torch.equal(expected, got):
-            return self._graph(key, compiled)
-        _LOG.warning(
-            "compiled layers must give the contract's bits, and do not on %s: exact steps of %d"
-            " tokens run without being compiled",
-            self._device,
-            key.tokens,
-        )
-        return self._graph(key, plain)
+        try:
+            with self._untouched(key):
+                self._probe(plain, compiled)
+                expected, got = plain.run()[0].clone(), compiled.run()[0]
+        except TorchDynamoException as error:
+            reason = " ".join(str(error).split())[:200]
+            _LOG.warning(
+                "compiling a step of %d tokens failed: %s; it runs as it is", key.tokens, reason
+            )
+            return self._graph(key, plain)
+        if self._exact and not torch.equal(expected, got):
+            _LOG.warning(
+                "compiled layers must give the contract's bits, and do not on %s: exact steps of"
+                " %d tokens run without being compiled",
+                self._device,
+                key.tokens,
+            )
+            return self._graph(key, plain)
+        return self._graph(key, compiled)
 
     def _probe(self, *steps: _Step) -> None:
         """Give steps the same arbitrary input."""
@@ -192,7 +235,7 @@ class FixedUnits:
         for step in steps:
             count = len(step.source)
             step.places.copy_(torch.arange(count))
-            step.positions.copy_(torch.arange(count))
+            step.positions.copy_(self._within_context(torch.arange(count)))
         first = steps[0].source
         if first.dtype == torch.int64:
             drawn = torch.randint(
@@ -219,9 +262,11 @@ class FixedUnits:
         """Leave keys and values as they are, whatever the block's steps write."""
         caches = [self._caches[index] for index in key.segment.layers]
         held = [(rows, rows.clone()) for cache in caches for rows in cache.all_rows()]
-        yield
-        for rows, before in held:
-            rows.copy_(before)
+        try:
+            yield
+        finally:
+            for rows, before in held:
+                rows.copy_(before)
 
     def _graph(self, key: _Key, step: _Step) -> _Step:
         """Return a step that replays what it did once."""
