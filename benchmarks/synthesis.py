@@ -1,9 +1,8 @@
 """What kv260 takes of its part, module by module, and the DSP blocks of one chain."""
 
-from alula.design import load_design
+from alula.design import BLOCK, load_design
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.matrix.chain import TOKENS, Chain
-from alula.isa.formats import BLOCK
 from alula.synth import synthesise, yosys
 from alula.synth.netlists import cells_of, netlists
 from alula.synth.report import module_uses

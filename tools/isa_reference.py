@@ -4,10 +4,11 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from alula.design import GROUP
 from alula.isa.assembler import assemble, format_op
 from alula.isa.cycles import DISPATCH, LATENCIES, SIZES
 from alula.isa.effects import BOUNDS, CAPACITIES, Error, Limit, Range, Space
-from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, encode, layout
+from alula.isa.encoding import ENGINE_BITS, INSTRUCTION_BYTES, OPCODE_BITS, encode, layout
 from alula.isa.fields import (
     REGISTER_BITS,
     REGISTERS,
@@ -18,15 +19,7 @@ from alula.isa.fields import (
     Operand,
     Register,
 )
-from alula.isa.formats import (
-    FORMATS,
-    GROUP,
-    PATTERNS,
-    QUARTERS,
-    SCALE_MAX,
-    BeatKind,
-    WeightFormat,
-)
+from alula.isa.formats import FORMATS, PATTERNS, QUARTERS, SCALE_MAX, BeatKind, WeightFormat
 from alula.isa.functions import TABLES, Table
 from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH, Engine, Instruction
 
@@ -374,7 +367,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## The word"
     yield ""
-    yield f"An instruction is {WORD_BYTES} bytes, little-endian. Bits count from the lowest."
+    yield f"An instruction is {INSTRUCTION_BYTES} bytes, little-endian. Bits count from the lowest."
     yield ""
     yield from _table(
         ("bits", "part", "meaning"),

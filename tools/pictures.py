@@ -11,8 +11,8 @@ matplotlib.use("svg")
 from matplotlib import pyplot
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from alula.design import Design, load_design
-from alula.isa.formats import DENSE, GROUP, WEIGHT_FORMATS
+from alula.design import BLOCK, GROUP, Design, load_design
+from alula.isa.formats import DENSE, WEIGHT_FORMATS
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -107,7 +107,7 @@ def _machine(design: Design) -> str:
     draw.box("buffer", 3.9, 2.75, 1.5, 0.9, "weight stream", "FIFO", f"{kib.stream_kib} KiB")
     draw.box(
         "engine", 6.1, 2.6, 1.75, 1.2, "MPE (MM, MV)",
-        f"{design.chains_per_core} chains x {mpe.lanes}", f"x {mpe.tokens} rows of activations",
+        f"{design.chains_per_core} chains x {BLOCK}", f"x {mpe.tokens} rows of activations",
         f"{design.macs_per_cycle} MACs a cycle",
     )  # fmt: skip
     draw.box("buffer", 8.2, 2.6, 1.3, 1.2, "activations", "A8, int8", f"{kib.activation_kib} KiB")

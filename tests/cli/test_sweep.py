@@ -125,7 +125,7 @@ def test_no_such_sweep(alula) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"axes": {"mpe.token": [2]}}, "must be a field of a design (lanes, tokens, "),
+        ({"axes": {"mpe.token": [2]}}, "must be a field of a design (tokens, "),
         ({"axes": {}}, "must be at least 1 long"),
         ({"workload": {}}, "must be decode_at, prefill or both"),
     ],

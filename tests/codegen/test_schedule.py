@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alula.codegen.schedule import Item, Loop, Step, schedule
 from alula.isa import Engine, Op
-from alula.model.scheduler import QUEUE_DEPTH, TOKEN_LIMIT
+from alula.isa.instructions import QUEUE_DEPTH, TOKEN_LIMIT
 
 ENGINES = {
     Engine.LD: "LD.V",

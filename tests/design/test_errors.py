@@ -21,10 +21,14 @@ def window(address: int) -> dict[str, int]:
 
 
 VALUES = [
-    ("mpe.lanes", 8, "must be 16, not 8 (kv260: mpe.lanes)"),
+    (
+        "mpe.lanes",
+        16,
+        "must be left out (every chain has 16 multipliers), not 16 (kv260: mpe.lanes)",
+    ),
     ("sfu.lanes", 32, "must be 2, 4, 8 or 16, not 32 (kv260: sfu.lanes)"),
-    ("mpe.lanes", "many", "must be 16, not 'many' (kv260: mpe.lanes)"),
-    ("mpe.lanes", 16.0, "must be a whole number, not 16.0 (kv260: mpe.lanes)"),
+    ("sfu.lanes", "many", "must be 2, 4, 8 or 16, not 'many' (kv260: sfu.lanes)"),
+    ("sfu.lanes", 16.0, "must be a whole number, not 16.0 (kv260: sfu.lanes)"),
     ("mpe.tokens", 1, "must be 2, 4, 8, 16 or 32, not 1 (kv260: mpe.tokens)"),
     ("mpe.tokens", True, "must be a whole number, not true (kv260: mpe.tokens)"),
     ("mpe.tokens", [2], "must be 2, 4, 8, 16 or 32, not a list (kv260: mpe.tokens)"),
@@ -64,11 +68,11 @@ VALUES = [
     ("mpe", None, "must be a mapping of keys to values, not empty (kv260: mpe)"),
     ("memory", [1], "must be a mapping of keys to values, not a list (kv260: memory)"),
     (
-        "mpe.lans",
+        "mpe.tokns",
         16,
         (
-            "must be one of the keys lanes, tokens, accumulator_bits or sparse, not 'lans' "
-            "(kv260: mpe.lans)"
+            "must be one of the keys tokens, accumulator_bits or sparse, not 'tokns' "
+            "(kv260: mpe.tokns)"
         ),
     ),
     ("mpe.sparse", 1, "must be true or false, not 1 (kv260: mpe.sparse)"),
@@ -255,13 +259,13 @@ def test_nothing_but_plain_yaml(tmp_path: Path, text: str) -> None:
 
 def test_place_names_the_file(tmp_path: Path, kv260: Design) -> None:
     values = kv260.model_dump()
-    values["mpe"]["lanes"] = 12
+    values["mpe"]["tokens"] = 12
     path = tmp_path / "x.yaml"
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(DesignError) as caught:
         load_design(path)
-    assert str(caught.value) == f"must be 16, not 12 ({path}: mpe.lanes)"
-    assert (caught.value.expected, caught.value.actual) == ("16", "12")
+    assert str(caught.value) == f"must be 2, 4, 8, 16 or 32, not 12 ({path}: mpe.tokens)"
+    assert (caught.value.expected, caught.value.actual) == ("2, 4, 8, 16 or 32", "12")
 
 
 def test_no_such_file() -> None:

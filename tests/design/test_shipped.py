@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alula.design import Design, load_design, shipped_designs
+from alula.design import BLOCK, Design, load_design, shipped_designs
 from alula.design.schema import schema_text
 
 DESIGNS = Path(__file__).parents[2] / "designs"
@@ -67,7 +67,7 @@ def test_tiny_is_within_an_ecp5_85f() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_block_of_4_bit_weights_is_one_beat(name: str) -> None:
     design = load_design(name)
-    assert design.chains_per_channel * design.mpe.lanes * 4 == design.memory.beat_bytes * 8
+    assert design.chains_per_channel * BLOCK * 4 == design.memory.beat_bytes * 8
 
 
 def test_sparse_muxes_are_hardware_of_their_own() -> None:
@@ -81,13 +81,13 @@ def test_sparse_muxes_are_hardware_of_their_own() -> None:
 
 def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
-        "kv260": "8bbf5e2aee19ed93",
-        "kv260-sparse": "15f986dc4cad72be",
-        "nano": "89da4147ad116b61",
-        "nano-sparse": "a65704fd4c4a1542",
-        "tiny": "bd4dcc2ae6adada8",
-        "u280": "bced7d7d98a864c0",
-        "vhk158": "50936f263fdcdffe",
+        "kv260": "7fd02b2ce6ed9e40",
+        "kv260-sparse": "396ffde34a3ff724",
+        "nano": "11008db05ea706b6",
+        "nano-sparse": "a8f67a90c680a91c",
+        "tiny": "50b925d3bcbdcfb5",
+        "u280": "7cf7083f219d884e",
+        "vhk158": "5f869ef8b74369e5",
     }
 
 

@@ -32,8 +32,9 @@ from alula.gateware.control.command import ENGINES
 from alula.gateware.control.dispatch import Dispatch
 from alula.gateware.control.queue import IN_FLIGHT, Queue
 from alula.gateware.control.sequencer import Reason
-from alula.gateware.control.tokens import COUNT, TOKEN_LIMIT, Tokens
+from alula.gateware.control.tokens import COUNT, Tokens
 from alula.isa import Engine, Op, Program, encode
+from alula.isa.instructions import TOKEN_LIMIT
 
 
 class Engines:

@@ -6,7 +6,7 @@ import pytest
 
 from alula.isa import FORMATS, INSTRUCTIONS, Engine
 from alula.isa.cycles import Cycles
-from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES, IsaError, layout
+from alula.isa.encoding import ENGINE_BITS, INSTRUCTION_BYTES, OPCODE_BITS, IsaError, layout
 from alula.isa.fields import REGISTER_BITS, REGISTERS, Choice, Immediate, Operand
 from alula.isa.formula import Formula
 from alula.isa.instructions import BY_NAME, BY_OPCODE, Instruction
@@ -39,7 +39,7 @@ def test_fields_follow_the_head_without_gap_or_overlap_and_fit(instruction):
     ends = [HEAD] + [bit + field.width for field, bit in placed]
     assert [bit for _, bit in placed] == ends[:-1]
     assert all(low < high for low, high in pairwise(ends))
-    assert ends[-1] <= 8 * WORD_BYTES
+    assert ends[-1] <= 8 * INSTRUCTION_BYTES
 
 
 @EACH

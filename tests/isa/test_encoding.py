@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alula.isa import INSTRUCTIONS, WORD_BYTES, Engine, IsaError, Op, Ref, decode, encode
+from alula.isa import INSTRUCTION_BYTES, INSTRUCTIONS, Engine, IsaError, Op, Ref, decode, encode
 from alula.isa import encoding as encoding_module
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, layout
 from alula.isa.fields import Choice, Immediate, Operand, Register
@@ -34,7 +34,7 @@ def test_decode_undoes_encode(instruction, data):
     assert decode(encode(op)) == op == op.canonical()
 
 
-@given(st.binary(min_size=WORD_BYTES, max_size=WORD_BYTES))
+@given(st.binary(min_size=INSTRUCTION_BYTES, max_size=INSTRUCTION_BYTES))
 def test_any_word_is_an_instruction_or_refused(data):
     try:
         op = decode(data)
@@ -44,7 +44,7 @@ def test_any_word_is_an_instruction_or_refused(data):
 
 
 @EACH
-@given(bits=st.integers(0, (1 << 8 * WORD_BYTES) - 1))
+@given(bits=st.integers(0, (1 << 8 * INSTRUCTION_BYTES) - 1))
 @settings(max_examples=50)
 def test_any_word_of_an_opcode_is_an_instruction_or_refused(instruction, bits):
     """Mostly valid words: the bits beyond the fields are cleared in every other one."""
@@ -52,7 +52,7 @@ def test_any_word_of_an_opcode_is_an_instruction_or_refused(instruction, bits):
     if bits & 1 << OPCODE_BITS:
         bits &= (1 << used) - 1
     bits = bits >> OPCODE_BITS << OPCODE_BITS | instruction.opcode
-    data = bits.to_bytes(WORD_BYTES, "little")
+    data = bits.to_bytes(INSTRUCTION_BYTES, "little")
     reserved = any(
         isinstance(field, Choice)
         and not dict(enumerate(field.choices)).get(bits >> low & (1 << field.width) - 1)
@@ -204,7 +204,7 @@ def test_what_a_wrong_instruction_is_told(op, message):
 )
 def test_what_a_wrong_word_is_told(bits, message):
     with pytest.raises(IsaError) as error:
-        decode(bits.to_bytes(WORD_BYTES, "little"))
+        decode(bits.to_bytes(INSTRUCTION_BYTES, "little"))
     assert str(error.value) == message
 
 
@@ -222,7 +222,7 @@ def test_every_reserved_code_and_stray_bit_is_refused(instruction):
         end = low + field.width
         if isinstance(field, Choice):
             for code in range(1 << field.width):
-                data = (plain | code << low).to_bytes(WORD_BYTES, "little")
+                data = (plain | code << low).to_bytes(INSTRUCTION_BYTES, "little")
                 if code < len(field.choices) and field.choices[code]:
                     assert decode(data).values[field.name] == field.choices[code]
                 else:
@@ -231,11 +231,11 @@ def test_every_reserved_code_and_stray_bit_is_refused(instruction):
                     )
                     with pytest.raises(IsaError, match=message):
                         decode(data)
-    for bit in range(end, 8 * WORD_BYTES):
+    for bit in range(end, 8 * INSTRUCTION_BYTES):
         with pytest.raises(
             IsaError, match=f"^{instruction.name} must leave bits from {end} zero, not "
         ):
-            decode((plain | 1 << bit).to_bytes(WORD_BYTES, "little"))
+            decode((plain | 1 << bit).to_bytes(INSTRUCTION_BYTES, "little"))
 
 
 @pytest.mark.parametrize("size", [0, 15, 17, 32])

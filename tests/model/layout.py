@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alula.design import Design
+from alula.design import BLOCK, GROUP, Design
 from alula.isa import WEIGHT_FORMATS, WeightFormat
-from alula.isa.formats import BLOCK, GROUP, BeatKind
+from alula.isa.formats import BeatKind
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from tests.rtl.programs import NANO, SPARSE
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.design.engines import VECTOR_BANKS
 from alula.gateware.control.command import sources
 from alula.gateware.control.use import Use
@@ -20,7 +20,7 @@ from alula.isa import INSTRUCTIONS, Engine, Op, Program, encode_all
 from alula.isa.cycles import DISPATCH, EXACT, LATENCIES, SIZES
 from alula.isa.encoding import Value
 from alula.isa.fields import Choice, Flag
-from alula.isa.formats import GROUP, WEIGHT_FORMATS
+from alula.isa.formats import WEIGHT_FORMATS
 from alula.isa.formula import Formula, numbers
 from alula.isa.instructions import BY_NAME, Instruction
 from alula.rtl.device import RtlDevice, Timing

@@ -15,13 +15,12 @@ from alula.compress.recipe import Choice, Recipe, Recovery, precision_of
 from alula.compress.recovery import recover
 from alula.compress.saving import save
 from alula.compress.work import WorkFolder
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.folders import new_folder
 from alula.frontend import Checkpoint
 from alula.frontend.compressed import CompressedCheckpoint, matrix_shapes
 from alula.ir import Architecture, Precision
 from alula.ir.precision import HEAD
-from alula.isa.formats import GROUP
 from alula.mapper import DoesNotFit, traffic
 from alula.mapper.traffic import matrix_bytes
 from alula.progress import Progress, silent

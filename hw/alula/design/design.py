@@ -10,8 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from alula.chips import FAMILIES, ChipFamily
 from alula.design.engines import (
-    CHAIN_LENGTH,
+    BLOCK,
     GROUP,
+    INSTRUCTION_BYTES,
     MOST_GROUPS,
     MOST_ROW_GROUPS,
     MOST_ROWS,
@@ -29,7 +30,6 @@ from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.design.storage import Bank, Blocks, bind_memories
 
-INSTRUCTION_BYTES = 16
 KIB = 1024
 MIN_STREAM_BEATS = 16
 MIN_GROUPS = 2
@@ -156,7 +156,7 @@ class Design(Record):
     @property
     def chains_per_channel(self) -> int:
         """Chains that one channel feeds: a beat is one 4-bit weight for each multiplier."""
-        return self.memory.beat_bytes * 2 // CHAIN_LENGTH
+        return self.memory.beat_bytes * 2 // BLOCK
 
     @property
     def chains_per_core(self) -> int:
@@ -171,7 +171,7 @@ class Design(Record):
     @property
     def macs_per_cycle(self) -> int:
         """INT8 multiply-accumulates a cycle, all cores and tokens."""
-        return self.rows * CHAIN_LENGTH * self.mpe.tokens
+        return self.rows * BLOCK * self.mpe.tokens
 
     # Buffers, each core
 
@@ -193,7 +193,7 @@ class Design(Record):
     @property
     def activation_word_bytes(self) -> int:
         """Bytes of an activation buffer word: a chain's activations for every token."""
-        return self.mpe.tokens * CHAIN_LENGTH
+        return self.mpe.tokens * BLOCK
 
     @property
     def activation_words(self) -> int:
@@ -203,7 +203,7 @@ class Design(Record):
     @property
     def activation_groups(self) -> int:
         """Groups of mpe.tokens rows that the activation buffer holds."""
-        return self.activation_words * CHAIN_LENGTH // GROUP
+        return self.activation_words * BLOCK // GROUP
 
     @property
     def staging_bytes(self) -> int:
@@ -218,7 +218,7 @@ class Design(Record):
     @property
     def banks(self) -> list[Bank]:
         """The on-chip memories of all cores, as they are built."""
-        cores, beat, stage = self.cores, self.memory.beat_bytes, CHAIN_LENGTH
+        cores, beat, stage = self.cores, self.memory.beat_bytes, BLOCK
         vector, staging = self.vector_words // VECTOR_BANKS, self.staging_bytes // stage
         half = -(-self.stream_beats // 2)
         memory = self.memory

@@ -7,11 +7,17 @@ from pydantic import Field, StrictBool
 
 from alula.design.record import Record, Whole
 
-CHAIN_LENGTH = 16
-"""Multipliers in a chain, so weights that meet activations in one step: 8 groups of 2."""
+BLOCK = 16
+"""Inputs of a block: the multipliers of a chain, 8 DSP groups of 2; the M of its N:M patterns."""
 
 GROUP = 32
-"""Values that share a quantisation scale; every vector is padded to a multiple of it."""
+"""Inputs that share a quantisation scale: of weights, with a min, and of activations.
+
+Every vector is padded to a multiple of it.
+"""
+
+INSTRUCTION_BYTES = 16
+"""An instruction in the program."""
 
 VECTOR_BANKS = 4
 """Banks of the vector buffer, which takes turns among them word by word."""
@@ -45,9 +51,6 @@ KiB = Annotated[int, Field(ge=1, le=1 << 20)]
 
 class Mpe(Record):
     """The matrix processing engine: chains of multipliers, as many as the memory stream feeds."""
-
-    lanes: Annotated[Literal[16], Whole] = 16
-    """Multipliers in a chain; fixed, it is the M of the N:M sparsity."""
 
     tokens: Annotated[Literal[2, 4, 8, 16, 32], Whole]
     """Activation rows that share one pass over the weights; a DSP block multiplies two."""

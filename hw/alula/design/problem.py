@@ -6,6 +6,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from alula.design.engines import BLOCK
 from alula.design.error import DesignError, listed, shown
 from alula.printable import printable
 
@@ -36,6 +37,8 @@ EXPECTED = {
     "invalid_key": "text as key",
     "impossible": "{expected}",
 }
+REMOVED = {"mpe.lanes": f"left out (every chain has {BLOCK} multipliers)"}
+"""What must be done with a field that earlier versions had."""
 WRONG_KEY = ("extra_forbidden", "invalid_key")
 
 
@@ -51,7 +54,7 @@ def design_error(root: type[BaseModel], error: ValidationError, source: str) -> 
         actual = context["actual"]
     elif kind == "missing":
         actual = "missing"
-    elif kind == "extra_forbidden":
+    elif kind == "extra_forbidden" and ".".join(path) not in REMOVED:
         actual = shown(path[-1])
     else:
         actual = shown(first["input"])
@@ -62,6 +65,8 @@ def design_error(root: type[BaseModel], error: ValidationError, source: str) -> 
 def _expected(root: type[BaseModel], error: ErrorDetails, context: dict[str, Any]) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
+        if removed := REMOVED.get(".".join(map(str, error["loc"]))):
+            return removed
         return f"one of the keys {listed(list(_model_at(root, error['loc'][:-1]).model_fields))}"
     if kind == "literal_error":
         return context["expected"].replace("'", "")

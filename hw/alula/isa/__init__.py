@@ -8,7 +8,7 @@ from alula.isa.assembler import (
     format_op,
 )
 from alula.isa.container import ContainerError
-from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, decode, encode
+from alula.isa.encoding import INSTRUCTION_BYTES, IsaError, Op, Ref, decode, encode
 from alula.isa.formats import FORMATS, WEIGHT_FORMATS, WeightFormat
 from alula.isa.image import Image, Region
 from alula.isa.instructions import INSTRUCTIONS, Engine, Instruction
@@ -20,8 +20,8 @@ from alula.isa.structure import MalformedProgram, check_structure
 __all__ = [
     "FORMATS",
     "INSTRUCTIONS",
+    "INSTRUCTION_BYTES",
     "WEIGHT_FORMATS",
-    "WORD_BYTES",
     "ContainerError",
     "Engine",
     "Image",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from alula.design import Design
-from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref, Value, encode
+from alula.isa.encoding import INSTRUCTION_BYTES, IsaError, Op, Ref, Value, encode
 from alula.isa.fields import Choice, Field, Flag, Operand, Register
 from alula.isa.instructions import BY_NAME, LOOP_DEPTH, Engine
 from alula.isa.program import MOST_BYTES, Program
@@ -23,7 +23,7 @@ _MOST_CHARACTERS = 1000
 """Of a line, without its comment."""
 _COMMENTS = 96
 """Column of comments in a listing."""
-_MOST_INSTRUCTIONS = MOST_BYTES // WORD_BYTES
+_MOST_INSTRUCTIONS = MOST_BYTES // INSTRUCTION_BYTES
 """Of any design's program."""
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import cached_property
 
-from alula.design import Design
-from alula.isa.formats import GROUP
+from alula.design import GROUP, Design
 from alula.isa.formula import Formula
 
 

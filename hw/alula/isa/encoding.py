@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
+from alula.design import INSTRUCTION_BYTES
 from alula.isa.fields import (
     REGISTER_BITS,
     REGISTERS,
@@ -18,7 +19,6 @@ from alula.isa.fields import (
 )
 from alula.isa.instructions import BY_NAME, BY_OPCODE, Engine, Instruction
 
-WORD_BYTES = 16
 OPCODE_BITS = 6
 ENGINE_BITS = len(Engine)
 
@@ -72,8 +72,10 @@ def layout(instruction: Instruction) -> tuple[tuple[Field, int], ...]:
     for item in instruction.fields:
         placed.append((item, bit))
         bit += item.width
-    if bit > 8 * WORD_BYTES:
-        raise IsaError(f"{instruction.name}: fields must fit {8 * WORD_BYTES} bits, not {bit}")
+    if bit > 8 * INSTRUCTION_BYTES:
+        raise IsaError(
+            f"{instruction.name}: fields must fit {8 * INSTRUCTION_BYTES} bits, not {bit}"
+        )
     return tuple(placed)
 
 
@@ -137,7 +139,7 @@ def encode(op: Op) -> bytes:
     word |= _encode_engines(op, "signal", op.signal) << OPCODE_BITS + ENGINE_BITS
     for item, bit in layout(instruction):
         word |= _encode_field(op, item, op.values.get(item.name, _default(item))) << bit
-    return word.to_bytes(WORD_BYTES, "little")
+    return word.to_bytes(INSTRUCTION_BYTES, "little")
 
 
 def _decode_field(name: str, item: Field, code: int) -> Value:
@@ -158,8 +160,8 @@ def _decode_field(name: str, item: Field, code: int) -> Value:
 
 def decode(data: bytes) -> Op:
     """The instruction in 16 bytes; IsaError for an unknown opcode, reserved code or stray bits."""
-    if len(data) != WORD_BYTES:
-        raise IsaError(f"instruction must be {WORD_BYTES} bytes, not {len(data)}")
+    if len(data) != INSTRUCTION_BYTES:
+        raise IsaError(f"instruction must be {INSTRUCTION_BYTES} bytes, not {len(data)}")
     word = int.from_bytes(data, "little")
     opcode = word & (1 << OPCODE_BITS) - 1
     if opcode not in BY_OPCODE:

@@ -7,10 +7,8 @@ row.
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-BLOCK = 16
-"""Inputs of a block: the multipliers of one chain."""
-GROUP = 32
-"""Inputs that share a scale: of weights, with a min, and of activations."""
+from alula.design import BLOCK
+
 SCALE_MAX = 255
 """Largest scale of a group, of weights or of activations."""
 Q_MAX = 127

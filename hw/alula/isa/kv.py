@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import BLOCK, FORMATS, GROUP, BeatKind
+from alula.design import BLOCK, GROUP
+from alula.isa.formats import FORMATS, BeatKind
 
 KV_GROUPS = 15
 """Groups of the longest row."""

@@ -14,7 +14,7 @@ from alula.isa.container import (
     read_container,
     write_container,
 )
-from alula.isa.encoding import WORD_BYTES, IsaError, Op, decode
+from alula.isa.encoding import INSTRUCTION_BYTES, IsaError, Op, decode
 from alula.isa.fields import REGISTER_MASK, REGISTERS
 
 MAGIC = b"ALULAPRG"
@@ -44,7 +44,11 @@ class Program:
 
     def __len__(self) -> int:
         """Number of instructions."""
-        return len(self.code) // WORD_BYTES
+        return len(self.code) // INSTRUCTION_BYTES
+
+    def word(self, address: int) -> bytes:
+        """Return the encoded instruction at an address."""
+        return self.code[address * INSTRUCTION_BYTES : (address + 1) * INSTRUCTION_BYTES]
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
@@ -52,7 +56,7 @@ class Program:
         ops = []
         for address in range(len(self)):
             try:
-                ops.append(decode(self.code[address * WORD_BYTES : (address + 1) * WORD_BYTES]))
+                ops.append(decode(self.word(address)))
             except IsaError as error:
                 raise IsaError(f"{self.name}: instruction {address}: {error}") from None
         return tuple(ops)
@@ -85,11 +89,11 @@ class Program:
         actual = hashlib.sha256(code).hexdigest()
         if actual != expected:
             raise ContainerError(f"{path}: sha256 must be {actual}, not {expected[:64]!r}")
-        if len(code) % WORD_BYTES:
+        if len(code) % INSTRUCTION_BYTES:
             raise ContainerError(
-                f"{path}: code must be whole words of {WORD_BYTES} bytes, not {len(code)}"
+                f"{path}: code must be whole words of {INSTRUCTION_BYTES} bytes, not {len(code)}"
             )
-        count = len(code) // WORD_BYTES
+        count = len(code) // INSTRUCTION_BYTES
         constants = checked(path, "constants", header.get("constants"), dict)
         inputs = checked(path, "inputs", header.get("inputs"), dict)
         origins = checked(path, "origins", header.get("origins"), list)

@@ -7,7 +7,7 @@ registers shows when a program runs: a loop that is never entered may hold the o
 from collections.abc import Sequence
 
 from alula.design import Design
-from alula.isa.encoding import WORD_BYTES, IsaError, Op, Ref
+from alula.isa.encoding import INSTRUCTION_BYTES, IsaError, Op, Ref
 from alula.isa.instructions import LOOP_DEPTH
 
 
@@ -35,7 +35,7 @@ def check_structure(ops: Sequence[Op], design: Design) -> None:
     Raises:
         MalformedProgram: names the first instruction that is to blame.
     """
-    words = design.program_bytes // WORD_BYTES
+    words = design.program_bytes // INSTRUCTION_BYTES
     if len(ops) > words:
         raise MalformedProgram(f"code must be at most {words} instructions, not {len(ops)}", words)
     ends: list[int] = []

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from alula.cost.plans import Formats
 from alula.design import Design
-from alula.design.engines import CHAIN_LENGTH
+from alula.design.engines import BLOCK
 from alula.ir import Architecture, Precision, build_graph
 from alula.ir.padding import pad_heads
 from alula.ir.precision import in_layer
@@ -110,7 +110,7 @@ def bound(
     if head:
         compute = compute + _blocks(demand.head, rows)
     pairs = count * demand.pairs * many * (start + (many + 1) / 2)
-    compute = compute + pairs / (rows * CHAIN_LENGTH * shared)
+    compute = compute + pairs / (rows * BLOCK * shared)
     return Bounds(read / np.asarray(sizes.bytes_per_cycle), compute)
 
 

@@ -5,10 +5,9 @@ from functools import lru_cache
 from typing import Literal
 
 from alula.codegen import Plan, attempt, generate
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.ir import Architecture, Graph, Precision
 from alula.isa import Program, RunInputs
-from alula.isa.formats import GROUP
 from alula.mapper import DoesNotFit, Placement
 
 Phase = Literal["prefill", "decode"]

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.fuzz.memory import Places
 from alula.fuzz.text import Piece
 from alula.isa import Instruction, Ref
 from alula.isa.effects import ZERO, Range, Space, sizes
 from alula.isa.encoding import Value
 from alula.isa.fields import REGISTER_MASK, REGISTERS, Choice, Flag, Operand
-from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, LOOP_DEPTH
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from alula.design import GROUP
 from alula.fuzz.draw import EPS, INV, Draw, Fields, Maker
 from alula.fuzz.memory import Area
 from alula.fuzz.text import Piece
-from alula.isa.formats import GROUP
 
 
 def fill(draw: Draw, area: Area) -> list[Piece]:

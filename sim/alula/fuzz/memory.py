@@ -5,9 +5,9 @@ from random import Random
 
 import numpy as np
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.isa import FORMATS, WEIGHT_FORMATS, Image, Region, WeightFormat
-from alula.isa.formats import DENSE, GROUP, QUARTERS, BeatKind, Pattern
+from alula.isa.formats import DENSE, QUARTERS, BeatKind, Pattern
 from alula.isa.kv import row_bytes
 
 

@@ -13,15 +13,11 @@ from typing import Any, NamedTuple
 
 from alula.isa import Engine, Op, Program, format_op
 from alula.isa.fields import REGISTER_MASK
+from alula.isa.instructions import QUEUE_DEPTH, TOKEN_LIMIT
 from alula.model.errors import Deadlock, MachineError, UndefinedBehaviour, place_text
 from alula.model.sequencer import Sequencer
 from alula.model.state import State
 from alula.model.steps import ENGINES, Step
-
-QUEUE_DEPTH = 16
-"""Instructions that wait in front of an engine before the sequencer must."""
-TOKEN_LIMIT = 255
-"""Tokens that a counter holds."""
 
 _SYS = int(Engine.SYS)
 _LD = int(Engine.LD)

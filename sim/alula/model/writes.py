@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alula.design import GROUP
 from alula.isa import Op
 from alula.isa.effects import Range, Space
-from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
 from alula.isa.kv import STAGING_VALUES, kv_places
 from alula.model.kernels.checksum import checksum

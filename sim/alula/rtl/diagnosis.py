@@ -13,7 +13,7 @@ from alula.gateware.matrix.reason import DETAIL as PRODUCT_DETAIL
 from alula.gateware.matrix.reason import ProductReason
 from alula.isa import Program
 from alula.isa.assembler import format_op
-from alula.isa.encoding import WORD_BYTES, IsaError, decode
+from alula.isa.encoding import IsaError, decode
 from alula.isa.instructions import Engine
 
 _FAULTS = {
@@ -149,8 +149,7 @@ class Diagnosis:
         unit = self._unit(engine, address, numbers) if self._unit else ""
         unit = unit or (_any_layer(program.origins[address]) if program.origins else "")
         try:
-            word = program.code[address * WORD_BYTES : (address + 1) * WORD_BYTES]
-            text = format_op(decode(word))
+            text = format_op(decode(program.word(address)))
         except IsaError as error:
             text = str(error)
         return f" ({unit}: {text})" if unit else f" ({text})"

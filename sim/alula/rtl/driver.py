@@ -8,7 +8,7 @@ from alula.design import Design
 from alula.gateware.control.registers import Register
 from alula.gateware.control.use import Use
 from alula.isa import IsaError, Program, check_structure
-from alula.isa.encoding import WORD_BYTES
+from alula.isa.encoding import INSTRUCTION_BYTES
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import Engine
 from alula.rtl.diagnosis import Diagnosis, Unit
@@ -152,7 +152,7 @@ class Driver:
         bus = self.bus
         if program.code != self._code:
             bus.write(Register.PROGRAM_ADDRESS, 0)
-            for place in range(0, len(program) * WORD_BYTES, 4):
+            for place in range(0, len(program) * INSTRUCTION_BYTES, 4):
                 part = program.code[place : place + 4]
                 bus.write(Register.PROGRAM, int.from_bytes(part, "little"))
             self._code = program.code

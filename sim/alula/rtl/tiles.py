@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.isa import WEIGHT_FORMATS
 from alula.isa.effects import Range, Space, sizes
-from alula.isa.formats import GROUP
 from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME
 from alula.isa.kv import kv_places

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from alula.codegen.emitter import engine_of
 from alula.codegen.scope import Count, Scope
+from alula.design import GROUP
 from alula.ir import Node
 from alula.isa import Engine, Ref
-from alula.isa.formats import GROUP
 from alula.mapper import BufferMap
 
 CACHE = "memory.kv"

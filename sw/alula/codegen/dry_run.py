@@ -11,10 +11,9 @@ import numpy as np
 
 from alula.codegen.extents import Extent, Extents, Fields, Values
 from alula.codegen.phase import DECODE
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.isa import Op, Program, Ref
 from alula.isa.fields import REGISTER_MASK, REGISTERS, Operand, Register
-from alula.isa.formats import GROUP
 
 
 @dataclass(frozen=True)

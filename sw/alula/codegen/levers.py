@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from alula.codegen.plan import Plan, attempt
-from alula.design import Design, DesignError, load_design, shipped_designs
+from alula.design import GROUP, Design, DesignError, load_design, shipped_designs
 from alula.ir import Architecture, Precision, build_graph
 from alula.ir.padding import pad_heads
-from alula.isa.formats import GROUP
 from alula.mapper import Lever, place
 
 _ROUNDS = 8

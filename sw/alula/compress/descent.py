@@ -18,7 +18,8 @@ from torch import Tensor
 
 from alula.compress import runs, runs_gpu
 from alula.compress.grid import Codes, first_codes, grouped, joined
-from alula.isa.formats import DENSE, GROUP, MIN_UNIT, SCALE_MAX, WeightFormat
+from alula.design import GROUP
+from alula.isa.formats import DENSE, MIN_UNIT, SCALE_MAX, WeightFormat
 
 DAMPING = 0.01
 """Share of the mean of H's diagonal that is added to it."""

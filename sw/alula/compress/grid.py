@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alula.isa.formats import DENSE, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.design import GROUP
+from alula.isa.formats import DENSE, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
 from alula.quant.floats import SMALLEST, round_bf16
 from alula.quant.matrix import QuantizedMatrix, largest
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from alula.compress.descent import SCALE_MAX_SIGNED, largest
 from alula.compress.grid import Codes, grouped
-from alula.isa.formats import DENSE, GROUP, MIN_UNIT, SCALE_MAX, Pattern
+from alula.design import GROUP
+from alula.isa.formats import DENSE, MIN_UNIT, SCALE_MAX, Pattern
 
 _SPREAD = 0.9
 """Of a level's range, where the latent weights that round to it start."""

@@ -7,8 +7,8 @@ for each token; a node may update a value in place, so a name is also the name o
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from alula.design import GROUP
 from alula.ir.architecture import Architecture
-from alula.isa.formats import GROUP
 
 FP32 = "fp32"
 A8 = "a8"

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from alula.design import GROUP
 from alula.ir.graph import A8, CACHE, FP32, Graph, Node
-from alula.isa.formats import GROUP
 
 STAGES = ("lowered", "quantised", "ordered")
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from alula.design import GROUP
 from alula.design.engines import MOST_ROW_GROUPS
 from alula.ir.architecture import Architecture
 from alula.ir.graph import whole_groups
 from alula.ir.refusal import Refusal, refusal_table
-from alula.isa.formats import GROUP
 from alula.isa.kv import STAGING_VALUES
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.ir import Graph
 from alula.ir.graph import A8, FP32
-from alula.isa.formats import GROUP
 from alula.mapper.memory import MemoryMap, head_tile
 
 ARENAS = {

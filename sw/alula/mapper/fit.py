@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.ir import Graph
 from alula.isa import RegionName
-from alula.isa.formats import DENSE, FORMATS, GROUP, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.isa.formats import DENSE, FORMATS, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
 from alula.mapper.buffers import BufferMap
 from alula.mapper.memory import MemoryMap
 from alula.mapper.report import FitItem

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.ir import Architecture
-from alula.isa.formats import FORMATS, GROUP
+from alula.isa.formats import FORMATS
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from alula.design import GROUP
 from alula.ir import Architecture, Graph, Precision
 from alula.ir.lower import lower
 from alula.ir.passes import quantise
 from alula.ir.precision import in_layer
-from alula.isa.formats import DENSE, GROUP, WeightFormat
+from alula.isa.formats import DENSE, WeightFormat
 from alula.mapper.memory import vector_lengths
 
 _FP32, _BF16, _ID = 4, 2, 4

@@ -12,7 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import GROUP, MIN_UNIT, WeightFormat
+from alula.design import GROUP
+from alula.isa.formats import MIN_UNIT, WeightFormat
 from alula.processes import in_threads
 from alula.quant.floats import SMALLEST, FloatArray
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from alula.isa.formats import GROUP, Q_MAX, SCALE_MAX
+from alula.design import GROUP
+from alula.isa.formats import Q_MAX, SCALE_MAX
 from alula.quant.arithmetic import constant, exponents, piece_size, power_of_two, product, rounded
 from alula.quant.functions import recip
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alula.design import GROUP
 from alula.isa.formats import (
     DENSE,
     FORMATS,
-    GROUP,
     MATRIX_FORMATS,
     MIN_UNIT,
     PATTERNS,

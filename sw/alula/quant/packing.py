@@ -3,16 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import (
-    BLOCK,
-    DENSE,
-    GROUP,
-    QUARTERS,
-    WEIGHT_FORMATS,
-    BeatKind,
-    Pattern,
-    WeightFormat,
-)
+from alula.design import BLOCK, GROUP
+from alula.isa.formats import DENSE, QUARTERS, WEIGHT_FORMATS, BeatKind, Pattern, WeightFormat
 from alula.quant.bits import from_bits, to_bits
 from alula.quant.floats import bf16_bits, from_bf16_bits
 from alula.quant.matrix import QuantizedMatrix

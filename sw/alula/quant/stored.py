@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alula.isa.formats import BLOCK, DENSE, GROUP, WeightFormat
+from alula.design import BLOCK, GROUP
+from alula.isa.formats import DENSE, WeightFormat
 from alula.quant.bits import from_bits, to_bits
 from alula.quant.floats import bf16_bits, from_bf16_bits
 from alula.quant.matrix import QuantizedMatrix

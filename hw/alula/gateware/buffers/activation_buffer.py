@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
-from alula.isa.formats import BLOCK
+from alula.design import BLOCK
 
 SIDE = data.StructLayout({"scale": 8, "sum": signed(14), "exponent": signed(10)})
 """What stands beside a group's 32 values: its scale, their sum, and the row's exponent."""

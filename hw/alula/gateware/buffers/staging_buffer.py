@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
-from alula.isa.formats import BLOCK
+from alula.design import BLOCK
 from alula.isa.kv import KV_GROUPS, row_bytes
 
 HALF = BLOCK

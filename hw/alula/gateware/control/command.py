@@ -8,12 +8,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLik
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import Component, In, Member, Out
 
-from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, WORD_BYTES
+from alula.isa.encoding import ENGINE_BITS, INSTRUCTION_BYTES, OPCODE_BITS
 from alula.isa.encoding import layout as fields_of
 from alula.isa.fields import REGISTER_BITS, Choice, Field, Immediate, Operand, Register
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, Engine, Instruction
 
-WORD_BITS = 8 * WORD_BYTES
+WORD_BITS = 8 * INSTRUCTION_BYTES
 PORTS = 3
 """Sources that are resolved in one cycle."""
 ENGINES = tuple(engine for engine in Engine if engine is not Engine.SYS)

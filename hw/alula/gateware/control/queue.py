@@ -6,10 +6,8 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from alula.gateware.hdl import fifo
 from alula.gateware.hdl.fifo import RegisteredFifo
-from alula.isa.instructions import Engine
+from alula.isa.instructions import QUEUE_DEPTH, Engine
 
-QUEUE_DEPTH = 16
-"""Instructions that wait in front of an engine before the sequencer must."""
 IN_FLIGHT = 16
 """Instructions that an engine may have taken and not finished."""
 LATENCY = fifo.LATENCY + 1

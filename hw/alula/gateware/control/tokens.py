@@ -4,11 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.isa.instructions import Engine
+from alula.isa.instructions import TOKEN_LIMIT, Engine
 
 COUNT = len(Engine)
-TOKEN_LIMIT = 255
-"""Tokens that a counter holds."""
 
 _MASKS = data.ArrayLayout(COUNT, COUNT)
 

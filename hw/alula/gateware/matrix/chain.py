@@ -4,12 +4,12 @@ from amaranth.hdl import Array, Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
+from alula.design import BLOCK
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import TARGETS, Target
 from alula.gateware.matrix.multiplier import LANE_BITS, PackedMultiplier
 from alula.gateware.matrix.multiplier import LATENCY as MULTIPLIER_LATENCY
-from alula.isa.formats import BLOCK
 
 GROUPS = 8
 """DSP groups of a chain, two multipliers each."""

@@ -4,12 +4,12 @@ from amaranth.hdl import Cat, Module, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
+from alula.design import BLOCK
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import Target
 from alula.gateware.matrix.chain import GROUPS, TOKENS, TOTAL_BITS, Chain, lateness
 from alula.gateware.matrix.multiplier import LANE_BITS
-from alula.isa.formats import BLOCK
 
 
 class Chains(Component):

@@ -4,9 +4,10 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design import BLOCK
 from alula.gateware.hdl.repeat import shared
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, channel_rows, formats
-from alula.isa.formats import BLOCK, FORMATS, QUARTERS
+from alula.isa.formats import FORMATS, QUARTERS
 
 LATENCY = 1
 """Cycles from beats to weights."""

@@ -4,13 +4,13 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design import BLOCK
 from alula.gateware.arithmetic.quotient import multiple, quotient
 from alula.gateware.buffers import staging_buffer
 from alula.gateware.control.command import layout, opcode
 from alula.gateware.control.fault import Code
 from alula.gateware.memory.sizes import MemorySizes
 from alula.gateware.memory.store_runs import ADDRESS_BITS, Storer, run_layout
-from alula.isa.formats import BLOCK
 from alula.isa.instructions import Engine
 from alula.isa.kv import KV_GROUPS, row_bytes
 

@@ -2,9 +2,9 @@
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 
+from alula.design import BLOCK
 from alula.gateware.memory.store_cache import CacheRuns
 from alula.gateware.memory.store_runs import ADDRESS_BITS
-from alula.isa.formats import BLOCK
 
 
 class ValueRuns(CacheRuns):

@@ -4,10 +4,10 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from alula.design import GROUP
 from alula.gateware.buffers.ports import word
 from alula.gateware.sfu.max import INDEX_BITS, SfuMax
 from alula.gateware.sfu.plan import plan
-from alula.isa.formats import GROUP
 
 
 class SfuMaxima(wiring.Component):

@@ -6,12 +6,12 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from alula.design import BLOCK
 from alula.gateware.arithmetic.float_convert import INT8_LATENCY, FloatToInt8
 from alula.gateware.buffers.ports import word
 from alula.gateware.hdl.level import level
 from alula.gateware.hdl.repeat import shared
 from alula.gateware.sfu.writer import DEPTH
-from alula.isa.formats import BLOCK
 
 LATENCY = INT8_LATENCY + 4
 """Cycles from a word to its block, if it is the block's last, has left."""

@@ -5,13 +5,13 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
+from alula.design import GROUP
 from alula.gateware.arithmetic.float_format import LOG2E, ONE
 from alula.gateware.control.command import carried, layout, opcode
 from alula.gateware.sfu.address_generator import LEVELS, path
 from alula.gateware.sfu.lane import route
 from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Pass, Path, Sink
 from alula.gateware.sfu.scalar import Scalar
-from alula.isa.formats import GROUP
 from alula.isa.instructions import Engine
 
 plan = StructLayout(

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from alula.design import GROUP
 from alula.design.engines import MOST_ROW_GROUPS
 from alula.gateware.buffers.ports import activation_write, staging_write, word
 from alula.gateware.control.fault import Code, Fault
@@ -15,7 +16,6 @@ from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.sequencer import place
 from alula.gateware.sfu.steps import LATENCY, SfuSteps
 from alula.gateware.sfu.writer import DEPTH
-from alula.isa.formats import GROUP
 from alula.isa.kv import KV_GROUPS, row_bytes
 
 

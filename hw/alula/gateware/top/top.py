@@ -23,7 +23,7 @@ from alula.gateware.hdl.repeat import shared
 from alula.gateware.hdl.target import Target
 from alula.gateware.top.core import Core
 from alula.gateware.top.cores import Fork, Gather, Join, Share
-from alula.isa.encoding import WORD_BYTES
+from alula.isa.encoding import INSTRUCTION_BYTES
 from alula.isa.instructions import Engine
 
 _STROBES = 16
@@ -67,7 +67,7 @@ class Top(Component):
         """Make the module."""
         m = Module()
         design, cores = self.design, self._cores
-        words = design.program_bytes // WORD_BYTES
+        words = design.program_bytes // INSTRUCTION_BYTES
         control = Control(
             design_hash=int(design.hash, 16),
             program_words=words,
@@ -164,7 +164,7 @@ class Top(Component):
         m.d.comb += [
             dispatch.program.enable.eq(control.program_enable),
             dispatch.program.address.eq(control.program_address),
-            dispatch.program.data.eq(control.program_data.replicate(WORD_BYTES // 4)),
+            dispatch.program.data.eq(control.program_data.replicate(INSTRUCTION_BYTES // 4)),
             dispatch.program.mask.eq(1 << control.program_quarter),
             dispatch.setting.enable.eq(control.register_enable),
             dispatch.setting.index.eq(control.register_index),

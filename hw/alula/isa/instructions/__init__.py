@@ -4,7 +4,7 @@ The encoder, the assembler and disassembler, the machine model, the gateware dec
 of random programs and the reference in the docs all read `INSTRUCTIONS`.
 """
 
-from alula.isa.instructions.declaration import Engine, Instruction
+from alula.isa.instructions.declaration import QUEUE_DEPTH, TOKEN_LIMIT, Engine, Instruction
 from alula.isa.instructions.load import LOAD
 from alula.isa.instructions.matrix import MATRIX
 from alula.isa.instructions.sfu import MISC_COUNTS, SFU
@@ -17,6 +17,8 @@ __all__ = [
     "INSTRUCTIONS",
     "LOOP_DEPTH",
     "MISC_COUNTS",
+    "QUEUE_DEPTH",
+    "TOKEN_LIMIT",
     "Engine",
     "Instruction",
 ]

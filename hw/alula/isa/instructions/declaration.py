@@ -21,6 +21,12 @@ class Engine(IntEnum):
     SYS = 5
 
 
+QUEUE_DEPTH = 16
+"""Instructions that wait in front of an engine before the sequencer must."""
+TOKEN_LIMIT = 255
+"""Tokens that a counter between two engines holds."""
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One instruction: its name, the engine that runs it, its code and its fields in bit order."""

@@ -1,5 +1,6 @@
 """MISC: the SFU lanes."""
 
+from alula.design import GROUP
 from alula.design.engines import MOST_ROW_GROUPS, MOST_ROWS
 from alula.isa.cycles import EXACT, Cycles
 from alula.isa.effects import (
@@ -18,7 +19,6 @@ from alula.isa.effects import (
     words,
 )
 from alula.isa.fields import Choice, Field, Flag, Immediate, Operand, Register
-from alula.isa.formats import GROUP
 from alula.isa.formula import Formula
 from alula.isa.functions import FUNCTIONS
 from alula.isa.instructions.declaration import (

@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design import BLOCK
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format, channel_rows
-from alula.isa.formats import BLOCK, PATTERNS
+from alula.isa.formats import PATTERNS
 
 LATENCY = 1
 """Cycles from a beat to its indices."""

@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
+from alula.design import BLOCK
 from alula.gateware.matrix.chain import GROUPS, cuts_of
 from alula.gateware.matrix.multiplier import LANE_BITS
 from alula.gateware.matrix.sparse.accumulator import (
@@ -19,7 +20,6 @@ from alula.gateware.matrix.sparse.indexer import Indexer
 from alula.gateware.matrix.sums import Sums
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format
 from alula.gateware.stream.weight_stream import MOST_SEGMENTS
-from alula.isa.formats import BLOCK
 
 
 class Weighing(Component):
