@@ -37,12 +37,12 @@ def kept(
     """Return the folder of an entry; `make` fills it if there is none or if it is damaged.
 
     Of several processes one makes an entry while the others wait for it. A damaged entry is
-    removed, and told as a warning of the logger ``alula.kept``. If `make` raises, nothing is left.
+    removed with a warning of the logger ``alula.kept``. If `make` raises, nothing is left.
 
     Args:
         kind: what it is, such as "builds"; a folder of the cache.
         key: everything that it depends on, as a hash.
-        make: told an empty folder to fill.
+        make: called with an empty folder to fill.
         check: returns what is wrong with an entry, None if nothing is; `damage` if not given.
 
     Raises:
@@ -166,7 +166,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 def _lock(lock: Path, place: Path) -> int:
     """Return the handle of a file that this process alone has locked."""
-    since, told = time.monotonic(), False
+    since, warned = time.monotonic(), False
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -181,6 +181,6 @@ def _lock(lock: Path, place: Path) -> int:
             raise
         os.close(handle)
         time.sleep(_PAUSE_S)
-        if not told and time.monotonic() - since > _LONG_S:
+        if not warned and time.monotonic() - since > _LONG_S:
             _LOG.warning("waiting for another process, which makes %s", place)
-            told = True
+            warned = True

@@ -1,4 +1,4 @@
-"""What other packages bring to Alula: entry points, loaded by name, each fault told in one line."""
+"""What other packages bring to Alula: entry points, loaded by name, with errors of one line."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

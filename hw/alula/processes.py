@@ -62,7 +62,7 @@ def run(
         stdin: what it reads.
         errors_apart: keep standard error apart; otherwise it is part of the output.
         limit_s: seconds after which it is ended.
-        heard: told each line of the output at once, without its end.
+        heard: called with each line of the output at once, without its end.
 
     Raises:
         OSError: it cannot be started.
@@ -91,8 +91,8 @@ def run(
             finally:
                 watchdog.cancel()
         errors.seek(0)
-        told = errors.read().decode(errors="replace")
-    return Finished(process.returncode, "".join(lines), told, late.is_set())
+        text = errors.read().decode(errors="replace")
+    return Finished(process.returncode, "".join(lines), text, late.is_set())
 
 
 def in_threads(
@@ -205,7 +205,7 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 class _Warden:
-    """A process that ends the groups it was told of when this process is gone."""
+    """A process that ends the groups registered with it when this process is gone."""
 
     _PROGRAM = f"""
 import os, signal, sys, time

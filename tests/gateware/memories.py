@@ -14,7 +14,7 @@ __all__ = ["Channel", "Pauses", "attach", "channels"]
 
 
 Pauses = Mapping[str, Iterator[bool]]
-"""By a channel of AXI, "r" for example, when it stands still."""
+"""By a channel of AXI, "r" for example, when it is stalled."""
 
 _SIDES = {
     "read": (AxiReadBus, AxiSlaveRead, ("ar", "r")),

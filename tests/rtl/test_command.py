@@ -174,7 +174,7 @@ def test_lock_step_covers_every_core(
     assert int(lines["expected"], 16) ^ int(lines["found"], 16) == 16
 
 
-@pytest.mark.parametrize("error", [RtlError("prefill stands still"), ToolchainError("no g++")])
+@pytest.mark.parametrize("error", [RtlError("prefill makes no progress"), ToolchainError("no g++")])
 def test_what_the_gateware_refuses_is_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

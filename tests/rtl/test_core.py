@@ -91,7 +91,7 @@ def test_product(pair: Pair, fmt: str, engine: str) -> None:
 
 def test_who_waits_is_told(pair: Pair) -> None:
     pair.device.patience = 500
-    with pytest.raises(RtlError, match=r"stands still after .*ST at 0 waits for a token"):
+    with pytest.raises(RtlError, match=r"makes no progress after .*ST at 0 waits for a token"):
         pair.device.run(program(NANO, "ST.SYNC wait=LD"), {})
     pair.device.patience = 50_000
     pair.listing("END")

@@ -106,7 +106,7 @@ def test_a_run_that_failed_is_followed_by_a_reset(registers: Registers) -> None:
     host.run(one, {})
     registers.commands()
     registers.length, registers.works = None, False
-    with pytest.raises(RtlError, match=r"^test stands still after 200 cycles: "):
+    with pytest.raises(RtlError, match=r"^test makes no progress after 200 cycles: "):
         host.run(one, {})
     assert registers.commands() == [CLEAR, START]
     registers.length, registers.memory_answers = 70, False

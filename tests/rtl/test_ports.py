@@ -98,7 +98,7 @@ def test_memory_that_never_answers(both: Runs) -> None:
     """A reset ends what ports owe; they count anew from then on."""
     both.device.patience = 3000
     both.device.break_memory(range(1300, 1301), Defect.SILENT)
-    with pytest.raises(RtlError, match="stands still"):
+    with pytest.raises(RtlError, match="makes no progress"):
         both.device.run(program(both.design, "LD.V type=fp32 addr=1200 dst=5 count=4000"), {})
     both.device.break_memory(range(0), Defect.NONE)
     test_gather_and_argmax(both)

@@ -204,8 +204,8 @@ def _path_of(name: str) -> str | None:
 
 def _version_of(command: str) -> str:
     try:
-        told = run([command, "--version"], errors_apart=True, limit_s=VERSION_TIMEOUT_S)
+        answer = run([command, "--version"], errors_apart=True, limit_s=VERSION_TIMEOUT_S)
     except OSError:
         return "yes"
-    version = VERSION_TEXT.search(told.output)
+    version = VERSION_TEXT.search(answer.output)
     return version.group() if version else "yes"

@@ -22,7 +22,7 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a command tell what a person can mend in one line, with exit code 2, no traceback.
 
     That is every error that Alula's packages define, and the operating system's. Anything else is a
-    defect and shows its traceback. Ctrl-C is told like a mistake. An error may have another
+    defect and shows its traceback. Ctrl-C is reported like a mistake. An error may have another
     `exit_code`; one that has a table to show gives its `lines`.
     """
 

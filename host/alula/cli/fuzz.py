@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def fuzz(
     programs: Annotated[int, typer.Option(help="Programs to run.")] = 100,
     seed: Annotated[
-        int | None, typer.Option(help="Makes them repeatable.", show_default="chosen, and told")
+        int | None, typer.Option(help="Makes them repeatable.", show_default="chosen, and printed")
     ] = None,
     first: Annotated[int, typer.Option(help="Number of the first program of the seed.")] = 0,
     design: options.Design = "nano",

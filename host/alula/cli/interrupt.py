@@ -30,7 +30,7 @@ def ends_in_time(message: str, exit_code: int) -> Iterator[None]:
     Where it came, what the block has started ends no later than the block.
 
     Args:
-        message: told where the block does not end of itself.
+        message: printed where the block does not end by itself.
         exit_code: of the process then.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -88,7 +88,7 @@ def plan(
         extrapolate=extrapolate,
     )
     found = asked.plan()
-    told = asked.explain(explain, found) if explain is not None else []
+    lines = asked.explain(explain, found) if explain is not None else []
     plans = asked.front() if front else []
     if out is not None:
         found.save(out)
@@ -97,14 +97,14 @@ def plan(
     if json:
         more: dict[str, object] = {}
         if explain is not None:
-            more["explain"] = told
+            more["explain"] = lines
         if front:
             more["front"] = [_point(one) for one in plans]
         print_json(found.as_dict() | more)
         return
     print_text(str(found))
-    if told:
-        print_text("\n" + "\n".join(told))
+    if lines:
+        print_text("\n" + "\n".join(lines))
     if plans:
         print()
         rows = [(f"{one.total_s:.4g}", f"{1 / one.interval_s:.4g}", one.names) for one in plans]

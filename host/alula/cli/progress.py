@@ -97,7 +97,7 @@ class _Estimate:
     def take(self, stage: str, done: int, total: int) -> bool:
         """Take news, and return whether they are of another stage.
 
-        What stands behind a comma says how far a stage is, such as "decode, cycle 5".
+        What follows a comma says how far a stage is, such as "decode, cycle 5".
         """
         fresh = stage.partition(",")[0] != self._now[0].partition(",")[0]
         if fresh:

@@ -111,7 +111,7 @@ def run(
     from alula.runtime.session import Prompt
 
     given: Prompt = _prompt(prompt, prompt_ids, prompt_file)
-    # A model may take minutes to compile: what is wrong without it is told before.
+    # A model may take minutes to compile: what is wrong without it is reported before.
     check_length(max_new_tokens)
     Sampler(temperature, top_k, top_p, seed)
     if verify and temperature > 0:

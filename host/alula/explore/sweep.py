@@ -23,7 +23,7 @@ def run_sweep(
         sweep: what to run.
         processes: points at once; as many as there are processors if not given.
         store: has the rows of an earlier start, which are taken, and gets each as it comes.
-        progress: told of each point that is done.
+        progress: called for each point that is done.
 
     Raises:
         OSError: a row cannot be stored.

@@ -40,7 +40,7 @@ def calibrate(
         lengths: tokens of a prompt, and tokens held before one that is decoded; by default
             `LENGTHS`, and for a GPU's fixed shapes both sides of every length up to the last of
             these at which steps change.
-        progress: told how many runs are done.
+        progress: called with how many runs are done.
 
     Raises:
         RunError: the target is not torch's, a length cannot be, or the model cannot be found.

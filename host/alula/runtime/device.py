@@ -60,7 +60,7 @@ class Device(Protocol):
 
 
 Opener = Callable[[Design, Progress], Device]
-"""Opens a device for a design; `progress` is told how far long work is, as long as it lives."""
+"""Opens a device for a design; `progress` is called with how far long work is until it closes."""
 
 GROUP = "alula.devices"
 """Where other packages register an `Opener` under the name of their device."""
@@ -124,7 +124,7 @@ def open_device(device: str | Opener, design: Design, progress: Progress = silen
     Args:
         device: the name of one, or what opens one.
         design: the accelerator.
-        progress: told how far building the device and long runs are, as long as it lives.
+        progress: called with how far building the device and long runs are, as long as it is open.
 
     Raises:
         DeviceError: there is no such device, or it cannot be opened.

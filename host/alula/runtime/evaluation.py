@@ -69,7 +69,7 @@ def evaluate(
         reference: the same model in fp32; see `reference_of`.
         ids: the text's tokens, at least two.
         context: most tokens of a sequence.
-        progress: told how many tokens are done.
+        progress: called with how many tokens are done.
 
     Raises:
         PromptError: the text is too short to predict anything.

@@ -59,8 +59,8 @@ class Executor:
         for segment in self._split.segments(phase):
             self._bring_kv(phase, segment, position)
             worker, name = self._workers[segment.target], segment_name(segment)
-            told = (segment.target, phase, segment, len(ids), position)
-            with self.recorder.span("compute", name, *told), _told(segment):
+            what = (segment.target, phase, segment, len(ids), position)
+            with self.recorder.span("compute", name, *what), _told(segment):
                 output = worker.run(segment, Work(phase, source, position, rows, logits))
             for layer in segment.layers:
                 self._held.setdefault(layer, {})[segment.target] = position + len(ids)
@@ -77,8 +77,8 @@ class Executor:
                 continue
             owner = max(held, key=lambda target: held[target])
             name = f"layers.{layer} from {owner}"
-            told = (segment.target, phase, None, position - start, start)
-            with self.recorder.span("keys and values", name, *told), _told(segment):
+            what = (segment.target, phase, None, position - start, start)
+            with self.recorder.span("keys and values", name, *what), _told(segment):
                 rows = self._workers[owner].read_kv(layer, start, position)
                 self._workers[segment.target].write_kv(layer, start, rows)
             held[segment.target] = position

@@ -26,7 +26,7 @@ class GatewareDevice:
 
     Args:
         design: the accelerator.
-        progress: told how far the build and each run are.
+        progress: called with how far the build and each run are.
         lockstep: compare every retirement too; waves of the first that differs go into this file.
         waves: of some cycles; complete once the device is closed, or gone.
 

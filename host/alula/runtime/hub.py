@@ -50,7 +50,7 @@ def fetched(model: str, progress: Progress) -> Path:
 
     Args:
         model: its id, such as "HuggingFaceTB/SmolLM2-135M-Instruct".
-        progress: told how much has been downloaded.
+        progress: called with how much has been downloaded.
 
     Raises:
         ModelError: it is not here and cannot be fetched, is no model that Alula reads, or a file

@@ -85,7 +85,7 @@ def load(
             about half a minute, which then limits the context too.
         torch_mode: what the target `torch` means in the map.
         plan: a plan or its file, which says map, design and context; those are then left out.
-        progress: told how far downloading, compiling, building a simulator and its runs are.
+        progress: called with how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
         RunError: the map, the device or the context cannot be, or the model cannot be fetched.

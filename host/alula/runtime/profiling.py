@@ -79,7 +79,7 @@ def profile(
         dense: the model in fp32; the same, but for a compressed model.
         design: the accelerator.
         ids: the text's tokens, at least two.
-        progress: told of each unit.
+        progress: called for each unit.
 
     Raises:
         PromptError: the text is too short.

@@ -139,7 +139,7 @@ class Session:
             stop: texts that end the answer; they are not part of it.
             raw: give a text to the model as it is, without its chat template.
             on_text: called with each piece of text as it comes.
-            progress: told how much of the prompt has been read, and of each token.
+            progress: called with how much of the prompt has been read, and for each token.
 
         Raises:
             PromptError: the prompt is empty, longer than the context, or holds unknown ids.

@@ -93,7 +93,7 @@ class Named(NamedTuple):
     """What a rule says of a unit.
 
     Attributes:
-        word: what stands right of "=".
+        word: the word right of "=".
         rule: the whole rule, for messages.
     """
 
@@ -141,7 +141,7 @@ def parse_rules(text: str, units: Sequence[str]) -> dict[Phase, dict[str, Named]
     """Return what the rules of a map name for each unit of each phase; units may have none.
 
     Args:
-        text: the map; what stands right of "=" may be any word.
+        text: the map; right of "=" may be any word.
         units: the model's units in order.
 
     Raises:
@@ -191,7 +191,7 @@ def _parse_target(word: str, rule: str, torch_mode: TorchMode) -> Target:
 
 
 def _parse_units(word: str, rule: str, units: Sequence[str]) -> frozenset[str]:
-    """Return the units a rule names; none stands for `*`."""
+    """Return the units a rule names; none means `*`."""
     if word == "*":
         return frozenset()
     if match := _LAYERS.fullmatch(word):

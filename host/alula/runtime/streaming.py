@@ -32,12 +32,12 @@ class Detokenizer:
     def _next(self, final: bool) -> str:
         # Decoding starts a little before what is new, because a decoder may treat its first token
         # differently (some drop a leading space).
-        told = self._text(self._ids[self._start : self._read])
+        shown = self._text(self._ids[self._start : self._read])
         text = self._text(self._ids[self._start :])
-        if len(text) <= len(told) or (text.endswith(_REPLACEMENT) and not final):
+        if len(text) <= len(shown) or (text.endswith(_REPLACEMENT) and not final):
             return ""
         self._start, self._read = self._read, len(self._ids)
-        return text[len(told) :]
+        return text[len(shown) :]
 
     def _text(self, ids: list[int]) -> str:
         """Return the text of some ids; there are decoders that fail on none."""

@@ -84,8 +84,8 @@ def _accelerator_events(session: "Session", spans: Sequence[Span], zero: float) 
         for track, parts in tracks.items():
             at = now
             for name, cycles in parts.items():
-                told = {"clock": time_kind, "cycles": cycles, "phase": run.phase, "bound": name}
-                event = _event(name, track, at, cycles * per_cycle, told)
+                shown = {"clock": time_kind, "cycles": cycles, "phase": run.phase, "bound": name}
+                event = _event(name, track, at, cycles * per_cycle, shown)
                 yield {**event, "pid": _ACCELERATOR}
                 at += cycles * per_cycle
             longest = max(longest, at - now)

@@ -123,11 +123,11 @@ class TextProcess:
         assert self._complaints is not None
         code = self._child.wait()
         self._complaints.seek(0)
-        told = self._complaints.read(1 << 20).decode(errors="replace").split("\n")
+        lines = self._complaints.read(1 << 20).decode(errors="replace").split("\n")
         self.close()
         if code == -signal.SIGPROF:
             return f"more than {budget.seconds:.0f} s of processor time"
-        if any(line.startswith("memory allocation of ") for line in told):
+        if any(line.startswith("memory allocation of ") for line in lines):
             return TOO_MUCH_MEMORY
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"the end of its process ({name})"

@@ -1,4 +1,4 @@
-"""Chip families: all that Alula knows of one stands in one object, in one file.
+"""Chip families: everything about one is in one object, in one file.
 
 A new family is a file here, its name in `FamilyName`, and an entry of `FAMILIES`.
 """

@@ -24,7 +24,7 @@ ECP5 = ChipFamily(
     ),
     multiplier="mult18x18d",
     # FPGA-TN-02204: a distributed RAM of 16 by 4 takes the six LUTs of three slices' halves, a
-    # carry two LUTs. Wide multiplexers stand beside the LUTs.
+    # carry two LUTs. Wide multiplexers are beside the LUTs.
     cells={
         "LUT4": _LUT,
         "CCU2C": _LUT * 2,

@@ -1,7 +1,7 @@
 """Cells of ECP5 and their delays in ns, speed grade 6.
 
 Source: Project Trellis' database (ECP5/timing/speed_6/cells.json), the largest of each group of
-pins; Yosys' cells stand for the slices that they become.
+pins; Yosys' cells have the delays of the slices that they become.
 """
 
 from collections.abc import Iterator

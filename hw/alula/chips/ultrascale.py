@@ -25,7 +25,7 @@ ULTRASCALE_PLUS = ChipFamily(
         sequencer=3,
     ),
     multiplier="dsp48e2",
-    # UG574: the LUTs of a distributed RAM. Wide multiplexers and carries stand beside the LUTs.
+    # UG574: the LUTs of a distributed RAM. Wide multiplexers and carries are beside the LUTs.
     cells={
         **{f"LUT{inputs}": _LUT for inputs in range(1, 7)},
         **dict.fromkeys(("INV", "SRL16E", "SRLC16E", "SRLC32E", "RAM32X1S", "RAM64X1S"), _LUT),

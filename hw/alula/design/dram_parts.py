@@ -1,6 +1,6 @@
 """DRAM parts: how they are organised, and the timings of their speed bin.
 
-Where a standard gives a timing in nanoseconds, it stands here in clocks, rounded up as JESD79-4
+Timings that a standard gives in nanoseconds are here in clocks, rounded up as JESD79-4
 section 13.5 says.
 """
 

@@ -71,7 +71,7 @@ def _document(events: Iterator[Any]) -> Any:
 
 
 def _place(event: Any, opened: list[tuple[Any, list[str]]]) -> None:
-    """Put a value where it stands, or take a mapping's key; open what has values of its own."""
+    """Put a value in its place, or take a mapping's key; open what has values of its own."""
     if event.anchor:
         raise PlainYamlError(f"the anchor &{event.anchor}", event.start_mark)
     if event.tag:

@@ -168,7 +168,7 @@ def assemble_program(text: str, design: Design, name: str, source: str = "<text>
 def disassemble(ops: Iterable[Op], comments: Sequence[str] = ()) -> str:
     """A listing that assembles to the same instructions, loop bodies indented.
 
-    `comments`: what stands behind each instruction, on one line; "" for nothing.
+    `comments`: a comment behind each instruction, on one line; "" for nothing.
 
     Loops deeper than a machine nests them, and bodies beyond the code, are listed as well.
     """

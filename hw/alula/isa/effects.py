@@ -99,7 +99,7 @@ class Range:
         stride: Places from one row to the next (VECTOR, MEMORY).
         skip: Rows before the first (ACTIVATIONS), bytes before it (MEMORY).
         part: Only some of it is touched: KV rows, whose bytes `alula.isa.kv` knows.
-        gathered: It is row 0; which rows are read stands in memory.
+        gathered: It is row 0; memory holds which rows are read.
     """
 
     space: Space

@@ -43,7 +43,7 @@ class Pattern:
     """N:M sparsity: of every `of` inputs in a row, `kept` have a weight, the others' are 0.
 
     The 16 values of a chain's block are those of `segments` rows, one of each segment of a row
-    block: segment p of row block b stands where row block ``b * segments + p`` of a dense matrix
+    block: segment p of row block b is where row block ``b * segments + p`` of a dense matrix
     would.
     """
 
@@ -122,9 +122,9 @@ class WeightFormat:
         return sum(self.count(kind, blocks, groups) for kind in BeatKind)
 
     def place(self, kind: BeatKind, number: int, groups: int) -> int:
-        """Where beat `number` of a kind stands; the arguments may be numpy's arrays too.
+        """Return the place of beat `number` of a kind; the arguments may be numpy arrays too.
 
-        A beat stands before the first group that needs it, in `STREAM_ORDER`.
+        A beat comes before the first group that needs it, in `STREAM_ORDER`.
         """
         first = QUARTERS * number // self.quarters(kind)
         group = first * groups if kind is BeatKind.SCALE else first

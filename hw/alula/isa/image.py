@@ -1,4 +1,4 @@
-"""A memory image: what stands in the accelerator's memory before the first run."""
+"""A memory image: the accelerator's memory before the first run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ def export(
         design: what to export.
         place: the folder; it must not exist or be empty.
         force: an earlier export may be there, and is replaced.
-        progress: told of the steps.
+        progress: called for each step.
 
     Raises:
         SynthError: there is something else at `place`, or the design does not name its chip.

@@ -41,7 +41,7 @@ def netlists(
         modules: Verilog by module name, the first the top.
         script: what Yosys runs on each; ``-top`` and the module's name are added.
         tool: Yosys.
-        progress: told of each module.
+        progress: called for each module.
         workers: modules at once; as many as there are processors if not given.
 
     Raises:

@@ -17,7 +17,7 @@ FREQUENCY PORT "clk" {mhz} MHZ;
 _BUILD = """\
 #!/bin/sh
 # Synthesises, places and routes {name} for {part}; needs yosys, nextpnr-ecp5 and Python.
-# The top is {scan}: shift registers stand for the memory controller and the host.
+# The top is {scan}: shift registers replace the memory controller and the host.
 set -eu
 cd "$(dirname "$0")"
 yosys -q -l yosys.log -p "{synthesis}" $(cat {name}.f)
@@ -53,7 +53,7 @@ def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
         *(f"--{size}k", "--speed", speed, "--package", f"CABGA{pins}"),
         *("--freq", str(design.clock_mhz), "--json", netlist, "--report", report),
         *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", "1"),
-        # The other router stands still where wires are as scarce as here.
+        # The other router makes no progress where wires are as scarce as here.
         *("--router", "router2"),
     ]
 

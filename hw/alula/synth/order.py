@@ -1,4 +1,4 @@
-"""The chip that a design is built for: no other one stands in where the design does not say."""
+"""The chip that a design is built for: none is assumed where the design does not name one."""
 
 import re
 

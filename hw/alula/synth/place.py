@@ -99,7 +99,7 @@ def routed(design: Design, texts: Mapping[str, str], progress: Progress) -> Mapp
     Args:
         design: its chip and clock.
         texts: Verilog by module name, the top `SCAN` among them.
-        progress: told of the stages.
+        progress: called for each stage.
 
     Raises:
         SynthError: a tool is missing, or the top does not fit.

@@ -58,7 +58,7 @@ def place_modules(
 
     Args:
         design: whose modules.
-        progress: told of each module.
+        progress: called for each module.
         workers: modules at once; as many as there are processors if not given.
 
     Raises:

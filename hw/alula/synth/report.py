@@ -99,7 +99,7 @@ def synthesise(
 
     Args:
         design: what to synthesise.
-        progress: told of each module.
+        progress: called for each module.
         workers: modules at once; as many as there are processors if not given.
 
     Raises:

@@ -53,7 +53,7 @@ def estimate(
         netlists: of all modules.
         design: what they are of.
         lines: by module, and by name of a signal in it, the line of its source.
-        progress: told of each module.
+        progress: called for each module.
 
     Raises:
         SynthError: no delays are known of a cell.

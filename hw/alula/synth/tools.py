@@ -39,7 +39,7 @@ class Tool:
         limit_s: float,
         heard: Callable[[str], None] = lambda line: None,
     ) -> str:
-        """Run it in a folder and return what it printed; `heard` is told each line at once.
+        """Run it in a folder and return what it printed; `heard` is called with each line at once.
 
         Raises:
             SynthError: it ends with anything but 0, or takes longer than `limit_s` seconds.

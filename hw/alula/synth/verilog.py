@@ -126,7 +126,7 @@ def ports_of(name: str, text: str) -> dict[str, tuple[str, int]]:
 
 
 def inside(name: str, modules: Mapping[str, str]) -> list[str]:
-    """Return the modules that stand in one, as often as they do."""
+    """Return the modules that are instantiated in one, as often as they are."""
     return [other for other in _INSTANCE.findall(modules[name]) if other in modules]
 
 

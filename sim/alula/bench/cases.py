@@ -188,7 +188,7 @@ def pipeline_cases(
 def _prepare(
     unit: Unit, settings: Mapping[str, Any] | None, around: Callable[[Unit], None] | None
 ) -> set[str]:
-    """Apply the settings and what stands around; return the streams that are taken by it."""
+    """Apply the settings and the surroundings; return the streams that are taken by it."""
     for port, value in (settings or {}).items():
         unit.wires[port].set(value)
     if around is not None:

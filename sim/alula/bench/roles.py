@@ -27,7 +27,7 @@ class Driver:
     """Offers items to an input stream, in order, when `go` says so.
 
     While it offers nothing the payload is random, so that a unit that looks at it is found out. An
-    offer stands until it is taken. `sent` counts the items taken.
+    offer holds until it is taken. `sent` counts the items taken.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Driver:
 class Monitor:
     """Accepts items from an output stream when `go` says so, and hands them to `take`.
 
-    It also holds the stream to its protocol: an offer stands, unchanged, until it is taken.
+    It also holds the stream to its protocol: an offer holds, unchanged, until it is taken.
     """
 
     def __init__(self, wires: StreamWires, take: Callable[[Any], None], go: Iterator[bool]) -> None:
@@ -148,7 +148,7 @@ class Responder:
 class PipelineDriver:
     """Gives a unit without handshake an item when `go` says so, and looks a latency later.
 
-    `look` is told in every cycle whether a result is due.
+    `look` is called in every cycle with whether a result is due.
     """
 
     def __init__(

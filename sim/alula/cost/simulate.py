@@ -20,7 +20,7 @@ class Simulator:
 
     Args:
         design: what is simulated.
-        progress: told of the build.
+        progress: called for each step of the build.
 
     Raises:
         ToolchainError: Verilator or a C++ compiler is missing or fails.

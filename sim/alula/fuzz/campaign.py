@@ -65,7 +65,7 @@ class Campaign:
         design: of one core.
         seed: programs and memory follow from it, and their number.
         folder: where failing programs go, each in a folder of its own.
-        progress: told of the build, then of the programs.
+        progress: called for each step of the build, then for each program.
 
     Raises:
         ToolchainError: the gateware cannot be built.

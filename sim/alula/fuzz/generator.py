@@ -27,7 +27,7 @@ from alula.rtl.device import Timing
 _MAKERS: Mapping[str, Maker] = {**moves.MAKERS, **functions.MAKERS, **control.MAKERS}
 """Of every instruction but products and loops."""
 _BETWEEN = ("ADD", "ACT", "RMSNORM", "QUANT", "ST.V", "ST.W", "ARGMAX", "SADD", "NOP")
-"""What may stand between the loads of products and the products."""
+"""What may come between the loads of products and the products."""
 _PACE = 40
 """Iterations of all the loops around an instruction, at most."""
 

@@ -1,4 +1,4 @@
-"""The memory of a random program: what lies where, and what stands there at the start."""
+"""The memory of a random program: what lies where, and what it holds at the start."""
 
 from dataclasses import dataclass
 from random import Random

@@ -9,7 +9,7 @@ from alula.isa.kv import row_bytes
 
 
 def load(draw: Draw, kind: str, addr: int, count: int, words: Words | None = None) -> list[Piece]:
-    """LD.V of `count` values that stand at a beat, to a range, by default any."""
+    """LD.V of `count` values at a beat, to a range, by default any."""
     placed = {"dst": words} if words else {}
     return draw.instruction("LD.V", {"type": kind, "addr": addr, "count": count, **placed})
 

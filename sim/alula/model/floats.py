@@ -1,4 +1,4 @@
-"""fp32 constants that stand in registers."""
+"""fp32 constants in registers."""
 
 from functools import lru_cache
 

@@ -111,7 +111,7 @@ class Memory:
     def matrix(
         self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
     ) -> Weights:
-        """The matrix at beat `start`, as it stands in memory now."""
+        """The matrix at beat `start`, as it is in memory now."""
         key = (fmt, start, blocks, groups, stride)
         found = self._matrices.get(key)
         if found is not None:

@@ -24,7 +24,7 @@ _LD = int(Engine.LD)
 
 
 class Retired(NamedTuple):
-    """An instruction that is done: where it stands, its fields resolved, the loops around it.
+    """An instruction that is done: its address, its fields resolved, the loops around it.
 
     `result`: what SYS has put into the register that it names.
     """
@@ -234,7 +234,7 @@ class Scheduler:
                 Retired(step.address, step.op, resolved, place.iterations, origin, result)
             )
 
-    # Where an instruction stands, in words
+    # Where an instruction is, in words
 
     def _place(self) -> _Place:
         loops, marked = self._sequencer.loops, self._program.layer_loops

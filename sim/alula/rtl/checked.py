@@ -64,14 +64,14 @@ class CheckedRun:
 
 
 class CheckedDevice:
-    """A gateware device and a machine model that are told the same. All of memory is compared.
+    """A gateware device and a machine model that are given the same. All of memory is compared.
 
     Args:
         design: one that `RtlDevice` takes.
         timing: of the gateware's memory.
         patience: as of `RtlDevice`.
         waves: as of `RtlDevice`.
-        progress: told of the build's steps.
+        progress: called for each step of the build.
 
     Raises:
         ToolchainError: the gateware cannot be built.

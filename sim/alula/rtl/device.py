@@ -245,7 +245,7 @@ class RtlDevice:
         limit: cycles that a run may take; 0 for any number.
         waves: of some cycles; they take a build of their own, which runs slower.
         traced: make that build in any case, for waves of a `Window`.
-        progress: told of the build's steps.
+        progress: called for each step of the build.
 
     Raises:
         RtlError: the gateware cannot be of this design.

@@ -96,7 +96,7 @@ class Driver:
         watch: Callable[[int], None] = lambda cycles: None,
         unit: Unit | None = None,
     ) -> Outcome:
-        """Run a program to its END; `watch` is told now and then how many cycles have gone by.
+        """Run a program to its END; `watch` is called now and then with the cycles so far.
 
         `unit` names the layer too; without it an instruction serves what the program says of it.
 
@@ -116,7 +116,7 @@ class Driver:
                 worked = cycles
             limited = 0 < self.limit <= cycles
             if limited or cycles - worked >= self.patience:
-                ends = "is at its limit" if limited else "stands still"
+                ends = "is at its limit" if limited else "makes no progress"
                 waits = diagnosis.waits()
                 raise RtlError(f"{program.name} {ends} after {cycles} cycles: {waits}")
         if self.bus.read(Register.STATUS) & _FAULT or not self._status(_ENDED):

@@ -95,7 +95,7 @@ def verilate(
         modules: Verilog text by module name.
         top: which of them is the model.
         recipe: what to make of them.
-        progress: told of each step of a build.
+        progress: called for each step of a build.
 
     Raises:
         ToolchainError: a tool is missing or refuses the text. Lint warnings are errors.

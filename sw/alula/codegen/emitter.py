@@ -62,7 +62,7 @@ class Emitter:
         return self.registers[register]
 
     def constant(self, register: str, value: int) -> None:
-        """Name a register whose value stands in the program's table, not in its code."""
+        """Name a register whose value is in the program's table, not in its code."""
         self.constants[self.number(register)] = value
 
     def op(

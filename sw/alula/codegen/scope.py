@@ -21,7 +21,7 @@ class Stream:
     """Half of a chunk: its number, and the registers that hold what is its own.
 
     Attributes:
-        number: 0 or 1; its rows stand behind those of the streams before.
+        number: 0 or 1; its rows come after those of the streams before.
         rows: tokens; may be none.
         many: the same, but at least one: a product takes its weights from the stream in any case.
         layer: beat of the layer's tensors.

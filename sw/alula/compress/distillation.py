@@ -97,7 +97,7 @@ def distil(
         settings: how.
         device: where.
         keep: a file for what is needed to go on after an end too soon; removed at the end.
-        progress: told of each step.
+        progress: called for each step.
 
     Raises:
         ValueError: `keep` is of another training; fewer windows than a step takes.

@@ -43,7 +43,7 @@ class Codes:
 
     @classmethod
     def of(cls, matrix: QuantizedMatrix, weight: Tensor) -> "Codes":
-        """The codes of a matrix that stands for a weight ``[N, K]``.
+        """The codes of a matrix that replaces a weight ``[N, K]``.
 
         Of a pattern's weights those are kept that are not 0, and the largest of the others to fill
         the pattern.

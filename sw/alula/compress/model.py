@@ -78,7 +78,7 @@ def compress(
         device: where the model runs, and where codes are chosen on its inputs.
         sweeps: rounds of coordinate descent, those of `solve` if None.
         work: has the units of an earlier start, which are taken, and gets each as it is done.
-        progress: told of each layer.
+        progress: called for each layer.
     """
     run = _Run(checkpoint, precision, methods, descent() if sweeps is None else descent(sweeps))
     ids = None if windows is None else torch.as_tensor(windows)

@@ -36,7 +36,7 @@ def recover(
         settings: how.
         device: where.
         keep: a file for what is needed to go on after an end too soon.
-        progress: told of each step.
+        progress: called for each step.
 
     Raises:
         ValueError: `keep` is of another training; fewer windows than a step takes.

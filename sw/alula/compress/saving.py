@@ -60,7 +60,7 @@ def save(
         tokenizer: files by their path in the folder.
         recipe: how it was made, plain JSON values.
         figures: what was found out about it, plain JSON values.
-        progress: told of each unit.
+        progress: called for each unit.
 
     Raises:
         OSError: there is no room.

@@ -1,6 +1,6 @@
 """Models in: GGUF files, Hugging Face folders and torch modules become a `Checkpoint`.
 
-Nothing stored in a model file is executed, and everything that can be told from a header is checked
+Nothing stored in a model file is executed, and everything that a header shows is checked
 before a weight is read.
 """
 

@@ -111,9 +111,9 @@ def _complaint(error: Exception, path: Path) -> str:
     return f"{path} must be a configuration that transformers takes, not so: {reason}"
 
 
-def one_line(told: object) -> str:
+def one_line(message: object) -> str:
     """What an exception or a value says, in one printable line of reasonable length."""
-    text = printable(" ".join(str(told).split())) or type(told).__name__
+    text = printable(" ".join(str(message).split())) or type(message).__name__
     return text if len(text) <= 300 else text[:297] + "..."
 
 

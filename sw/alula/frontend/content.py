@@ -15,7 +15,7 @@ from alula.progress import Progress, silent
 
 _CHUNK = 8 << 20
 _LARGE = 512 << 20
-"""Bytes from which on progress is told."""
+"""Bytes from which on progress is reported."""
 
 
 def content_id(parts: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ _LEAST = 2.0**-21
 
 
 class _Exact(FloatReference):
-    """The model in float64, which stands for exact numbers."""
+    """The model in float64, in place of exact numbers."""
 
     def __init__(self, checkpoint: Source) -> None:
         super().__init__(checkpoint)

@@ -61,7 +61,7 @@ def _stage(graph: Graph, node: Node) -> str | None:
 
 
 def _heads(graph: Graph, node: Node) -> str | None:
-    """Heads stand beside each other, so that each must begin with a group of its own."""
+    """Heads lie side by side, so each must begin with a group of its own."""
     size = graph.architecture.head_dim
     if node.op in ("append", "attend") and size % GROUP:
         return f"head_dim must be a multiple of {GROUP}, not {size}"

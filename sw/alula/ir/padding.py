@@ -1,7 +1,7 @@
 """Heads of whole groups: what is added to a shape so that the number formats hold it.
 
 Hidden and intermediate sizes need nothing: rows may end inside a group, and the machine takes the
-rest of the group as zeros. Heads stand beside each other in a row, so each must be whole groups.
+rest of the group as zeros. Heads lie side by side in a row, so each must be whole groups.
 """
 
 from dataclasses import replace
@@ -31,6 +31,6 @@ def pad_heads(architecture: Architecture) -> Architecture:
 
 
 def head_places(used: int, padded: int) -> tuple[int, ...]:
-    """Where each of a head's `used` elements stands among its `padded` ones: half by half."""
+    """The place of each of a head's `used` elements among its `padded` ones: half by half."""
     first = -(-used // 2)
     return (*range(first), *range(padded // 2, padded // 2 + used - first))

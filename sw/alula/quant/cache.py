@@ -90,7 +90,7 @@ class IntegerCache(LayerCache):
 class FixedCache(IntegerCache):
     """Keys and values in memory that stays where it is, for steps whose shapes do not change.
 
-    A step is told where its tokens go, and how many rows it looks at: rows beyond what a token may
+    A step is given where its tokens go, and how many rows it looks at: rows beyond what a token may
     see are masked, so that their content does not matter as long as it is finite.
 
     Args:

@@ -25,7 +25,7 @@ class Cycles:
                 f" ({request.name})"
             )
         self._design = load_design(record.design)
-        # Of a model of one layer no second one could be told from the rest.
+        # A model of one layer has no second one to tell from the rest.
         self._shape = replace(architecture, layers=max(2, architecture.layers))
         self._context = request.context
 

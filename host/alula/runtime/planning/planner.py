@@ -272,7 +272,7 @@ def planner(
     extrapolate: bool = False,
     work: ModelWork | None = None,
 ) -> Planner:
-    """Return what plans a request; see `plan`. `work` replaces what the model's name stands for."""
+    """Return what plans a request; see `plan`. `work` replaces that of the model's name."""
     if objective not in OBJECTIVES:
         raise PlanError(
             f"objective must be {listed(list(OBJECTIVES))}, not {objective!r}"

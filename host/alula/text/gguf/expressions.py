@@ -10,7 +10,7 @@ follow from it:
 - Characters are those of Unicode 15.
 - White space is no member of a range that spans it.
 
-A few expressions are names for code of llama.cpp's; what that code does stands here as well.
+A few expressions are names for code of llama.cpp's; what that code does is here as well.
 """
 
 import re

@@ -18,7 +18,7 @@ STORED = (Kind(0), *Kind)
 """Kinds by the number that a file stores."""
 
 SPECIAL = Kind.CONTROL | Kind.USER_DEFINED | Kind.UNKNOWN
-"""Tokens whose text is a token wherever it stands in a text."""
+"""Tokens whose text is a token wherever it is in a text."""
 
 HIDDEN = Kind.CONTROL | Kind.UNKNOWN
 """Tokens that an answer does not show."""

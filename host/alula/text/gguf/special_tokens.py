@@ -1,4 +1,4 @@
-"""Tokens that stand in a text as themselves."""
+"""Tokens that are written in a text as themselves."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -10,7 +10,7 @@ Part = str | int
 
 
 class SpecialTokens:
-    """Finds special tokens in a text as llama.cpp does: the longest first, wherever they stand.
+    """Finds special tokens in a text as llama.cpp does: the longest first, wherever they are.
 
     Args:
         tokens: ids by text.

@@ -13,7 +13,7 @@ FIXED_LATENCY = 3
 INT8_LATENCY = 3
 
 UNMOVED = BIAS + 23
-"""The exponent of a number whose significand is an integer as it stands."""
+"""The exponent of a number whose significand, unshifted, is an integer."""
 
 
 class IntegerToFloat(wiring.Component):

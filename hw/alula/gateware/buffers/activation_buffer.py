@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 from alula.design import BLOCK
 
 SIDE = data.StructLayout({"scale": 8, "sum": signed(14), "exponent": signed(10)})
-"""What stands beside a group's 32 values: its scale, their sum, and the row's exponent."""
+"""What is kept with a group's 32 values: its scale, their sum, and the row's exponent."""
 
 
 def write_layout(groups: int, tokens: int) -> data.StructLayout:

@@ -228,7 +228,7 @@ class Decoder(Component):
         return m
 
     def _check(self, m: Module, mux: _Mux) -> None:
-        """The first that applies is told: opcode, reserved choices, stray bits."""
+        """The first that applies is reported: opcode, reserved choices, stray bits."""
         ends: dict[int, list[int]] = {}
         reserved: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
         for instruction in INSTRUCTIONS:

@@ -114,7 +114,7 @@ class Dispatch(Component):
                 tokens.give[engine].eq(source.give),
                 self.missing[engine].eq(tokens.missing[engine]),
             ]
-            # A counter overflows a cycle after a token was given, and is told a cycle later.
+            # A counter overflows a cycle after a token was given; it is reported a cycle later.
             name = engine.name.lower()
             gives, giving = (
                 Signal(name=f"gives_{name}"),

@@ -7,7 +7,7 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 LATENCY = 2
-"""Cycles from a report to the latched fault: a register stands between what is far apart."""
+"""Cycles from a report to the latched fault: a register lies between what is far apart."""
 
 
 class Code(enum.Enum, shape=4):
@@ -29,7 +29,7 @@ class Code(enum.Enum, shape=4):
 
 
 class Fault(data.Struct):
-    """A code and 32 bits that place it. NONE stands for no fault, whatever the detail is."""
+    """A code and 32 bits that place it. NONE is no fault, whatever the detail is."""
 
     code: Code
     detail: 32

@@ -300,7 +300,7 @@ class Control(Component):
                 m.next = "IDLE"
 
     def _first_fault(self, m: Module, faulty: Signal) -> data.View:
-        """What is told of the lowest engine that has a fault, two cycles late."""
+        """The report of the lowest engine that has a fault, two cycles late."""
         shape = data.StructLayout({"code": Code, "detail": 32, "address": PROGRAM_BITS})
         fault = Signal(shape)
         with m.If(self.halt):

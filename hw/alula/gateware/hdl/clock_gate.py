@@ -1,4 +1,4 @@
-"""A clock that stands still while nobody needs it."""
+"""A clock that stops while nobody needs it."""
 
 from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, Signal
 from amaranth.lib.wiring import Component, In, Out

@@ -100,8 +100,8 @@ class Emitted:
 
     Attributes:
         modules: text by module name, the top first.
-        sources: by module name, and by name of a signal in it (those of submodules that stand in
-            its text behind the submodule's name and a point), the line of Python where it is made.
+        sources: the line of Python where a signal is made, by module name and by the signal's name
+            in it; a signal of a submodule in the same text is named `submodule.signal`.
     """
 
     modules: dict[str, str]
@@ -337,7 +337,7 @@ def _key(value: object) -> object:
 
 
 def _module_name(kind: type, values: Mapping[str, object]) -> str:
-    """Return a readable module name: `Chain_taps16_portable`; a hash stands for what is long."""
+    """Return a readable module name: `Chain_taps16_portable`; a hash replaces what is long."""
     words = [kind.__name__]
     for name, value in values.items():
         text = value.name.lower() if isinstance(value, enum.Enum) else str(value)

@@ -128,7 +128,7 @@ class Accumulator(Component):
         return m
 
     def _portable(self, m: Module, accumulator: Signal) -> None:
-        """What is not asked for stands still."""
+        """What is not asked for keeps its value."""
         control, stages = self.control, self.control.stages
         half = Signal(signed(TOTAL_BITS))
         with m.If(control.first_half):
@@ -164,7 +164,7 @@ class Accumulator(Component):
     def _blocks(self, m: Module, accumulator: Signal) -> None:
         """Two blocks: halves are added, weighed and summed in one, scaled and summed in the other.
 
-        A factor of a block stands at its input two cycles before the product, what is added to it
+        A factor of a block is at its input two cycles before the product, what is added to it
         one cycle before the sum.
         """
         control, stages = self.control, self.control.stages

@@ -26,7 +26,7 @@ LATENCY = 1 + MULTIPLIER_LATENCY + (2 * HALF - 1) + 1
 class Chain(Component):
     """One row of weights times two tokens: one long dot product or several short ones.
 
-    A configurable sparse DSP chain (CSD-chain): eight groups of two multipliers stand in a row. A
+    A configurable sparse DSP chain (CSD-chain): eight groups of two multipliers in a row. A
     reduction node at a group's end hands out the sum of its segment; a cut there makes the next
     group start from zero. The sum of a segment of at most four groups fits a lane, so groups 3 and
     7 always end one. Patterns of N non-zeros in 16 put the non-zeros of 16 / N rows side by side:
@@ -114,7 +114,7 @@ class Chain(Component):
         return self.pruned & self.cuts[group - 1] if self.sparse else 0
 
     def _trees(self, m: Module, operands: list[list[Value]]) -> None:
-        """Totals, and sums of blocks with a pattern; what is not asked for stands still."""
+        """Totals, and sums of blocks with a pattern; what is not asked for keeps its value."""
         tokens = range(TOKENS)
         products = [[self.weights[i] * operands[i][t] for i in range(BLOCK)] for t in tokens]
         totals = [Signal(signed(TOTAL_BITS), name=f"sum_{t}") for t in tokens]

@@ -103,7 +103,7 @@ class OutputStage(Component):
         sets (int): Row blocks, or segments, that may be between ``start`` and their last write.
 
     Members:
-        accumulators (In(rows x tokens x 48), signed): As they stand from ``start`` on, for
+        accumulators (In(rows x tokens x 48), signed): Their values from ``start`` on, for
             ``cycles`` cycles.
         start (In(1)): A row block's accumulators are there; again after ``cycles`` cycles at the
             earliest.

@@ -34,7 +34,7 @@ class Bursts(Component):
 
     Members:
         transfer: Stream of `transfer_layout(beat_bits)`.
-        credit: Beats that may be asked for; `MAX_BURST` stands for more, too. It tells of `asked`
+        credit: Beats that may be asked for; `MAX_BURST` means at least so many. It tells of `asked`
             two cycles later.
         patient: Something is under way that will give credit.
         asked: Metered beats of the burst that has just been cut, for one cycle.

@@ -15,7 +15,7 @@ from alula.isa.instructions import Engine
 
 DECODING = ("Size", "End", "Compare", "Begin")
 """States from an instruction to its start, a cycle each: its sizes; where it ends; whether that
-exists. What is known of it stands in registers when it begins.
+exists. What is known of it is registered when it begins.
 """
 
 

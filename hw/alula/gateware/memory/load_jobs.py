@@ -52,7 +52,7 @@ def job_layout(sizes: MemorySizes) -> data.StructLayout:
 def extent_layout(sizes: MemorySizes) -> data.StructLayout:
     """A row: elements, the beats and words that hold them, and whether the vector buffer could.
 
-    It stands two cycles before `start`.
+    It is valid two cycles before `start`.
     """
     return data.StructLayout({"elements": 32, "beats": COUNT_BITS, "words": COUNT_BITS, "fits": 1})
 
@@ -61,7 +61,7 @@ class Asker(Component):
     """Asks memory for what one kind of instruction loads, and says where it goes.
 
     Members:
-        command: The instruction; stands from the first state of `DECODING` until `over`.
+        command: The instruction; held from the first state of `DECODING` until `over`.
         start: Begin with it; for one cycle.
         job: Stream of jobs, each before its transfers.
         transfer: Stream of transfers to `ReadMaster`.
@@ -89,7 +89,7 @@ class Asker(Component):
         m.next = "Stopped"
 
     def beyond(self, m: Module, address: Value, beats: ValueLike) -> Signal:
-        """Return whether these beats end beyond memory: two cycles after both stand."""
+        """Return whether these beats end beyond memory: two cycles after both are valid."""
         end, beyond = Signal(len(address) + 1), Signal()
         m.d.sync += [end.eq(address + beats), beyond.eq(end > self.sizes.memory_beats)]
         return beyond

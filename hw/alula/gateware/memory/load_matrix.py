@@ -23,7 +23,7 @@ class LoadMatrix(Asker):
         sparse: Matrices may have a pattern.
 
     Members: those of `Asker`, and
-        product: Of the command's `blocks` and `groups`, as it stands with `start`.
+        product: Of the command's `blocks` and `groups`; valid with `start`.
         tag: To the weight stream, before the job.
         reserve: To `CreditCounter`, before the job. matrix: To `LoadDelivery`, then.
     """
@@ -108,7 +108,7 @@ class LoadMatrix(Asker):
         return m
 
     def _describe(self, m: Module) -> None:
-        """Say what the matrix is to all who are told."""
+        """Drive what the matrix is to the reader, the credit counter and the weight stream."""
         command, job = self.command, self.job.payload
         for shape in (self.tag.payload, self.reserve.payload, self.matrix.payload):
             m.d.comb += [
@@ -124,7 +124,7 @@ class LoadMatrix(Asker):
         ]
 
     def _refusals(self, m: Module) -> list[tuple[Signal, Code, ValueLike]]:
-        """Return why a command may be refused, the first first; known a cycle after it stands."""
+        """Return why a command may be refused, the first first; known a cycle after it is valid."""
         command = self.command
         known, scales = self._by_format(m, name="known"), self._by_format(m, BeatKind.SCALE)
         empty = (command.blocks == 0) | (command.groups == 0)

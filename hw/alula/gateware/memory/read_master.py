@@ -22,7 +22,7 @@ class ReadMaster(Component):
 
     Only `OUTSTANDING` bursts and, for metered transfers, `credit` limit what is outstanding.
     A beat passes in the cycle in which every channel has its part. After an error, or a cycle after
-    `cancel` is high, no burst begins and what comes back is dropped. Registers stand at all ports.
+    `cancel` is high, no burst begins and what comes back is dropped. All ports are registered.
 
     Args:
         channels: AXI ports, each with the same part of every beat.
@@ -87,7 +87,7 @@ class ReadMaster(Component):
     ) -> tuple[Signal, Signal]:
         """Show each burst to every channel. Return whether one begins, and whether one is shown.
 
-        A burst that a channel has been shown must stand, so one that has begun is finished.
+        AXI keeps a request that a channel has seen, so one that has begun is finished.
         """
         start, asking = Signal(), Signal()
         held = Signal.like(burst.payload)

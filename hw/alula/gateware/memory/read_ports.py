@@ -24,9 +24,9 @@ class ReadPorts(Component):
     turn, but for those that owe `OWED` stripes. So a port that is slower, as one that shares its
     way to the memory, gets fewer. Stripes come back in any order between ports; each waits in its
     port's buffer until it is there as a whole and has its turn. A port is asked for no more than
-    its buffer has room for, so that no port's data ever stand still.
+    its buffer has room for, so that no port's data ever wait.
 
-    Registers stand at all ports.
+    All ports are registered.
 
     Args:
         ports: Narrow ports, a power of two, at least 2.

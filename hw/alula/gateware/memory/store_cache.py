@@ -41,7 +41,7 @@ class CacheRuns(Component):
     """Cuts what is staged of a token and head into runs: of K or of V.
 
     Members:
-        command, progress: What is stored, and how far. Both stand from the token's block on.
+        command, progress: What is stored, and how far. Both are held from the token's block on.
         begin: A head begins; for one cycle.
         next: The run has been taken.
         run: Of this piece of what is at hand.
@@ -103,7 +103,7 @@ class StoreCache(Storer):
         begins, takes, scales = Signal(), Signal(), Signal()
         last_piece = self._cut(m, progress, begins, takes, scales)
         tokens_left, heads_left, row = Signal(32), Signal(32), Signal(32)
-        # What is compared stands in a register before it decides.
+        # What is compared is registered before it decides.
         empty, wide, far, excess = Signal(), Signal(), Signal(), Signal()
         last_token, last_head, last_half = Signal(), Signal(), Signal()
         rows = Signal(range(self.staging_bytes))

@@ -8,7 +8,7 @@ from alula.gateware.memory.store_runs import ADDRESS_BITS
 
 
 class KeyRuns(CacheRuns):
-    """K of a head is a W8 matrix whose rows are tokens; offsets stand three cycles after `rest`."""
+    """K of a head is a W8 matrix, a row a token; offsets are valid three cycles after `rest`."""
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""

@@ -37,7 +37,7 @@ class Storer(Component):
     """Stores what one kind of instruction has.
 
     Members:
-        command: The instruction; stands from the first state of `DECODING` until it is done.
+        command: The instruction; held from the first state of `DECODING` until it is done.
         start: Begin with it; for one cycle.
         over: All of it has been handed on; may come with `start`.
         fault: It cannot go on, in one cycle; neither does the storer from then on.

@@ -37,7 +37,7 @@ class WriteMaster(Component):
     """Turns transfers into bursts on the channels that they name, and deals out the beats.
 
     After an error nothing new begins; from a cycle after `cancel` on what is still owed to the
-    channels is sent without strobes. Registers stand at all ports.
+    channels is sent without strobes. All ports are registered.
 
     Args:
         channels: AXI ports, each with the same part of every beat.

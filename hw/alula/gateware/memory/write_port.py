@@ -14,7 +14,7 @@ from alula.gateware.memory.windows import chip_address
 class WritePort(Component):
     """One wide AXI writer in front, a narrow AXI port behind: a beat leaves in parts.
 
-    Registers stand at all ports.
+    All ports are registered.
 
     Args:
         parts: Of a beat, a power of two, at least 2.

@@ -8,7 +8,7 @@ from alula.gateware.sfu.max import INDEX_BITS, ordered
 
 
 class SfuBest(wiring.Component):
-    """Keeps the largest value since it was told to forget; the first of equal ones.
+    """Keeps the largest value since `forget`; the first of equal ones.
 
     Members:
         forget (In): what has been seen does not count; not in the cycle after `valid`.

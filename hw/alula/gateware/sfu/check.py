@@ -47,7 +47,7 @@ class SfuCheck(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Counts; what `dim` may be; sizes. The last that applies is told."""
+        """Counts; what `dim` may be; sizes. The last that applies is reported."""
         m = Module()
         name, dim = self.command.opcode, self.command.dim
         zero, split = Signal(), Signal()

@@ -54,7 +54,7 @@ class SfuLane(wiring.Component):
     """One fp32 lane: an operation each cycle, a result some cycles later, in order.
 
     `route` holds still from the cycle before the first operation until the last result. The
-    operands of each unit stand in registers before it (`alula.gateware.sfu.units`).
+    operands of each unit are registered before it (`alula.gateware.sfu.units`).
 
     Members:
         route (In): see `route`.

@@ -34,7 +34,7 @@ class SfuMax(wiring.Component):
         mask (In): the lanes that count; at least one of the first word.
         result_valid (Out): high for one cycle, `latency(lanes)` cycles after `last`.
         result (Out): the largest value.
-        index (Out): how many values stand before it, all lanes of all words counted.
+        index (Out): how many values come before it, all lanes of all words counted.
     """
 
     def __init__(self, *, lanes: int) -> None:

@@ -1,4 +1,4 @@
-"""int8 words to blocks of 16 with what stands beside them."""
+"""int8 words to blocks of 16, with scale, sum and exponent."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring

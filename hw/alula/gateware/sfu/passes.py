@@ -1,6 +1,6 @@
 """The passes of every SFU instruction, as a table: what each reads, computes and writes.
 
-A name stands for a number: a field of the instruction, or one of `SfuPlan.quantities`.
+A name means a number: a field of the instruction, or one of `SfuPlan.quantities`.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ class SfuReader(wiring.Component):
         counted (In): words of each level 0 that count, as `path`; those behind them only fill a
             group.
         beyond (Out): the address is of a word that counts and does not exist, `address`.
-        port: a read port of the vector buffer. Requests stand in a register.
+        port: a read port of the vector buffer. Requests are registered.
         valid (Out): there is a word that is not reserved.
         reserve (In): the first such word; only with `valid`.
         take (In): the first word of all; it has been reserved or is being.

@@ -41,7 +41,7 @@ def latency(lanes: int) -> int:
 
 
 class SumLane(wiring.Component):
-    """An adder that stands still unless it is told to go on.
+    """An adder that holds its stages unless `advance` is high.
 
     Members:
         advance (In): go on by a cycle.
@@ -75,7 +75,7 @@ class SfuSum(wiring.Component):
 
     The words of partial sums are `PARTIAL_SUMS / lanes`. They go round: through the adders, and
     where they are more than the adders hold, through a memory. All go on by one place when a word
-    comes, so that the partial sum of its terms stands before the adders.
+    comes, so that the partial sum of its terms is at the adders' inputs.
 
     For the tree they go round without terms. Of `2 * half` words that count, the last `half` of a
     round meet those that came `half` places before; a round without the others follows, if it is
@@ -218,7 +218,7 @@ class SfuSum(wiring.Component):
         return back
 
     def _before(self, m: Module, back: Value, joins: Value) -> list[Value]:
-        """Return the words that will stand before the adders some places ahead of the next.
+        """Return the words that will be at the adders' inputs some places ahead of the next.
 
         The bits of `joins` say which one counts, the others are zero.
         """

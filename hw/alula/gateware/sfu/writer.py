@@ -31,7 +31,7 @@ class SfuWriter(wiring.Component):
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): the word.
         sent (Out): a word leaves the queue.
-        port: a write port of the vector buffer. Valid and address stand in registers.
+        port: a write port of the vector buffer. Valid and address are registered.
     """
 
     def __init__(self, *, lanes: int, words: int) -> None:

@@ -35,7 +35,7 @@ class CreditCounter(Component):
         enters, kind: A beat goes into its ring now.
         asked: Weight beats that are asked for now, at most `beats` less what was asked for in the
             cycles before that `beats` does not tell of yet.
-        beats: Beats that may be asked for; `MAX_BURST` stands for more, too.
+        beats: Beats that may be asked for; `MAX_BURST` means at least so many.
         growing: `beats` will be more in `LATENCY` cycles.
         waits: The next beat's ring is full.
     """

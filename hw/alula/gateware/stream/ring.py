@@ -174,7 +174,7 @@ class Ring(Component):
             self._write(m, bank, writer >> 1, written & (writer[0] == number))
             row: Value = beat >> 1
             if number == 0:
-                # The even beat from here on; it stands at the start when the last one is odd.
+                # The even beat from here on; it is at the start when the last one is odd.
                 row = Mux(beat == self.depth - 1, 0, (beat + 1) >> 1)
             word = Signal(self.width, name=f"word_{number}")
             self._read(m, bank, row, word)

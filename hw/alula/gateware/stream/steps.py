@@ -8,7 +8,7 @@ BLOCK_BITS = 20
 GROUP_BITS = 14
 PASS_BITS = 16
 STEP_FLAGS = ("half", "first", "last", "first_pass", "last_pass", "first_block", "last_block")
-"""Where a step stands in its product."""
+"""The place of a step in its product."""
 
 
 def command_layout(tag: ShapeLike) -> data.StructLayout:
@@ -19,7 +19,7 @@ def command_layout(tag: ShapeLike) -> data.StructLayout:
 
 
 def step_layout(tag: ShapeLike) -> data.StructLayout:
-    """One half group of a pass: where in the product it stands."""
+    """One half group of a pass: its place in the product."""
     return data.StructLayout({**dict.fromkeys(STEP_FLAGS, 1), "tag": tag})
 
 

@@ -75,7 +75,7 @@ class WeightBeats(Component):
         active, advances, starts, waiting = _signals("active", "advances", "starts", "waiting")
         coming = self._decode(m, waiting, starts)
         now = Signal.like(coming)
-        # `final`: no kind of the group follows. What a counter says last stands in a register.
+        # `final`: no kind of the group follows. A counter's last value is registered.
         left = Signal.like(now.first_left)
         ends_kind, final = _signals("ends_kind", "final")
         last_group, last_block, last_of_all = _signals("last_group", "last_block", "last_of_all")

@@ -31,7 +31,7 @@ from alula.isa.instructions import Engine
 SFU_TAIL = 63
 """Cycles after which MISC's clock stops: far more than its longest pipeline."""
 WAKE = 1
-"""Cycles that an instruction waits for MISC's clock where it stands."""
+"""Cycles that an instruction waits for MISC's clock where it is stopped."""
 
 
 class Core(Component):
@@ -221,9 +221,9 @@ class Core(Component):
             ]
 
     def _clocks(self, m: Module, sfu: Sfu) -> None:
-        """Make the domain of all engines, and that of MISC, whose clock stands while it is idle.
+        """Make the domain of all engines, and that of MISC, whose clock stops while it is idle.
 
-        The gate is told a cycle ahead, so an instruction that comes to a clock that stands waits
+        The gate is set a cycle ahead, so an instruction that comes to a stopped clock waits
         for a cycle.
         """
         reset, sfu_reset = Signal(init=1), Signal(init=1, reset_less=True)

@@ -31,7 +31,7 @@ _STROBES = 16
 
 
 class Top(Component):
-    """All of it, as it stands between a host and memory.
+    """The whole accelerator, between a host and memory.
 
     The control port has the clock's reset; a reset through it reaches everything else.
 

@@ -54,7 +54,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class _CheckedFiles(IndexDataCacheFile):
     """Numba's files of a function, each with its SHA-256 in front.
 
-    One that is damaged is removed, and told once; the kernel is compiled again.
+    One that is damaged is removed with one warning, and the kernel is compiled again.
     """
 
     def _load_index(self) -> dict[Any, str]:
@@ -115,7 +115,7 @@ def start_threads() -> None:
 def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a function to be compiled: plain IEEE arithmetic, no global lock, cached.
 
-    What it depends on stands in files of its own folder.
+    What it depends on is in files of its own folder.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ def _walk(first, blocks, groups, needs):
     """Beats of values, metas, scales and indices, [kind, number], from beat `first` on.
 
     `needs`: quarters of a beat that each group takes of each kind, of scales each row block. A beat
-    stands before the first group that needs it: scales, then metas, values, indices.
+    comes before the first group that needs it: scales, then metas, values, indices.
     """
     most = (blocks * groups * needs.max() + 3) // 4
     beats = np.empty((4, most), np.int64)

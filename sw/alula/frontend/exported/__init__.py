@@ -1,4 +1,4 @@
-"""Any Llama-like torch module, told by what its exported graph does.
+"""Any Llama-like torch module, recognised by what its exported graph does.
 
 The graph gives the skeleton: embedding, residual stream, branches, linear maps. Inside a branch the
 code may be written in many ways, so its parts are run on made-up inputs and compared with what an

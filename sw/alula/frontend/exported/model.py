@@ -59,8 +59,8 @@ def load_module(original: Original) -> Checkpoint:
         raise UnsupportedModel(source, [mismatch.refusal]) from None
     except Exception as error:
         # Parts of a graph are run on inputs, and taken for shapes, that they are not made for.
-        told = f"{type(error).__name__}: {one_line(error)}"
-        refusal = Refusal("model", "operations", "those of a plain model", told, "a plain model")
+        found = f"{type(error).__name__}: {one_line(error)}"
+        refusal = Refusal("model", "operations", "those of a plain model", found, "a plain model")
         raise UnsupportedModel(source, [refusal]) from error
     arrays: dict[str, FloatArray] = {
         name: weights[name].detach().float().contiguous().numpy() for name in architecture.tensors()

@@ -1,4 +1,4 @@
-"""Rope told by what it does to queries and keys."""
+"""Rope, recognised by what it does to queries and keys."""
 
 import math
 from dataclasses import dataclass

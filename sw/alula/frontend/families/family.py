@@ -103,7 +103,7 @@ class Family:
         models: Well-known models of the family.
         names: Canonical module to the module in the file, without prefix and layer. Modules of one
             name lie in one tensor, their rows in the order of `PROJECTIONS`.
-        prefixes: What stands in front of the names, if the file was saved from a model with a head
+        prefixes: Prefixes of the names, if the file was saved from a model with a head
             and if it was saved without.
         layers: The list of layers.
         norm: The norms.

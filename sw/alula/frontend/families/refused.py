@@ -1,4 +1,4 @@
-"""Families that are well known and not read, with what stands in the way."""
+"""Families that are well known and not read, with the reason."""
 
 from collections.abc import Mapping
 

@@ -39,7 +39,7 @@ For every family:
 Well known and refused, each for what it has: {refused}.
 
 Everything else that maps token ids to logits can be given as a module, `package.module:factory`:
-its shape is told from what it computes.
+its shape is recognised by what it computes.
 """
 
 
