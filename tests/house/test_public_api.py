@@ -1,4 +1,4 @@
-"""What the documentation calls stable is there, and all of it is told."""
+"""What the documentation calls stable is there; its table of packages names each of them."""
 
 import importlib
 import re
@@ -26,9 +26,23 @@ def test_names_are_those_of_all(package: str) -> None:
 
 
 def test_the_changelog_begins_with_this_version() -> None:
-    told = re.search(r"^## \[([\d.]+)\] - \d{4}-\d\d-\d\d$", _text("CHANGELOG.md"), re.MULTILINE)
-    assert told
-    assert f'\nversion = "{told[1]}"\n' in _text("pyproject.toml")
+    found = re.search(r"^## \[([\d.]+)\] - \d{4}-\d\d-\d\d$", _text("CHANGELOG.md"), re.MULTILINE)
+    assert found
+    assert f'\nversion = "{found[1]}"\n' in _text("pyproject.toml")
+
+
+def test_the_table_of_packages_names_each() -> None:
+    rows = re.findall(
+        r"^\| (`alula.+?) \| `(\w+)/` \|", _text("docs/explanation/packages.md"), re.MULTILINE
+    )
+    named = {(root, name) for names, root in rows for name in re.findall(r"`alula\.(\w+)`", names)}
+    there = {
+        (root, path.stem)
+        for root in ("hw", "sw", "sim", "host")
+        for path in (ROOT / root / "alula").iterdir()
+        if (path.suffix == ".py" and path.stem != "__main__") or (path / "__init__.py").exists()
+    }
+    assert named == there
 
 
 def _text(name: str) -> str:
