@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ def netlists(
     tool: Tool,
     progress: Progress = lambda stage, done, total: None,
     workers: int | None = None,
+    *,
+    only: Collection[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the netlist of each module; a shared module in it is a cell of that module's name.
 
@@ -43,20 +45,22 @@ def netlists(
         tool: Yosys.
         progress: called for each module.
         workers: modules at once; as many as there are processors if not given.
+        only: names of the modules that are wanted; all if not given.
 
     Raises:
         SynthError: Yosys refuses a module.
     """
+    wanted = [name for name in modules if only is None or name in only]
     stubs = {name: _stub(name, text) for name, text in modules.items()}
 
     def netlist(name: str) -> dict[str, Any]:
         return _netlist(name, _sources(name, modules, stubs), script, tool)
 
     found: dict[str, dict[str, Any]] = {}
-    progress("synthesis", 0, len(modules))
-    for name, text in zip(modules, in_threads(netlist, modules, workers), strict=True):
+    progress("synthesis", 0, len(wanted))
+    for name, text in zip(wanted, in_threads(netlist, wanted, workers), strict=True):
         found[name] = text
-        progress("synthesis", len(found), len(modules))
+        progress("synthesis", len(found), len(wanted))
     return found
 
 

@@ -1,0 +1,132 @@
+"""Synthesise designs and fit the resource model of `alula.cost.resources` to them.
+
+`python -m benchmarks.fit_resources`: synthesises the designs that are planned and held-out ones
+drawn by a seed, writes each to `synthesised.json` as it comes, then fits and writes `fitted.json`.
+What the cache has is not synthesised again. With `--kept` nothing is synthesised: of each design
+those modules are taken that the cache has.
+"""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from alula.chips import Use
+from alula.cost.resources.composition import FITTED, SYNTHESISED
+from alula.cost.resources.fit import Module, Synthesised, fitted
+from alula.cost.resources.modules import KINDS, Dimensions
+from alula.design import Design
+from alula.synth import yosys
+from alula.synth.netlists import Netlists, Progress, cells_of, missing, netlists
+from alula.synth.report import module_uses
+from alula.synth.timing import SETTING, estimate
+from alula.synth.verilog import described
+from alula.timing import Module as Timed
+from alula.timing import Netlist, analyse
+from benchmarks.report import progress_shown
+from benchmarks.resource_designs import SEED, Chosen, drawn, planned
+
+
+def main() -> int:
+    """Synthesise, fit, and write both files; return 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=SEED, help="draws the held-out designs")
+    parser.add_argument("--kept", action="store_true", help="synthesise nothing")
+    words = parser.parse_args()
+    found: list[dict[str, Any]] = []
+    for chosen in (*planned(), *drawn(words.seed)):
+        with progress_shown() as progress:
+            one = synthesised(chosen, progress, words.kept)
+        if one is not None:
+            found.append(one)
+            _write(SYNTHESISED, {"seed": words.seed, "tool": yosys().version, "designs": found})
+    designs = [Synthesised.read(one) for one in found]
+    _write(FITTED, fitted(designs))
+    return 0
+
+
+def synthesised(chosen: Chosen, progress: Progress, kept: bool) -> dict[str, Any] | None:
+    """Return a design's modules as synthesised, by class; None if none is kept.
+
+    Args:
+        chosen: the design.
+        progress: told of each module.
+        kept: take only modules that need not be synthesised.
+    """
+    design, tool = chosen.design, yosys()
+    written, script = described(design), design.family.synthesis
+    modules = written.modules
+    left_out = missing(modules, script, tool) if kept else []
+    wanted = [name for name in modules if name not in left_out]
+    if not wanted:
+        return None
+    found = netlists(modules, script, tool, progress, only=wanted)
+    whole = None
+    if left_out:
+        ns = _alone(found, frozenset(modules), design)
+    else:
+        timing = estimate(found, design, written.sources, progress)
+        whole = round(timing.whole["ns"], 3)
+        ns = {name: one["ns"] for name, one in timing.modules.items()}
+    return {
+        "base": chosen.base,
+        "changes": dict(chosen.changes),
+        "held_out": chosen.held_out,
+        "commit": commit(),
+        "ns": whole,
+        "modules": _by_kind(modules, found, ns, design),
+    }
+
+
+def _alone(found: Netlists, names: frozenset[str], design: Design) -> dict[str, float]:
+    """The longest path in each module, of those whose instances are all of modules found."""
+    family = design.family
+    modules = {
+        name: Timed(name, netlist, family.delays, names - {name}) for name, netlist in found.items()
+    }
+    return {
+        name: analyse(Netlist(modules, name, alone=True), 1.0, family.nets[SETTING], 0).ns
+        for name, module in modules.items()
+        if {child.module for child in module.children} <= set(modules)
+    }
+
+
+def _by_kind(
+    modules: Mapping[str, str], found: Netlists, ns: Mapping[str, float], design: Design
+) -> list[dict[str, Any]]:
+    """Join modules of one class, of which `KINDS` must know; some of a class alone are left out."""
+    kinds: dict[str, list[str]] = {}
+    for name in modules:
+        kinds.setdefault(name.partition("_")[0], []).append(name)
+    cells = {name: cells_of(netlist) for name, netlist in found.items()}
+    uses = {item.module: item for item in module_uses(modules, cells, design.family)}
+    dimensions = Dimensions.of(design)
+    expected = {kind.name: kind.count(dimensions) for kind in KINDS}
+    rows = []
+    for kind, names in kinds.items():
+        if not set(names) <= set(uses):
+            continue
+        count = sum(uses[name].instances for name in names)
+        if expected.pop(kind, None) != count:
+            raise SystemExit(f"{kind}: alula.cost.resources.modules must know {count} of it")
+        use = sum((uses[name].total for name in names), Use())
+        longest = round(max(ns[name] for name in names), 3) if set(names) <= set(ns) else None
+        rows.append(asdict(Module(kind=kind, count=count, **asdict(use), ns=longest)))
+    return rows
+
+
+def commit() -> str:
+    """Of the gateware that is synthesised."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _write(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
