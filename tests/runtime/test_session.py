@@ -35,6 +35,7 @@ class Counting(Executor):
         position: int,
         rows: int = 1,
         logits: bool = False,
+        streams: bool = False,
     ) -> Output:
         self.calls.append((phase, list(ids), position))
         self.asked.append(logits)
@@ -232,3 +233,26 @@ def test_usable_after_an_error(session: Session, executor: Counting) -> None:
     executor.calls.clear()
     assert session.generate([5, 6, 7, 8, 9], max_new_tokens=2).token_ids == [10, 11]
     assert executor.calls[0] == ("prefill", [9], 4)
+
+
+def test_a_cancelled_answer_ends_after_its_token(session: Session, executor: Counting) -> None:
+    def cancel(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("answering", 2):
+            session.cancel()
+
+    result = session.generate([5, 6], max_new_tokens=9, progress=cancel)
+    assert (result.token_ids, result.finish) == ([7, 8], "cancelled")
+    assert session.generate([5, 6, 7], max_new_tokens=2).finish == "length"
+
+
+def test_a_cancelled_prompt_ends_after_its_piece(executor: Counting) -> None:
+    session = Session(executor, replace(INFO, context=1000), None)
+
+    def cancel(stage: str, done: int, total: int) -> None:
+        if done == 0:
+            session.cancel()
+
+    result = session.generate([3] * 600, progress=cancel)
+    assert (result.token_ids, result.finish) == ([], "cancelled")
+    assert len(executor.calls) == 1
+    assert session.generate([3] * 600, max_new_tokens=1).reused == 256

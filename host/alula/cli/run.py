@@ -81,6 +81,10 @@ def run(
         int | None,
         typer.Option("--to", help="Cycle at which --waves end.", show_default="the last"),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds that a device may take for a segment.", show_default="no limit"),
+    ] = None,
     trace: Annotated[
         Path | None,
         typer.Option(help="A file for what happened when, as JSON for ui.perfetto.dev."),
@@ -133,6 +137,7 @@ def run(
             context=context,
             torch_mode=torch_mode,
             plan=plan,
+            timeout_s=timeout,
             progress=progress,
         )
         session = session_of(loaded)

@@ -23,6 +23,9 @@ class Accelerator:
         runs: every run of a program so far.
     """
 
+    shared = False
+    """A device takes one call at a time."""
+
     def __init__(self, build: Build, device: Device) -> None:
         design, architecture = build.design, build.architecture
         self._design = design

@@ -19,14 +19,16 @@ from alula.quant.model import QuantizedModel
 from alula.quant.source import Source
 from alula.runtime.fixed_references import FixedFloat, FixedInteger
 from alula.runtime.split import Kind, Segment
-from alula.runtime.worker import KvRows, Output, Work
+from alula.runtime.worker import PROMPT_STEP, KvRows, Output, Work
 
 _LOG = logging.getLogger(__name__)
-STEPS = (1, 32, 256)
+STEPS = (1, 32, PROMPT_STEP)
 """Tokens of a step."""
 _FIRST_REACH = 256
 _LONGEST_COMPILED = 1024
 """Rows up to which exact steps are compiled: sums in their order are slow to compile."""
+_AS_WRITTEN = ("emulate_precision_casts", "eager_numerics.division_rounding")
+"""Options of the compiler that keep every rounding, without contraction into fused products."""
 _MOST_SHAPES = 64
 _WARM_UP = 2
 
@@ -64,6 +66,8 @@ class FixedUnits:
         capacity: tokens of the context.
     """
 
+    shared = True
+
     def __init__(self, reference: FixedFloat | FixedInteger, capacity: int) -> None:
         self._reference = reference
         self._device = reference.device
@@ -73,6 +77,7 @@ class FixedUnits:
         self._caches = reference.fixed_caches()
         self._steps: dict[_Key, _Step] = {}
         self._quick_layer: Callable[..., Tensor] | None = None
+        self._on_layer: Callable[[int], None] = _ignore
 
     def edges(self, longest: int) -> list[int]:
         """Return the lengths of a prompt, or of what is held, at which steps change their shapes.
@@ -112,12 +117,15 @@ class FixedUnits:
     def run(self, segment: Segment, work: Work) -> Output:
         """Run a segment; see `Worker.run`."""
         pieces, heads = [], []
+        self._on_layer = _ignore
         token: Tensor | None = None
         start, count = 0, len(work.source)
         while start < count:
             tokens = min(STEPS[-1], count - start)
-            hidden, logits, token = self._run(segment, work, start, tokens)
             last = start + tokens == count
+            if last and not self._graphs:
+                self._on_layer = work.on_layer
+            hidden, logits, token = self._run(segment, work, start, tokens)
             if not segment.head or (work.logits and work.rows > 1):
                 pieces.append(hidden[:tokens].clone())
             if segment.head and last and work.logits and work.rows == 1 and logits is not None:
@@ -189,6 +197,7 @@ class FixedUnits:
                 cache = self._caches[index]
                 cache.begin(places, key.reach)
                 hidden = layer(_weights(reference, index), hidden, turn, cache)
+                self._on_layer(index)
             if not segment.head:
                 return hidden, None, None
             logits = reference.head(hidden.index_select(0, row))
@@ -250,10 +259,16 @@ class FixedUnits:
         """Return the layer compiled: once for each shape of a step, whatever the layer."""
         if self._quick_layer is None:
             from torch._dynamo import config
+            from torch._inductor import list_options
 
             config.recompile_limit = max(config.recompile_limit, _MOST_SHAPES)
+            known = list_options()
+            options: dict[str, Any] = {name: True for name in _AS_WRITTEN if name in known}
             self._quick_layer = torch.compile(
-                self._reference.run_layer, dynamic=False, fullgraph=True
+                self._reference.run_layer,
+                dynamic=False,
+                fullgraph=True,
+                options=options if self._exact else None,
             )
         return self._quick_layer
 
@@ -270,6 +285,10 @@ class FixedUnits:
 
     def _graph(self, key: _Key, step: _Step) -> _Step:
         """Return a step that replays what it did once."""
+        with torch.cuda.device(self._device):
+            return self._captured(key, step)
+
+    def _captured(self, key: _Key, step: _Step) -> _Step:
         side = torch.cuda.Stream(self._device)
         side.wait_stream(torch.cuda.current_stream(self._device))
         with self._untouched(key):
@@ -278,7 +297,8 @@ class FixedUnits:
                     step.run()
             torch.cuda.current_stream(self._device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Keys and values may be read by another thread meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             results = step.run()
 
         def replay() -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -319,6 +339,10 @@ class FixedUnits:
         for name, values in given.items():
             place = cache.rows(name, start, stop)
             place.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+
+def _ignore(layer: int) -> None:
+    """Stands for `on_layer` while more tokens follow, and in steps that are recorded."""
 
 
 def fixed_float(checkpoint: Source, device: torch.device, kind: Kind, context: int) -> FixedUnits:

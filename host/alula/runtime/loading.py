@@ -1,6 +1,7 @@
 """From a model's name to a session: checkpoint, split, build, device, tokenizer."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ def load(
     context: int | None = None,
     torch_mode: TorchMode = "int",
     plan: Plan | str | Path | None = None,
+    timeout_s: float | None = None,
     progress: Progress = silent,
 ) -> Session:
     """Return a session with a model, compiled for a design or taken from the cache.
@@ -85,6 +87,8 @@ def load(
             about half a minute, which then limits the context too.
         torch_mode: what the target `torch` means in the map.
         plan: a plan or its file, which says map, design and context; those are then left out.
+        timeout_s: seconds after which a segment, or keys and values on their way, count as failed;
+            None: no limit.
         progress: called with how far downloading, compiling, building a simulator and its runs are.
 
     Raises:
@@ -103,6 +107,7 @@ def load(
         context=context,
         torch_mode=torch_mode,
         plan=plan,
+        timeout_s=timeout_s,
         progress=progress,
     )
     return session_of(loaded)
@@ -117,6 +122,7 @@ def session_of(loaded: Loaded) -> Session:
         loaded.runs,
         loaded.design,
         loaded.accelerator,
+        loaded.checkpoint,
     )
 
 
@@ -129,9 +135,12 @@ def load_model(
     context: int | None = None,
     torch_mode: TorchMode = "int",
     plan: Plan | str | Path | None = None,
+    timeout_s: float | None = None,
     progress: Progress = silent,
 ) -> Loaded:
     """Return a model ready to run, without a tokenizer; see `load`."""
+    if timeout_s is not None and not 0 < timeout_s < math.inf:
+        raise RunError(f"timeout_s must be above 0, not {timeout_s:g}")
     opener = find_device(device) if isinstance(device, str) else device
     planned = load_plan(plan) if isinstance(plan, str | Path) else plan
     if planned is not None:
@@ -165,7 +174,9 @@ def load_model(
         vocab_size=architecture.vocab_size,
         program_bytes=program_bytes,
     )
-    return Loaded(checkpoint, chosen, Executor(split, workers), info, runs, opened, accelerator)
+    return Loaded(
+        checkpoint, chosen, Executor(split, workers, timeout_s), info, runs, opened, accelerator
+    )
 
 
 def _of_plan(plan: Plan, design: str | Path | Design, map: str) -> tuple[str | Path | Design, str]:

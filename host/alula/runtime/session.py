@@ -3,9 +3,11 @@
 import reprlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from alula.progress import Progress, silent
@@ -14,25 +16,27 @@ from alula.runtime.executor import Executor
 from alula.runtime.runs import Run
 from alula.runtime.sampling import Sampler, check_length
 from alula.runtime.spans import Span
-from alula.runtime.split import Phase
 from alula.runtime.streaming import Detokenizer, StopText
 from alula.runtime.tokenizer import BoundedTokenizer, Message
 from alula.runtime.worker import Output
 
 if TYPE_CHECKING:
     from alula.design import Design
+    from alula.frontend import Checkpoint
     from alula.runtime.accelerator import Accelerator
     from alula.runtime.planning.comparison import Comparison
     from alula.runtime.planning.plan import Plan
-
-_PROMPT_STEP = 256
-"""Tokens of a prompt that run at once: what Ctrl-C and a progress bar wait for."""
+    from alula.runtime.planning.work import ModelWork
 
 Prompt = str | Sequence[int] | Sequence[Message]
 """A text, token ids, or a conversation."""
 
-Finish = Literal["stop", "length", "context"]
-"""Why an answer ended: a stop token or text, the limit asked for, or the context."""
+Finish = Literal["stop", "length", "context", "cancelled"]
+"""Why an answer ended: a stop token or text, the limit asked for, the context, or `cancel`."""
+
+
+class _Cancelled(Exception):
+    """Ends a prompt between two of its pieces."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Session:
         runs: every run of the accelerator so far, which grows; see `rtl_report`.
         design: of the accelerator.
         accelerator: what runs segments there; None if nothing does.
+        checkpoint: the model; without it answers cannot be verified.
     """
 
     def __init__(
@@ -104,14 +109,17 @@ class Session:
         runs: Sequence[Run] = (),
         design: "Design | None" = None,
         accelerator: "Accelerator | None" = None,
+        checkpoint: "Checkpoint | None" = None,
     ) -> None:
         self.info = info
         self.design = design
         self.accelerator = accelerator
         self.runs = runs
         self.tokenizer = tokenizer
+        self.checkpoint = checkpoint
         self._executor = executor
         self._held: list[int] = []
+        self._cancelled = Event()
 
     def generate(
         self,
@@ -158,8 +166,12 @@ class Session:
         tokens: list[int] = []
         room = self.info.context - len(ids) + 1
         finish: Finish = "context" if max_new_tokens > room else "length"
+        self._cancelled.clear()
         start = first = time.perf_counter()
-        with self._executor.recorder.span("answer", "answer", tokens=len(ids), position=reused):
+        with (
+            self._executor.recorder.span("answer", "answer", tokens=len(ids), position=reused),
+            suppress(_Cancelled),
+        ):
             for token in self._tokens(ids, reused, max_new_tokens, sampler, progress):
                 tokens.append(token)
                 progress("answering", len(tokens), max_new_tokens)
@@ -174,7 +186,12 @@ class Session:
                 if text.stopped:
                     finish = "stop"
                     break
+                if self._cancelled.is_set():
+                    break
         end = time.perf_counter()
+        if finish != "stop" and self._cancelled.is_set():
+            finish = "cancelled"
+        first = first if tokens else end
         pieces.append(text.flush())
         if on_text and pieces[-1]:
             on_text(pieces[-1])
@@ -187,6 +204,10 @@ class Session:
             prefill_s=first - start,
             decode_tokens_per_s=(len(tokens) - 1) / (end - first) if len(tokens) > 1 else None,
         )
+
+    def cancel(self) -> None:
+        """End the answer that another thread generates, after its token or piece of a prompt."""
+        self._cancelled.set()
 
     def trace(self, path: str | Path) -> None:
         """Write what happened in every answer so far, for chrome://tracing or ui.perfetto.dev.
@@ -212,6 +233,15 @@ class Session:
     def spans(self) -> Sequence[Span]:
         """What happened so far, by the wall clock."""
         return self._executor.recorder.spans
+
+    @property
+    def model(self) -> "ModelWork | None":
+        """What the model asks of a device, unit by unit; None without a checkpoint."""
+        from alula.runtime.planning.work import work_of
+
+        if self.checkpoint is None:
+            return None
+        return work_of(self.info.model, self.checkpoint.architecture)
 
     def encode(self, prompt: Prompt, *, raw: bool = False) -> list[int]:
         """Return the token ids of a prompt, checked against vocabulary and context.
@@ -274,31 +304,37 @@ class Session:
         self, ids: list[int], reused: int, count: int, sampler: Sampler, progress: Progress
     ) -> Iterator[int]:
         """Yield up to `count` new tokens, fewer at the end of the context."""
-        *starts, last = range(reused, len(ids), _PROMPT_STEP)
-        for start in starts:
-            progress("reading the prompt", start - reused, len(ids) - reused)
-            self._run("prefill", ids[start : start + _PROMPT_STEP], start)
-        progress("reading the prompt", last - reused, len(ids) - reused)
-        token = self._next("prefill", ids[last:], last, sampler)
+        total = len(ids) - reused
+
+        def done(tokens: int) -> None:
+            self._held += ids[len(self._held) : reused + tokens]
+            if self._cancelled.is_set():
+                raise _Cancelled
+            progress("reading the prompt", tokens, total)
+
+        progress("reading the prompt", 0, total)
+        self._held = self._held[:reused]
+        wanted = not sampler.greedy
+        output = self._executor.prefill(
+            ids[reused:], reused, logits=wanted, streams=count > 1, done=done
+        )
+        self._held = list(ids)
+        token = _chosen(output, sampler)
         yield token
         for position in range(len(ids), min(len(ids) + count - 1, self.info.context)):
-            token = self._next("decode", [token], position, sampler)
+            self._held = self._held[:position]
+            output = self._executor.forward("decode", [token], position, logits=wanted)
+            self._held.append(token)
+            token = _chosen(output, sampler)
             yield token
 
-    def _next(self, phase: Phase, ids: list[int], position: int, sampler: Sampler) -> int:
-        """Run some tokens and return the one that follows."""
-        output = self._run(phase, ids, position, logits=not sampler.greedy)
-        if output.logits is not None:
-            return sampler.choose(output.logits[-1])
-        assert output.token is not None
-        return output.token
 
-    def _run(self, phase: Phase, ids: list[int], position: int, logits: bool = False) -> Output:
-        """Run some tokens behind the first `position` that are held."""
-        self._held = self._held[:position]
-        output = self._executor.forward(phase, ids, position, logits=logits)
-        self._held += ids
-        return output
+def _chosen(output: Output, sampler: Sampler) -> int:
+    """Return the token that follows."""
+    if output.logits is not None:
+        return sampler.choose(output.logits[-1])
+    assert output.token is not None
+    return output.token
 
 
 def _items(prompt: object) -> list[Any]:

@@ -49,6 +49,8 @@ class _Reference(Protocol):
 class _TorchUnits:
     """Runs segments on a reference, whose caches it keeps."""
 
+    shared = True
+
     def __init__(self, reference: _Reference) -> None:
         self._reference = reference
         self._caches = reference.cache()
@@ -69,6 +71,7 @@ class _TorchUnits:
             if cache.length > position:
                 cache.truncate(position)
             hidden = self._reference.layer(index, hidden, positions, cache)
+            work.on_layer(index)
         if not segment.head:
             return Output(hidden=hidden.cpu().numpy())
         scores = self._reference.head(hidden[len(hidden) - work.rows :]).cpu().numpy()

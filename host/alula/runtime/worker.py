@@ -1,5 +1,6 @@
 """What runs a segment of a model: the protocol, and what passes from one to the next."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alula.runtime.split import Phase, Segment
+
+PROMPT_STEP = 256
+"""Tokens of a prompt that run, and cross, at once."""
 
 Ids = NDArray[np.uint32]
 Floats = NDArray[np.float32]
@@ -44,6 +48,8 @@ class Work:
             what is held beyond is forgotten.
         rows: how many of the last tokens go through the head, at least 1.
         logits: whether the logits of these rows are wanted.
+        on_layer: may be called with the number of a layer whose keys and values are complete, in
+            order; those of the other layers are complete when the work is done.
     """
 
     phase: Phase
@@ -51,6 +57,7 @@ class Work:
     position: int
     rows: int
     logits: bool
+    on_layer: Callable[[int], None] = lambda layer: None
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,11 @@ class Output:
 
 class Worker(Protocol):
     """Runs segments on one target and keeps the keys and values of the layers it ran."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether keys and values of tokens that were run may be read and written meanwhile."""
+        ...
 
     def run(self, segment: Segment, work: Work) -> Output:
         """Run the segment's units for some tokens."""

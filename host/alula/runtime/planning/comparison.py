@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from alula.runtime.errors import RunError
 from alula.runtime.planning.plan import Plan
 from alula.runtime.planning.plan_file import repriced
-from alula.runtime.spans import Span, segment_name
+from alula.runtime.spans import Span, segment_name, segment_units
 from alula.runtime.split import PHASES, Phase
 
 if TYPE_CHECKING:
@@ -102,19 +102,15 @@ def _segments(session: "Session", plan: Plan, spans: list[Span], new: int) -> It
             continue
         found: dict[str, list[Span]] = {}
         for span in spans:
-            if span.phase == phase and span.segment is not None:
+            if span.phase == phase and span.kind == "compute":
+                assert span.segment is not None
                 found.setdefault(segment_name(span.segment), []).append(span)
         placed = {one.unit: one.predicted_s for one in plan.in_phase(phase)}
         for name, runs in found.items():
             segment, target = runs[0].segment, str(runs[0].target)
             assert segment is not None
-            units = [
-                *(["embed"] if segment.embed else []),
-                *(f"layers.{index}" for index in segment.layers),
-                *(["head"] if segment.head else []),
-            ]
             observed, clock = _observed(session, target, phase, runs)
-            predicted = sum(placed[unit] for unit in units)
+            predicted = sum(placed[unit] for unit in segment_units(segment))
             yield Row(phase, name, target, predicted, observed, clock)
 
 

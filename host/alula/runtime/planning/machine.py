@@ -45,13 +45,13 @@ def devices(
             raise PlanError("devices must be those of a file or of this machine, not both")
         return load_devices(source)
     if cpu:
-        asked["cpu"] = {"kind": "cpu", "target": "torch-fp32:cpu", **_cpu_figures()}
+        asked["cpu"] = {"kind": "cpu", "target": "torch-fp32:cpu", **(figures("cpu") or {})}
     if gpu:
-        figures = _gpu_figures()
-        if figures is None and gpu != "auto":
+        found = figures("gpu")
+        if found is None and gpu != "auto":
             raise PlanError("gpu must be one of this machine, not asked for where there is none")
-        if figures is not None:
-            asked["gpu"] = {"kind": "gpu", "target": "torch-bf16:cuda", **figures}
+        if found is not None:
+            asked["gpu"] = {"kind": "gpu", "target": "torch-bf16:cuda", **found}
     if accel:
         asked["accel"] = {"kind": "accelerator", "target": "accel", "design": accel}
         asked["accel"]["format"] = "contract"
@@ -61,6 +61,11 @@ def devices(
     links = [{"between": [first, one], "bandwidth_gbs": link_gbs} for one in rest]
     values = {"name": "here", "devices": asked, "links": links, "crossing": "contract"}
     return Devices.from_mapping(values, "this machine")
+
+
+def figures(kind: str) -> dict[str, Any] | None:
+    """Return what a roofline needs of this machine's "cpu" or "gpu"; None if there is none."""
+    return _cpu_figures() if kind == "cpu" else _gpu_figures()
 
 
 def _cpu_figures() -> dict[str, Any]:

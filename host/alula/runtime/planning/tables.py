@@ -13,12 +13,11 @@ from alula.runtime.planning.refusals import Refusal, unfit
 from alula.runtime.planning.routes import routes
 from alula.runtime.planning.work import BYTES, ModelWork, UnitWork
 from alula.runtime.split import PHASES, Phase
+from alula.runtime.worker import PROMPT_STEP
 
 GIB = float(1 << 30)
 _HIDDEN_BYTES = BYTES["fp32"]
 _ID_BYTES = 4
-PROMPT_STEP = 256
-"""Tokens of a prompt that run, and cross, at once."""
 
 Estimates = Mapping[tuple[Phase, str, str], Estimate]
 """The time of a step, by phase, unit and device; none where a unit may not run."""
