@@ -53,7 +53,7 @@ sim-full: $(READY) ## the same in full, and a whole token on kv260
 	$(PYTHON) -m pytest $(PARALLEL) $(SIMULATED) $(PYTEST_ARGS)
 
 sweep: export ALULA_PROGRESS := lines
-sweep: $(SYNTH) ## a small grid of designs, each simulated in RTL and synthesised, into build/sweep
+sweep: ## a small sweep into build/sweep: Pareto front, page, CSV, Parquet
 	@rm -rf build/sweep
 	$(BIN)/alula sweep $(SWEEP) --out build/sweep
 

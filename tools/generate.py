@@ -17,7 +17,7 @@ FILES = {
     "designs/design.schema.json": "alula.design.schema:schema_text",
     "designs/recipes/recipe.schema.json": "alula.compress.recipe:schema_text",
     "designs/devices/devices.schema.json": "alula.runtime.planning.devices:schema_text",
-    "designs/sweeps/sweep.schema.json": "alula.explore.space:schema_text",
+    "designs/sweeps/sweep.schema.json": "alula.explore.sweep_file:schema_text",
     "docs/pictures/machine.svg": "tools.pictures:machine",
     "docs/pictures/weight.svg": "tools.pictures:weight",
     "docs/reference/cli.md": "tools.reference:cli_text",

@@ -4,9 +4,12 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
+_KINDS = (".py", ".json")
+"""Of files: code, and the data that it reads."""
+
 
 def sources_id(*packages: str) -> str:
-    """Return a hash of every Python file of some packages, subpackages included, or modules.
+    """Return a hash of some packages' files of Python and JSON, subpackages included, or modules.
 
     ModuleNotFoundError if there is no such package.
     """
@@ -18,7 +21,8 @@ def sources_id(*packages: str) -> str:
         if spec.submodule_search_locations is None and spec.origin:
             digest.update(f"{package}\n".encode() + Path(spec.origin).read_bytes())
         for folder in spec.submodule_search_locations or ():
-            for path in sorted(Path(folder).rglob("*.py")):
+            files = (path for path in Path(folder).rglob("*") if path.suffix in _KINDS)
+            for path in sorted(files):
                 name = f"{package}/{path.relative_to(folder)}\n"
                 digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -30,7 +30,7 @@ _IMPORTED = (
     "runtime.loading",
     "frontend.huggingface",
     "codegen",
-    "explore.space",
+    "explore.sweep_file",
     "model",
 )
 

@@ -15,10 +15,9 @@ _WATCHDOG = 300
 
 @guarded
 def _sweep(path: str) -> None:
-    from alula.explore.space import load_sweep
+    from alula.explore.sweep_file import load_sweep
 
-    for point in load_sweep(Path(path)).points[:5]:
-        assert point.values
+    assert load_sweep(Path(path)).count
 
 
 @guarded

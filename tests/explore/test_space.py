@@ -1,60 +1,73 @@
-"""Sweep files: what they say, and what a wrong one is told."""
+"""Spaces: points by number, and the questions that they ask."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
+import numpy as np
 import pytest
-import yaml
+from tests.explore.conftest import VALUES
 
-from alula.design import DesignError
-from alula.explore.space import Sweep, load_sweep
+from alula.design import DesignError, load_design
+from alula.explore import Sweep
+from alula.explore.evaluation import key
+from alula.explore.space import Space
 
-QUICK = Path(__file__).parents[2] / "designs" / "sweeps" / "quick.yaml"
-VALUES: dict[str, Any] = yaml.safe_load(QUICK.read_text())
+
+def test_numbers_are_all_combinations_the_last_axis_fastest(small_sweep) -> None:
+    space = Space.of(small_sweep())
+    assert space.count == 36
+    values = [space.values(number) for number in range(36)]
+    assert [value["clock_mhz"] for value in values[:3]] == [40, 80, 40]
+    assert len({str(value) for value in values}) == 36
+    numbers = np.arange(36)
+    assert (space.number(space.places(numbers)) == numbers).all()
 
 
-def test_quick() -> None:
-    sweep = load_sweep(QUICK)
-    points = sweep.points
-    assert 4 <= len(points) <= 6
-    assert [dict(point.values) for point in points[:2]] == [
-        {"mpe.tokens": 1, "memory.beat_bytes": 8},
-        {"mpe.tokens": 1, "memory.beat_bytes": 16},
-    ]
-    design = points[2].design
-    assert (design.mpe.tokens, design.memory.beat_bytes) == (2, 8)
-    assert design.memory.capacity_mib == 16
-    shape = sweep.layer.architecture
-    assert (shape.layers, shape.hidden_size, shape.heads, shape.head_dim) == (1, 192, 3, 64)
+def test_a_question_has_what_its_values_say(small_sweep) -> None:
+    change = {
+        "fixed": {"buffers.staging_kib": 8},
+        "axes": {"memory": [{"beat_bytes": 8, "capacity_mib": 32}], "context": [48]},
+        "prompt": 8,
+    }
+    values = {name: value for name, value in VALUES.items() if name != "context"} | change
+    space = Space.of(Sweep.from_mapping(values, "s.yaml"))
+    question = space.question(space.values(0))
+    changed = {"buffers.staging_kib": 8, "memory.beat_bytes": 8, "memory.capacity_mib": 32}
+    assert question.design == load_design("nano").replace(changed)
+    assert (question.context, question.prompt, question.tokens) == (48, 8, 64)
+
+
+def test_what_is_no_design_is_an_error(small_sweep) -> None:
+    space = Space.of(small_sweep())
+    with pytest.raises(DesignError, match=r"^must be a multiple of 2 .mpe.tokens., not 3"):
+        space.question(space.values(12))
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    "change",
     [
-        ({"axes": {}}, "must be at least 1 long, not a mapping (s.yaml: axes)"),
-        ({"axes": {"mpe.tokens": []}}, "must be at least 1 long, not a list (s.yaml: axes."),
-        ({"axes": {"mpe.tokens": 4}}, "must be a list, not 4 (s.yaml: axes.mpe.tokens)"),
-        ({"axes": {"mpe.token": [2]}}, "must be a field of a design (lanes, tokens, accum"),
-        ({"axes": {"speed": [2]}}, "must be a field of a design (name, part, clock_mhz, "),
-        ({"axes": {"mpe": [2]}}, "must be one of its fields (lanes, tokens, accum"),
-        ({"axes": {"clock_mhz.x": [2]}}, "must be a field of a design (no further key), not"),
-        ({"fixed": {"mpe.tokens": 2}}, "must be a field that is not fixed, not 'mpe.tokens'"),
-        ({"axes": {"clock_mhz": list(range(10_001))}}, "must be at most 10000 points, not 10001"),
-        ({"workload": {}}, "must be decode_at, prefill or both, not none of them"),
-        ({"workload": {"prefill": 9000}}, "must be at most 8192 tokens (smollm2-135m), not 9000"),
-        ({"layer": {"model": "gpt5"}}, "must be smollm2-135m, llama2-7b or gpt2, not 'gpt5'"),
-        ({"layer": {"model": "gpt2", "kv_heads": 5}}, "must be a possible shape: "),
-        ({"base": "kv270"}, "must be a design file, or kv260"),
-        ({"speed": 1}, "must be one of the keys name, base, fixed, axes, layer or workload"),
+        {"context": 33},
+        {"prompt": 17},
+        {"base": "tiny"},
+        {"model": "smollm2-135m"},
+        {"recipe": "w3"},
+        {"fixed": {"buffers.staging_kib": 8}},
+        {"clock": "declared"},
+        {"perplexities": [{"model": "small", "value": 12.5, "about": "measured"}]},
     ],
 )
-def test_wrong_values(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(DesignError) as caught:
-        Sweep.from_mapping(VALUES | change, "s.yaml")
-    assert str(caught.value).startswith(words)
-    assert "\n" not in str(caught.value)
+def test_another_question_has_another_key(small_sweep: Callable[..., Sweep], change) -> None:
+    keys = set()
+    for sweep in (small_sweep(), small_sweep(**change), small_sweep(name="other", seed=7)):
+        space = Space.of(sweep)
+        keys.add(key(space.question(space.values(0)), sweep))
+    assert len(keys) == 2
 
 
-def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(DesignError, match=r"^must be a sweep file, or quick, not a missing one"):
-        load_sweep(tmp_path / "none.yaml")
+def test_other_code_has_another_key(small_sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alula.explore import evaluation
+
+    sweep = small_sweep()
+    question = Space.of(sweep).question({"sfu.lanes": 2})
+    before = key(question, sweep)
+    monkeypatch.setattr(evaluation, "version", lambda: "other")
+    assert key(question, sweep) != before

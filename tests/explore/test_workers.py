@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.house.test_processes import HANG, marked, running, wait_until
 
-from alula.explore.workers import Lost, in_processes
+from alula.explore.workers import Lost, Workers
 
 
 def job(number: int) -> int:
@@ -21,13 +21,15 @@ def job(number: int) -> int:
 
 
 def test_a_process_that_ends_takes_only_its_item() -> None:
-    found = dict(in_processes(job, range(7), 2))
+    with Workers(2) as workers:
+        found = dict(workers.map(job, range(7)))
+        assert dict(workers.map(job, [4, 5])) == {0: 16, 1: 25}
+        assert list(workers.map(job, [])) == []
     assert found == {
         **{number: number * number for number in (0, 1, 4, 5, 6)},
         2: Lost("its process was killed, as for lack of memory"),
         3: Lost("its process ended with 5"),
     }
-    assert list(in_processes(job, [], 0)) == []
 
 
 class Terminated:
@@ -41,14 +43,15 @@ def end_in_a_finalizer(number: int) -> None:
 
 
 def test_a_worker_that_is_terminated_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    assert dict(in_processes(end_in_a_finalizer, [0], 1)) == {0: None}
+    with Workers(1) as workers:
+        assert dict(workers.map(end_in_a_finalizer, [0])) == {0: None}
     assert capfd.readouterr() == ("", "")
 
 
 PROGRAM = f"""
 import signal, sys
 from alula import processes
-from alula.explore.workers import in_processes
+from alula.explore.workers import Workers
 
 def hang(number):
     try:
@@ -60,7 +63,8 @@ if __name__ == "__main__":
     # A shell that starts this in the background has the signal ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        for _ in in_processes(hang, range(5), 2): pass
+        with Workers(2) as workers:
+            for _ in workers.map(hang, range(5)): pass
     except KeyboardInterrupt:
         sys.exit(2)
 """

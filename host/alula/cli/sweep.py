@@ -1,6 +1,5 @@
-"""`alula sweep`: a grid of designs, simulated and synthesised."""
+"""`alula sweep`: the designs of a space that are worth building."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,67 +11,136 @@ from alula.cli.output import print_json, print_table
 from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from alula.explore.row import Row
+    from alula.explore import Found
+
+_MOST_ROWS = 40
 
 
 @guarded
 def sweep(
     file: options.Sweep,
-    out: Annotated[
+    points: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Points that the cycle model is asked about at most.",
+            show_default="what the file says",
+        ),
+    ] = None,
+    store: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the rows, each as it comes, and at the end for table (JSON, CSV) and "
-            "plot (PNG). A second start with the same folder goes on where the first one was."
+            help="The file that keeps each point as it comes; sweeps may share one. The same "
+            "command goes on where an earlier start was.",
+            show_default="one in the cache",
         ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results: a page (HTML), CSV, Parquet and JSON."),
     ] = None,
     processes: Annotated[
         int | None,
         typer.Option(min=1, help="Points at once.", show_default="the processors there are"),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A Dask scheduler, such as tcp://node1:8786, whose workers are used instead.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Run one decoder layer in RTL on every design of a grid, and synthesise each.
+    """Search a space of designs, models and lengths for the best, and say how wrong each may be.
 
-    A point that cannot be built is a row with its reason. Exits with 2 if that is so for all.
+    A point that cannot be is a row with what it lacks and what would mend it. Exits with 2 if that
+    is so for all.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     alula sweep quick --out build/quick
-    """
-    from alula.explore.saving import save
-    from alula.explore.space import load_sweep
-    from alula.explore.store import opened
-    from alula.explore.sweep import run_sweep
 
-    space = load_sweep(file)
-    with ExitStack() as stack:
-        store = stack.enter_context(opened(out)) if out is not None else None
-        try:
-            with progress_bar() as progress:
-                rows = run_sweep(space, processes=processes, store=store, progress=progress)
-        except KeyboardInterrupt:
-            kept = f"; {out} has the rows so far, and the same command goes on" if out else ""
-            tell(f"interrupted{kept}")
-            raise typer.Exit(USER_ERROR) from None
-        if out is not None:
-            save(rows, space.name, out)
-    failed = [row for row in rows if row.reason is not None]
+    alula sweep kv260-smollm2 --points 500 --json
+    """
+    from alula.explore import load_sweep
+    from alula.explore import sweep as search
+    from alula.explore.report import save
+    from alula.explore.report.saving import as_dict
+    from alula.explore.store import default_store
+
+    asked, place = load_sweep(file), store or default_store()
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with progress_bar() as progress:
+            found = search(
+                asked,
+                points=points,
+                store=place,
+                processes=processes,
+                scheduler=scheduler,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        tell(f"interrupted; {place} has the points so far, and the same command goes on")
+        raise typer.Exit(USER_ERROR) from None
+    files = save(found, out) if out is not None else []
     if json:
-        plain = [row.as_dict() for row in rows]
-        print_json({"sweep": space.name, "failed": len(failed), "rows": plain})
-    else:
-        _print(rows, failed, out)
-    if len(failed) == len(rows):
-        tell(f"all {len(rows)} points of {space.name} failed")
+        print_json(as_dict(found))
+    elif found.best:
+        _print(found, files)
+    if not found.best:
+        tell(_why_nothing(found))
         raise typer.Exit(USER_ERROR)
 
 
-def _print(rows: "list[Row]", failed: "list[Row]", out: Path | None) -> None:
-    """Print what a person reads: the table, and how many rows have no result."""
-    from alula.explore.table import in_one_line, summary
+def _print(found: "Found", files: list[Path]) -> None:
+    """Print what a person reads: the front, what it rests on, and what is left out."""
+    from alula.explore.report.tables import causes, summary
 
-    print_table(*summary(rows))
-    if failed:
-        print(f"\n{len(failed)} of {len(rows)} points failed")
-    if any(row.reason != in_one_line(row.reason or "") for row in failed):
-        print(f"the whole reasons are in {out}" if out else "--json gives the whole reasons")
+    print_table(*summary(found, found.front[:_MOST_ROWS]))
+    more = len(found.best) - _MOST_ROWS
+    if more > 0:
+        print(f"and {more} more on the front")
+    whole = "the whole front" if found.exact else "the best so far"
+    kept = f", {found.kept:,} of them kept from before" if found.kept else ""
+    print(f"\n{whole}: {found.asked:,} of {found.space.count:,} points by the cycle model{kept}")
+    if found.left_out:
+        print(f"{found.left_out:,} points left out, as even their bound is beaten")
+    checked = [row.checked for row in found.rows.values() if row.checked is not None]
+    if checked:
+        worst = max(map(abs, checked))
+        print(f"{len(checked)} points in RTL: the cycle model is off by {worst:.2%} at most")
+    if found.impossible:
+        print(f"{len(found.impossible):,} points cannot be:")
+        for what, count, row in causes(found.impossible)[:5]:
+            print(f"  {count:,} for {what}; the nearest: {row.reason}")
+    if found.failed:
+        print(f"{len(found.failed):,} points failed, such as: {found.failed[0].failed}")
+    for one in found.space.sweep.references:
+        values = ", ".join(f"{name} {value:g}" for name, value in one.values.items())
+        print(f"published, {one.name}: {values} ({one.about})")
+    for file in files:
+        print(f"written: {file}")
+
+
+def _why_nothing(found: "Found") -> str:
+    """One line on why there is no front."""
+    from alula.explore.report.tables import nearest, shown
+
+    name, rows = found.space.sweep.name, len(found.rows)
+    row = nearest(found.impossible)
+    if row is not None:
+        point = ", ".join(f"{axis} {shown(value)}" for axis, value in row.values.items())
+        return f"no point of {name} can be; the nearest of {rows:,}, {point}: {row.reason}"
+    if found.failed:
+        return f"all points of {name} failed: {found.failed[0].failed}"
+    if found.impossible:
+        return f"no point of {name} can be: {found.impossible[0].reason}"
+    unknown = ", ".join(
+        one
+        for one in found.space.sweep.objectives
+        if all(getattr(row, one) is None for row in found.rows.values())
+    )
+    return f"{unknown or 'the objectives'} must be known of a point of {name}, and is of none"

@@ -1,57 +1,71 @@
-"""The points that no other point beats, and their plot."""
+"""Points that no other point beats, and how much of the space of objectives they cover."""
 
-from collections.abc import Sequence
-from typing import IO
+import numpy as np
 
-from alula.explore.row import Row
+_BLOCK = 256
+"""Points that are compared with all others at once."""
 
 
-def front(rows: Sequence[Row]) -> set[int]:
-    """Return the numbers of the rows on the Pareto front of time and share of the part.
+def front(values: np.ndarray) -> np.ndarray:
+    """Return which points are on the Pareto front, bool [points].
 
-    A row is on it if no other is at least as good in both and better in one. Rows with a reason
-    are left out.
+    A point is on it if no other is at least as good in all objectives and better in one. Points
+    that are equal are on it together.
+
+    Args:
+        values: float [points, objectives], less is better. A NaN makes a point none.
     """
-    places = _places(rows)
-    found = {number: place for number, place in places.items() if rows[number].reason is None}
-    return {
-        number
-        for number, own in found.items()
-        if not any(
-            other != own and other[0] <= own[0] and other[1] <= own[1] for other in found.values()
-        )
-    }
+    kept = np.zeros(len(values), bool)
+    numbers = np.flatnonzero(~np.isnan(values.sum(axis=1)))
+    order = numbers[np.lexsort(values[numbers].T[::-1])]
+    best = np.empty((0, values.shape[1]))
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        block = block[~beaten(values[block], best)]
+        # In this order a point is beaten by earlier ones only.
+        block = block[~beaten(values[block], values[block])]
+        kept[block] = True
+        best = np.concatenate([best, values[block]])
+    return kept
 
 
-def plot(rows: Sequence[Row], title: str, file: IO[bytes]) -> None:
-    """Draw time against share of the part as a PNG, the Pareto front as a line."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    best, places = front(rows), _places(rows)
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for number, (time, share) in places.items():
-        row, on_front = rows[number], number in best
-        colour = "C0" if on_front else "C7" if row.reason is None else "C3"
-        axes.plot(100 * share, time, "o" if on_front else "x", color=colour)
-        label = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in row.values.items())
-        place = {"textcoords": "offset points", "xytext": (6, 4), "fontsize": 8}
-        axes.annotate(label, (100 * share, time), **place)
-    line = sorted((100 * share, time) for time, share in map(places.__getitem__, best))
-    axes.plot([x for x, _ in line], [y for _, y in line], "-", color="C0", linewidth=1)
-    axes.set_xlabel("largest share of the part (%), synthesised")
-    axes.set_ylabel("time of the workload (us), simulated")
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    figure.savefig(file, dpi=120, format="png")
+def beaten(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Return which points one of `by` beats: as good in all objectives and better in one."""
+    found = np.zeros(len(values), bool)
+    for first in range(0, len(values), _BLOCK):
+        own = values[first : first + _BLOCK, None]
+        for start in range(0, len(by), _BLOCK):
+            others = by[None, start : start + _BLOCK]
+            better = (others <= own).all(axis=2) & (others < own).any(axis=2)
+            found[first : first + _BLOCK] |= better.any(axis=1)
+    return found
 
 
-def _places(rows: Sequence[Row]) -> dict[int, tuple[float, float]]:
-    """Return time and share of the rows that have both, by number."""
-    return {
-        number: (row.microseconds, row.share)
-        for number, row in enumerate(rows)
-        if row.microseconds is not None and row.share is not None
-    }
+def layers(values: np.ndarray, count: int) -> np.ndarray:
+    """Return numbers of at least `count` points: the front, then that of the rest, and so on."""
+    found: list[np.ndarray] = []
+    left = np.flatnonzero(~np.isnan(values.sum(axis=1)))
+    while left.size and sum(map(len, found)) < count:
+        best = front(values[left])
+        found.append(left[best])
+        left = left[~best]
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def hypervolume(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    """Return the share of a box of objectives that points beat.
+
+    Args:
+        values: float [points, objectives], less is better.
+        low: the box's best corner.
+        high: its worst corner.
+    """
+    from alula.explore.libraries import needed
+
+    size = np.where(high > low, high - low, 1.0)
+    scaled = (values - low) / size
+    scaled = scaled[(scaled < 1).all(axis=1)]
+    if not len(scaled):
+        return 0.0
+    indicator = needed("pymoo", "pymoo.indicators.hv").HV(ref_point=np.ones(values.shape[1]))
+    return float(indicator(scaled[front(scaled)]))

@@ -1,143 +1,163 @@
-"""The rows of a sweep in its folder, each kept as soon as it is there."""
+"""Answers that are kept as they come, by what they depend on: a SQLite file that sweeps share."""
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from io import FileIO
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from alula.design import DesignError
 from alula.explore.row import Row
-from alula.explore.space import Point
-from alula.sources import sources_id
-from alula.synth import SynthError
-from alula.synth.tools import yosys
+from alula.folders import cache_folder
 
-FILE = "rows.jsonl"
-_MARK = b'{"alula": "rows of a sweep", "version": 1}\n'
-"""The first line, by which such a file is known."""
-_PACKAGES = (
-    "alula.design",
-    "alula.isa",
-    "alula.gateware",
-    "alula.synth",
-    "alula.rtl",
-    "alula.model",
-    "alula.ir",
-    "alula.quant",
-    "alula.mapper",
-    "alula.codegen",
-    "alula.explore",
-)
+_APPLICATION = 0x616C756C
+"""In the file's head, by which such a store is known: "alul"."""
+_LAYOUT = 1
+_PATIENCE_S = 60
+"""How long another sweep may hold the file."""
+_AT_ONCE = 500
+"""Keys of a question to SQLite."""
 
 
 class StoreError(ValueError):
-    """A folder that cannot keep the rows of this sweep. Its text is one line."""
+    """A file that is no store of sweeps. Its text is one line."""
 
 
-def key_of(point: Point) -> str:
-    """Return the name of a point's row: a hash of everything that the row depends on."""
-    try:
-        design = point.design.model_dump_json(exclude={"name"})
-    except DesignError as error:
-        design = str(error)
-    layer, workload = point.sweep.layer, point.sweep.workload
-    parts = (*_makers(), design, layer.model_dump_json(), workload.model_dump_json())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-@cache
-def _makers() -> tuple[str, str]:
-    """Return the versions of what makes rows: Alula's own code, and Yosys."""
-    try:
-        synthesiser = yosys().version
-    except SynthError:
-        synthesiser = "none"
-    return sources_id(*_PACKAGES), synthesiser
+def default_store() -> Path:
+    """Return the store that is used where none is named, in the cache."""
+    return cache_folder() / "sweeps" / "rows.sqlite"
 
 
 class Store:
-    """Rows by key, in a file of one JSON object a line. Made by `opened`."""
+    """Rows by key. Several sweeps may read and write one at once."""
 
-    def __init__(self, file: FileIO, rows: dict[str, dict[str, Any]]) -> None:
-        self._file = file
-        self._rows = rows
+    def __init__(self, connection: sqlite3.Connection, place: Path) -> None:
+        self._connection = connection
+        self.place = place
 
-    def find(self, point: Point) -> Row | None:
-        """Return the row of a point if it is there and complete. What failed is tried again."""
-        found = self._rows.get(key_of(point))
-        row = Row.restored(point.values, found) if found else None
-        return row if row and row.complete else None
+    @classmethod
+    @contextmanager
+    def opened(cls, place: Path) -> Iterator[Self]:
+        """Give a store, which is made if there is no file.
 
-    def add(self, point: Point, row: Row) -> None:
-        """Keep a row: it is on the disk when this returns. OSError if it cannot be written."""
-        key, results = key_of(point), row.results()
-        self._rows[key] = results
-        line = {"key": key, "row": results, "sha256": _digest(key, results)}
-        _append(self._file, json.dumps(line, allow_nan=False).encode() + b"\n")
+        Raises:
+            StoreError: the file is something else, or of another version.
+            OSError: it cannot be written.
+        """
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.touch()
+        # SQLite's own errors do not say what the system refused.
+        with place.open("r+b"):
+            pass
+        connection = sqlite3.connect(place, timeout=_PATIENCE_S, isolation_level=None)
+        with closing(connection):
+            try:
+                _prepare(connection, place)
+            except sqlite3.DatabaseError as error:
+                raise _foreign(place, error) from None
+            yield cls(connection, place)
 
+    def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the results that are there, by key; a damaged one is not.
 
-@contextmanager
-def opened(folder: Path) -> Iterator[Store]:
-    """Give the store of a folder, which is made, or has the rows of an earlier start.
+        Raises:
+            StoreError: the file is damaged.
+        """
+        found = {}
+        with self._guarded():
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                asked = f"SELECT key, results, digest FROM rows WHERE key IN ({marks})"
+                for key, text, digest in self._connection.execute(asked, some):
+                    if digest == _digest(key, text):
+                        found[key] = json.loads(text)
+        return found
 
-    Raises:
-        StoreError: the folder holds something else, or another process works in it.
-        OSError: it cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    if not path.exists() and any(folder.iterdir()):
-        wanted = "a new or empty folder, or one with the rows of a sweep"
-        raise StoreError(f"--out must be {wanted}, not {folder}")
-    with FileIO(path, "a+") as file:
+    def add(self, rows: Iterable[tuple[str, Row]]) -> None:
+        """Keep rows: they are in the file when this returns.
+
+        Raises:
+            StoreError: the file is damaged, or another process holds it for too long.
+            OSError: there is no room.
+        """
+        lines = []
+        for key, row in rows:
+            text = json.dumps(row.results(), allow_nan=False)
+            lines.append((key, text, _digest(key, text)))
+        with self._guarded():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", lines)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"one sweep at a time must work in {folder}, not two") from None
-        file.seek(0)
-        data = file.read()
-        if data[: len(_MARK)] != _MARK[: len(data)]:
-            raise StoreError(f"{path} must be the rows of a sweep, not something else")
-        # A line without its end was being written when an earlier start was killed.
-        whole = data[: data.rfind(b"\n") + 1]
-        file.truncate(len(whole))
-        if not whole:
-            _append(file, _MARK)
-        lines = map(_parsed, whole.splitlines()[1:])
-        yield Store(file, {line["key"]: line["row"] for line in lines if _whole(line)})
+            yield
+        except sqlite3.OperationalError as error:
+            if "disk is full" in str(error):
+                raise OSError(28, "No space left on device", str(self.place)) from None
+            raise StoreError(f"{self.place} must be free to read and write: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise _foreign(self.place, error) from None
 
 
-def _append(file: FileIO, line: bytes) -> None:
-    """Write a line, and wait until it is on the disk. OSError if it cannot be written."""
-    while line:
-        line = line[file.write(line) or 0 :]
-    os.fsync(file)
+def restored(
+    keys: Mapping[int, str], values: Mapping[int, Mapping[str, Any]], store: Store | None
+) -> dict[int, Row]:
+    """Return the rows of points that a store has, by number. What failed is tried again.
+
+    Args:
+        keys: of the points, by number.
+        values: of their axes, by number.
+        store: where they may be.
+    """
+    if store is None:
+        return {}
+    found = store.find(list(keys.values()))
+    rows = {
+        number: Row.restored(values[number], found[key])
+        for number, key in keys.items()
+        if key in found
+    }
+    return {number: row for number, row in rows.items() if row is not None and row.failed is None}
 
 
-def _parsed(line: bytes) -> Any:
+def _prepare(connection: sqlite3.Connection, place: Path) -> None:
+    """Make a new store's table, or see that it is a store's. DatabaseError if it is none at all."""
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (layout,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (application, tables) == (0, 0):
+            connection.execute(
+                "CREATE TABLE rows (key TEXT PRIMARY KEY, results TEXT NOT NULL, "
+                "digest TEXT NOT NULL) WITHOUT ROWID"
+            )
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+        elif application != _APPLICATION:
+            raise StoreError(f"{place} must be a store of sweeps, not another database")
+        elif layout != _LAYOUT:
+            raise StoreError(f"{place} must be a store of layout {_LAYOUT}, not {layout}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _whole(line: Any) -> bool:
-    """Whether a line is what was written; a damaged one counts as none."""
-    return (
-        isinstance(line, dict)
-        and line.keys() == {"key", "row", "sha256"}
-        and isinstance(line["key"], str)
-        and isinstance(line["row"], dict)
-        and line["sha256"] == _digest(line["key"], line["row"])
-    )
+def _foreign(place: Path, error: sqlite3.DatabaseError) -> StoreError:
+    return StoreError(f"{place} must be a store of sweeps, not something else: {error}")
 
 
-def _digest(key: Any, results: Any) -> str:
-    text = json.dumps([key, results], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(key: str, text: str) -> str:
+    return hashlib.sha256(f"{key}\n{text}".encode()).hexdigest()

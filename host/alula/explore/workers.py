@@ -1,4 +1,4 @@
-"""Processes that work through items, each in a fresh interpreter, and never outlive this one."""
+"""Processes that call functions, each in a fresh interpreter, and never outlive this one."""
 
 import multiprocessing
 import os
@@ -6,12 +6,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, TypeVar
+from typing import Any, Self, TypeVar
 
 # A fresh interpreter each: threads of numba and torch do not survive a fork.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -30,44 +30,63 @@ class Lost:
     reason: str
 
 
-def in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], processes: int
-) -> Iterator[tuple[int, Result | Lost]]:
-    """Yield number and result of each item as it comes.
+class Workers:
+    """Processes that are started as they are needed and kept until the block ends.
 
-    A process that ends takes only its own item with it. An error or Ctrl-C here, or the end of this
+    A process that ends takes only its own item with it. An error or Ctrl-C, or the end of this
     process, ends them all, with the programs that they run.
 
     Args:
-        function: called with each item; it can be pickled and raises nothing.
-        items: what it is called with.
         processes: items at once.
     """
-    waiting = list(enumerate(items))[::-1]
-    workers: list[_Worker[Any]] = []
-    try:
-        while waiting or any(worker.number is not None for worker in workers):
-            while waiting and len(workers) < processes:
-                workers.append(_Worker(function))
-            for worker in workers:
-                if waiting and worker.number is None:
-                    worker.give(*waiting.pop())
+
+    def __init__(self, processes: int) -> None:
+        self.count = processes
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._workers)
+        self._workers = []
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[int, Result | Lost]]:
+        """Yield number and result of each item as it comes.
+
+        Args:
+            function: called with each item; it can be pickled and raises nothing.
+            items: what it is called with; taken as workers have nothing to do.
+        """
+        waiting, workers = enumerate(items), self._workers
+        left = True
+        while left or any(worker.number is not None for worker in workers):
+            idle = [worker for worker in workers if worker.number is None]
+            while left and (idle or len(workers) < self.count):
+                number, item = next(waiting, (None, None))
+                if number is None:
+                    left = False
+                    break
+                if not idle:
+                    workers.append(_Worker())
+                    idle.append(workers[-1])
+                idle.pop().give(number, (function, item))
             for worker in _ready(workers):
                 number, result = worker.take()
                 if isinstance(result, Lost):
                     workers.remove(worker)
                 yield number, result
-    finally:
-        _end(workers)
 
 
-class _Worker(Generic[Result]):
+class _Worker:
     """A process, and the number of the item that it works on."""
 
-    def __init__(self, function: Callable[[Any], Result]) -> None:
+    def __init__(self) -> None:
         self.number: int | None = None
         self.connection, other = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(other, function), daemon=True)
+        self.process = _CONTEXT.Process(target=_serve, args=(other,), daemon=True)
         # Ctrl-C reaches the whole terminal; who started the workers ends them.
         with _interrupts_held():
             self.process.start()
@@ -79,7 +98,7 @@ class _Worker(Generic[Result]):
         with suppress(BrokenPipeError):  # it has ended, which `take` tells
             self.connection.send(item)
 
-    def take(self) -> tuple[int, Result | Lost]:
+    def take(self) -> tuple[int, Any]:
         """Return number and result of its item, which is there, or the process has ended."""
         assert self.number is not None
         number, self.number = self.number, None
@@ -90,13 +109,15 @@ class _Worker(Generic[Result]):
             return number, Lost(_ending(self.process.exitcode or 0))
 
 
-def _ready(workers: Sequence[_Worker[Any]]) -> list[_Worker[Any]]:
-    """Wait until workers have a result or have ended, and return them."""
+def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
+    """Wait until workers have a result or have ended, and return them; none if none has an item."""
     busy = {worker.connection: worker for worker in workers if worker.number is not None}
+    if not busy:
+        return []
     return [busy[item] for item in wait(list(busy)) if isinstance(item, Connection)]
 
 
-def _end(workers: Sequence[_Worker[Any]]) -> None:
+def _end(workers: Sequence[_Worker]) -> None:
     """End the workers: asked to first, so that they remove what is half-written, then killed."""
     for worker in workers:
         worker.process.terminate()
@@ -108,14 +129,15 @@ def _end(workers: Sequence[_Worker[Any]]) -> None:
         worker.connection.close()
 
 
-def _serve(connection: Connection, function: Callable[[Any], object]) -> None:
-    """Work through the items that come, as long as the parent lives and does not say stop."""
+def _serve(connection: Connection) -> None:
+    """Call the functions that come, as long as the parent lives and does not say stop."""
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # A pipe that breaks is the parent's end.
     with suppress(EOFError, ConnectionError):
         while True:
-            connection.send(function(connection.recv()))
+            function, item = connection.recv()
+            connection.send(function(item))
 
 
 def _terminated(*_: object) -> None:

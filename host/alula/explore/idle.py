@@ -1,0 +1,52 @@
+"""Axes whose change cannot matter are told before a sweep, not after."""
+
+import numpy as np
+
+from alula.design.error import DesignError, listed
+from alula.explore.evaluation import evaluated
+from alula.explore.objectives import RESOURCES
+from alula.explore.space import Space
+
+_TRIED = 8
+"""Places of the space at which an axis is varied, and values of it."""
+
+
+def check_axes(space: Space) -> None:
+    """See that each axis of several values changes what is asked for, or what fits.
+
+    Raises:
+        DesignError: one changed nothing in all places that were tried.
+    """
+    random = np.random.default_rng(space.sweep.seed)
+    tried = [
+        space.places(np.array([number]))[0] for number in random.integers(space.count, size=_TRIED)
+    ]
+    for axis, name in enumerate(space.names):
+        if space.sizes[axis] > 1 and not any(_matters(space, place, axis) for place in tried):
+            asked = listed(
+                [*dict.fromkeys([*space.sweep.objectives, *space.sweep.constraints])], "and"
+            )
+            wanted = f"left out, as none of its values changes {asked} or what fits"
+            raise DesignError(wanted, "varied: it cannot matter", f"axes.{name}")
+
+
+def _matters(space: Space, places: np.ndarray, axis: int) -> bool:
+    """Whether values of an axis differ in what comes of them, the other axes as they are."""
+    size = space.sizes[axis]
+    chosen = np.unique(np.linspace(0, size - 1, min(size, _TRIED)).round().astype(np.int64))
+    first = None
+    for value in chosen:
+        own = places.copy()
+        own[axis] = value
+        found = _outcome(space, int(space.number(own[None])[0]))
+        if first is not None and found != first:
+            return True
+        first = found
+    return False
+
+
+def _outcome(space: Space, number: int) -> tuple[object, ...]:
+    """Everything of a point that a search can see."""
+    row = evaluated(space, space.values(number))
+    names = dict.fromkeys([*space.sweep.objectives, *space.sweep.constraints, *RESOURCES])
+    return (*(getattr(row, name) for name in names), row.shortfall, row.failed)
