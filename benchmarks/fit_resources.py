@@ -23,11 +23,12 @@ from alula.synth import yosys
 from alula.synth.netlists import Netlists, Progress, cells_of, missing, netlists
 from alula.synth.report import module_uses
 from alula.synth.timing import SETTING, estimate
-from alula.synth.verilog import described
+from alula.synth.verilog import described, instances
 from alula.timing import Module as Timed
 from alula.timing import Netlist, analyse
 from benchmarks.report import progress_shown
 from benchmarks.resource_designs import SEED, Chosen, drawn, planned
+from benchmarks.rtl_sizes import rtl_sizes
 
 
 def main() -> int:
@@ -39,30 +40,26 @@ def main() -> int:
     found: list[dict[str, Any]] = []
     for chosen in (*planned(), *drawn(words.seed)):
         with progress_shown() as progress:
-            one = synthesised(chosen, progress, words.kept)
-        if one is not None:
-            found.append(one)
-            _write(SYNTHESISED, {"seed": words.seed, "tool": yosys().version, "designs": found})
+            found.append(synthesised(chosen, progress, words.kept))
+        _write(SYNTHESISED, {"seed": words.seed, "tool": yosys().version, "designs": found})
     designs = [Synthesised.read(one) for one in found]
     _write(FITTED, fitted(designs))
     return 0
 
 
-def synthesised(chosen: Chosen, progress: Progress, kept: bool) -> dict[str, Any] | None:
-    """Return a design's modules as synthesised, by class; None if none is kept.
+def synthesised(chosen: Chosen, progress: Progress, kept: bool) -> dict[str, Any]:
+    """Return a design's modules by class, as they stand in `synthesised.json`.
 
     Args:
         chosen: the design.
         progress: told of each module.
-        kept: take only modules that need not be synthesised.
+        kept: take only what need not be synthesised.
     """
     design, tool = chosen.design, yosys()
     written, script = described(design), design.family.synthesis
     modules = written.modules
-    left_out = missing(modules, script, tool) if kept else []
+    left_out = missing(modules, script, tool) if kept or chosen.emitted else []
     wanted = [name for name in modules if name not in left_out]
-    if not wanted:
-        return None
     found = netlists(modules, script, tool, progress, only=wanted)
     whole = None
     if left_out:
@@ -97,24 +94,32 @@ def _alone(found: Netlists, names: frozenset[str], design: Design) -> dict[str, 
 def _by_kind(
     modules: Mapping[str, str], found: Netlists, ns: Mapping[str, float], design: Design
 ) -> list[dict[str, Any]]:
-    """Join modules of one class, of which `KINDS` must know; some of a class alone are left out."""
+    """Join modules of one class; `KINDS` must know how many there are."""
+    cells = {name: cells_of(netlist) for name, netlist in found.items()}
+    uses = {item.module: item.total for item in module_uses(modules, cells, design.family)}
+    dimensions, times = Dimensions.of(design), instances(modules)
+    known = {kind.name: kind for kind in KINDS}
     kinds: dict[str, list[str]] = {}
     for name in modules:
         kinds.setdefault(name.partition("_")[0], []).append(name)
-    cells = {name: cells_of(netlist) for name, netlist in found.items()}
-    uses = {item.module: item for item in module_uses(modules, cells, design.family)}
-    dimensions = Dimensions.of(design)
-    expected = {kind.name: kind.count(dimensions) for kind in KINDS}
+    grow = [name for kind, names in kinds.items() if len(known[kind].size) > 1 for name in names]
+    sizes = rtl_sizes(modules, grow, yosys())
     rows = []
     for kind, names in kinds.items():
-        if not set(names) <= set(uses):
-            continue
-        count = sum(uses[name].instances for name in names)
-        if expected.pop(kind, None) != count:
-            raise SystemExit(f"{kind}: alula.cost.resources.modules must know {count} of it")
-        use = sum((uses[name].total for name in names), Use())
-        longest = round(max(ns[name] for name in names), 3) if set(names) <= set(ns) else None
-        rows.append(asdict(Module(kind=kind, count=count, **asdict(use), ns=longest)))
+        count = sum(times[name] for name in names)
+        if known[kind].count(dimensions) != count:
+            raise SystemExit(f"{kind}: alula.cost.resources.modules must know of {count}")
+        own = [(times[name], *sizes.get(name, (0, 0.0))) for name in names]
+        whole, timed = set(names) <= set(uses), set(names) <= set(ns)
+        item = Module(
+            kind=kind,
+            count=count,
+            registers=sum(many * registers for many, registers, _ in own) // count,
+            logic=round(sum(many * logic for many, _, logic in own) / count, 1),
+            use=sum((uses[name] for name in names), Use()) if whole else None,
+            ns=round(max(ns[name] for name in names), 3) if timed else None,
+        )
+        rows.append(asdict(item))
     return rows
 
 

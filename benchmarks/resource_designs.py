@@ -1,42 +1,40 @@
 """Designs to synthesise: some that tell apart what modules grow with, others drawn by a seed."""
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alula.design import Design, DesignError, load_design
+from alula.design import Design, load_design
 
 SEED, COUNT = 1, 6
-_SMALL = {"memory.capacity_mib": 64, "prefill_chunk": 8}
-_AXES = (
-    "memory.beat_bytes", "memory.channels", "cores", "memory.ports", "mpe.tokens", "mpe.sparse",
-    "sfu.lanes", "buffers.stream_kib", "buffers.vector_kib", "buffers.activation_kib",
-    "buffers.staging_kib",
-)  # fmt: skip
+_MEMORIES = ((16, 1), (32, 1), (16, 2), (64, 1))
+"""Bytes of a beat, and channels."""
 _CHOSEN = (
-    (16, 1, 1, 1, 2, False, 4, 8, 64, 32, 4),
-    (32, 1, 1, 2, 4, False, 8, 32, 128, 64, 16),
-    (32, 2, 1, 1, 2, False, 16, 64, 256, 128, 32),
-    (64, 1, 1, 1, 4, True, 4, 64, 64, 64, 16),
-    (16, 2, 1, 1, 8, True, 8, 16, 256, 128, 16),
-    (16, 2, 2, 1, 2, False, 16, 8, 512, 32, 64),
+    ((16, 1), 4, 2, False),
+    ((64, 1), 8, 2, True),
+    ((32, 1), 16, 4, False),
+    ((16, 2), 4, 4, True),
 )
-_DRAWN: Mapping[str, tuple[Any, ...]] = {
-    "memory.beat_bytes": (16, 32, 64),
-    "memory.channels": (1, 2),
-    "cores": (1, 2),
-    "memory.ports": (1, 2, 4),
-    "mpe.tokens": (2, 4),
-    "mpe.sparse": (False, True),
-    "sfu.lanes": (4, 8, 16),
-    "buffers.stream_kib": (16, 32, 64),
-    "buffers.vector_kib": (64, 128, 256, 512),
-    "buffers.activation_kib": (32, 64, 128),
-    "buffers.staging_kib": (8, 16, 32),
+"""Memory, lanes of the SFU, tokens of the MPE, whether it is sparse."""
+_EMITTED: tuple[Mapping[str, Any], ...] = (
+    {"memory.beat_bytes": 64, "memory.channels": 2, "sfu.lanes": 16, "buffers.vector_kib": 1024},
+    {"memory.beat_bytes": 32, "memory.channels": 2, "mpe.tokens": 8, "mpe.sparse": True},
+    {"memory.beat_bytes": 32, "memory.channels": 2, "cores": 2, "sfu.lanes": 16},
+    {"memory.beat_bytes": 64, "memory.ports": 2, "mpe.tokens": 4, "sfu.lanes": 16},
+    {"memory.beat_bytes": 16, "memory.channels": 4, "sfu.lanes": 8, "mpe.sparse": True},
+)
+"""What is only emitted, to see how modules grow."""
+_ROOM = {
+    "memory.capacity_mib": 64,
+    "mpe.sparse": False,
+    "prefill_chunk": 8,
+    "buffers.stream_kib": 32,
+    "buffers.vector_kib": 256,
+    "buffers.activation_kib": 128,
+    "buffers.staging_kib": 32,
 }
-_MOST_CHAINS = 8
-"""Of a core: designs of more take an hour."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,9 @@ class Chosen:
 
     base: str
     changes: Mapping[str, Any]
-    held_out: bool
+    held_out: bool = False
+    emitted: bool = False
+    """It need not be synthesised."""
 
     @property
     def design(self) -> Design:
@@ -56,21 +56,39 @@ class Chosen:
 def planned() -> Iterator[Chosen]:
     """Yield the designs that are fitted to: small ones that ship, and changed ones."""
     for name in ("nano", "tiny", "nano-sparse", "kv260", "kv260-sparse"):
-        yield Chosen(name, {}, held_out=False)
-    for values in _CHOSEN:
-        yield Chosen("nano-sparse", _SMALL | dict(zip(_AXES, values, strict=True)), held_out=False)
+        yield Chosen(name, {})
+    for memory, lanes, tokens, sparse in _CHOSEN:
+        yield _changed(memory, lanes, tokens, sparse)
+    for changes in _EMITTED:
+        yield Chosen("nano-sparse", {**_ROOM, **changes}, emitted=True)
 
 
 def drawn(seed: int = SEED, count: int = COUNT) -> Iterator[Chosen]:
-    """Yield held-out designs, the same ones of the same seed."""
-    random_ = random.Random(seed)
-    while count:
-        changes = _SMALL | {key: random_.choice(values) for key, values in _DRAWN.items()}
-        chosen = Chosen("nano-sparse", changes, held_out=True)
-        try:
-            design = chosen.design
-        except DesignError:
-            continue
-        if design.chains_per_core <= _MOST_CHAINS:
-            count -= 1
-            yield chosen
+    """Yield held-out designs, the same ones of the same seed; none is one that is fitted to."""
+    space = [
+        sizes
+        for sizes in itertools.product(_MEMORIES, (4, 8, 16), (2, 4), (False, True))
+        if sizes not in _CHOSEN and sizes != ((16, 1), 4, 2, True)
+    ]
+    for sizes in random.Random(seed).sample(space, count):
+        yield _changed(*sizes, held_out=True)
+
+
+def _changed(
+    memory: tuple[int, int], lanes: int, tokens: int, sparse: bool, *, held_out: bool = False
+) -> Chosen:
+    """Change nano-sparse. Buffers keep their depth: modules of several designs are the same."""
+    beat, channels = memory
+    wide = beat * channels // 16
+    changes = {
+        "memory.beat_bytes": beat,
+        "memory.channels": channels,
+        "memory.capacity_mib": 16 * wide,
+        "mpe.tokens": tokens,
+        "mpe.sparse": sparse,
+        "sfu.lanes": lanes,
+        "buffers.stream_kib": 8 * wide,
+        "buffers.vector_kib": 16 * lanes,
+        "buffers.activation_kib": 16 * tokens,
+    }
+    return Chosen("nano-sparse", changes, held_out)

@@ -26,6 +26,7 @@ MEASUREMENTS = (
     "speed",
     "accuracy",
     "cost",
+    "resources",
     "rtl",
     "stream",
     "prefill",

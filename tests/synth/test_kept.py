@@ -9,7 +9,7 @@ import pytest
 
 from alula.design import load_design
 from alula.synth import place, place_and_route
-from alula.synth.netlists import cells_of, netlists
+from alula.synth.netlists import cells_of, missing, netlists
 from alula.synth.tools import Tool
 
 MODULE = "module m(clk, q);\n  input clk;\n  output q;\nendmodule\n"
@@ -58,6 +58,20 @@ def test_netlists(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert netlists({"m": MODULE}, "synth", tool) == {"m": NETLIST}
     assert len(tool.runs) == 2
     assert "was damaged (netlist.json.gz is not what was written)" in caplog.messages[0]
+
+
+def test_a_module_of_several_designs_is_synthesised_once(cache: Path) -> None:
+    helper = "  reg \\$auto$verilog_backend.cc:2355:dump_module$%d  = 0;\nendmodule"
+    one, other = (MODULE.replace("endmodule", helper % number) for number in (1, 72))
+    tool = stand_in("netlist.json", {"modules": {"m": NETLIST}})
+    netlists({"m": one}, "synth", tool)
+    assert missing({"m": other}, "synth", tool) == []
+    # Whatever its name is: `m` has a port of that name and none placed in it.
+    beside = {"m": other, "clk": "module clk(a);\n  input a;\nendmodule\n"}
+    assert missing(beside, "synth", tool) == ["clk"]
+    assert missing({"m": other.replace("q", "p")}, "synth", tool) == ["m"]
+    netlists(beside, "synth", tool, only=["m"])
+    assert len(tool.runs) == 1
 
 
 def test_cells_of_a_netlist() -> None:

@@ -6,6 +6,7 @@ from alula.synth.place_modules import ModulePlacements, place_modules
 from alula.synth.report import Report, synthesise
 from alula.synth.tools import SynthError, Tool, nextpnr, yosys
 from alula.synth.verilog import TOP, top_of, verilog
+from alula.synth.vivado_report import VivadoReport, read_reports
 
 __all__ = [
     "TOP",
@@ -14,11 +15,13 @@ __all__ = [
     "Report",
     "SynthError",
     "Tool",
+    "VivadoReport",
     "check_flow",
     "export",
     "nextpnr",
     "place_and_route",
     "place_modules",
+    "read_reports",
     "synthesise",
     "top_of",
     "verilog",

@@ -14,6 +14,7 @@ from alula.folders import cache_folder
 from alula.kept import kept
 from alula.processes import in_threads
 from alula.synth.tools import Tool
+from alula.synth.verilog import inside
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and of how many."""
@@ -25,6 +26,8 @@ _KIND = "netlists"
 _NETLIST = "netlist.json"
 _KEPT = "netlist.json.gz"
 _PARTS = {"ports": None, "cells": ("type", "parameters", "connections"), "netnames": None}
+_NUMBERED = re.compile(r"dump_module\$\d+")
+"""A helper of Yosys' Verilog, numbered on from one module of a design to the next."""
 _PORT = re.compile(r"^  (?:input|output) .*;$", re.MULTILINE)
 
 
@@ -51,10 +54,9 @@ def netlists(
         SynthError: Yosys refuses a module.
     """
     wanted = [name for name in modules if only is None or name in only]
-    stubs = {name: _stub(name, text) for name, text in modules.items()}
 
     def netlist(name: str) -> dict[str, Any]:
-        return _netlist(name, _sources(name, modules, stubs), script, tool)
+        return _netlist(name, sources(name, modules), script, tool)
 
     found: dict[str, dict[str, Any]] = {}
     progress("synthesis", 0, len(wanted))
@@ -66,8 +68,7 @@ def netlists(
 
 def missing(modules: Mapping[str, str], script: str, tool: Tool) -> list[str]:
     """Return the modules whose netlists are not kept yet; arguments as of `netlists`."""
-    stubs = {name: _stub(name, text) for name, text in modules.items()}
-    keys = {name: _key(_sources(name, modules, stubs), script, tool) for name in modules}
+    keys = {name: _key(sources(name, modules), script, tool) for name in modules}
     return [name for name, key in keys.items() if not (cache_folder() / _KIND / key).is_dir()]
 
 
@@ -84,27 +85,27 @@ def _stub(name: str, text: str) -> str:
     return "\n".join(["(* blackbox *)", head, *ports, "endmodule", ""])
 
 
-def _sources(name: str, modules: Mapping[str, str], stubs: Mapping[str, str]) -> dict[str, str]:
+def sources(name: str, modules: Mapping[str, str]) -> dict[str, str]:
     """Return the files that Yosys reads for a module: itself, and stubs of those in it."""
-    text = modules[name]
-    used = [stub for other, stub in stubs.items() if other in text and other != name]
-    return {"stubs.v": "".join(used), "module.v": text}
+    used = dict.fromkeys(inside(name, modules))
+    stubs = "".join(_stub(other, modules[other]) for other in used)
+    return {"stubs.v": stubs, "module.v": modules[name]}
 
 
-def _key(sources: Mapping[str, str], script: str, tool: Tool) -> str:
-    text = f"{tool.name} {tool.version}\n{script}\n{sources}"
+def _key(texts: Mapping[str, str], script: str, tool: Tool) -> str:
+    text = _NUMBERED.sub("", f"{tool.name} {tool.version}\n{script}\n{texts}")
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _netlist(name: str, sources: Mapping[str, str], script: str, tool: Tool) -> dict[str, Any]:
+def _netlist(name: str, texts: Mapping[str, str], script: str, tool: Tool) -> dict[str, Any]:
     """Return a synthesised module, from the cache if it is there."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="alula-synth-") as temporary:
             scratch = Path(temporary)
-            for file, content in sources.items():
+            for file, content in texts.items():
                 (scratch / file).write_text(content, encoding="utf-8")
-            steps = [f"read_verilog {' '.join(sources)}", f"{script} -top {name}"]
+            steps = [f"read_verilog {' '.join(texts)}", f"{script} -top {name}"]
             steps.append(f"write_json {_NETLIST}")
             tool.run(["-q", "-p", "; ".join(steps)], folder=scratch, limit_s=LIMIT_S)
             written = json.loads((scratch / _NETLIST).read_text(encoding="utf-8"))
@@ -117,5 +118,5 @@ def _netlist(name: str, sources: Mapping[str, str], script: str, tool: Tool) -> 
         packed = gzip.compress(json.dumps(netlist).encode(), compresslevel=3, mtime=0)
         (folder / _KEPT).write_bytes(packed)
 
-    folder = kept(_KIND, _key(sources, script, tool), make)
+    folder = kept(_KIND, _key(texts, script, tool), make)
     return json.loads(gzip.decompress((folder / _KEPT).read_bytes()))

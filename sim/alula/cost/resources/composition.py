@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ class Resources:
         """What is taken of a part."""
         return Use(self.lut, self.ff, self.dsp, self.bram36, self.uram)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            **asdict(self.use),
+            "mhz": self.mhz,
+            "slowest": self.slowest,
+            "errors": dict(self.errors),
+            "extrapolated": list(self.extrapolated),
+            "source": "estimated",
+        }
+
     def __str__(self) -> str:
         def number(name: str, text: str) -> str:
             error = self.errors.get(name)
@@ -76,7 +87,7 @@ def estimate(design: Design) -> Resources:
         NoEstimate: nothing was synthesised for its chip.
     """
     chip, dimensions = design.family.multiplier, Dimensions.of(design)
-    composed, fit, blocks = _composed(chip, dimensions), fitted(chip), design.blocks
+    composed, fit, blocks = composed_of(chip, dimensions), fitted(chip), design.blocks
     return Resources(
         dsp=design.dsps,
         lut=composed.lut,
@@ -115,7 +126,8 @@ def compose(fit: "Fit", dimensions: Dimensions) -> Composed:
 
 
 @lru_cache(maxsize=CACHED)
-def _composed(chip: str, dimensions: Dimensions) -> Composed:
+def composed_of(chip: str, dimensions: Dimensions) -> Composed:
+    """As `compose`, by what was fitted to the chip family; kept."""
     return compose(fitted(chip), dimensions)
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,11 @@ from alula.design import load_design
 
 NAMES = ("lut", "ff", "ns")
 ERRORS = ("lut", "ff", "dsp", "bram36", "uram", "mhz")
-_SHRINK = 0.02
+_GROWN = 0.3
+"""The weight of what is reckoned from a module that was not synthesised; of others it is 1."""
+_APART = 0.3
+"""Sizes that differ by less than this share of the largest count as one."""
+_SHRINK = 0.01
 """How strongly weights are held small, as a share of what was found: it decides where the designs
 do not tell measures apart."""
 _LEAST = 0.01
@@ -24,28 +28,38 @@ _LEAST = 0.01
 
 @dataclass(frozen=True)
 class Module:
-    """All modules of one class that a design has, as synthesised.
+    """All modules of one class that a design has.
 
     Attributes:
         kind: the class.
         count: how many they are.
-        lut, ff, dsp, bram36, uram: what all of them take.
+        registers, logic: of one of them before it is mapped: bits, and LUTs, about.
+        use: what all of them take as synthesised; None where they were not.
         ns: of the longest path in one of them; None where it is not known.
     """
 
     kind: str
     count: int
-    lut: int
-    ff: int
-    dsp: int
-    bram36: float
-    uram: int
+    registers: int
+    logic: float
+    use: Use | None
     ns: float | None
 
-    @property
-    def use(self) -> Use:
-        """All of them."""
-        return Use(self.lut, self.ff, self.dsp, self.bram36, self.uram)
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Module":
+        """Return one as it stands in `synthesised.json`."""
+        use = values["use"]
+        return cls(**{**values, "use": None if use is None else Use(**use)})
+
+    def found(self, name: str) -> float | None:
+        """What was synthesised of one of them, by the names of `NAMES`."""
+        if name == "ns":
+            return self.ns
+        return None if self.use is None else getattr(self.use, name) / self.count
+
+    def before(self, name: str) -> float:
+        """What `found` is nearly proportional to."""
+        return self.registers if name == "ff" else self.logic
 
 
 @dataclass(frozen=True)
@@ -70,8 +84,8 @@ class Synthesised:
 
     @property
     def use(self) -> Use:
-        """All modules."""
-        return sum((item.use for item in self.modules), Use())
+        """All modules that were synthesised."""
+        return sum((item.use for item in self.modules if item.use), Use())
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Synthesised":
@@ -82,7 +96,7 @@ class Synthesised:
             Dimensions.of(design),
             {"dsp": design.dsps, **asdict(design.blocks)},
             values["held_out"],
-            tuple(Module(**module) for module in values["modules"]),
+            tuple(map(Module.read, values["modules"])),
             values["ns"],
         )
 
@@ -92,26 +106,42 @@ def fitted(designs: Sequence[Synthesised]) -> dict[str, Any]:
     chips: dict[str, list[Synthesised]] = defaultdict(list)
     for design in designs:
         chips[design.chip].append(design)
-    return {"chips": {chip: _chip(mine) for chip, mine in chips.items()}}
+    every = [one for one in designs if not one.held_out]
+    return {"chips": {chip: _chip(mine, every) for chip, mine in chips.items()}}
 
 
-def _chip(designs: Sequence[Synthesised]) -> dict[str, Any]:
-    taught = [one for one in designs if not one.held_out]
+def _chip(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[str, Any]:
     whole = [one for one in designs if one.held_out and one.ns is not None]
-    values = _weighted(taught)
+    mine = [one for one in designs if not one.held_out]
+    values = _weighted(*([_apart(one, whole) for one in some] for some in (mine, every)))
+    values["between_ns"] = _between(mine)
     rows = [compared(one, Fit.read(values | {"errors": {}})) for one in whole]
     worst = {name: round(max(abs(row[name]) for row in rows), 4) for name in ERRORS if rows}
     return values | {"errors": worst, "held_out": len(rows)}
 
 
-def _weighted(designs: Sequence[Synthesised]) -> dict[str, Any]:
-    """Weights, what lies between modules, and ranges."""
+def _apart(design: Synthesised, held_out: Sequence[Synthesised]) -> Synthesised:
+    """Return a design without the modules that a held-out one has too, of those that differ."""
+    kinds = {kind.name: kind for kind in KINDS}
+
+    def shared(item: Module) -> bool:
+        measures = {*kinds[item.kind].size, *kinds[item.kind].delay} - {"one", "sparse"}
+        return bool(measures) and any(
+            _at(sorted(measures), one.dimensions) == _at(sorted(measures), design.dimensions)
+            for one in held_out
+        )
+
+    return replace(design, modules=tuple(item for item in design.modules if not shared(item)))
+
+
+def _weighted(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[str, Any]:
+    """Weights and ranges."""
     sizes = zip(*(one.dimensions for one in designs), strict=True)
     return {
         "modules": {
-            kind.name: {name: _weights(kind, name, designs) for name in NAMES} for kind in KINDS
+            kind.name: {name: _weights(kind, name, designs, every) for name in NAMES}
+            for kind in KINDS
         },
-        "between_ns": _between(designs),
         "ranges": {
             name: [min(values), max(values)]
             for name, values in zip(Dimensions._fields, sizes, strict=True)
@@ -141,26 +171,72 @@ def _between(designs: Iterable[Synthesised]) -> float:
     return round(max(found, default=0.0), 3)
 
 
-def _weights(kind: Kind, name: str, designs: Iterable[Synthesised]) -> dict[str, float]:
-    """Non-negative weights of a kind's measures, by least squares of relative errors."""
+def _weights(
+    kind: Kind, name: str, mine: Sequence[Synthesised], every: Sequence[Synthesised]
+) -> dict[str, float]:
+    """Non-negative weights of a kind's measures, by least squares of relative errors.
+
+    Args:
+        kind: whose.
+        name: of what, one of `NAMES`.
+        mine: designs of the chip family.
+        every: designs of all families: how a kind grows before it is mapped is the same for all.
+    """
     measures = kind.delay if name == "ns" else kind.size
-    rows: dict[tuple[float, ...], float] = {}
-    for design in designs:
-        at = tuple(MEASURES[one](design.dimensions) for one in measures)
-        for item in design.modules:
-            value = item.ns if name == "ns" else getattr(item, name) / item.count
-            if item.kind == kind.name and value is not None:
-                rows[at] = value
-    found = np.array(list(rows.values()), np.float64)
-    if not found.any():
+    rows = [
+        (_at(measures, dimensions), found, 1.0)
+        for dimensions, _, found in _synthesised(mine, name, kind)
+    ]
+    known = {at for at, *_ in rows}
+    if name != "ns" and len(measures) > 1:
+        slope = _slope(kind, name, mine)
+        for one in every:
+            at = _at(measures, one.dimensions)
+            for item in one.modules:
+                if item.kind == kind.name and at not in known:
+                    known.add(at)
+                    rows.append((at, float(slope @ [1, item.before(name)]), _GROWN))
+    if not any(found for _, found, _ in rows):
         return {}
-    wide = np.array(list(rows), np.float64)
-    scale = np.maximum(found, _LEAST * found.max())
-    held = _SHRINK * wide.max(axis=0) / scale.mean()
+    wide, found, weight = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    scale = np.maximum(found, _LEAST * found.max()) / weight
+    held = _SHRINK * wide.max(axis=0) / found.mean()
     held[[one == "one" for one in measures]] = 0
     weights, _ = nnls(
         np.concatenate([wide / scale[:, None], np.diag(held)]),
         np.concatenate([found / scale, np.zeros(len(measures))]),
     )
-    known = zip(measures, weights, strict=True)
-    return {one: float(f"{weight:.6g}") for one, weight in known if weight}
+    named = zip(measures, weights, strict=True)
+    return {one: float(f"{weight:.6g}") for one, weight in named if weight}
+
+
+def _synthesised(
+    designs: Iterable[Synthesised], name: str, kind: Kind | None = None
+) -> list[tuple[Dimensions, Module, float]]:
+    """Return where modules were synthesised, of one kind or of all, and what was found of each."""
+    return [
+        (one.dimensions, item, found)
+        for one in designs
+        for item in one.modules
+        if (kind is None or item.kind == kind.name) and (found := item.found(name)) is not None
+    ]
+
+
+def _at(measures: Sequence[str], dimensions: Dimensions) -> tuple[float, ...]:
+    return tuple(MEASURES[one](dimensions) for one in measures)
+
+
+def _slope(kind: Kind, name: str, designs: Sequence[Synthesised]) -> np.ndarray:
+    """Return what is found of a kind as shares of 1 and of what it is before it is mapped.
+
+    It is proportional where one size alone was synthesised; where none was, as in all kinds.
+    """
+    taught = _synthesised(designs, name, kind)
+    some = taught or [one for one in _synthesised(designs, name) if one[1].before(name)]
+    before = np.array([item.before(name) for _, item, _ in some], np.float64)
+    found = np.array([found for *_, found in some], np.float64)
+    if not taught or np.ptp(before) < _APART * before.max():
+        return np.array([0.0, found.sum() / max(before.sum(), 1e-9)])
+    scale = np.maximum(found, _LEAST * max(found.max(), 1e-9))
+    wide = np.stack([np.ones_like(before), before], axis=1)
+    return nnls(wide / scale[:, None], found / scale)[0]
