@@ -56,7 +56,12 @@ def run(
         Path | None, typer.Option(help="The prompt from a UTF-8 file, instead of an argument.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check every token of a greedy answer against torch.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check what every unit leaves while it runs, and every token of a greedy answer, "
+            "against torch.",
+        ),
     ] = False,
     lockstep: Annotated[
         bool,
@@ -107,7 +112,7 @@ def run(
 
     alula run ./small "Hi" --design nano --device rtl --waves run.fst --from 2000 --to 3000
     """
-    from alula.runtime.errors import MismatchError, OutOfStepError, RunError
+    from alula.runtime.errors import MismatchError, OutOfStepError, RunError, UnitError
     from alula.runtime.loading import load_model, session_of
     from alula.runtime.prediction import predicted_cycles, predicted_of
     from alula.runtime.runs import rtl_report
@@ -154,11 +159,18 @@ def run(
                 stop=stop or (),
                 raw=raw,
                 on_text=None if json or watched else show,
+                verify="torch" if verify else None,
                 progress=progress,
             )
         except (MismatchError, OutOfStepError) as error:
             if json:
                 print_json({"device": device, "matches_model": False, **vars(error)})
+            raise
+        except UnitError as error:
+            if json:
+                print_json(
+                    {"device": session.info.device, "matches_torch": False, "reason": str(error)}
+                )
             raise
     if watched and not json:
         print_text(result.text, end="")
@@ -194,6 +206,7 @@ def run(
                 "predicted_cycles": predicted_cycles(loaded.design, loaded.runs),
                 **({"matches_model": True, **report} if report else {}),
                 **({"verified": asdict(verified)} if verified else {}),
+                **({"checked": asdict(result.checked)} if result.checked else {}),
             }
         )
     else:
@@ -223,12 +236,21 @@ def _print_rest(session: "Session", result: "Generation", verified: "Verificatio
         print(
             f"verified: of {verified.tokens} tokens torch gives {verified.equal} in exact "
             f"integers, {verified.float_agreement} in fp32 on the unquantised weights "
-            f"(reference: {verified.reference})"
+            f"(reference: {verified.reference}){_units(result)}"
         )
     if sys.stderr.isatty():
         speed = result.decode_tokens_per_s
         decode = f", decode {speed:.1f} tokens/s" if speed else ""
         print(f"prefill {result.prefill_s:.2f} s{decode} (wall clock)", file=sys.stderr)
+
+
+def _units(result: "Generation") -> str:
+    """Return what was compared of units while they ran."""
+    found = result.checked
+    if found is None:
+        return ""
+    rest = f", the others within {found.largest_error:.2g}" if found.exact < found.units else ""
+    return f"; {found.exact:,} of {found.units:,} outputs of units exact{rest}"
 
 
 def _opener(

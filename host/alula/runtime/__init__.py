@@ -17,6 +17,7 @@ from alula.runtime.errors import (
     RunError,
     SplitError,
     TokenizerError,
+    UnitError,
 )
 from alula.runtime.loading import load
 from alula.runtime.planning.devices import Devices, load_devices
@@ -50,6 +51,7 @@ __all__ = [
     "SplitError",
     "Target",
     "TokenizerError",
+    "UnitError",
     "device_names",
     "devices",
     "load",

@@ -27,6 +27,16 @@ class DeviceError(RunError):
     """A device that does not exist or refused its work."""
 
 
+class UnitError(RunError):
+    """A unit left something else than torch does.
+
+    Attributes:
+        exit_code: of a command that meets it.
+    """
+
+    exit_code = 1
+
+
 class OutOfStepError(RunError):
     """In lock step, a device retired something else than the machine model. Says what, in lines.
 

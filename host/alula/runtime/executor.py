@@ -5,14 +5,15 @@ elsewhere leave layer by layer, while the prompt is still being read.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
+from alula.runtime.checking import UnitCheck
 from alula.runtime.courier import Courier
 from alula.runtime.pipeline import run_stages
 from alula.runtime.spans import Recorder, Span, segment_name
@@ -72,6 +73,7 @@ class Executor:
         }
         self._courier = Courier(_DELIVERIES_WAITING)
         self.recorder = Recorder()
+        self._check: UnitCheck | None = None
 
     def forward(
         self,
@@ -159,6 +161,18 @@ class Executor:
                     done(number * PROMPT_STEP)
         return output
 
+    @contextmanager
+    def checked_by(self, check: UnitCheck | None) -> Iterator[None]:
+        """Compare what workers leave within the block with torch, from a text's first token on."""
+        self._courier.settle()
+        self._check = check
+        try:
+            yield
+        finally:
+            if check is not None:
+                self._courier.settle()
+            self._check = None
+
     def _begin(self, phase: Phase, position: int) -> None:
         """Forget what was run from a position on, as soon as nothing is on its way any more.
 
@@ -194,6 +208,8 @@ class Executor:
             self._note_layers(complete, *what)
         for layer in segment.layers:
             on_layer(layer)
+        if self._check is not None:
+            self._check.ran(segment, work, output, self._stations[target].read_kv)
         source = piece.source if output.hidden is None else output.hidden
         return replace(piece, source=source, output=output)
 
@@ -231,4 +247,6 @@ class Executor:
         with self.recorder.span("keys and values", f"layers.{layer} from {owner}", *what) as begin:
             rows = self._stations[owner].read_kv(layer, start, stop, begin)
             self._stations[taker].write_kv(layer, start, rows)
+        if self._check is not None:
+            self._check.took(taker, layer, start, rows)
         held[taker] = stop

@@ -19,7 +19,7 @@ from alula.quant.model import QuantizedModel
 from alula.quant.source import Source
 from alula.runtime.fixed_references import FixedFloat, FixedInteger
 from alula.runtime.split import Kind, Segment
-from alula.runtime.worker import PROMPT_STEP, KvRows, Output, Work
+from alula.runtime.worker import PROMPT_STEP, KvRows, Output, Work, ignore
 
 _LOG = logging.getLogger(__name__)
 STEPS = (1, 32, PROMPT_STEP)
@@ -77,7 +77,7 @@ class FixedUnits:
         self._caches = reference.fixed_caches()
         self._steps: dict[_Key, _Step] = {}
         self._quick_layer: Callable[..., Tensor] | None = None
-        self._on_layer: Callable[[int], None] = _ignore
+        self._on_layer: Callable[[int], None] = ignore
 
     def edges(self, longest: int) -> list[int]:
         """Return the lengths of a prompt, or of what is held, at which steps change their shapes.
@@ -117,7 +117,7 @@ class FixedUnits:
     def run(self, segment: Segment, work: Work) -> Output:
         """Run a segment; see `Worker.run`."""
         pieces, heads = [], []
-        self._on_layer = _ignore
+        self._on_layer = ignore
         token: Tensor | None = None
         start, count = 0, len(work.source)
         while start < count:
@@ -339,10 +339,6 @@ class FixedUnits:
         for name, values in given.items():
             place = cache.rows(name, start, stop)
             place.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-
-
-def _ignore(layer: int) -> None:
-    """Stands for `on_layer` while more tokens follow, and in steps that are recorded."""
 
 
 def fixed_float(checkpoint: Source, device: torch.device, kind: Kind, context: int) -> FixedUnits:

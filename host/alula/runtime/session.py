@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from alula.progress import Progress, silent
+from alula.runtime.checking import Checked, UnitCheck, unit_check
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.runs import Run
@@ -51,6 +52,7 @@ class Generation:
         reused: tokens of the prompt whose keys and values were still held.
         prefill_s: seconds from the prompt to the first token.
         decode_tokens_per_s: tokens a second after the first; None if there was only one.
+        checked: what was compared with torch while it ran; None if nothing was.
     """
 
     text: str
@@ -60,6 +62,7 @@ class Generation:
     reused: int
     prefill_s: float
     decode_tokens_per_s: float | None
+    checked: Checked | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class Session:
         stop: Sequence[str] = (),
         raw: bool = False,
         on_text: Callable[[str], None] | None = None,
+        verify: Literal["torch"] | None = None,
         progress: Progress = silent,
     ) -> Generation:
         """Return the answer to a prompt.
@@ -147,11 +151,15 @@ class Session:
             stop: texts that end the answer; they are not part of it.
             raw: give a text to the model as it is, without its chat template.
             on_text: called with each piece of text as it comes.
+            verify: "torch" compares what every unit leaves with torch on the CPU while it runs; the
+                whole prompt is then run. See `Checked`.
             progress: called with how much of the prompt has been read, and for each token.
 
         Raises:
             PromptError: the prompt is empty, longer than the context, or holds unknown ids.
             RunError: another argument is out of range.
+            UnitError: a unit left something else than torch does.
+            DeviceError: a device failed.
         """
         check_length(max_new_tokens)
         if isinstance(stop, str):
@@ -160,7 +168,8 @@ class Session:
             raise RunError("stop texts need a model with a tokenizer, not one without")
         sampler = Sampler(temperature, top_k, top_p, seed)
         ids = self.encode(prompt, raw=raw)
-        reused = self._shared(ids)
+        check = self._unit_check(verify)
+        reused = 0 if check else self._shared(ids)
         text, pieces = _Text(self.tokenizer, stop), list[str]()
         stop_ids = self.tokenizer.stop_ids if self.tokenizer else ()
         tokens: list[int] = []
@@ -170,6 +179,7 @@ class Session:
         start = first = time.perf_counter()
         with (
             self._executor.recorder.span("answer", "answer", tokens=len(ids), position=reused),
+            self._executor.checked_by(check),
             suppress(_Cancelled),
         ):
             for token in self._tokens(ids, reused, max_new_tokens, sampler, progress):
@@ -203,7 +213,18 @@ class Session:
             reused=reused,
             prefill_s=first - start,
             decode_tokens_per_s=(len(tokens) - 1) / (end - first) if len(tokens) > 1 else None,
+            checked=check.checked if check else None,
         )
+
+    def _unit_check(self, verify: str | None) -> UnitCheck | None:
+        """Return what compares units with torch, if asked for. RunError if that cannot be."""
+        if verify is None:
+            return None
+        if verify != "torch":
+            raise RunError(f"verify must be torch or None, not {verify!r}")
+        if self.checkpoint is None:
+            raise RunError("verify must be None for a session that `load` has not made, not torch")
+        return unit_check(self.checkpoint)
 
     def cancel(self) -> None:
         """End the answer that another thread generates, after its token or piece of a prompt."""

@@ -42,7 +42,7 @@ class Station:
         name = segment_name(segment)
         return self._call(name, lambda: self._worker.run(segment, work), begin)
 
-    def read_kv(self, layer: int, start: int, stop: int, begin: Begin) -> KvRows:
+    def read_kv(self, layer: int, start: int, stop: int, begin: Begin = lambda: None) -> KvRows:
         """Return keys and values; see `Worker.read_kv`. DeviceError if that fails."""
         return self._call(
             f"reading keys and values of layers.{layer}",

@@ -16,6 +16,10 @@ Ids = NDArray[np.uint32]
 Floats = NDArray[np.float32]
 
 
+def ignore(layer: int) -> None:
+    """Stand for `Work.on_layer` where nobody waits for a layer."""
+
+
 @dataclass(frozen=True)
 class KvRows:
     """Keys and values of some tokens in one layer, in the contract's format.
@@ -57,7 +61,7 @@ class Work:
     position: int
     rows: int
     logits: bool
-    on_layer: Callable[[int], None] = lambda layer: None
+    on_layer: Callable[[int], None] = ignore
 
 
 @dataclass(frozen=True)
