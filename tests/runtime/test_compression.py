@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import Alula
 
 from alula.compress.work import WorkFolder
+from alula.design.error import listed
+from alula.design.shipped import shipped_recipes
 from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
 from alula.quant import QuantizedModel
@@ -221,7 +223,7 @@ REFUSED = {
     "a rule for nothing": ({"rules": "- {units: norm, bits: 3}\n"}, "alula: must be all, layers"),
     "a missing recipe": (
         {"more": ("--recipe", "w33")},
-        "alula: must be a recipe file, or 2-4, 8-16, mixed, w3, w3-trained or w4, not a missing",
+        f"alula: must be a recipe file, or {listed(sorted(shipped_recipes()))}, not a missing",
     ),
     "a missing text": ({"more": ("--text", "/none.txt")}, "alula: no such file or directory"),
     "no test": ({"more": ("--test-tokens", 1)}, "alula: test-tokens must be at least 2, not 1"),

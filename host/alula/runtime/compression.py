@@ -156,7 +156,7 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
     units = _units(model, choices)
     found = _evaluated(request, checkpoint, model, tested, progress)
     result = Compressed(
-        average_bits=_average_bits(model),
+        average_bits=average_bits(model),
         stored_bits=8
         * sum(unit["bytes"] for unit in units)
         / sum(unit["weights"] for unit in units),
@@ -307,7 +307,7 @@ def _weights(model: CompressedModel) -> int:
     return sum(math.prod(size) for size in model.shapes.values())
 
 
-def _average_bits(model: CompressedModel) -> float:
+def average_bits(model: CompressedModel) -> float:
     """Bits of a value, mean over the weights of all matrices but the head."""
     counts = {name: math.prod(size) for name, size in model.shapes.items() if name != HEAD}
     bits = sum(count * model.precision.format(name).bits for name, count in counts.items())

@@ -1,0 +1,222 @@
+"""What each recipe costs in perplexity, before and after training, on texts that no recipe reads.
+
+    python -m benchmarks.compression windows MODEL --text DIR ... --test FILE ... --out windows.npz
+    python -m benchmarks.compression rows MODEL windows.npz --recipes w3 w2-trained --device cuda
+
+The first draws and encodes the texts, which wants no GPU. The second writes a row for each recipe
+to `results/compression.json` as it is done, and leaves out what is there already. A ratio is the
+perplexity of the dequantised weights over that of the dense model's, both in float32.
+"""
+
+import argparse
+import json
+import math
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alula.compress import CompressedModel, compress
+from alula.compress.distillation import Distillation
+from alula.compress.recipe import Recipe, load_recipe, precision_of
+from alula.compress.recovery import recover
+from alula.compress.student import Student
+from alula.folders import new_file
+from alula.frontend import Checkpoint
+from alula.frontend.compressed import matrix_shapes
+from alula.ir import Architecture
+from alula.mapper import traffic
+from alula.quant.padded import padded
+from alula.runtime.compression import average_bits
+from alula.runtime.loading import needed_tokenizer, open_model
+from alula.runtime.texts import draw_windows, text_of
+from benchmarks.report import ROOT, progress_shown
+
+RESULTS = ROOT / "benchmarks" / "results" / "compression.json"
+WINDOW, TEST_WINDOWS = 1024, 64
+TRAINING = "training"
+_BATCH = 8
+
+
+def drawn(model: str, texts: Sequence[Path], tests: Sequence[Path], count: int, out: Path) -> None:
+    """Write token ids of windows to train on, and of windows of each text to test on."""
+    tokenizer = needed_tokenizer(open_model(model))
+    training = draw_windows(texts, tokenizer, windows=count, tokens=WINDOW, seed=0)
+    found = {TRAINING: np.array(training, np.int32)}
+    for test in tests:
+        ids = tokenizer.encode(text_of(test), special=False)
+        windows = np.array(ids[: len(ids) // WINDOW * WINDOW], np.int32).reshape(-1, WINDOW)
+        found[test.stem] = windows[np.linspace(0, len(windows) - 1, TEST_WINDOWS).astype(int)]
+    with new_file(out) as file:
+        np.savez_compressed(file, allow_pickle=False, **found)
+
+
+class Measurement:
+    """A dense model, the windows, and what recipes make of it."""
+
+    def __init__(self, model: str, windows: Path, device: str) -> None:
+        self.checkpoint: Checkpoint = open_model(model)
+        self.device = torch.device(device)
+        with np.load(windows) as file:
+            texts = {name: torch.from_numpy(file[name]).long() for name in file.files}
+        self.training = texts.pop(TRAINING)
+        self.tests = texts
+        self._dense = self._losses({})
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Compress by a recipe, train if it says so, and measure."""
+        recipe, path = load_recipe(name)
+        shape = self.checkpoint.architecture
+        matrices = [one for unit in shape.units for one in matrix_shapes(shape, unit)]
+        choices = recipe.choices(matrices, str(path))
+        precision = precision_of(choices)
+        start = time.perf_counter()
+        with progress_shown() as progress:
+            model = compress(
+                self.checkpoint,
+                precision,
+                self._calibration(recipe),
+                methods={matrix: choice.method for matrix, choice in choices.items()},
+                device=self.device,
+                progress=progress,
+            )
+        row = {
+            "recipe": name,
+            "average_bits": average_bits(model),
+            "bytes_per_token": traffic(shape, precision).read(position=0, tokens=1),
+            "seconds": time.perf_counter() - start,
+            "ratio": self.ratios(model),
+            **_machine(self.device),
+        }
+        return row | ({} if recipe.recover is None else self._trained(recipe, model))
+
+    def ratios(self, model: CompressedModel) -> dict[str, float]:
+        """Perplexity over the dense model's, on each text."""
+        shape = padded(self.checkpoint).architecture
+        found = {f"{name}.weight": self._weight(shape, model, name) for name in model.shapes}
+        gains = {name: torch.from_numpy(gain) for name, gain in model.vectors.items()}
+        ours = self._losses(
+            {name: one.float().to(self.device) for name, one in (found | gains).items()}
+        )
+        return {name: math.exp(loss - self._dense[name]) for name, loss in ours.items()}
+
+    def _trained(self, recipe: Recipe, model: CompressedModel) -> dict[str, Any]:
+        wanted = recipe.recover
+        assert wanted is not None
+        settings = Distillation(wanted.steps, wanted.batch, wanted.rate, wanted.select)
+        start = time.perf_counter()
+        with progress_shown() as progress:
+            model = recover(
+                self.checkpoint,
+                model,
+                self.training[: wanted.windows],
+                settings,
+                device=self.device,
+                progress=progress,
+            )
+        return {
+            "training": asdict(settings),
+            "training_tokens": wanted.steps * wanted.batch * self.training.shape[1],
+            "training_seconds": time.perf_counter() - start,
+            "trained_ratio": self.ratios(model),
+        }
+
+    def _calibration(self, recipe: Recipe) -> Tensor | None:
+        if not recipe.needs_text:
+            return None
+        wanted = recipe.calibration
+        count = max(1, wanted.tokens // wanted.window)
+        return self.training[-count:, : wanted.window]
+
+    def _weight(self, shape: Architecture, model: CompressedModel, name: str) -> Tensor:
+        folded = name.endswith("attn.q") and not shape.qk_norm
+        weight = torch.from_numpy(model.matrix(name).dequantize())
+        return weight / (shape.attention_scale if folded else 1.0)
+
+    @torch.no_grad()
+    def _losses(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """Mean cross entropy of the next token in nats, on each text."""
+        model = Student(padded(self.checkpoint), weights, self.device)
+        found = {}
+        for name, windows in self.tests.items():
+            total = 0.0
+            for ids in windows.to(self.device).split(_BATCH):
+                hidden = model.text(ids).view(*ids.shape, -1)[:, :-1]
+                for states, goals in zip(hidden, ids[:, 1:], strict=True):
+                    total += F.cross_entropy(model.head(states), goals, reduction="sum").item()
+            found[name] = total / windows[:, 1:].numel()
+        return found
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
+    return {
+        "device": name,
+        "torch": torch.__version__,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def rows() -> list[dict[str, Any]]:
+    """The rows that have been measured."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+
+
+def table_text() -> str:
+    """Return the rows as Markdown."""
+    found = rows()
+    texts = list(found[0]["ratio"])
+    head = ["recipe", "bits", "MB a token", *texts, *(f"{text}, trained" for text in texts)]
+    lines = [f"| {' | '.join(head)} | tokens | minutes |", "|---|" + "--:|" * (len(head) + 1)]
+    for row in sorted(found, key=lambda row: -row["bytes_per_token"]):
+        cells = [f"{row['average_bits']:.2f}", f"{row['bytes_per_token'] / 1e6:.1f}"]
+        cells += [f"{row['ratio'][text]:.3f}" for text in texts]
+        trained = row.get("trained_ratio")
+        cells += [f"{trained[text]:.3f}" if trained else "" for text in texts]
+        cells += (
+            [f"{row['training_tokens'] / 1e6:.1f} M", f"{row['training_seconds'] / 60:.1f}"]
+            if trained
+            else ["", ""]
+        )
+        lines.append(f"| `{row['recipe']}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    draw = commands.add_parser("windows", help="draw and encode the texts")
+    draw.add_argument("model")
+    draw.add_argument("--text", type=Path, nargs="+", required=True)
+    draw.add_argument("--test", type=Path, nargs="+", required=True)
+    draw.add_argument("--count", type=int, default=16384, help="windows to train on")
+    draw.add_argument("--out", type=Path, required=True)
+    run = commands.add_parser("rows", help="compress and measure")
+    run.add_argument("model")
+    run.add_argument("windows", type=Path)
+    run.add_argument("--recipes", nargs="+", required=True)
+    run.add_argument("--device", default="cpu")
+    words = parser.parse_args()
+    if words.command == "windows":
+        drawn(words.model, words.text, words.test, words.count, words.out)
+        return
+    measurement = Measurement(words.model, words.windows, words.device)
+    for name in words.recipes:
+        done = rows()
+        if name in {row["recipe"] for row in done}:
+            continue
+        row = measurement.row(name)
+        print(json.dumps(row), flush=True)
+        RESULTS.write_text(json.dumps([*done, row], indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
