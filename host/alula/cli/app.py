@@ -7,10 +7,12 @@ import typer
 from alula.cli.assembly import asm, disasm
 from alula.cli.bench import bench
 from alula.cli.calibrate import calibrate
+from alula.cli.compare import compare
 from alula.cli.compile import compile
 from alula.cli.compress import compress
 from alula.cli.doctor_command import doctor
 from alula.cli.evaluate import evaluate
+from alula.cli.explain import explain
 from alula.cli.export import export
 from alula.cli.fuzz import fuzz
 from alula.cli.models import models
@@ -39,6 +41,8 @@ app.command()(profile)
 app.command()(export)
 app.command()(synth)
 app.command()(sweep)
+app.command()(explain)
+app.command()(compare)
 app.command()(asm)
 app.command()(disasm)
 app.command()(fuzz)

@@ -11,10 +11,11 @@ def _models() -> list[str]:
     return list(KNOWN_MODELS)
 
 
-def _designs() -> list[str]:
-    from alula.design import shipped_designs
+def designs() -> list[str]:
+    """Return the names of the designs that ship, to complete words with."""
+    from alula.design import shippeddesigns
 
-    return list(shipped_designs())
+    return list(shippeddesigns())
 
 
 def _devices() -> list[str]:
@@ -74,7 +75,7 @@ Design = Annotated[
     typer.Option(
         "--design",
         help="A design file, or the name of one that ships.",
-        autocompletion=_designs,
+        autocompletion=designs,
     ),
 ]
 DesignArgument = Annotated[
@@ -83,7 +84,7 @@ DesignArgument = Annotated[
         metavar="DESIGN",
         help="A design file, or the name of one that ships.",
         show_default=False,
-        autocompletion=_designs,
+        autocompletion=designs,
     ),
 ]
 Sweep = Annotated[
@@ -122,4 +123,23 @@ Context = Annotated[
         show_default="all that model and design allow",
     ),
 ]
+AskedModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A known shape, which needs no weights, or a model as for alula run.",
+        show_default=False,
+        autocompletion=_shapes,
+    ),
+]
+AskedRecipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help="A recipe of alula compress, for the formats of the weights."),
+]
+AskedContext = Annotated[
+    int,
+    typer.Option("--context", min=1, help="Tokens of the sequence whose last one is decoded."),
+]
+AskedPrompt = Annotated[int, typer.Option("--prompt", min=1, help="Tokens of the prompt.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -68,6 +68,7 @@ def sweep(
     from alula.explore.report import save
     from alula.explore.report.saving import as_dict
     from alula.explore.store import default_store
+    from alula.explore.why import why
 
     asked, place = load_sweep(file), store or default_store()
     if out is not None:
@@ -91,7 +92,7 @@ def sweep(
     elif found.best:
         _print(found, files)
     if not found.best:
-        tell(_why_nothing(found))
+        tell(why(found))
         raise typer.Exit(USER_ERROR)
 
 
@@ -123,24 +124,3 @@ def _print(found: "Found", files: list[Path]) -> None:
         print(f"published, {one.name}: {values} ({one.about})")
     for file in files:
         print(f"written: {file}")
-
-
-def _why_nothing(found: "Found") -> str:
-    """One line on why there is no front."""
-    from alula.explore.report.tables import nearest, shown
-
-    name, rows = found.space.sweep.name, len(found.rows)
-    row = nearest(found.impossible)
-    if row is not None:
-        point = ", ".join(f"{axis} {shown(value)}" for axis, value in row.values.items())
-        return f"no point of {name} can be; the nearest of {rows:,}, {point}: {row.reason}"
-    if found.failed:
-        return f"all points of {name} failed: {found.failed[0].failed}"
-    if found.impossible:
-        return f"no point of {name} can be: {found.impossible[0].reason}"
-    unknown = ", ".join(
-        one
-        for one in found.space.sweep.objectives
-        if all(getattr(row, one) is None for row in found.rows.values())
-    )
-    return f"{unknown or 'the objectives'} must be known of a point of {name}, and is of none"

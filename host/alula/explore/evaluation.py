@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from alula.cost import Sizes, bound, predict
-from alula.cost.energy import energy
+from alula.cost.energy import chip_watts, energy
 from alula.cost.resources import Resources, estimate
 from alula.design import Design, DesignError
 from alula.explore.limits import beyond, limited
@@ -87,16 +87,34 @@ def evaluated(space: Space, values: Mapping[str, Any]) -> Row:
         row.shortfall = of_design(error)
         return row
     try:
-        _answer(question, space.sweep, row)
+        answer(question, row, space.sweep.clock, space.sweep.part_share)
         row.shortfall = row.shortfall or limited(row, space.sweep)
-    except DoesNotFit as error:
-        row.shortfall = of_fit(error, question.design)
-    except UnsupportedShape as error:
-        one = error.refusals[0]
-        row.shortfall = Shortfall(one.reason, one.actual, one.limit, None, "", one.nearest)
     except Exception as error:
         row.failed = f"{type(error).__name__}: {error}"
     return row
+
+
+def answer(question: Question, row: Row, clock: str = "estimated", part_share: float = 1.0) -> None:
+    """Fill in everything that the models say of a point, or why it cannot be.
+
+    Args:
+        question: what is asked.
+        row: what is filled in.
+        clock: "estimated" or "declared", as of a sweep.
+        part_share: the share of the part that it may take.
+    """
+    design = question.design
+    row.design_hash = design.hash
+    take = _resources(design)  # pyright: ignore[reportArgumentType]
+    _fill_resources(row, take, design, clock)
+    row.shortfall = beyond(row, design, part_share)
+    try:
+        _fill_cycles(question, row)
+    except DoesNotFit as error:
+        row.shortfall = of_fit(error, design)
+    except UnsupportedShape as error:
+        one = error.refusals[0]
+        row.shortfall = Shortfall(one.reason, one.actual, one.limit, None, "", one.nearest)
 
 
 def _bounded(space: Space, many: list[tuple[int, Question]]) -> list[Bounded]:
@@ -108,62 +126,62 @@ def _bounded(space: Space, many: list[tuple[int, Question]]) -> list[Bounded]:
     sizes = Sizes(*map(np.array, columns))
     precision = model.formats.precision
     token = bound(sizes, model.shape, position=context - 1, tokens=1, precision=precision)
-    answer = bound(sizes, model.shape, position=0, tokens=prompt, precision=precision)
+    first = bound(sizes, model.shape, position=0, tokens=prompt, precision=precision)
     found = []
     for place, (number, question) in enumerate(many):
+        design = question.design
         row = Row(space.values(number))
-        take = _resources(question.design)  # pyright: ignore[reportArgumentType]
-        _fill_resources(row, take, question.design, sweep)
-        read = token.memory[place] * question.design.bytes_per_cycle
-        _fill_times(row, question, token.cycles[place], answer.cycles[place], read)
-        row.shortfall = beyond(row, question.design, sweep)
-        least = tuple(row.objectives(sweep.objectives))
+        take = _resources(design)  # pyright: ignore[reportArgumentType]
+        _fill_resources(row, take, design, sweep.clock)
+        best = replace(row)
+        read = token.memory[place] * design.bytes_per_cycle
+        _fill_times(best, question, token.cycles[place], first.cycles[place], read)
+        # A slow run takes less power than a fast one, but never less than the chip alone.
+        best.watts = chip_watts(design)
+        row.shortfall = beyond(row, design, sweep.part_share) or limited(best, sweep)
+        least = tuple(best.objectives(sweep.objectives))
         impossible = row if row.shortfall else None
         found.append(Bounded(number, key(question, sweep), least, impossible))
     return found
 
 
-def _answer(question: Question, sweep: Sweep, row: Row) -> None:
-    """Fill in everything that the models say of a point."""
+def _fill_cycles(question: Question, row: Row) -> None:
+    """Fill in what the cycle model says, and what follows from it."""
     design, model = question.design, question.model
-    row.design_hash = design.hash
-    take = _resources(design)  # pyright: ignore[reportArgumentType]
-    _fill_resources(row, take, design, sweep)
-    row.shortfall = beyond(row, design, sweep)
     # Memory keeps its own time: how many cycles it takes depends on the clock.
     design = design.replace({"clock_mhz": round(row.mhz or design.clock_mhz)})
     precision = model.formats.precision
     run = {"precision": precision, "context": question.tokens}
     token = predict(design, model.shape, "decode", 1, question.context - 1, **run)
-    answer = predict(design, model.shape, "prefill", question.prompt, **run)
+    first = predict(design, model.shape, "prefill", question.prompt, **run)
     row.accounts, row.engines = token.accounts, token.by_engine
-    row.bound_cycles, row.prefill_bytes = token.bound, answer.bytes
-    _fill_times(row, question, token.cycles, answer.cycles, token.bytes)
-    row.errors |= {"decode_cycles": token.error, "prefill_cycles": answer.error}
+    row.bound_cycles, row.prefill_bytes = token.bound, first.bytes
+    _fill_times(row, question, token.cycles, first.cycles, token.bytes)
+    row.errors |= {"decode_cycles": token.error, "prefill_cycles": first.error}
     row.errors |= {
         "tokens_per_s": together(token.error, row.errors["mhz"]),
-        "ttft_s": together(answer.error, row.errors["mhz"]),
+        "ttft_s": together(first.error, row.errors["mhz"]),
     }
 
 
-def _fill_resources(row: Row, take: Resources, design: Design, sweep: Sweep) -> None:
+def _fill_resources(row: Row, take: Resources, design: Design, clock: str) -> None:
     row.resources, row.extrapolated = "estimated", list(take.extrapolated)
     for name in RESOURCES:
         setattr(row, name, float(getattr(take, name)))
-    reached = take.mhz < design.clock_mhz and sweep.clock == "estimated"
+    reached = take.mhz < design.clock_mhz and clock == "estimated"
     row.mhz = float(max(1, int(take.mhz)) if reached else design.clock_mhz)
     row.clock = "estimated" if reached else "declared"
     known = {} if take.extrapolated else take.errors
     row.errors = {name: known.get(name) for name in (*RESOURCES, "mhz")}
-    if sweep.clock == "declared":
+    if clock == "declared":
         row.errors["mhz"] = 0.0
 
 
-def _fill_times(row: Row, question: Question, token: float, answer: float, moved: float) -> None:
+def _fill_times(row: Row, question: Question, token: float, first: float, moved: float) -> None:
     """Fill in what follows from cycles, bytes and the clock."""
     assert row.mhz is not None
     # Sums in another order differ in the last bits, and would be other points.
-    row.decode_cycles, row.prefill_cycles = round(float(token), 3), round(float(answer), 3)
+    row.decode_cycles, row.prefill_cycles = round(float(token), 3), round(float(first), 3)
     row.bytes = float(moved)
     row.perplexity = question.model.perplexity
     timed(row, question.design)

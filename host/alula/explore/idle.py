@@ -5,6 +5,7 @@ import numpy as np
 from alula.design.error import DesignError, listed
 from alula.explore.evaluation import evaluated
 from alula.explore.objectives import RESOURCES
+from alula.explore.row import Row
 from alula.explore.space import Space
 
 _TRIED = 8
@@ -31,22 +32,23 @@ def check_axes(space: Space) -> None:
 
 
 def _matters(space: Space, places: np.ndarray, axis: int) -> bool:
-    """Whether values of an axis differ in what comes of them, the other axes as they are."""
+    """Whether values of an axis differ in what comes of them, the other axes as they are.
+
+    Where none of them can be, it may.
+    """
     size = space.sizes[axis]
     chosen = np.unique(np.linspace(0, size - 1, min(size, _TRIED)).round().astype(np.int64))
-    first = None
+    rows: list[Row] = []
     for value in chosen:
         own = places.copy()
         own[axis] = value
-        found = _outcome(space, int(space.number(own[None])[0]))
-        if first is not None and found != first:
+        rows.append(evaluated(space, space.values(int(space.number(own[None])[0]))))
+        if _outcome(space, rows[-1]) != _outcome(space, rows[0]):
             return True
-        first = found
-    return False
+    return not any(row.found for row in rows)
 
 
-def _outcome(space: Space, number: int) -> tuple[object, ...]:
+def _outcome(space: Space, row: Row) -> tuple[object, ...]:
     """Everything of a point that a search can see."""
-    row = evaluated(space, space.values(number))
     names = dict.fromkeys([*space.sweep.objectives, *space.sweep.constraints, *RESOURCES])
     return (*(getattr(row, name) for name in names), row.shortfall, row.failed)

@@ -8,14 +8,14 @@ from alula.explore.shortfall import Shortfall
 from alula.explore.sweep_file import Sweep
 
 
-def beyond(row: Row, design: Design, sweep: Sweep) -> Shortfall | None:
+def beyond(row: Row, design: Design, part_share: float) -> Shortfall | None:
     """Return the part's resource that a design exceeds most; None: it exceeds none."""
     found = []
     for name in RESOURCES:
-        demand, bound = getattr(row, name), getattr(design.part, name) * sweep.part_share
+        demand, bound = getattr(row, name), getattr(design.part, name) * part_share
         if demand > bound:
             one = OBJECTIVES[name]
-            larger = f"a part with at least {demand / sweep.part_share:,.0f} {one.title}"
+            larger = f"a part with at least {demand / part_share:,.0f} {one.title}"
             remedy = f"{LESS[name]}, or {larger}"
             short = Shortfall(one.title, demand, bound, demand - bound, "", remedy)
             found.append((demand / max(bound, 1.0), short))

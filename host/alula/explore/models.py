@@ -1,8 +1,8 @@
 """Models of a sweep: a shape, the formats of its weights, a perplexity if it was measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 
 from alula.cost.plans import Formats
@@ -35,21 +35,40 @@ def models_of(sweep: Sweep, progress: Progress = silent) -> Mapping[tuple[str, s
         DesignError: there is no such recipe, or it is not for this model.
         OSError: the cache cannot be written.
     """
-    names = sweep.axes.get("model", [sweep.model])
-    recipes = sweep.axes.get("recipe", [sweep.recipe])
-    found: dict[tuple[str, str | None], Model] = {}
-    for name in names:
-        own = open_model(name, progress)
-        for recipe in recipes:
-            formats = own.formats if recipe is None else _formats(recipe, own.shape)
-            measured = own.perplexity if recipe is None else None
-            for one in sweep.perplexities:
-                if (one.model, one.recipe) == (name, recipe):
-                    measured = one.value
-            found[name, recipe] = Model(own.shape, formats, measured)
-    return found
+    known = {(one.model, one.recipe): one.value for one in sweep.perplexities}
+    return {
+        (name, recipe): model_of(name, recipe, known.get((name, recipe)), progress)
+        for name in sweep.axes.get("model", [sweep.model])
+        for recipe in sweep.axes.get("recipe", [sweep.recipe])
+    }
 
 
+def model_of(
+    name: str,
+    recipe: str | None = None,
+    perplexity: float | None = None,
+    progress: Progress = silent,
+) -> Model:
+    """Return a model with the formats of a recipe, or its own.
+
+    Args:
+        name: a known shape, which needs no weights, or a model as `alula run` takes it.
+        recipe: a recipe's file or name.
+        perplexity: as it was measured; if None, that of a compressed model is its own.
+        progress: told of what is fetched and read.
+
+    Raises:
+        RunError, FrontendError: the model cannot be found or read.
+        DesignError: there is no such recipe, or it is not for this model.
+        OSError: the cache cannot be written.
+    """
+    own = open_model(name, progress)
+    if recipe is None:
+        return replace(own, perplexity=perplexity or own.perplexity)
+    return Model(own.shape, _formats(recipe, own.shape), perplexity)
+
+
+@lru_cache(maxsize=64)
 def open_model(name: str, progress: Progress = silent) -> Model:
     """Return a model by a known shape's name, which needs no weights, or as `alula run` takes it.
 

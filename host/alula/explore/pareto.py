@@ -36,8 +36,8 @@ def beaten(values: np.ndarray, by: np.ndarray) -> np.ndarray:
         own = values[first : first + _BLOCK, None]
         for start in range(0, len(by), _BLOCK):
             others = by[None, start : start + _BLOCK]
-            better = (others <= own).all(axis=2) & (others < own).any(axis=2)
-            found[first : first + _BLOCK] |= better.any(axis=1)
+            better = np.all(others <= own, axis=2) & np.any(others < own, axis=2)
+            found[first : first + _BLOCK] |= np.any(better, axis=1)
     return found
 
 
@@ -64,7 +64,7 @@ def hypervolume(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
 
     size = np.where(high > low, high - low, 1.0)
     scaled = (values - low) / size
-    scaled = scaled[(scaled < 1).all(axis=1)]
+    scaled = scaled[np.all(scaled < 1, axis=1)]
     if not len(scaled):
         return 0.0
     indicator = needed("pymoo", "pymoo.indicators.hv").HV(ref_point=np.ones(values.shape[1]))

@@ -10,7 +10,7 @@ from alula.explore.workers import Lost, Workers
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_PATIENCE_S = 30
+_PATIENCE_S = 10
 """How long a scheduler may take to answer."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alula.design import Design, DesignError
+from alula.explore.buffers import NoBuffers
 from alula.explore.remedies import LESS
 from alula.mapper import DoesNotFit, FitItem
 
@@ -13,6 +14,7 @@ _REMEDIES = {
     "buffers": "smaller buffers, or a larger part",
 }
 """Of rules that several fields break together."""
+_HOLDS = "a smaller prefill_chunk, a shorter context, or a larger part"
 _LIMIT = re.compile(r"^(?:a design of |memories of )?at (least|most) [\d.]")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?) ?(BRAM36|UltraRAM)?")
 
@@ -52,6 +54,8 @@ class Shortfall:
 def of_design(error: DesignError) -> Shortfall:
     """Return what a design that cannot be falls short in: of several numbers the worst."""
     field = error.place.rpartition(": ")[2]
+    if isinstance(error, NoBuffers):
+        return Shortfall(field, error.actual, error.expected, None, "", _HOLDS)
     remedy = _REMEDIES.get(field, f"{field} must be {error.expected}")
     match = _LIMIT.match(error.expected)
     bounds, demands = (_NUMBER.findall(text) for text in (error.expected, error.actual))

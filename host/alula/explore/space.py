@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Self
@@ -12,6 +12,7 @@ import numpy as np
 
 from alula.cost.plans import Formats
 from alula.design import GROUP, Design, load_design
+from alula.explore.buffers import NAMES, NoBuffers, size_buffers
 from alula.explore.models import Model, models_of
 from alula.explore.sweep_file import QUESTION, Sweep, changes
 from alula.progress import Progress, silent
@@ -121,7 +122,16 @@ class Space:
         base = self.bases[asked["base"]]
         design = base.replace(fields) if fields else base
         model = self.models[asked["model"], asked["recipe"]]
-        return Question(design, model, asked["context"], asked["prompt"])
+        question = Question(design, model, asked["context"], asked["prompt"])
+        return self._sized(question, fields) if sweep.buffers == "smallest" else question
+
+    def _sized(self, question: Question, fields: Mapping[str, Any]) -> Question:
+        """A question with the smallest buffers for those that no field gives."""
+        given = tuple(name for name in NAMES if f"buffers.{name}_kib" in fields)
+        sizing = size_buffers(question.design, question.model, given)
+        if sizing.fields is None:
+            raise NoBuffers(sizing, f"{question.design.name}: buffers")
+        return replace(question, design=question.design.replace(sizing.fields))
 
 
 def key_of(content: str, version: str) -> str:

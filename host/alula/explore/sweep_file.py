@@ -124,6 +124,10 @@ class Sweep(Record):
     """The clock of seconds: what the design reaches by its estimate, at most what it declares; or
     what it declares."""
 
+    buffers: Literal["given", "smallest"] = "given"
+    """smallest: buffers that neither an axis nor `fixed` names are the smallest that hold the model
+    with its prefill chunk; given: those of the base."""
+
     search: Literal["auto", "all", "bounds", "generations", "samples"] = "auto"
     """How points are chosen: all; by their bounds and what is learned, exact if it may end; NSGA-II
     (pymoo); or a sampler of Optuna, where a point takes seconds. auto: bounds, or generations where

@@ -45,6 +45,12 @@ class Energy:
         return self.joules / self.seconds
 
 
+def chip_watts(design: Design) -> float | None:
+    """Return the power of a design's chip at work; None if no source is known for it."""
+    each = WATTS_PER_LUT.get(design.part.family)
+    return None if each is None else each * design.part.lut
+
+
 def energy(design: Design, bytes: float, seconds: float) -> Energy | None:
     """Return the energy of a run; None if no source is known for the memory or the chip.
 
@@ -54,7 +60,7 @@ def energy(design: Design, bytes: float, seconds: float) -> Energy | None:
         seconds: that it takes.
     """
     dram = JOULES_PER_BYTE.get(design.memory.kind)
-    chip = WATTS_PER_LUT.get(design.part.family)
+    chip = chip_watts(design)
     if dram is None or chip is None:
         return None
-    return Energy(bytes * dram, chip * design.part.lut * seconds, seconds)
+    return Energy(bytes * dram, chip * seconds, seconds)
