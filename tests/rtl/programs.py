@@ -41,11 +41,11 @@ class Runs(CheckedDevice):
         self.load(build.image)
         position, result = 0, build.image.regions["result"].start
         for _ in range(2):
-            self._model(build, ids, position)
+            self.run_model(build, ids, position)
             position += len(ids)
             ids = [int(self.read(result, 1).view(np.uint32)[0, 0])]
 
-    def _model(self, build: Build, ids: list[int], position: int) -> None:
+    def run_model(self, build: Build, ids: list[int], position: int) -> None:
         """Run prefill, for one token decode."""
         chunk, start = build.chunk, build.image.regions["ids"].start
         for index, first in enumerate(range(0, len(ids), chunk)):

@@ -9,7 +9,7 @@ from tests.rtl.programs import NANO, SPARSE, Pair
 from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
 from alula.codegen import compile_model, layer
-from alula.ir import Precision
+from alula.ir import AttentionBlocks, Precision
 from alula.isa.formats import MATRIX_FORMATS
 from alula.quant import QuantizedModel
 from alula.rtl.device import Timing
@@ -45,6 +45,17 @@ def test_every_format(sparse: Pair, fmt: str) -> None:
     shape = replace(FAMILIES["smollm"], layers=1)
     model = QuantizedModel(RandomCheckpoint(shape), Precision(fmt, fmt))
     sparse.prefill_and_decode(compile_model(model, SPARSE, 96), PROMPT)
+
+
+def test_attention_to_blocks(pair: Pair) -> None:
+    """Chunks and tokens on both sides of a block's end, until the ring has come round."""
+    blocks = AttentionBlocks(local=1, sinks=1, strides=(2, 0), offsets=(1, 0))
+    shape = replace(FAMILIES["smollm"], layers=1, max_context=256, blocks=blocks)
+    build = compile_model(QuantizedModel(RandomCheckpoint(shape)), NANO, 256)
+    pair.load(build.image)
+    for position, ids in ((0, PROMPT), (58, PROMPT), (69, [9]), (122, PROMPT), (187, PROMPT)):
+        pair.run_model(build, ids, position)
+        pair.run_model(build, [5], position + len(ids))
 
 
 def test_heads_in_pieces(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

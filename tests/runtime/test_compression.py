@@ -14,6 +14,7 @@ from alula.design.error import listed
 from alula.design.shipped import shipped_recipes
 from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
+from alula.ir import AttentionBlocks
 from alula.quant import QuantizedModel
 
 RULES = """\
@@ -80,6 +81,43 @@ def test_a_model_is_compressed(compress: Compress, alula: Alula, tmp_path: Path)
     assert isinstance(checkpoint, CompressedCheckpoint)
     assert checkpoint.manifest.figures["ratio"] == found["ratio"]
     assert checkpoint.manifest.recipe["name"] == "test"
+
+
+ATTENTION = "attention: {local: 1, stride: 2}\n"
+
+
+def test_attention_to_blocks(
+    compress: Compress, alula: Alula, tmp_path: Path, text: Path, small_model: Path
+) -> None:
+    """The folder says which, the accelerator and torch agree, and dense attention is another."""
+    rules = "- {units: layers, bits: 4, method: nearest}\n"
+    compress(rules=rules, more=ATTENTION)
+    compress("--out", tmp_path / "dense", rules=rules)
+    blocks = load_checkpoint(tmp_path / "out").architecture.blocks
+    kv_heads = load_checkpoint(small_model).architecture.kv_heads
+    assert blocks == AttentionBlocks.spread(kv_heads, local=1, sinks=1, stride=2)
+    always = ("--design", "kv260", "--text", text, "--tokens", 240, "--json")
+    found = [
+        alula("eval", tmp_path / folder, *always, "--map", where).json["perplexity"]
+        for folder, where in (("out", "*=accel"), ("out", "*=torch"), ("dense", "*=torch"))
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    ("attention", "error"),
+    [
+        ("{local: 0}", "must be at least 1, not 0"),
+        ("{sinks: 2}", "must be given, not missing"),
+        ("{local: 1, stride: 1}", "must be 0 or more than 1 sinks, not 1"),
+        ("{local: 1, stride: [4]}", "must be 2 numbers, one for each KV head, not 1"),
+        ("{local: 1, stride: 4, offsets: [0, 9]}", "must be 1 to 3, not 0"),
+    ],
+)
+def test_attention_that_cannot_be(compress: Compress, attention: str, error: str) -> None:
+    (line,) = compress(more=f"attention: {attention}\n").errors
+    assert error in line
+    assert "recipe.yaml: attention." in line
 
 
 def test_a_descent_beats_rounding(compress: Compress, tmp_path: Path) -> None:

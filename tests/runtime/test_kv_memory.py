@@ -1,6 +1,8 @@
 """Keys and values in a device's memory: rows that are written are read back, all others stay."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alula.design import Design, load_design
-from alula.ir import Architecture
+from alula.ir import Architecture, AttentionBlocks
+from alula.ir.attention_blocks import BLOCK
 from alula.isa import Image, Program
 from alula.mapper import KvLayout
 from alula.runtime.kv_memory import KvMemory
@@ -38,9 +41,11 @@ class Memory:
         return self.data[beat : beat + count].copy()
 
 
-def memory_of(design: Design, layout: KvLayout) -> tuple[Memory, KvMemory]:
+def memory_of(
+    design: Design, layout: KvLayout, blocks: AttentionBlocks | None = None
+) -> tuple[Memory, KvMemory]:
     device = Memory(BASE + layout.beats, design.bytes_per_cycle)
-    return device, KvMemory(layout, design, device, BASE)
+    return device, KvMemory(layout, design, device, BASE, blocks)
 
 
 def shape(head_dim: int) -> Architecture:
@@ -108,3 +113,35 @@ def test_layers_and_heads_do_not_meet() -> None:
     assert used.max() < BASE + layout.layer_stride
     kv.write(1, 0, random_rows(3, 64, 32))
     assert same(kv.read(0, 0, 64), random_rows(2, 64, 32))
+
+
+@pytest.mark.parametrize("name", ["tiny", "kv260"])
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_what_later_tokens_attend_to_comes_back(name: str, data: st.DataObject) -> None:
+    """Written in pieces: kept blocks and those of the window are as written, all others zeros."""
+    design = load_design(name)
+    local, sinks = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
+    strides = tuple(data.draw(st.sampled_from([0, 3, 4])) for _ in range(2))
+    offsets = tuple(data.draw(st.integers(sinks, one - 1)) if one else 0 for one in strides)
+    blocks = AttentionBlocks(local=local, sinks=sinks, strides=strides, offsets=offsets)
+    stop = data.draw(st.integers(1, 640))
+    layout = KvLayout.of(replace(shape(32), max_context=640, blocks=blocks), design, 640, 16)
+    _, kv = memory_of(design, layout, blocks)
+    rows = random_rows(4, stop, 32)
+    cuts = sorted({0, stop, *data.draw(st.lists(st.integers(0, stop), max_size=3))})
+    for first, end in pairwise(cuts):
+        kv.write(1, first, KvRows(*(getattr(rows, part)[first:end] for part in vars(rows))))
+    found = kv.read(1, 0, stop)
+    start = blocks.window_start(stop // BLOCK)
+    for head in range(2):
+        for block in range(-(-stop // BLOCK)):
+            part = slice(BLOCK * block, BLOCK * (block + 1)), head
+            lasting = block < sinks or (strides[head] and block % strides[head] == offsets[head])
+            for field in vars(rows):
+                one, other = getattr(found, field)[part], getattr(rows, field)[part]
+                if block >= start or lasting:
+                    assert np.array_equal(one, other)
+                assert np.array_equal(one, other) or not one.any()
+    held = sum(found.k[BLOCK * block].any() for block in range(-(-stop // BLOCK)))
+    assert held <= layout.ring + blocks.kept_places(stop)

@@ -122,6 +122,15 @@ def test_what_was_said_is_not_run_again(session: Session, executor: Counting) ->
     assert session.generate([9], max_new_tokens=1).reused == 0
 
 
+def test_what_cannot_be_taken_back_is_not_reused(executor: Counting, session: Session) -> None:
+    """A sequence goes on as it is, or starts anew."""
+    executor.rewinds = False
+    session.generate([5, 6, 7], max_new_tokens=2)
+    assert session.generate([5, 6, 7, 8, 9], max_new_tokens=1).reused == 4
+    assert session.generate([5, 6, 7, 8, 4], max_new_tokens=1).reused == 0
+    assert executor.calls[-1] == ("prefill", [5, 6, 7, 8, 4], 0)
+
+
 def test_the_end_of_the_context(session: Session) -> None:
     result = session.generate(list(range(18)), max_new_tokens=100)
     assert (result.token_ids, result.finish) == ([18, 19, 20], "context")

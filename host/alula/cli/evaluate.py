@@ -18,6 +18,7 @@ def evaluate(
     model: options.Model,
     text: Annotated[Path, typer.Option(help="The UTF-8 text to predict.", show_default=False)],
     tokens: Annotated[int, typer.Option(help="Tokens of the text to read.")] = 2048,
+    window: Annotated[int, typer.Option(help="Tokens of a window at most.")] = 512,
     design: options.Design = "kv260",
     device: options.Device = "model",
     map: options.Map = "*=accel",
@@ -35,7 +36,8 @@ def evaluate(
     for GGUF files our own float reading; the output says which. A compressed model is compared with
     the dense one that it was made of.
 
-    Both read the same tokens in the same windows: 512 tokens, or the context if it is shorter.
+    Both read the same tokens in the same windows, each of which starts anew: of as many tokens as
+    --window says, or the context if it is shorter.
 
     [bold]Example[/bold]
 
@@ -45,8 +47,9 @@ def evaluate(
     from alula.runtime.errors import RunError
     from alula.runtime.reference import reference_of
 
-    if tokens < 2:
-        raise RunError(f"tokens must be at least 2, not {tokens}")
+    for name, number in (("tokens", tokens), ("window", window)):
+        if number < 2:
+            raise RunError(f"{name} must be at least 2, not {number}")
     content = read_text(text)
     with progress_bar() as progress:
         loaded = loading.load_model(
@@ -62,7 +65,12 @@ def evaluate(
         other = loading.open_model(reference, progress) if reference else loaded.checkpoint
         compared = evaluation.comparable(other, loaded.checkpoint)
         result = evaluation.evaluate(
-            loaded.executor, reference_of(compared, progress), ids, loaded.info.context, progress
+            loaded.executor,
+            reference_of(compared, progress),
+            ids,
+            loaded.info.context,
+            progress,
+            window=window,
         )
     if json:
         info = {"device": device, "map": map, "design_hash": loaded.info.design_hash}

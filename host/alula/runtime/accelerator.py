@@ -39,7 +39,8 @@ class Accelerator:
         self._chunk = build.chunk
         self._hidden_size = architecture.hidden_size
         self._vocab_size = architecture.vocab_size
-        self._kv = KvMemory(build.kv, design, device, self._regions[RegionName.KV].start)
+        cache = self._regions[RegionName.KV].start
+        self._kv = KvMemory(build.kv, design, device, cache, architecture.blocks)
         device.load(build.image)
 
     def run(self, segment: Segment, work: Work) -> Output:

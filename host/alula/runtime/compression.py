@@ -139,7 +139,8 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
         raise RunError(f"the model must be dense, not compressed already ({request.model})")
     choices = recipe.choices(_matrix_names(checkpoint.architecture), place)
     precision = precision_of(choices)
-    _check_fit(checkpoint, request.design, precision)
+    shaped = _shaped(checkpoint, recipe, place)
+    _check_fit(shaped, request.design, precision)
     calibration, tested = _texts(request, checkpoint, needed_tokenizer(checkpoint))
     work = WorkFolder(request.work, _identity(checkpoint, choices, calibration))
     model = compress(
@@ -153,6 +154,7 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
     )
     if recipe.recover is not None:
         model = _recovered(request, recipe.recover, checkpoint, model, progress)
+    model = CompressedModel(shaped, precision, model.chosen, model.vectors)
     units = _units(model, choices)
     found = _evaluated(request, checkpoint, model, tested, progress)
     result = Compressed(
@@ -160,7 +162,7 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
         stored_bits=8
         * sum(unit["bytes"] for unit in units)
         / sum(unit["weights"] for unit in units),
-        bytes_per_token=traffic(checkpoint.architecture, precision).read(position=0, tokens=1),
+        bytes_per_token=traffic(shaped.architecture, precision).read(position=0, tokens=1),
         perplexity=found.perplexity,
         reference_perplexity=found.reference_perplexity,
         ratio=found.ratio,
@@ -172,8 +174,9 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
     with new_folder(request.out) as folder:
         save(
             folder,
-            checkpoint,
+            shaped,
             model,
+            dense=checkpoint.content_id,
             name=_lasting_name(request.model),
             vectors=model.vectors,
             tokenizer=tokenizer_copy(checkpoint.tokenizer_source),
@@ -187,6 +190,13 @@ def compress_model(request: Request, progress: Progress = silent) -> Compressed:
 
 def _matrix_names(architecture: Architecture) -> list[str]:
     return [name for unit in architecture.units for name in matrix_shapes(architecture, unit)]
+
+
+def _shaped(checkpoint: Checkpoint, recipe: Recipe, place: str) -> Checkpoint:
+    """The dense model with the attention of a recipe. DesignError if it is not for its heads."""
+    if recipe.attention is None:
+        return checkpoint
+    return checkpoint.blocked(recipe.attention.blocks(checkpoint.architecture.kv_heads, place))
 
 
 def _lasting_name(model: str) -> str:

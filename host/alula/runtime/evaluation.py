@@ -14,7 +14,7 @@ from alula.runtime.executor import Executor
 from alula.runtime.reference import Reference
 
 WINDOW = 512
-"""Tokens of a window where the context allows as many."""
+"""Tokens of a window, unless another number is asked for."""
 _STEP = 64
 
 
@@ -61,6 +61,8 @@ def evaluate(
     ids: Sequence[int],
     context: int,
     progress: Progress = silent,
+    *,
+    window: int = WINDOW,
 ) -> Evaluation:
     """Return perplexities and agreement over a text, both on the same windows.
 
@@ -70,11 +72,12 @@ def evaluate(
         ids: the text's tokens, at least two.
         context: most tokens of a sequence.
         progress: called with how many tokens are done.
+        window: tokens of a window where the context allows as many.
 
     Raises:
         PromptError: the text is too short to predict anything.
     """
-    window = min(context, WINDOW)
+    window = min(context, window)
     windows = [ids[start : start + window] for start in range(0, len(ids), window)]
     windows = [part for part in windows if len(part) > 1]
     if not windows:

@@ -55,14 +55,23 @@ class Executor:
         split: which target runs which unit.
         workers: a worker for each of the split's targets.
         limit_s: seconds that a worker's call may take; None: no limit.
+        rewinds: whether tokens may be forgotten from the end; else only all of them, since keys and
+            values that the tokens before them attended to may be gone.
 
     Attributes:
+        rewinds: `rewinds`.
         recorder: takes a span for everything that a worker does.
     """
 
     def __init__(
-        self, split: Split, workers: Mapping[Target, Worker], limit_s: float | None = None
+        self,
+        split: Split,
+        workers: Mapping[Target, Worker],
+        limit_s: float | None = None,
+        *,
+        rewinds: bool = True,
     ) -> None:
+        self.rewinds = rewinds
         self._split = split
         self._stations = {
             target: Station(target, worker, limit_s) for target, worker in workers.items()

@@ -1,12 +1,14 @@
 """References whose steps have fixed shapes and never wait for the host: what a graph can hold."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from alula.frontend.float_reference import FloatReference
+from alula.quant.blocks import attended
 from alula.quant.cache import FixedCache, LayerCache
 from alula.quant.model import QuantizedModel
 from alula.quant.reference import IntegerReference
@@ -85,9 +87,9 @@ class FixedFloat(FloatReference):
         scores = (rows @ keys.permute(1, 2, 0)).float() * shape.attention_scale
         if shape.attention_cap is not None:
             scores = shape.attention_cap * torch.tanh(scores / shape.attention_cap)
-        places = torch.arange(keys.shape[0], device=queries.device)
-        hidden = places >= cache.seen(tokens).repeat_interleave(shared)[:, None]
-        weights = scores.masked_fill(hidden, -torch.inf).softmax(-1).to(values.dtype)
+        masks = attended(shape.blocks, cache.seen(tokens), keys.shape[0])
+        inside = reduce(torch.logical_or, masks).repeat_interleave(shared, dim=-2)
+        weights = scores.masked_fill(~inside, -torch.inf).softmax(-1).to(values.dtype)
         mixed = weights @ values.transpose(0, 1)
         mixed = mixed.view(shape.kv_heads, tokens, shared, dim).permute(1, 0, 2, 3)
         return mixed.reshape(tokens, heads, dim)

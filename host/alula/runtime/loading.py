@@ -174,9 +174,9 @@ def load_model(
         vocab_size=architecture.vocab_size,
         program_bytes=program_bytes,
     )
-    return Loaded(
-        checkpoint, chosen, Executor(split, workers, timeout_s), info, runs, opened, accelerator
-    )
+    rewinds = architecture.blocks is None or ACCEL not in split.targets
+    executor = Executor(split, workers, timeout_s, rewinds=rewinds)
+    return Loaded(checkpoint, chosen, executor, info, runs, opened, accelerator)
 
 
 def _of_plan(plan: Plan, design: str | Path | Design, map: str) -> tuple[str | Path | Design, str]:

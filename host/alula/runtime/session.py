@@ -313,13 +313,16 @@ class Session:
         return self.tokenizer
 
     def _shared(self, ids: Sequence[int]) -> int:
-        """Return how many tokens of a prompt are held; at least one is left to run."""
+        """Return how many tokens of a prompt are held; at least one is left to run.
+
+        None, where those that follow them cannot be forgotten.
+        """
         shared = 0
         for held, wanted in zip(self._held, ids[:-1], strict=False):
             if held != wanted:
                 break
             shared += 1
-        return shared
+        return shared if self._executor.rewinds or shared == len(self._held) else 0
 
     def _tokens(
         self, ids: list[int], reused: int, count: int, sampler: Sampler, progress: Progress

@@ -117,7 +117,7 @@ class _Generated:
         self.parts = graph, design, placement
         buffers = placement.prefill
         self._key = (
-            (shape, formats, placement.memory.kv.context, placement.memory.chunk),
+            (shape, formats, placement.memory.context, placement.memory.chunk),
             (design.rows, design.sfu.lanes, design.mpe.tokens, design.bytes_per_cycle),
             (buffers.streams, buffers.rows, buffers.attention_rows, placement.decode.copies),
         )

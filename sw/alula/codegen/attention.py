@@ -32,11 +32,11 @@ def measure(scope: Scope) -> None:
     emit.ceil_div("v_groups", "kv_len", GROUP)
 
 
-def append(scope: Scope, node: Node, rows: Count) -> None:
-    """Quantise K and V rows and write them to the cache."""
-    emit, kv = scope.emit, scope.memory.kv
+def quantise_rows(scope: Scope, node: Node, rows: Count) -> None:
+    """K and V rows into staging, those of K first, heads of a token together."""
+    kv = scope.memory.kv
     for index, name in enumerate(node.inputs):
-        emit.op(
+        scope.emit.op(
             "QUANTKV",
             reads=scope.touch(name),
             writes=[f"staging.{name}"],
@@ -47,6 +47,12 @@ def append(scope: Scope, node: Node, rows: Count) -> None:
             dim=kv.head_dim,
             stride=scope.row_words(name),
         )
+
+
+def append(scope: Scope, node: Node, rows: Count) -> None:
+    """Quantise K and V rows and write them to the cache."""
+    emit, kv = scope.emit, scope.memory.kv
+    quantise_rows(scope, node, rows)
     _values_base(scope)
     emit.alu("SMUL", "count", "v_pitch", kv.v_blocks)
     shape = {
@@ -111,7 +117,7 @@ def soft_cap(
         )
 
 
-class _Step:
+class Step:
     """One attention step: some query rows against one KV head, in one copy of the buffers.
 
     `many` rows are multiplied: at least one.
@@ -162,12 +168,12 @@ class _Step:
             stride=stride,
         )
 
-    def load_keys(self, addr: Ref, blocks: Ref) -> None:
+    def load_keys(self, addr: Ref, blocks: Ref, cache: str = CACHE) -> None:
         """Row blocks of K."""
         scope = self.scope
         scope.emit.op(
             "LD.W",
-            reads=[CACHE],
+            reads=[cache],
             to=self.engine.name,
             fmt="W8",
             groups=scope.memory.kv.head_dim // GROUP,
@@ -175,8 +181,8 @@ class _Step:
             blocks=blocks,
         )
 
-    def multiply(self, positions: Ref) -> None:
-        """Scores of all `positions`."""
+    def multiply(self, positions: Ref, place: Count | None = None) -> None:
+        """Scores of all `positions` to a place in their buffer; None: to its start."""
         scope = self.scope
         scope.emit.op(
             self.engine.name,
@@ -187,20 +193,22 @@ class _Step:
             src=self.place(self.query),
             outputs=positions,
             rows=self.many,
-            dst=self.place(self.scores),
+            dst=self.place(self.scores) if place is None else place,
             stride=scope.emit.reg("score_stride"),
         )
 
-    def load_scales(self, addr: Ref, count: Ref) -> None:
+    def load_scales(
+        self, addr: Ref, count: Ref, cache: str = CACHE, place: Count | None = None
+    ) -> None:
         """Scales of V, of whole groups of positions."""
         scope = self.scope
         scope.emit.op(
             "LD.V",
-            reads=[CACHE],
+            reads=[cache],
             writes=scope.touch(self.scales),
             type="bf16",
             addr=addr,
-            dst=self.place(self.scales),
+            dst=self.place(self.scales) if place is None else place,
             count=count,
         )
 
@@ -212,35 +220,59 @@ class _Step:
             place, stride = self.place(self.scores), emit.reg("score_stride")
             soft_cap(scope, self.scores, place, self.rows, emit.reg("count"), stride, cap)
             emit.alu("SMUL", "count", "v_groups", GROUP)
-        emit.op(
+        self.soften(self.place(self.scores), self.place(self.scales), length, causal=causal)
+        self.quantise_scores(self.place(self.scores), self.probability, count)
+
+    def soften(self, scores: Count, scales: Count, length: Ref, *, causal: bool) -> None:
+        """Scores to probabilities, V's scales in them."""
+        scope = self.scope
+        scope.emit.op(
             "SOFTMAX",
             reads=scope.touch(self.scores, self.scales),
             writes=scope.touch(self.scores),
-            src=self.place(self.scores),
+            src=scores,
             rows=self.rows,
             len=length,
             step=causal,
-            stride=emit.reg("score_stride"),
-            scale=self.place(self.scales),
+            stride=scope.emit.reg("score_stride"),
+            scale=scales,
         )
-        emit.op(
+
+    def quantise_scores(self, scores: Count, probability: str, count: Ref) -> None:
+        """Probabilities of `count` positions to a place in the activation buffer."""
+        scope = self.scope
+        scope.emit.op(
             "QUANT",
             reads=scope.touch(self.scores),
-            writes=[self.probability],
-            src=self.place(self.scores),
-            dst=self.place(self.probability),
+            writes=[probability],
+            src=scores,
+            dst=self.place(probability),
             rows=self.rows,
             len=count,
-            stride=emit.reg("score_stride"),
+            stride=scope.emit.reg("score_stride"),
         )
 
     def weigh(self, addr: Ref, destination: Count, stride: int) -> None:
         """Probabilities times V."""
+        groups = self.scope.emit.reg("v_groups")
+        self.weigh_part(addr, groups, self.probability, "attention", destination, stride)
+
+    def weigh_part(
+        self,
+        addr: Ref,
+        groups: Ref,
+        probability: str,
+        result: str,
+        destination: Count,
+        stride: int,
+        cache: str = CACHE,
+    ) -> None:
+        """Probabilities of some positions times their V, to a place of a value."""
         scope, emit = self.scope, self.scope.emit
-        shape = {"fmt": "V8", "groups": emit.reg("v_groups")}
+        shape = {"fmt": "V8", "groups": groups}
         emit.op(
             "LD.W",
-            reads=[CACHE],
+            reads=[cache],
             to=self.engine.name,
             addr=addr,
             blocks=scope.memory.kv.v_blocks,
@@ -249,9 +281,9 @@ class _Step:
         )
         emit.op(
             self.engine.name,
-            reads=[self.probability],
-            writes=scope.touch("attention"),
-            src=self.place(self.probability),
+            reads=[probability],
+            writes=scope.touch(result),
+            src=self.place(probability),
             outputs=scope.memory.kv.head_dim,
             rows=self.many,
             dst=destination,
@@ -271,7 +303,7 @@ def attend_token(scope: Scope, node: Node) -> None:
     engine = engine_of(group > scope.design.mpe.tokens)
     words = scope.words(kv.head_dim)
     copies = scope.buffers.copies
-    steps = [_Step(scope, head % copies, group, engine) for head in range(kv.heads)]
+    steps = [Step(scope, head % copies, group, engine) for head in range(kv.heads)]
     behind = copies - 1
     emit.add("k_address", "kv_base", 0)
     _values_base(scope)
@@ -328,7 +360,7 @@ class _Heads:
 def attend_chunk(scope: Scope, node: Node) -> None:
     """A chunk of tokens: each step is some tokens of one query head, with a causal mask."""
     emit = scope.emit
-    step = _Step(scope, 0, emit.reg("step_rows"), Engine.MM)
+    step = Step(scope, 0, emit.reg("step_rows"), Engine.MM)
     heads = _Heads(scope)
     emit.add("head", None, 0)
     with emit.loop(scope.graph.architecture.heads):
@@ -342,7 +374,7 @@ def attend_chunk(scope: Scope, node: Node) -> None:
         emit.add("head", "head", 1)
 
 
-def _chunk_step(scope: Scope, step: _Step, heads: _Heads, output: str) -> None:
+def _chunk_step(scope: Scope, step: Step, heads: _Heads, output: str) -> None:
     """Rows of one head from `word` on, the first of which sees `kv_len` positions."""
     emit, most, count = scope.emit, scope.emit.reg("attention_rows"), heads.count
     width, length = scope.row_words("q"), emit.reg("kv_len")
@@ -380,7 +412,7 @@ def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
     """
     emit, kv = scope.emit, scope.memory.kv
     width, words = scope.row_words("q"), scope.words(kv.head_dim)
-    step = _Step(scope, 0, scope.rows, Engine.MM, scope.many)
+    step = Step(scope, 0, scope.rows, Engine.MM, scope.many)
     heads = _Heads(scope)
     address, count = heads.address, heads.count
     emit.add("v_groups", scope.start, scope.rows)

@@ -12,6 +12,7 @@ import numpy as np
 from alula.codegen.extents import Extent, Extents, Fields, Values
 from alula.codegen.phase import DECODE
 from alula.design import GROUP, Design
+from alula.ir.attention_blocks import BLOCK
 from alula.isa import Op, Program, Ref
 from alula.isa.fields import REGISTER_MASK, REGISTERS, Operand, Register
 
@@ -113,11 +114,14 @@ _ARITHMETIC = {
 }
 
 
-def lengths(context: int, chunk: int, tokens: int) -> list[tuple[int, int]]:
+def lengths(
+    context: int, chunk: int, tokens: int, *, blocks: bool = False
+) -> list[tuple[int, int]]:
     """Positions and tokens of a chunk at which something begins or ends.
 
     Every operand grows with both, so its extremes are where a pass of `tokens` rows, a half of a
-    chunk, a chunk, a group of positions or the context begins or ends.
+    chunk, a chunk, a group of positions or the context begins or ends. With `blocks`, where only
+    some are attended to, operands also turn at the ends of blocks.
     """
     edges = {1, tokens, chunk // 2, chunk}
     counts = {edge + near for edge in edges for near in (-1, 0, 1)}
@@ -127,20 +131,30 @@ def lengths(context: int, chunk: int, tokens: int) -> list[tuple[int, int]]:
         for start in (0, 1, GROUP - 1, GROUP, GROUP + 1, last // 2, last - 1, last):
             if 1 <= count <= chunk and 0 <= start <= last:
                 found.add((start, count))
+    if blocks:
+        for edge in range(BLOCK, context, BLOCK):
+            for count in {1, chunk}:
+                starts = (edge - count, edge - 1, edge)
+                found |= {(start, count) for start in starts if 0 <= start <= context - count}
     return sorted(found)
 
 
 def dry_run(
-    program: Program, design: Design, *, context: int, chunk: int, layers: Collection[int]
+    program: Program,
+    design: Design,
+    *,
+    context: int,
+    chunk: int,
+    layers: Collection[int],
+    blocks: bool = False,
 ) -> list[Excess]:
     """What a program asks for beyond its limits, at any length that it serves.
 
     A chunk goes through each of `layers`; two chunks and the first token of a third go through no
-    layer, since layers see a chunk at a time.
+    layer, since layers see a chunk at a time. `blocks`: as of `lengths`.
     """
-    places = [
-        (position, count, 1) for position, count in lengths(context, chunk, design.mpe.tokens)
-    ]
+    found_lengths = lengths(context, chunk, design.mpe.tokens, blocks=blocks)
+    places = [(position, count, 1) for position, count in found_lengths]
     if program.name == DECODE:
         places = [place for place in places if place[1] == 1]
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from alula.codegen import attention
+from alula.codegen import attention, block_attention
 from alula.codegen.emitter import engine_of
 from alula.codegen.scope import Count, Scope
 from alula.design.engines import MOST_ROWS
@@ -198,11 +198,23 @@ def _product(scope: Scope, node: Node, rows: Count) -> None:
 
 
 def _append(scope: Scope, node: Node, rows: Count) -> None:
-    attention.append(scope, node, rows)
+    if scope.graph.architecture.blocks is None:
+        attention.append(scope, node, rows)
+    elif scope.chunked:
+        block_attention.append_chunk(scope, node)
+    else:
+        block_attention.append_token(scope, node)
 
 
 def _attend(scope: Scope, node: Node, _: Count) -> None:
-    if scope.chunked:
+    if scope.graph.architecture.blocks is not None:
+        if scope.chunked:
+            block_attention.attend_chunk(scope, node)
+        else:
+            nodes = scope.graph.sections["layer"]
+            append = next(one for one in nodes if one.op == "append")
+            block_attention.attend_token(scope, node, append)
+    elif scope.chunked:
         attention.attend_chunk(scope, node)
     else:
         attention.attend_token(scope, node)

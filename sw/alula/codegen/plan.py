@@ -126,6 +126,11 @@ def _excesses(
         FitItem(f"{excess.what} ({excess.origin})", program.name, excess.value, excess.limit, "")
         for program in programs
         for excess in dry_run(
-            program, design, context=context, chunk=chunk, layers={*firsts, layers - 1}
+            program,
+            design,
+            context=context,
+            chunk=chunk,
+            layers={*firsts, layers - 1},
+            blocks=graph.architecture.blocks is not None,
         )
     ]

@@ -17,7 +17,7 @@ from alula.design.loading import read_yaml
 from alula.design.problem import design_error
 from alula.design.record import Record, Whole
 from alula.design.shipped import named_file, shipped_recipes
-from alula.ir import Precision
+from alula.ir import AttentionBlocks, Precision
 from alula.ir.architecture import PROJECTIONS
 from alula.ir.precision import HEAD
 from alula.isa.formats import DENSE, MATRIX_FORMATS
@@ -34,6 +34,8 @@ KINDS = {
 DEFAULT_METHOD = "nearest"
 """Of matrices that no rule names; their formats are those of `Precision()`."""
 _MOST_PATTERN = 200
+_MOST_BLOCKS = 1 << 16
+_Stride = Annotated[int, Field(ge=0, le=_MOST_BLOCKS)]
 
 
 class Rule(Record):
@@ -103,6 +105,40 @@ class Recovery(Record):
     """Steps from one choice of what patterns keep to the next; 0: the first one stays."""
 
 
+class Attention(Record):
+    """Attention to some blocks of 64 positions, in every layer; integers are chosen without it."""
+
+    local: Annotated[int, Field(ge=1, le=_MOST_BLOCKS)]
+    """Blocks of the window: a query's own and those before it."""
+
+    sinks: Annotated[int, Field(ge=1, le=_MOST_BLOCKS)] = 1
+    """Blocks at the beginning that every query attends to."""
+
+    stride: _Stride | list[_Stride] = 0
+    """Of so many blocks before the window one is attended to; a number, or one for each KV head.
+    0: none but the sinks."""
+
+    offsets: list[_Stride] | None = None
+    """Which one, for each KV head, sinks to before its stride; far from each other if left out."""
+
+    def blocks(self, kv_heads: int, source: str) -> AttentionBlocks:
+        """The blocks of a model's KV heads. DesignError if they are not for so many."""
+        strides = (self.stride,) * kv_heads if isinstance(self.stride, int) else self.stride
+        for name, found in (("stride", strides), ("offsets", self.offsets)):
+            if found is not None and len(found) != kv_heads:
+                wanted = f"{kv_heads} numbers, one for each KV head"
+                raise DesignError(wanted, str(len(found)), f"{source}: attention.{name}")
+        offsets = self.offsets or AttentionBlocks.spread_offsets(strides, self.sinks)
+        try:
+            return AttentionBlocks(
+                local=self.local, sinks=self.sinks, strides=tuple(strides), offsets=tuple(offsets)
+            )
+        except ValueError as error:
+            wanted, _, found = str(error).partition(" must be ")[2].partition(", not ")
+            name = "offsets" if str(error).startswith("offset") else "stride"
+            raise DesignError(wanted, found, f"{source}: attention.{name}") from None
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a recipe says of a matrix: the title of its format, and the method."""
@@ -125,6 +161,9 @@ class Recipe(Record):
 
     recover: Recovery | None = None
     """Training after that; none if it is left out."""
+
+    attention: Attention | None = None
+    """Blocks of positions that are attended to; all if it is left out."""
 
     @classmethod
     def from_mapping(cls, values: Any, source: str) -> Self:

@@ -43,6 +43,7 @@ def save(
     model: QuantizedModel,
     *,
     name: str,
+    dense: str | None = None,
     vectors: Mapping[str, FloatArray] = {},
     tokenizer: Mapping[str, bytes] = {},
     recipe: Mapping[str, Any] = {},
@@ -56,6 +57,7 @@ def save(
         checkpoint: the dense model.
         model: the same quantised.
         name: what the dense model is called where it is loaded from.
+        dense: content of that model; None: that of `checkpoint`.
         vectors: what takes the place of the dense model's, by the name of the tensor.
         tokenizer: files by their path in the folder.
         recipe: how it was made, plain JSON values.
@@ -77,7 +79,7 @@ def save(
     digests = file_digests([folder / path for path in names])
     manifest = Manifest(
         schema_version=SCHEMA,
-        dense=Dense(source=name, content_id=checkpoint.content_id),
+        dense=Dense(source=name, content_id=dense or checkpoint.content_id),
         architecture=replace(shape, tied_head=False).to_json(),
         formats={matrix: model.precision.format(matrix).title for matrix in model.shapes},
         recipe=dict(recipe),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alula.frontend.refusal import FrontendError
 from alula.ir.architecture import Architecture
+from alula.ir.attention_blocks import AttentionBlocks
 
 if TYPE_CHECKING:
     from alula.frontend.original import Original
@@ -74,6 +75,18 @@ class Checkpoint:
             tokenizer_source=self.tokenizer_source,
             notes=self.notes + notes,
             original=self.original,
+        )
+
+    def blocked(self, blocks: AttentionBlocks) -> Checkpoint:
+        """The same with attention to some blocks of positions."""
+        shape = replace(self.architecture, blocks=blocks)
+        return Checkpoint(
+            shape,
+            self._readers,
+            source=self.source,
+            content_id=sha256(f"{self.content_id} {blocks}".encode()).hexdigest(),
+            tokenizer_source=self.tokenizer_source,
+            notes=self.notes,
         )
 
     def sealed(self, original: Original) -> Checkpoint:

@@ -1,6 +1,7 @@
 """Torch float: the model as Alula reads it, unquantised, in fp32."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from alula.frontend.activations import ACTIVATIONS
 from alula.ir.architecture import Architecture
+from alula.quant.blocks import attended
 from alula.quant.cache import LayerCache
 from alula.quant.source import Source
 from alula.quant.units import UnitModel
@@ -189,7 +191,9 @@ class FloatReference(UnitModel[LayerCache]):
             return self._attend_capped(queries, keys, values)
         tokens, held = queries.shape[-3], keys.shape[-3]
         mask = None
-        if 1 < tokens < held:
+        if self.architecture.blocks is not None:
+            mask = self._inside(tokens, held)
+        elif 1 < tokens < held:
             mask = torch.ones(tokens, held, dtype=torch.bool, device=self.device).tril(
                 held - tokens
             )
@@ -199,7 +203,7 @@ class FloatReference(UnitModel[LayerCache]):
                 for part in (queries, keys, values)
             ),
             attn_mask=mask,
-            is_causal=tokens == held and tokens > 1,
+            is_causal=mask is None and tokens == held and tokens > 1,
             scale=self.architecture.attention_scale,
             enable_gqa=self.architecture.heads != self.architecture.kv_heads,
         )
@@ -211,11 +215,17 @@ class FloatReference(UnitModel[LayerCache]):
             part.repeat_interleave(shape.heads // shape.kv_heads, dim=-2) for part in (keys, values)
         )
         scores = torch.einsum("...thd,...shd->...hts", queries, keys) * shape.attention_scale
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=self.device).tril(
-            held - queries.shape[-3]
-        )
-        scores = _capped(scores, shape.attention_cap).masked_fill(~seen, -torch.inf)
+        inside = self._inside(queries.shape[-3], held)
+        scores = _capped(scores, shape.attention_cap).masked_fill(~inside, -torch.inf)
         return torch.einsum("...hts,...shd->...thd", scores.softmax(-1), values)
+
+    def _inside(self, tokens: int, held: int) -> Tensor:
+        """Which of the positions held each head of the last tokens attends to."""
+        shape = self.architecture
+        seen = torch.arange(held - tokens + 1, held + 1, device=self.device)
+        masks = reduce(torch.logical_or, attended(shape.blocks, seen, held))
+        shared = shape.heads // len(masks)
+        return masks.repeat_interleave(shared, dim=0)
 
 
 def _capped(values: Tensor, cap: float | None) -> Tensor:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from alula.ir.attention_blocks import AttentionBlocks
 from alula.isa.functions import FUNCTIONS
 
 NORMS = ("rmsnorm", "layernorm")
@@ -53,6 +54,7 @@ class Architecture:
         attention_cap, logit_cap: Query-key products, times their factor, and logits ``x`` become
             ``cap * tanh(x / cap)``; None: they stay.
         biases: The projections that add a bias, out of ``PROJECTIONS``; the same in every layer.
+        blocks: Which blocks of positions a query attends to; None: all up to its own.
         head_padding: How many of the ``head_dim`` elements of each head are zeros that were added
             to make heads of whole groups; the q/k norm's mean leaves them out.
 
@@ -82,6 +84,7 @@ class Architecture:
     attention_cap: float | None = None
     logit_cap: float | None = None
     biases: frozenset[str] = frozenset()
+    blocks: AttentionBlocks | None = None
     head_padding: int = 0
 
     def __post_init__(self) -> None:
@@ -114,6 +117,11 @@ class Architecture:
             if cap is not None and not (math.isfinite(cap) and cap > 0):
                 raise ValueError(f"{name} must be finite and positive, not {cap!r}")
         self._check_position()
+        if self.blocks is not None and len(self.blocks.strides) != self.kv_heads:
+            raise ValueError(
+                f"blocks must have {self.kv_heads} strides, one for each KV head, not "
+                f"{len(self.blocks.strides)}"
+            )
         if not 0 <= self.head_padding < self.head_dim:
             raise ValueError(
                 f"head_padding must be 0 to {self.head_dim - 1}, not {self.head_padding}"
@@ -238,6 +246,7 @@ class Architecture:
         """Plain JSON data with every field; equal architectures give equal data."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         data["biases"] = sorted(self.biases)
+        data["blocks"] = None if self.blocks is None else self.blocks.to_json()
         if self.rope_inverse_frequencies is not None:
             data["rope_inverse_frequencies"] = list(self.rope_inverse_frequencies)
         return data
@@ -247,6 +256,8 @@ class Architecture:
         """The inverse of `to_json`. Raises ValueError or TypeError on anything else."""
         values = dict(data)
         values["biases"] = frozenset(values["biases"])  # type: ignore[call-overload]
+        if values.get("blocks") is not None:
+            values["blocks"] = AttentionBlocks.from_json(values["blocks"])  # type: ignore[arg-type]
         if values["rope_inverse_frequencies"] is not None:
             values["rope_inverse_frequencies"] = tuple(values["rope_inverse_frequencies"])  # type: ignore[arg-type]
         return cls(**values)  # type: ignore[arg-type]

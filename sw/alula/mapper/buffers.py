@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from alula.design import GROUP, Design
 from alula.ir import Graph
+from alula.ir.attention_blocks import BLOCK
 from alula.ir.graph import A8, FP32
+from alula.mapper.kv import Attended
 from alula.mapper.memory import MemoryMap, head_tile
 
 ARENAS = {
@@ -13,6 +15,7 @@ ARENAS = {
     "k": "attention",
     "v": "attention",
     "attention": "attention",
+    "kept": "attention",
     "gate": "mlp",
     "up": "mlp",
     "logits": "head",
@@ -28,7 +31,9 @@ class BufferMap:
     `streams`: two where the halves of a chunk take turns, one half in the attention while the other
     is in the MLP; the arenas of both lie apart then. `rows`: tokens of a stream. `attention_rows`:
     rows of one attention step. `copies`: score, probability and V scale buffers, two where heads
-    alternate. Buffers that grow with the context come last, and only they depend on it.
+    alternate. Where a model attends to some blocks only, `kept` has what those before the window
+    add to the attention, and `windowN` the probabilities of the window. Buffers that grow with the
+    context come last, and only they depend on it.
     """
 
     streams: int
@@ -74,7 +79,7 @@ def map_buffers(
     design: Design,
     memory: MemoryMap,
     *,
-    context: int,
+    positions: Attended,
     streams: int = 1,
     rows: int,
     attention_rows: int,
@@ -100,7 +105,9 @@ def map_buffers(
             head = value.name == "logits"
             size = streams * rows * words(head_tile(design)) if head else rows * words(value.width)
             widths[ARENAS[value.name]][value.name] = size
-    score_stride = words(context)
+    if positions.window:
+        widths["attention"]["kept"] = rows * words(architecture.query_size)
+    score_stride = words(positions.window + positions.kept)
     for copy in range(copies):
         widths["attention"][f"scales{copy}"] = score_stride
         widths["attention"][f"scores{copy}"] = attention_rows * score_stride
@@ -120,8 +127,11 @@ def map_buffers(
     most = -(-max(rows, attention_rows) // tokens)
     for copy in range(copies):
         activation.take(f"query{copy}", most * (architecture.head_dim // GROUP))
+    if positions.window:
+        for copy in range(copies):
+            activation.take(f"window{copy}", passes * (positions.window // GROUP))
     for copy in range(copies):
-        activation.take(f"probability{copy}", passes * (context // GROUP))
+        activation.take(f"probability{copy}", passes * (positions.kept // GROUP))
 
     places = dict(fixed.places)
     for stack in stacks.values():
@@ -152,7 +162,7 @@ def map_decode(graph: Graph, design: Design, memory: MemoryMap) -> BufferMap:
             graph,
             design,
             memory,
-            context=memory.kv.context,
+            positions=memory.attended,
             rows=1,
             attention_rows=group,
             copies=copies,
@@ -168,8 +178,8 @@ def map_prefill(
     """Buffers of the prefill phase: a chunk of tokens.
 
     Its halves take turns where each fills the rows of a pass and both fit at the longest context,
-    so that the code is the same for every context; never without `halves`. Otherwise all tokens go
-    together, with all the rows of scores that fit.
+    so that the code is the same for every context; never without `halves`, or where a model attends
+    to some blocks only. Otherwise all tokens go together, with all the rows of scores that fit.
     """
     tokens, chunk = design.mpe.tokens, memory.chunk
     half = -(-chunk // (2 * tokens)) * tokens
@@ -179,7 +189,7 @@ def map_prefill(
             graph,
             design,
             memory,
-            context=context,
+            positions=Attended.of(graph.architecture, context),
             streams=2,
             rows=half,
             attention_rows=half,
@@ -187,15 +197,17 @@ def map_prefill(
         )
 
     longest = min(design.context_max, graph.architecture.max_context)
-    if halves and half < chunk and _fits(halved(max(longest, memory.kv.context)), design):
-        return halved(memory.kv.context)
-    attention_rows = chunk
+    blocks = graph.architecture.blocks
+    halves = halves and blocks is None
+    if halves and half < chunk and _fits(halved(max(longest, memory.context)), design):
+        return halved(memory.context)
+    attention_rows = chunk if blocks is None else _divisor(BLOCK, chunk)
     while True:
         buffers = map_buffers(
             graph,
             design,
             memory,
-            context=memory.kv.context,
+            positions=memory.attended,
             rows=chunk,
             attention_rows=attention_rows,
             copies=1,
@@ -203,6 +215,13 @@ def map_prefill(
         if _fits(buffers, design) or attention_rows <= tokens:
             return buffers
         attention_rows = max(tokens, attention_rows // 2 // tokens * tokens)
+        if blocks is not None:
+            attention_rows = _divisor(BLOCK, attention_rows)
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of a number up to `most`."""
+    return next(size for size in range(most, 0, -1) if number % size == 0)
 
 
 def _fits(buffers: BufferMap, design: Design) -> bool:

@@ -1,12 +1,24 @@
 """What a placed model needs of a design, resource by resource."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import lcm
 
 from alula.design import GROUP, Design
 from alula.ir import Graph
+from alula.ir.attention_blocks import BLOCK
 from alula.isa import RegionName
-from alula.isa.formats import DENSE, FORMATS, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.isa.formats import (
+    DENSE,
+    FORMATS,
+    MIN_UNIT,
+    Q_MAX,
+    SCALE_MAX,
+    SCALES_PER_BEAT,
+    WeightFormat,
+)
 from alula.mapper.buffers import BufferMap
+from alula.mapper.kv import KvLayout
 from alula.mapper.memory import MemoryMap
 from alula.mapper.report import FitItem
 
@@ -61,7 +73,7 @@ def _products(memory: MemoryMap) -> list[tuple[WeightFormat, int]]:
     """Format and groups of a row of everything that is multiplied."""
     weights = [(matrix.format, matrix.groups) for matrix in memory.matrices]
     keys = (FORMATS["W8"], memory.kv.head_dim // GROUP)
-    return [*weights, keys, (FORMATS["V8"], memory.kv.context // GROUP)]
+    return [*weights, keys, (FORMATS["V8"], memory.attended.longest // GROUP)]
 
 
 def longest_row_block(memory: MemoryMap) -> int:
@@ -88,6 +100,20 @@ def pattern_items(memory: MemoryMap, design: Design) -> list[FitItem]:
     if all(fmt.pattern is DENSE for fmt, _ in _products(memory)):
         return []
     return [FitItem("N:M patterns", "both", 1, int(design.mpe.sparse), "engine", "mpe.sparse")]
+
+
+def block_items(graph: Graph, design: Design) -> list[FitItem]:
+    """What attention to some blocks needs: blocks of K that begin with beats of their own."""
+    if graph.architecture.blocks is None:
+        return []
+    step = lcm(SCALES_PER_BEAT * design.rows, BLOCK)
+    return [FitItem("attention blocks", "both", step, BLOCK, "positions", "")]
+
+
+def freed_bytes(graph: Graph, design: Design, memory: MemoryMap) -> int:
+    """Bytes that the KV cache would take more if every position were attended to."""
+    whole = KvLayout.of(replace(graph.architecture, blocks=None), design, memory.context)
+    return (whole.beats - memory.kv.beats) * design.bytes_per_cycle
 
 
 def context_item(graph: Graph, design: Design, context: int) -> FitItem:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.ir import Graph, Node, Precision
 from alula.ir.precision import in_layer
 from alula.isa import RegionName
 from alula.isa.formats import DENSE, WeightFormat
 from alula.isa.image import Region
-from alula.mapper.kv import KvLayout
+from alula.mapper.kv import Attended, KvLayout
 
 TILE_TARGET = 2048
 """Logits of one tile of the head, about."""
@@ -165,6 +165,10 @@ class MemoryMap:
     """All layers, in order."""
     head: Section
     kv: KvLayout
+    context: int
+    """Positions, whole groups."""
+    attended: Attended
+    """The most of them that a query attends to."""
     chunk: int
     """Tokens of a prefill chunk."""
     row_beats: Mapping[str, int]
@@ -214,7 +218,7 @@ def map_memory(
     chunk = chunk or design.prefill_chunk
     runs = _layer_runs(graph, design, precision)
     head = _section(graph, graph.sections["head"], design, precision, None)
-    kv = KvLayout.of(architecture, design, context)
+    kv = KvLayout.of(architecture, design, context, chunk)
     tile = head_tile(design)
 
     def beats(count: int) -> int:
@@ -243,4 +247,6 @@ def map_memory(
     for name, size, stored in sizes:
         regions[name] = Region(start, size, stored)
         start += size
-    return MemoryMap(runs, head, kv, chunk, rows, regions)
+    attended = Attended.of(architecture, context)
+    whole = -(-context // GROUP) * GROUP
+    return MemoryMap(runs, head, kv, whole, attended, chunk, rows, regions)

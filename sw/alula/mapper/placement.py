@@ -8,9 +8,11 @@ from alula.ir import Graph, Precision
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
 from alula.mapper.fit import (
     accumulator_item,
+    block_items,
     buffer_items,
     context_item,
     fits,
+    freed_bytes,
     memory_items,
     pattern_items,
 )
@@ -64,8 +66,10 @@ def place(
         *buffer_items("decode", decode, memory, design),
         accumulator_item(memory, design),
         *pattern_items(memory, design),
+        *block_items(graph, design),
     ]
-    report = FitReport(design.name, context, memory.chunk, design.prefill_chunk, items)
+    freed = freed_bytes(graph, design, memory)
+    report = FitReport(design.name, context, memory.chunk, design.prefill_chunk, items, freed=freed)
     return Placement(memory, prefill, decode, report)
 
 

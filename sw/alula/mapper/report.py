@@ -45,6 +45,8 @@ class FitReport:
         chunk: Tokens of a prefill chunk, as the compiler chose it.
         design_chunk: Tokens of the largest prefill chunk, the design's.
         items: One for each resource.
+        freed: Bytes of KV cache that blocks which no query reads again do not take; negative
+            where a context is so short that holding the last blocks twice takes more.
         levers: Where the model does not fit: each alone makes it fit, which was tried.
     """
 
@@ -54,6 +56,7 @@ class FitReport:
     design_chunk: int
     items: Sequence[FitItem]
     levers: Sequence[Lever] = field(default=())
+    freed: int = 0
 
     @property
     def fits(self) -> bool:
@@ -100,9 +103,15 @@ class FitReport:
         tokens = "1 token" if self.chunk == 1 else f"{self.chunk} tokens"
         if not self.fits:
             return [f"With a prefill chunk of {tokens}.", f"The model {self.advice}."]
-        if self.chunk == self.design_chunk:
-            return [f"A prefill chunk is {tokens}."]
-        return [f"A prefill chunk is {tokens}: the design's {self.design_chunk} do not fit."]
+        notes = [f"A prefill chunk is {tokens}."]
+        if self.chunk != self.design_chunk:
+            notes = [f"A prefill chunk is {tokens}: the design's {self.design_chunk} do not fit."]
+        if self.freed:
+            more = "less" if self.freed > 0 else "more"
+            notes.append(
+                f"The KV cache takes {abs(self.freed):,} bytes {more} than dense attention's."
+            )
+        return notes
 
     @property
     def advice(self) -> str:

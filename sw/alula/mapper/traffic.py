@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from alula.design import GROUP
-from alula.ir import Architecture, Graph, Precision
+from alula.ir import Architecture, AttentionBlocks, Graph, Precision
 from alula.ir.lower import lower
 from alula.ir.passes import quantise
 from alula.ir.precision import in_layer
@@ -26,6 +26,7 @@ class Traffic:
         position: a position's row of the RoPE table or of the position embedding.
         hidden: a token's hidden state.
         kv: keys, values and their scales of one position in one layer.
+        blocks: which blocks of positions a query attends to; None: all.
     """
 
     layers: tuple[int, ...]
@@ -34,6 +35,7 @@ class Traffic:
     position: int
     hidden: int
     kv: int
+    blocks: AttentionBlocks | None = None
 
     def read(
         self,
@@ -59,7 +61,20 @@ class Traffic:
         start = tokens * (self.embedding if embed else self.hidden)
         through = self.layers if layers is None else self.layers[layers.start : layers.stop]
         weights = sum(through) + (self.head if head else 0)
-        return start + weights + tokens * self.position + len(through) * position * self.kv
+        cache = len(through) * self._cache_read(position)
+        return start + weights + tokens * self.position + cache
+
+    def _cache_read(self, position: int) -> int:
+        """Bytes of a layer's cache that queries from a position on attend to, before it.
+
+        Where those are some blocks, the first query attends to all that the others do.
+        """
+        if self.blocks is None:
+            return position * self.kv
+        heads = len(self.blocks.strides)
+        return sum(self.blocks.attended(head, position) - 1 for head in range(heads)) * (
+            self.kv // heads
+        )
 
     def written(self, *, tokens: int, layers: int, head: bool = True) -> int:
         """Bytes that a run must write: keys and values of its tokens, and its result.
@@ -72,7 +87,9 @@ class Traffic:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `dataclasses.asdict`, for values that went through JSON."""
-        return cls(**{**values, "layers": tuple(values["layers"])})
+        blocks = values.get("blocks")
+        found = None if blocks is None else AttentionBlocks.from_json(blocks)
+        return cls(**{**values, "layers": tuple(values["layers"]), "blocks": found})
 
 
 def traffic(architecture: Architecture, precision: Precision = Precision()) -> Traffic:
@@ -88,6 +105,7 @@ def traffic(architecture: Architecture, precision: Precision = Precision()) -> T
         position=_FP32 * architecture.position_width,
         hidden=_FP32 * hidden,
         kv=2 * architecture.kv_heads * (head_dim + _BF16),
+        blocks=architecture.blocks,
     )
 
 

@@ -24,12 +24,12 @@ def layernorm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
     return total(product(product(d, r), gain), bias)
 
 
-def softmax(x: Tensor, valid: Tensor, factors: Tensor) -> Tensor:
-    """SOFTMAX of rows ``[..., T, n]``, of which row t has ``valid[t]`` entries, times `factors`.
+def softmax(x: Tensor, inside: Tensor, factors: Tensor) -> Tensor:
+    """SOFTMAX of rows ``[..., T, n]`` over the entries that are `inside`, times `factors`.
 
-    `factors` broadcasts to `x`. Entries from ``valid[t]`` are zero.
+    Both broadcast to `x`. All other entries are zero. Where those that are inside do not follow
+    each other, whole runs of `PARTIAL_SUMS` entries must be left out: sums stay what they were.
     """
-    inside = torch.arange(x.shape[-1], device=x.device) < valid[:, None]
     largest = x.masked_fill(~inside, -torch.inf).amax(-1, keepdim=True)
     e = exp(difference(torch.where(inside, x, largest), largest))
     e = torch.where(inside, e, 0.0)

@@ -1,7 +1,7 @@
 """Torch integer: the quantised model, unit by unit, exact to the machine."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from alula.ir.architecture import Architecture
 from alula.isa.functions import FUNCTIONS, SOFTCAP
 from alula.quant.arithmetic import constant, difference, in_pieces, piece_size, product, total
+from alula.quant.blocks import attended
 from alula.quant.cache import IntegerCache
 from alula.quant.functions import activation, distribution
 from alula.quant.integers import (
@@ -230,10 +231,15 @@ class IntegerReference(UnitModel[IntegerCache]):
         keys = cache.keys[:length].transpose(0, 1)
         scores = multiply(quantize_rows(rows), keys, cache.key_scales[:length].T)
         scores = _capped(scores, self.architecture.attention_cap)
-        valid = seen.repeat_interleave(shared)
-        weights = softmax(scores, valid, cache.value_scales[:length].T[:, None])
+        masks = [
+            mask.repeat_interleave(shared, dim=-2)
+            for mask in attended(self.architecture.blocks, seen, length)
+        ]
+        inside = reduce(torch.logical_or, masks)
+        weights = softmax(scores, inside, cache.value_scales[:length].T[:, None])
         values = cache.values[:length].permute(1, 2, 0)
-        mixed = multiply(quantize_rows(weights), values, None)
+        parts = (torch.where(mask, weights, 0.0) for mask in masks) if masks[1:] else (weights,)
+        mixed = reduce(total, (multiply(quantize_rows(part), values, None) for part in parts))
         return mixed.view(kv_heads, tokens, shared * dim).transpose(0, 1).reshape(tokens, -1)
 
 
