@@ -11,9 +11,9 @@ import numpy as np
 from alula.design.error import DesignError
 from alula.progress import Progress, silent
 from alula.runtime.errors import RunError
-from alula.runtime.loading import ACCEL, open_model, torch_worker
+from alula.runtime.loading import open_model, torch_worker
 from alula.runtime.planning.devices import Devices
-from alula.runtime.split import Segment, Target, parse_split
+from alula.runtime.split import ACCEL, Segment, Target, parse_split
 from alula.runtime.worker import Work, Worker
 
 LENGTHS = (32, 128, 512)

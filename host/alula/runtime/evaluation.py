@@ -16,6 +16,7 @@ from alula.runtime.reference import Reference
 WINDOW = 512
 """Tokens of a window, unless another number is asked for."""
 _STEP = 64
+"""Tokens that are looked at together, and that run together where the accelerator is modelled."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,15 @@ def evaluate(
         start = time.perf_counter()
         for logits in _logits(executor, part):
             seconds += time.perf_counter() - start
-            targets = np.array(part[at + 1 : at + 1 + len(logits)])
-            ours, theirs = logits[: len(targets)], expected[at : at + len(targets)]
-            surprise += surprise_of(ours, targets)
-            reference_surprise += surprise_of(theirs, targets)
-            agreed += int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
-            predictions += len(targets)
-            at += len(logits)
+            for first in range(0, len(logits), _STEP):
+                some = logits[first : first + _STEP]
+                targets = np.array(part[at + 1 : at + 1 + len(some)])
+                ours, theirs = some[: len(targets)], expected[at : at + len(targets)]
+                surprise += surprise_of(ours, targets)
+                reference_surprise += surprise_of(theirs, targets)
+                agreed += int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
+                predictions += len(targets)
+                at += len(some)
             progress("evaluating", done + at, total)
             start = time.perf_counter()
         done += len(part)
@@ -120,9 +123,10 @@ def evaluate(
 
 
 def _logits(executor: Executor, ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-    """Yield the logits of a new text's tokens, some rows at a time."""
-    for start in range(0, len(ids), _STEP):
-        part = ids[start : start + _STEP]
+    """Yield the logits of a new text's tokens: of all where no accelerator runs, else of some."""
+    step = _STEP if executor.accelerated else len(ids)
+    for start in range(0, len(ids), step):
+        part = ids[start : start + step]
         output = executor.forward("prefill", part, start, rows=len(part), logits=True)
         assert output.logits is not None
         yield output.logits

@@ -17,7 +17,7 @@ from alula.runtime.checking import UnitCheck
 from alula.runtime.courier import Courier
 from alula.runtime.pipeline import run_stages
 from alula.runtime.spans import Recorder, Span, segment_name
-from alula.runtime.split import Phase, Segment, Split, Target
+from alula.runtime.split import ACCEL, Phase, Segment, Split, Target
 from alula.runtime.station import Station
 from alula.runtime.worker import PROMPT_STEP, Floats, Ids, Output, Work, Worker
 
@@ -83,6 +83,11 @@ class Executor:
         self._courier = Courier(_DELIVERIES_WAITING)
         self.recorder = Recorder()
         self._check: UnitCheck | None = None
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether units run on the accelerator."""
+        return ACCEL in self._split.targets
 
     def forward(
         self,

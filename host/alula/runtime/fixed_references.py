@@ -10,6 +10,7 @@ from torch import Tensor
 from alula.frontend.float_reference import FloatReference
 from alula.quant.blocks import attended
 from alula.quant.cache import FixedCache, LayerCache
+from alula.quant.integers import WeightBytes
 from alula.quant.model import QuantizedModel
 from alula.quant.reference import IntegerReference
 from alula.quant.source import Source
@@ -140,9 +141,9 @@ class FixedInteger(IntegerReference):
         cosine, sine = self._tables["rope"][positions, None].chunk(2, dim=-1)
         return cosine, sine
 
-    def _kept(self, integers: Tensor) -> Tensor:
+    def _kept(self, integers: Tensor) -> Tensor | WeightBytes:
         held = super()._kept(integers)
-        return held.double() if self._wide else held
+        return held.double() if self._wide and isinstance(held, Tensor) else held
 
     def _integers(self, name: str, values: Tensor | Sequence[int], limit: int) -> Tensor:
         assert isinstance(values, Tensor)

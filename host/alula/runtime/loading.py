@@ -22,7 +22,7 @@ from alula.runtime.planning.plan_file import load_plan
 from alula.runtime.planning.work import work_of
 from alula.runtime.runs import Run
 from alula.runtime.session import Session, SessionInfo
-from alula.runtime.split import DEFAULT_MAP, Split, Target, TorchMode, parse_split
+from alula.runtime.split import ACCEL, DEFAULT_MAP, Split, Target, TorchMode, parse_split
 from alula.runtime.tokenizer import BoundedTokenizer
 from alula.runtime.worker import Worker
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_DESIGN = "kv260"
-ACCEL = Target("accel")
 MOST_CONTEXT = 1 << 31
 """Tokens that may be asked for; whether they fit is the fit report's to say."""
 

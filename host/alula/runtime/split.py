@@ -55,6 +55,9 @@ class Target:
         return f"{self.kind}:{self.device}" if self.device else self.kind
 
 
+ACCEL = Target("accel")
+
+
 @dataclass(frozen=True)
 class Segment:
     """Units that follow one another and run on one target.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from alula.isa.functions import EXP2, RECIP, RSQRT, Function, Table
+from alula.quant import kernels
 from alula.quant.arithmetic import constant, exponents, power_of_two, product, rounded
 from alula.quant.floats import LARGEST
 
@@ -61,8 +62,15 @@ def distribution(table: Table, x: Tensor) -> Tensor:
     return rounded(y.double() * 2.0**-24)
 
 
-def activation(function: Function, x: Tensor) -> Tensor:
-    """One of ACT's functions, without the gate."""
+def activation(function: Function, x: Tensor, factor: Tensor | None = None) -> Tensor:
+    """ACT of rows ``[T, n]``, times `factor` if it is gated."""
+    if x.device.type == "cpu":
+        return kernels.activate(function, x, factor)
+    result = _activation(function, x)
+    return result if factor is None else product(result, factor)
+
+
+def _activation(function: Function, x: Tensor) -> Tensor:
     if function.table is None:
         return torch.where(x > 0, x, 0.0)
     return product(x, distribution(function.table, x))

@@ -1,18 +1,25 @@
 """Quantised rows and exact integer products on torch tensors."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from alula.design import GROUP
 from alula.isa.formats import Q_MAX, SCALE_MAX
+from alula.quant import kernels
 from alula.quant.arithmetic import constant, exponents, piece_size, power_of_two, product, rounded
 from alula.quant.functions import recip
 
+_byte_product = torch.ops.aten._int_mm
 EXACT = 1 << 53
 """Integers of smaller magnitude are exact in float64, in every order of summation."""
 _LARGEST_ACTIVATION = Q_MAX * SCALE_MAX
+_SUMS = 1 << 22
+"""Sums of products that are made at a time."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Activations:
     """Rows in the A8 format.
 
     Attributes:
-        scaled: ``q * u``, float64 ``[..., K]``.
+        scaled: ``q * u``, ``[..., K]``: int16 on a CPU, float64 elsewhere.
         exponent: E, int64 ``[..., 1]``.
     """
 
@@ -28,10 +35,58 @@ class Activations:
     exponent: Tensor
 
 
+@dataclass(frozen=True)
+class WeightBytes:
+    """Integer weights as a CPU multiplies them, each ``256 * high + low``.
+
+    Attributes:
+        parts: int8 ``[P, N, K]`` with zeros up to whole groups: the high bytes and the low ones, or
+            the weights themselves where a byte holds each.
+    """
+
+    parts: Tensor
+
+    @classmethod
+    def of(cls, weights: Tensor) -> Self:
+        """The bytes of integers ``[N, K]`` of at most 16 bits.
+
+        ValueError if one is beyond -2**15 to 2**15 - 129.
+        """
+        weights = pad(weights, (0, -weights.shape[-1] % GROUP))
+        if weights.dtype == torch.int8:
+            return cls(weights.contiguous()[None])
+        low, high = (int(bound) for bound in torch.aminmax(weights))
+        if -128 <= low <= high < 128:
+            return cls(weights.to(torch.int8)[None])
+        if low < -(1 << 15) or high >= (1 << 15) - 128:
+            raise ValueError(f"weights must be within 16 bits, not {low} to {high}")
+        return cls(_halves(weights))
+
+
+def _halves(values: Tensor) -> Tensor:
+    """High and low bytes of integers, int8 ``[2, ...]``."""
+    high = values + 128 >> 8
+    return torch.stack((high.to(torch.int8), (values - 256 * high).to(torch.int8)))
+
+
+@lru_cache
+def multiplies_bytes() -> bool:
+    """Whether this CPU's products of bytes are exact: some saturate sums of two at 16 bits."""
+    worst = torch.full((16, 64), -128, dtype=torch.int8)
+    try:
+        return bool((_byte_product(worst, worst.T) == 64 << 14).all())
+    except RuntimeError:
+        return False
+
+
 def quantize_rows(x: Tensor) -> Activations:
     """QUANT over the last dimension of float32 ``[..., K]``."""
+    return Activations(*kernels.quantise(x)) if x.device.type == "cpu" else _quantize_rows(x)
+
+
+def _quantize_rows(x: Tensor) -> Activations:
     inputs = x.shape[-1]
-    padded = torch.nn.functional.pad(x, (0, -inputs % GROUP)).unflatten(-1, (-1, GROUP))
+    padded = pad(x, (0, -inputs % GROUP)).unflatten(-1, (-1, GROUP))
     step = product(padded.abs().amax(-1), constant(1 / Q_MAX, x))
     largest = step.amax(-1, keepdim=True)
     bits = SCALE_MAX.bit_length()
@@ -69,20 +124,52 @@ def check_exact(inputs: int, largest_weight: int) -> None:
         raise ValueError(f"inputs * 127 * {SCALE_MAX} * weight must be below 2**53, not {bound}")
 
 
-def multiply(x: Activations, weights: Tensor, scale: Tensor | None) -> Tensor:
+def multiply(x: Activations, weights: Tensor | WeightBytes, scale: Tensor | None) -> Tensor:
     """MM: float32 ``[T, N]`` for `x` of ``[T, K]``, integer `weights` ``[N, K]`` and c ``[N]``.
 
-    `scale` None means c = 1 (V8). Leading dimensions of batches may precede all three.
+    `scale` None means c = 1 (V8). Leading dimensions of batches may precede all three, but for
+    `WeightBytes`.
     """
+    if isinstance(weights, WeightBytes):
+        return _multiply_bytes(x, weights, scale)
+    if x.scaled.dtype == torch.int16 and multiplies_bytes():
+        if weights.ndim == 2:
+            return _multiply_bytes(x, WeightBytes.of(weights), scale)
+        return torch.stack(
+            [
+                multiply(Activations(*one), w, None if scale is None else scale[index])
+                for index, (*one, w) in enumerate(zip(x.scaled, x.exponent, weights, strict=True))
+            ]
+        )
+    return _multiply_wide(x, weights, scale)
+
+
+def _multiply_bytes(x: Activations, weights: WeightBytes, scale: Tensor | None) -> Tensor:
+    """By products of bytes: sums of 16,384 of them are within 32 bits."""
+    parts, outputs, inputs = weights.parts.shape
+    rows = _halves(pad(x.scaled, (0, inputs - x.scaled.shape[-1])))
+    count = rows.shape[1]
+    step = max(GROUP, _SUMS // (4 * count * parts))
+    found = []
+    for first in range(0, outputs, step):
+        some = weights.parts[:, first : first + step].reshape(-1, inputs)
+        sums = _byte_product(rows.view(-1, inputs), some.T).view(2, count, parts, -1)
+        factor = None if scale is None else scale[first : first + step]
+        found.append(kernels.finish(sums, factor, x.exponent))
+    return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+
+
+def _multiply_wide(x: Activations, weights: Tensor, scale: Tensor | None) -> Tensor:
+    """By products of float64, in which all sums are exact."""
     rows, inputs = x.scaled.shape[-2:]
     outputs = weights.shape[-2]
     each = max(rows, inputs) * max(1, weights[..., 0, 0].numel())
     step = max(1, piece_size(x.scaled.device) // each)
     result = x.scaled.new_empty((*x.scaled.shape[:-1], outputs), dtype=torch.float32)
-    unit = power_of_two(x.exponent)
+    unit, wide = power_of_two(x.exponent), x.scaled.double()
     for first in range(0, outputs, step):
         part = slice(first, first + step)
-        values = (x.scaled @ weights[..., part, :].double().mT).float()
+        values = (wide @ weights[..., part, :].double().mT).float()
         if scale is not None:
             values = product(values, scale[..., None, part])
         result[..., part] = rounded(unit * values)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from alula.quant import kernels
 from alula.quant.arithmetic import constant, difference, product, total, tree_sum
 from alula.quant.functions import exp, recip, rsqrt
 
@@ -13,6 +14,12 @@ def _mean(terms: Tensor, count: int | None = None) -> Tensor:
 
 def rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Tensor:
     """RMSNORM over the last dimension, of which the mean counts `count` elements (None: all)."""
+    if x.device.type == "cpu":
+        return kernels.rmsnorm(x, gain, eps, count or x.shape[-1])
+    return _rmsnorm(x, gain, eps, count)
+
+
+def _rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Tensor:
     r = rsqrt(total(_mean(product(x, x), count), constant(eps, x)))
     return product(product(x, r), gain)
 
@@ -30,6 +37,12 @@ def softmax(x: Tensor, inside: Tensor, factors: Tensor) -> Tensor:
     Both broadcast to `x`. All other entries are zero. Where those that are inside do not follow
     each other, whole runs of `PARTIAL_SUMS` entries must be left out: sums stay what they were.
     """
+    if x.device.type == "cpu":
+        return kernels.softmax(x, inside, factors)
+    return _softmax(x, inside, factors)
+
+
+def _softmax(x: Tensor, inside: Tensor, factors: Tensor) -> Tensor:
     largest = x.masked_fill(~inside, -torch.inf).amax(-1, keepdim=True)
     e = exp(difference(torch.where(inside, x, largest), largest))
     e = torch.where(inside, e, 0.0)

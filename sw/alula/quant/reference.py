@@ -14,7 +14,9 @@ from alula.quant.cache import IntegerCache
 from alula.quant.functions import activation, distribution
 from alula.quant.integers import (
     Activations,
+    WeightBytes,
     check_exact,
+    multiplies_bytes,
     multiply,
     quantize_kv,
     quantize_rows,
@@ -23,7 +25,7 @@ from alula.quant.model import QuantizedModel
 from alula.quant.operations import layernorm, rmsnorm, rope, softmax
 from alula.quant.units import UnitModel
 
-Matrix = tuple[Tensor, Tensor]
+Matrix = tuple[Tensor | WeightBytes, Tensor]
 """Integers ``[N, K]`` and their c ``[N]``."""
 Weight = Matrix | Tensor
 """A matrix, or a vector."""
@@ -122,12 +124,12 @@ class IntegerReference(UnitModel[IntegerCache]):
         attended = quantize_rows(self._attend(query, cache))
         hidden = total(hidden, self._branch(weights, "attn", "o", attended))
         normed = quantize_rows(self._norm(weights, "mlp_norm", hidden))
-        activate = partial(activation, FUNCTIONS[shape.activation])
+        function, up = FUNCTIONS[shape.activation], self._project(weights, "mlp.up", normed)
         if shape.gated_mlp:
-            gate = in_pieces(activate, self._project(weights, "mlp.gate", normed))
-            inner = in_pieces(product, gate, self._project(weights, "mlp.up", normed))
+            gate = self._project(weights, "mlp.gate", normed)
+            inner = in_pieces(partial(activation, function), gate, up)
         else:
-            inner = in_pieces(activate, self._project(weights, "mlp.up", normed))
+            inner = in_pieces(partial(activation, function), up)
         return total(hidden, self._branch(weights, "mlp", "down", quantize_rows(inner)))
 
     @torch.inference_mode()
@@ -163,8 +165,10 @@ class IntegerReference(UnitModel[IntegerCache]):
         scales = torch.from_numpy(matrix.c).to(self.device)
         return self._kept(torch.from_numpy(integers)), scales
 
-    def _kept(self, integers: Tensor) -> Tensor:
+    def _kept(self, integers: Tensor) -> Tensor | WeightBytes:
         """A matrix as it is held on the device."""
+        if self.device.type == "cpu" and multiplies_bytes():
+            return WeightBytes.of(integers)
         return integers.to(self.device)
 
     def _project(self, weights: Weights, name: str, x: Activations) -> Tensor:
