@@ -16,6 +16,7 @@ from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
 from alula.ir import AttentionBlocks
 from alula.quant import QuantizedModel
+from alula.runtime import load
 
 RULES = """\
 - {units: layers, bits: 3, pattern: "8:16"}
@@ -86,6 +87,7 @@ def test_a_model_is_compressed(compress: Compress, alula: Alula, tmp_path: Path)
 ATTENTION = "attention: {local: 1, stride: 2}\n"
 
 
+@pytest.mark.slow
 def test_attention_to_blocks(
     compress: Compress, alula: Alula, tmp_path: Path, text: Path, small_model: Path
 ) -> None:
@@ -102,6 +104,14 @@ def test_attention_to_blocks(
         for folder, where in (("out", "*=accel"), ("out", "*=torch"), ("dense", "*=torch"))
     ]
     assert found[0] == found[1] != found[2]
+    prompt = [100 + index % 90 for index in range(215)]
+    for where in ("*=accel", "prefill:*=torch,*=accel", "prefill:*=accel,*=torch"):
+        llm = load(tmp_path / "out", design="kv260", map=where)
+        found = llm.generate(prompt, max_new_tokens=4, verify="torch")
+        assert (
+            found.token_ids
+            == load(tmp_path / "out", map="*=torch").generate(prompt, max_new_tokens=4).token_ids
+        )
 
 
 @pytest.mark.parametrize(

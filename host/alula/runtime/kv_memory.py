@@ -44,7 +44,7 @@ class KvMemory:
     def read(self, layer: int, start: int, stop: int) -> KvRows:
         """Return the tokens from `start` up to `stop` of a layer.
 
-        What no later token attends to may not be held any more: it is zeros.
+        What no token from the last of these on attends to may not be held any more: it is zeros.
         """
         region = self._device.read(self._place(layer), self._layout.layer_stride)
         shape = stop - start, self._layout.heads
@@ -98,7 +98,7 @@ class KvMemory:
         if kept is not None:
             yield self._layout.kept + kept
         ring = self._layout.ring
-        if block > last - ring:
+        if block >= self._blocks.window_start(last):
             yield block % ring
             yield block % ring + ring
 

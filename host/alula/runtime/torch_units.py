@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from alula.frontend.float_reference import FloatReference
+from alula.ir import Architecture, AttentionBlocks
+from alula.ir.attention_blocks import BLOCK
 from alula.quant.integers import quantize_kv
 from alula.quant.reference import IntegerReference
 from alula.runtime.errors import DeviceError
@@ -36,6 +38,7 @@ def device_name(name: str) -> str:
 class _Reference(Protocol):
     """What both references have."""
 
+    architecture: Architecture
     device: torch.device
 
     def cache(self) -> Sequence[Any]: ...
@@ -89,10 +92,15 @@ class IntegerUnits(_TorchUnits):
         super().__init__(reference)
 
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
-        """Return keys and values; see `Worker.read_kv`."""
+        """Return keys and values; see `Worker.read_kv`.
+
+        What no token from the last of these on attends to is zeros, as the accelerator has it.
+        """
         cache, part = self._caches[layer], slice(start, stop)
         parts = (cache.keys, cache.key_scales, cache.values, cache.value_scales)
-        return KvRows(*(values[part].cpu().numpy() for values in parts))
+        rows = KvRows(*(values[part].cpu().numpy() for values in parts))
+        blocks = self._reference.architecture.blocks
+        return rows if blocks is None else _lasting(rows, blocks, start)
 
     @torch.inference_mode()
     def write_kv(self, layer: int, start: int, rows: KvRows) -> None:
@@ -101,6 +109,25 @@ class IntegerUnits(_TorchUnits):
         cache.truncate(start)
         parts = (rows.k, rows.k_scale, rows.v, rows.v_scale)
         cache.append(*(torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in parts))
+
+
+def _lasting(rows: KvRows, blocks: AttentionBlocks, start: int) -> KvRows:
+    """Rows of tokens from `start` on without what is read no more behind the last."""
+    last = start + len(rows) - 1
+    kept = np.array(
+        [
+            [blocks.lasts(head, position // BLOCK, last) for head in range(rows.k.shape[1])]
+            for position in range(start, last + 1)
+        ]
+    )
+    return KvRows(
+        *(
+            np.where(kept[..., None], values, np.int8(0))
+            if values.ndim > 2
+            else np.where(kept, values, np.float32(0))
+            for values in (rows.k, rows.k_scale, rows.v, rows.v_scale)
+        )
+    )
 
 
 class FloatUnits(_TorchUnits):

@@ -84,6 +84,11 @@ class AttentionBlocks:
         on = stride and block % stride == self.offsets[head]
         return self.sinks + block // stride if on else None
 
+    def lasts(self, head: int, block: int, position: int) -> bool:
+        """Whether a query at a position attends to a block of before, or a later one may."""
+        start = self.window_start(position // BLOCK)
+        return block >= start or self.kept_place(head, block) is not None
+
     def kept_places(self, positions: int) -> int:
         """Places that a KV head needs for the blocks that it keeps out of so many positions."""
         blocks = -(-positions // BLOCK)
