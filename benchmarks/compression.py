@@ -2,10 +2,12 @@
 
     python -m benchmarks.compression windows MODEL --text DIR ... --test FILE ... --out windows.npz
     python -m benchmarks.compression rows MODEL windows.npz --recipes w3 w2-trained --device cuda
+    python -m benchmarks.compression rows MODEL windows.npz --types Q4_0 Q5_0
 
-The first draws and encodes the texts, which wants no GPU. The second writes a row for each recipe
-to `results/compression.json` as it is done, and leaves out what is there already. A ratio is the
-perplexity of the dequantised weights over that of the dense model's, both in float32.
+The first draws and encodes the texts, which wants no GPU. The second writes a row for each recipe,
+and for each of llama.cpp's types that all matrices are rounded to, to `results/compression.json`
+as it is done, and leaves out what is there already. A ratio is the perplexity of the dequantised
+weights over that of the dense model's, both in float32.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gguf import GGMLQuantizationType, dequantize, quantize
 from torch import Tensor
 
 from alula.compress import CompressedModel, compress
@@ -98,14 +101,34 @@ class Measurement:
         }
         return row | ({} if recipe.recover is None else self._trained(recipe, model))
 
+    def type_row(self, name: str) -> dict[str, Any]:
+        """Round all matrices to a type of llama.cpp's and measure."""
+        kind = GGMLQuantizationType[name]
+        source = padded(self.checkpoint)
+        found, size, count = {}, 0, 0
+        for unit in self.checkpoint.architecture.units:
+            for matrix in matrix_shapes(source.architecture, unit):
+                weight = source.tensor(f"{matrix}.weight")
+                codes = quantize(weight, kind)
+                found[f"{matrix}.weight"] = torch.from_numpy(dequantize(codes, kind))
+                size, count = size + codes.nbytes, count + weight.size
+        return {
+            "type": name,
+            "average_bits": 8 * size / count,
+            "bytes_per_token": size,
+            "ratio": self._ratios(found),
+            **_machine(self.device),
+        }
+
     def ratios(self, model: CompressedModel) -> dict[str, float]:
         """Perplexity over the dense model's, on each text."""
         shape = padded(self.checkpoint).architecture
         found = {f"{name}.weight": self._weight(shape, model, name) for name in model.shapes}
         gains = {name: torch.from_numpy(gain) for name, gain in model.vectors.items()}
-        ours = self._losses(
-            {name: one.float().to(self.device) for name, one in (found | gains).items()}
-        )
+        return self._ratios(found | gains)
+
+    def _ratios(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        ours = self._losses({name: one.float().to(self.device) for name, one in weights.items()})
         return {name: math.exp(loss - self._dense[name]) for name, loss in ours.items()}
 
     def _trained(self, recipe: Recipe, model: CompressedModel) -> dict[str, Any]:
@@ -170,26 +193,6 @@ def rows() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
 
 
-def table_text() -> str:
-    """Return the rows as Markdown."""
-    found = rows()
-    texts = list(found[0]["ratio"])
-    head = ["recipe", "bits", "MB a token", *texts, *(f"{text}, trained" for text in texts)]
-    lines = [f"| {' | '.join(head)} | tokens | minutes |", "|---|" + "--:|" * (len(head) + 1)]
-    for row in sorted(found, key=lambda row: -row["bytes_per_token"]):
-        cells = [f"{row['average_bits']:.2f}", f"{row['bytes_per_token'] / 1e6:.1f}"]
-        cells += [f"{row['ratio'][text]:.3f}" for text in texts]
-        trained = row.get("trained_ratio")
-        cells += [f"{trained[text]:.3f}" if trained else "" for text in texts]
-        cells += (
-            [f"{row['training_tokens'] / 1e6:.1f} M", f"{row['training_seconds'] / 60:.1f}"]
-            if trained
-            else ["", ""]
-        )
-        lines.append(f"| `{row['recipe']}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
@@ -202,20 +205,22 @@ def main() -> None:
     run = commands.add_parser("rows", help="compress and measure")
     run.add_argument("model")
     run.add_argument("windows", type=Path)
-    run.add_argument("--recipes", nargs="+", required=True)
+    run.add_argument("--recipes", nargs="*", default=[])
+    run.add_argument("--types", nargs="*", default=[])
     run.add_argument("--device", default="cpu")
     words = parser.parse_args()
     if words.command == "windows":
         drawn(words.model, words.text, words.test, words.count, words.out)
         return
     measurement = Measurement(words.model, words.windows, words.device)
-    for name in words.recipes:
-        done = rows()
-        if name in {row["recipe"] for row in done}:
+    wanted = [(measurement.row, "recipe", name) for name in words.recipes]
+    wanted += [(measurement.type_row, "type", name) for name in words.types]
+    for measure, kind, name in wanted:
+        if name in {row.get(kind) for row in rows()}:
             continue
-        row = measurement.row(name)
+        row = measure(name)
         print(json.dumps(row), flush=True)
-        RESULTS.write_text(json.dumps([*done, row], indent=1) + "\n", encoding="utf-8")
+        RESULTS.write_text(json.dumps([*rows(), row], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
