@@ -16,7 +16,7 @@ from typing import Any
 
 from alula.chips import Use
 from alula.cost.resources.composition import FITTED, SYNTHESISED
-from alula.cost.resources.fit import Module, Synthesised, fitted
+from alula.cost.resources.fit import ModuleFit, Synthesised, fitted
 from alula.cost.resources.modules import KINDS, Dimensions
 from alula.design import Design
 from alula.synth import yosys
@@ -111,7 +111,7 @@ def _by_kind(
             raise SystemExit(f"{kind}: alula.cost.resources.modules must know of {count}")
         own = [(times[name], *sizes.get(name, (0, 0.0))) for name in names]
         whole, timed = set(names) <= set(uses), set(names) <= set(ns)
-        item = Module(
+        item = ModuleFit(
             kind=kind,
             count=count,
             registers=sum(many * registers for many, registers, _ in own) // count,

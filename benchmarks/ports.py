@@ -3,7 +3,7 @@
 from typing import Any
 
 from alula.design import Design, load_design
-from alula.rtl.plain_reader import Reading, sequential_bytes, sequential_port_bytes
+from alula.rtl.plain_reader import ReadingOrder, sequential_bytes, sequential_port_bytes
 from benchmarks.report import report
 
 CYCLES = 1_000_000
@@ -24,8 +24,8 @@ def measure(design: str = "kv260", cycles: int = CYCLES) -> dict[str, Any]:
     found = {"one_port": sequential_bytes(one_port(chosen), cycles) / cycles}
     share = memory.channel_bytes // memory.ports
     parts = tuple(port * (share + APART) for port in range(memory.ports))
-    for reading in Reading:
-        bases = () if reading is Reading.DEALT else parts
+    for reading in ReadingOrder:
+        bases = () if reading is ReadingOrder.DEALT else parts
         bytes_read = sequential_port_bytes(chosen, memory.axi, cycles, reading, bases)
         found[reading.name.lower()] = sum(bytes_read) / cycles
     return {"ports": memory.ports, "bytes_per_cycle": found}

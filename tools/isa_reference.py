@@ -17,7 +17,7 @@ from alula.isa.fields import (
     Flag,
     Immediate,
     Operand,
-    Register,
+    RegisterField,
 )
 from alula.isa.formats import FORMATS, PATTERNS, QUARTERS, SCALE_MAX, BeatKind, WeightFormat
 from alula.isa.functions import TABLES, Table
@@ -66,7 +66,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 def _word(field: Field) -> str:
     """A field as the syntax line shows it."""
     match field:
-        case Operand(bits=0) | Register():
+        case Operand(bits=0) | RegisterField():
             return f"{field.name}=rN"
         case Operand():
             return f"{field.name}=rN+u{field.bits}"
@@ -94,7 +94,7 @@ def _kind(field: Field) -> str:
             return "register's value"
         case Operand():
             return f"register's value + unsigned {field.bits}"
-        case Register():
+        case RegisterField():
             return "register number"
         case Flag():
             return "flag"

@@ -55,7 +55,7 @@ def registers_text() -> str:
             GENERATED,
             "",
             "What a host does with the accelerator, it does through these registers of 32 bits on",
-            "AXI4-Lite. `alula.rtl.driver.Driver` is such a host.",
+            "AXI4-Lite. `alula.rtl.driver.HostDriver` is such a host.",
             "",
             *_table(("address", "register", "meaning"), rows),
         )
@@ -98,7 +98,7 @@ def devices_text() -> str:
     ]
     lines += _object("devices", "", schema, parts)
     lines += _object("devices.NAME", "devices.NAME.", parts["DeviceRecord"], parts)
-    lines += _object("profile.points[]", "profile.points[].", parts["Point"], parts)
+    lines += _object("profile.points[]", "profile.points[].", parts["ProfilePoint"], parts)
     lines += _object("links[]", "links[].", parts["Link"], parts)
     return "\n".join(lines).rstrip() + "\n"
 

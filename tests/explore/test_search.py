@@ -14,7 +14,7 @@ from alula.explore.pareto import front, hypervolume
 from alula.explore.row import Row
 from alula.explore.search import All, ByBounds, Generations, Samples, Searcher
 from alula.explore.shortfall import Shortfall
-from alula.explore.space import Space
+from alula.explore.space import DesignSpace
 
 NAMES = ["tokens_per_s", "lut"]
 SHORT = Shortfall("LUT", 3.0, 2.0, 1.0, "", "fewer")
@@ -32,7 +32,7 @@ class World:
         self.sweep = Sweep.model_construct(
             name="world", axes=values, objectives=NAMES, seed=seed, constraints={}
         )
-        self.space = Space(self.sweep, {}, {})
+        self.space = DesignSpace(self.sweep, {}, {})
         self.places = self.space.places(np.arange(self.space.count))
         speed = sum(
             random.uniform(0, 0.5, size)[p] for size, p in zip(sizes, self.places.T, strict=True)

@@ -9,11 +9,11 @@ from tests.explore.conftest import VALUES
 from alula.design import DesignError, load_design
 from alula.explore import Sweep
 from alula.explore.evaluation import key
-from alula.explore.space import Space
+from alula.explore.space import DesignSpace
 
 
 def test_numbers_are_all_combinations_the_last_axis_fastest(small_sweep) -> None:
-    space = Space.of(small_sweep())
+    space = DesignSpace.of(small_sweep())
     assert space.count == 36
     values = [space.values(number) for number in range(36)]
     assert [value["clock_mhz"] for value in values[:3]] == [40, 80, 40]
@@ -29,7 +29,7 @@ def test_a_question_has_what_its_values_say(small_sweep) -> None:
         "prompt": 8,
     }
     values = {name: value for name, value in VALUES.items() if name != "context"} | change
-    space = Space.of(Sweep.from_mapping(values, "s.yaml"))
+    space = DesignSpace.of(Sweep.from_mapping(values, "s.yaml"))
     question = space.question(space.values(0))
     changed = {"buffers.staging_kib": 8, "memory.beat_bytes": 8, "memory.capacity_mib": 32}
     assert question.design == load_design("nano").replace(changed)
@@ -37,7 +37,7 @@ def test_a_question_has_what_its_values_say(small_sweep) -> None:
 
 
 def test_what_is_no_design_is_an_error(small_sweep) -> None:
-    space = Space.of(small_sweep())
+    space = DesignSpace.of(small_sweep())
     with pytest.raises(DesignError, match=r"^must be a multiple of 2 .mpe.tokens., not 3"):
         space.question(space.values(12))
 
@@ -58,7 +58,7 @@ def test_what_is_no_design_is_an_error(small_sweep) -> None:
 def test_another_question_has_another_key(small_sweep: Callable[..., Sweep], change) -> None:
     keys = set()
     for sweep in (small_sweep(), small_sweep(**change), small_sweep(name="other", seed=7)):
-        space = Space.of(sweep)
+        space = DesignSpace.of(sweep)
         keys.add(key(space.question(space.values(0)), sweep))
     assert len(keys) == 2
 
@@ -67,7 +67,7 @@ def test_other_code_has_another_key(small_sweep, monkeypatch: pytest.MonkeyPatch
     from alula.explore import evaluation
 
     sweep = small_sweep()
-    question = Space.of(sweep).question({"sfu.lanes": 2})
+    question = DesignSpace.of(sweep).question({"sfu.lanes": 2})
     before = key(question, sweep)
     monkeypatch.setattr(evaluation, "version", lambda: "other")
     assert key(question, sweep) != before

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alula.explore.row import Row
 from alula.explore.shortfall import Shortfall
-from alula.explore.store import Store, StoreError, restored
+from alula.explore.store import RowStore, StoreError, restored
 
 SHORT = Shortfall("LUT", 3.0, 2.0, 1.0, "", "fewer")
 ROWS = {
@@ -28,10 +28,10 @@ KEYS = dict(enumerate(ROWS))
 
 def test_rows_come_back_and_what_failed_is_tried_again(tmp_path: Path) -> None:
     place = tmp_path / "new" / "rows.sqlite"
-    with Store.opened(place) as store:
+    with RowStore.opened(place) as store:
         store.add(ROWS.items())
         store.add([("a", ROWS["a"])])
-    with Store.opened(place) as store:
+    with RowStore.opened(place) as store:
         assert restored(KEYS, VALUES, store) == {0: ROWS["a"], 1: ROWS["b"]}
         assert restored({0: "none"}, VALUES, store) == {}
     assert restored(KEYS, VALUES, None) == {}
@@ -42,7 +42,7 @@ def test_a_row_of_another_version_is_none(tmp_path: Path) -> None:
 
 
 def test_more_keys_than_one_question_holds(tmp_path: Path) -> None:
-    with Store.opened(tmp_path / "s") as store:
+    with RowStore.opened(tmp_path / "s") as store:
         store.add((f"k{number}", Row({}, lut=float(number))) for number in range(1300))
         found = store.find([f"k{number}" for number in range(1300)])
         assert {key: value["lut"] for key, value in found.items()} == {
@@ -53,7 +53,7 @@ def test_more_keys_than_one_question_holds(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     place = tmp_path_factory.mktemp("store") / "s"
-    with Store.opened(place) as store:
+    with RowStore.opened(place) as store:
         store.add(ROWS.items())
     return place.read_bytes()
 
@@ -73,7 +73,7 @@ def test_a_damaged_row_is_none(
         data[place] ^= 1 << bit
     file.write_bytes(data)
     found = {}
-    with suppress(StoreError), Store.opened(file) as store:
+    with suppress(StoreError), RowStore.opened(file) as store:
         found = restored(KEYS, VALUES, store)
     assert all(row == ROWS[KEYS[number]] for number, row in found.items())
 
@@ -82,7 +82,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     text = tmp_path / "thesis.txt"
     text.write_text("mine, and long enough to be a page of a database" * 100)
     with pytest.raises(StoreError, match=r"thesis.txt must be a store of sweeps, not something"):
-        Store.opened(text).__enter__()
+        RowStore.opened(text).__enter__()
     assert text.read_text().startswith("mine, and")
     other = tmp_path / "other.sqlite"
     with sqlite3.connect(other) as connection:
@@ -90,20 +90,20 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     before = other.read_bytes()
     with pytest.raises(StoreError, match=r"must be a store of sweeps, not another database$"):
-        Store.opened(other).__enter__()
+        RowStore.opened(other).__enter__()
     assert other.read_bytes() == before
-    with Store.opened(tmp_path / "old") as store:
+    with RowStore.opened(tmp_path / "old") as store:
         store.add([("a", ROWS["a"])])
     connection = sqlite3.connect(tmp_path / "old")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(StoreError, match=r"must be a store of layout 1, not 99$"):
-        Store.opened(tmp_path / "old").__enter__()
+        RowStore.opened(tmp_path / "old").__enter__()
 
 
 def test_a_folder_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
-        Store.opened(tmp_path).__enter__()
+        RowStore.opened(tmp_path).__enter__()
 
 
 WRITER = """
@@ -111,9 +111,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from alula.explore.row import Row
-from alula.explore.store import Store
+from alula.explore.store import RowStore
 place, name = sys.argv[1:]
-with Store.opened(Path(place)) as store:
+with RowStore.opened(Path(place)) as store:
     for number in range(150):
         store.add([(f"{name}{number}", Row({}, lut=float(number))), ("shared", Row({}, lut=1.0))])
 """
@@ -124,6 +124,6 @@ def test_several_may_write_at_once(tmp_path: Path) -> None:
     words = [[sys.executable, "-c", WRITER, str(place), name] for name in "abc"]
     started = [subprocess.Popen(one) for one in words]
     assert [one.wait(timeout=120) for one in started] == [0, 0, 0]
-    with Store.opened(place) as store:
+    with RowStore.opened(place) as store:
         keys = [f"{name}{number}" for name in "abc" for number in range(150)]
         assert len(store.find([*keys, "shared"])) == 451

@@ -8,16 +8,16 @@ from tests.frontend.test_families import small_config
 from alula.frontend import FrontendError, load
 from alula.frontend.families import FAMILIES, comparison
 from alula.frontend.families.comparison import compare_reading
-from alula.frontend.families.family import Family, Norm, Scales
+from alula.frontend.families.family import Family, FamilyNorms, Scales
 from alula.frontend.huggingface import load_pretrained
 from alula.frontend.rope import inverse_frequencies
 
 WRONG = {
-    "llama: eps": ("llama", {"norm": Norm(eps=1e-5)}),
+    "llama: eps": ("llama", {"norm": FamilyNorms(eps=1e-5)}),
     "llama: pairs": ("llama", {"pairs": "adjacent"}),
     "llama: a factor on the branches": ("llama", {"scales": lambda config: Scales(branches=0.99)}),
     "llama: another scale": ("llama", {"scales": lambda config: Scales(attention=0.36)}),
-    "gemma: weights as they are": ("gemma", {"norm": Norm()}),
+    "gemma: weights as they are": ("gemma", {"norm": FamilyNorms()}),
     "gemma: an embedding as it is": ("gemma", {"scales": Family(models="").scales}),
     "granite: no multipliers": ("granite", {"scales": Family(models="").scales}),
     "opt: positions from row 0": ("opt", {"position_offset": 0}),

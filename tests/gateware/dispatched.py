@@ -13,8 +13,8 @@ from alula.isa.fields import Choice, Field, Immediate, Operand
 from alula.isa.instructions import INSTRUCTIONS
 from alula.model.checks import Checks
 from alula.model.errors import MachineError
+from alula.model.prepared import prepare
 from alula.model.sequencer import Sequencer as ModelSequencer
-from alula.model.steps import prepare
 
 PROGRAMS = 5
 """Of a case."""

@@ -4,9 +4,9 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, Case, Mismatch, Unit, each_case
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.fault import Code
 from alula.gateware.control.registers import SETTLE, Control, Register
-from alula.gateware.control.use import Use
 from alula.isa import Engine
 
 HASH = 0x1122_3344_5566_7788
@@ -81,7 +81,7 @@ async def counters(unit: Unit) -> None:
     host = Host(unit)
     unit.wires["quiet"].set(1)
     await host.write(Register.CONTROL, 1)
-    uses = [[unit.random.choice(list(Use)) for _ in range(60)] for _ in Engine]
+    uses = [[unit.random.choice(list(Activity)) for _ in range(60)] for _ in Engine]
     # What engines do and what passes is told a cycle late.
     for cycle in range(61):
         unit.wires["running"].set(int(cycle < 60))
@@ -101,10 +101,10 @@ async def counters(unit: Unit) -> None:
     await host.expect(Register.ENGINES + 4 * Engine.MM, state, "the state of MM")
     for engine in Engine:
         place = Register.COUNTERS + 32 * engine
-        found = [await host.read(place + 8 * use.value) for use in Use]
+        found = [await host.read(place + 8 * use.value) for use in Activity]
         if sum(found) != total or not all(found):
             raise Mismatch(f"{found} must add up to {total}")
-        for use in Use:
+        for use in Activity:
             if found[use.value] != uses[engine].count(use):
                 raise Mismatch(f"{use} must be {uses[engine].count(use)}, not {found}")
 

@@ -1,8 +1,8 @@
 from tests.gateware.refusals import refuses
 
 from alula.bench import Bench, Case, Mismatch, Unit, each_case
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.counters import LATENCY, ROWS, Counters
-from alula.gateware.control.use import Use
 from alula.isa import Engine
 
 STEP = 64
@@ -14,7 +14,7 @@ def counts(*, ask_often: bool, cycles: int = 3000):
     async def body(unit: Unit) -> None:
         wires, random = unit.wires, unit.random
         now, history, running = [0] * ROWS, [], False
-        busiest = random.choice(list(Use))
+        busiest = random.choice(list(Activity))
         index: int | None = None
         left, asked_for, answers = list(range(ROWS)), 0, 0
         for cycle in range(cycles + 2 * ROWS * (LATENCY + 2)):
@@ -26,7 +26,7 @@ def counts(*, ask_often: bool, cycles: int = 3000):
             elif index is None and not counting and left:
                 index, asked_for = left.pop(), cycle
             often = random.random() < 0.7
-            uses = [busiest if often else random.choice(list(Use)) for _ in Engine]
+            uses = [busiest if often else random.choice(list(Activity)) for _ in Engine]
             read, written = random.choice([0, STEP]), random.randrange(STEP + 1)
             values = {"clear": clear, "running": running, "ask": index is not None}
             values |= {"index": index or 0, "read": read, "written": written}
@@ -46,7 +46,7 @@ def counts(*, ask_often: bool, cycles: int = 3000):
                 index, answers = None, answers + 1
             elif index is not None and cycle - asked_for > LATENCY:
                 raise Mismatch(f"row {index} must come within {LATENCY} cycles")
-            gains = [int(use == other) for use in uses for other in Use] + [1, read, written]
+            gains = [int(use == other) for use in uses for other in Activity] + [1, read, written]
             if running:
                 now = [total + gain for total, gain in zip(now, gains, strict=True)]
             if clear:

@@ -48,7 +48,7 @@ from alula.gateware.control.divider import LATENCY, Divider
 from alula.gateware.control.loops import COUNT_BITS, LoopStack
 from alula.gateware.control.sequencer import CYCLES, Reason, Sequencer
 from alula.isa import Engine, IsaError, Op, Ref, decode, encode
-from alula.isa.fields import Choice, Field, Operand, Register
+from alula.isa.fields import Choice, Field, Operand, RegisterField
 from alula.isa.instructions import INSTRUCTIONS, LOOP_DEPTH, Instruction
 
 
@@ -181,7 +181,7 @@ def read_fields(instruction: Instruction) -> list[Field]:
     return [
         field
         for field in instruction.fields
-        if isinstance(field, Operand) or (isinstance(field, Register) and field.name != "rd")
+        if isinstance(field, Operand) or (isinstance(field, RegisterField) and field.name != "rd")
     ]
 
 

@@ -1,6 +1,7 @@
 """The repository's own checks can fail."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -73,3 +74,17 @@ def test_undefined_public_name_and_namespace(
     assert found[1] == "alula.alula_probe.__all__ must name each thing once"
     assert found[2] == "alula.alula_probe.__all__ names 'missing', which is not defined"
     assert "alula.alula_single must not have __all__: an underscore says what is its own" in found
+
+
+def test_one_word_for_two_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gateware and machine model may share a word, no one else with them."""
+    check_names = tool("check_names")
+    names = ["alula.gateware.a", "alula.model.a", "alula.mapper.a"]
+    for name in names:
+        module = ModuleType(name)
+        for word in ("Probe", "Shared") if name != "alula.mapper.a" else ("Probe",):
+            setattr(module, word, type(word, (), {"__module__": name}))
+        monkeypatch.setitem(sys.modules, name, module)
+    assert [line for line in check_names.complaints() if "Probe" in line or "Shared" in line] == [
+        "Probe must be one class, not several (alula.gateware.a, alula.mapper.a, alula.model.a)"
+    ]

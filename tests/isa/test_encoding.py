@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alula.isa import INSTRUCTION_BYTES, INSTRUCTIONS, Engine, IsaError, Op, Ref, decode, encode
 from alula.isa import encoding as encoding_module
 from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS, layout
-from alula.isa.fields import Choice, Immediate, Operand, Register
+from alula.isa.fields import Choice, Immediate, Operand, RegisterField
 from alula.isa.instructions import BY_NAME, BY_OPCODE, Instruction
 
 from .strategies import limits, ops, ops_of
@@ -141,7 +141,7 @@ def refusals(item: Instruction):
                 yield field, "x", f"{where} must be 0..{top}, not x"
                 yield field, True, f"{where} must be 0..{top}, not True"
                 yield field, 0.0, f"{where} must be 0..{top}, not 0.0"
-            case Register():
+            case RegisterField():
                 yield field, 32, f"{where} must be 0..31, not 32"
                 yield field, -1, f"{where} must be 0..31, not -1"
                 yield field, Ref(1), f"{where} must be 0..31, not Ref(register=1, offset=0)"

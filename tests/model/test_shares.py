@@ -7,7 +7,7 @@ from tests.model.layout import pack, random_weights
 
 from alula.design import Design, load_design
 from alula.model import Machine
-from alula.model.retirement import Recorder, Seeker
+from alula.model.retirement import RetirementRecorder, Seeker
 from alula.model.scheduler import Retired
 from alula.model.shares import shares
 from alula.model.writes import Space, Writes, written
@@ -110,7 +110,7 @@ def test_a_record_has_each_core_s_checksums() -> None:
     listing = program(
         ODD, "LD.V type=fp32 addr=0 dst=0 count=8 signal=ST\nST.V src=0 addr=80 count=8 wait=LD"
     )
-    recorder = Recorder(machine.state)
+    recorder = RetirementRecorder(machine.state)
     machine.run(listing, {}, on_retire=recorder)
     columns = {engine.name: found.checksums for engine, found in recorder.engines.items()}
     assert {name: len(column) for name, column in columns.items()} == {

@@ -10,7 +10,7 @@ from tests.model.layout import pack, random_weights
 from alula.design import Design, load_design
 from alula.isa import Engine
 from alula.model import Machine, Retired
-from alula.model.retirement import Recorder, Seeker
+from alula.model.retirement import RetirementRecorder, Seeker
 from alula.model.state import State
 from alula.model.writes import STAGING_ROW, WORD, Space, Writes, spaces, written
 
@@ -234,7 +234,7 @@ def test_a_run_is_recorded_and_one_retirement_found_again() -> None:
             "signal=ST\n", "signal=ST\nST.SYNC wait=MISC\n"
         ),
     )
-    recorder = Recorder(machine.state)
+    recorder = RetirementRecorder(machine.state)
     machine.run(code, {}, on_retire=recorder)
     addresses = {engine: list(found.addresses) for engine, found in recorder.engines.items()}
     assert addresses == {

@@ -7,7 +7,7 @@ from tests.model.layout import pack, random_weights
 from tests.rtl.programs import NANO, Pair
 
 from alula.isa import FORMATS
-from alula.rtl.checked import Mismatch
+from alula.rtl.checked import MemoryMismatch
 from alula.rtl.device import RtlError, Timing
 
 MEMORIES = {
@@ -100,7 +100,7 @@ def test_who_waits_is_told(pair: Pair) -> None:
 def test_a_difference_is_placed(pair: Pair) -> None:
     words = r"^memory after test must be .* in 1 bytes, the first at beat 40, byte 3: must be "
     pair.device.memory[16 * 40 + 3] ^= 1
-    with pytest.raises(Mismatch, match=words):
+    with pytest.raises(MemoryMismatch, match=words):
         pair.listing("END")
     pair.device.memory[16 * 40 + 3] ^= 1
     pair.listing("END")

@@ -13,8 +13,8 @@ from tests.rtl.programs import NANO, SPARSE
 
 from alula.design import GROUP, Design
 from alula.design.engines import VECTOR_BANKS
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.command import sources
-from alula.gateware.control.use import Use
 from alula.gateware.top.latencies import latencies, sizes
 from alula.isa import INSTRUCTIONS, Engine, Op, Program, encode_all
 from alula.isa.cycles import DISPATCH, EXACT, LATENCIES, SIZES
@@ -99,7 +99,7 @@ class Meter:
 
     def _held(self, ops: list[Op], engine: Engine) -> int:
         counters = self.device.run(self._program(ops), {}).counters
-        uses = (Use.BUSY, Use.STARVED, Use.BLOCKED)
+        uses = (Activity.BUSY, Activity.STARVED, Activity.BLOCKED)
         return sum(counters[f"{engine.name}.{use.name}".lower()] for use in uses)
 
 

@@ -6,9 +6,9 @@ import pytest
 from tests.model.bench import program
 from tests.rtl.programs import NANO
 
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.fault import Code
 from alula.gateware.control.registers import ENGINE_STATE, Register
-from alula.gateware.control.use import Use
 from alula.isa import Engine, Program
 from alula.model import Machine
 from alula.rtl.diagnosis import Diagnosis
@@ -34,7 +34,9 @@ class Fault:
     """Registers of an accelerator whose LD has a fault, or waits for memory."""
 
     def __init__(self, code: Code = Code.NONE, detail: int = 0) -> None:
-        state = ENGINE_STATE.const({"oldest": 1, "use": Use.STARVED, "flying": 1}).as_value().value
+        state = (
+            ENGINE_STATE.const({"oldest": 1, "use": Activity.STARVED, "flying": 1}).as_value().value
+        )
         self._values = {
             Register.FAULT_ENGINE: int(code != Code.NONE) << Engine.LD,
             Register.FAULT_CODE: code.value,
@@ -44,7 +46,7 @@ class Fault:
         }
 
     def read(self, address: int) -> int:
-        idle = ENGINE_STATE.const({"use": Use.IDLE}).as_value().value
+        idle = ENGINE_STATE.const({"use": Activity.IDLE}).as_value().value
         return self._values.get(address, idle)
 
 

@@ -16,7 +16,7 @@ from alula.design import Design, load_design
 from alula.design.memory_ports import ZYNQ_ULTRASCALE, MemoryPorts
 from alula.rtl import dram, dram_ports
 from alula.rtl.native import native_library
-from alula.rtl.plain_reader import Reading, sequential_bytes, sequential_port_bytes
+from alula.rtl.plain_reader import ReadingOrder, sequential_bytes, sequential_port_bytes
 
 pytestmark = pytest.mark.smoke
 
@@ -99,7 +99,7 @@ def test_no_command_comes_too_soon(writes: int) -> None:
 
 def read(
     design: Design,
-    reading: Reading,
+    reading: ReadingOrder,
     bases: tuple[int, ...] = STAGGERED,
     ports: Any = ZYNQ_ULTRASCALE,
 ) -> list[int]:
@@ -109,7 +109,7 @@ def read(
 def test_one_port_is_a_channel() -> None:
     """A single AXI port as wide as a beat gets what a channel's plain reader gets."""
     port = replace(ZYNQ_ULTRASCALE, controller=(0,), port_bytes=64, controller_hz=None)
-    for reading in Reading:
+    for reading in ReadingOrder:
         (found,) = read(KV260, reading, (0,), port)
         assert found == pytest.approx(sequential_bytes(PLAIN, CYCLES), rel=4e-3), reading
 
@@ -117,22 +117,22 @@ def test_one_port_is_a_channel() -> None:
 def test_four_ports_of_a_slower_clock_give_what_was_measured() -> None:
     """15.93 to 16.01 GB/s were measured on a KV260 through 4 x 16 bytes x 250 MHz."""
     design = KV260.replace({"clock_mhz": 250})
-    for reading in (Reading.APART, Reading.DEALT):
+    for reading in (ReadingOrder.APART, ReadingOrder.DEALT):
         assert 0.99 < sum(read(design, reading)) / (64 * CYCLES) <= 1
 
 
 def test_the_shared_pair_is_slower_at_300_mhz() -> None:
     """It passes 8.53 GB/s where its two AXI ports could take 9.6; in step all wait for it."""
-    alone = read(KV260, Reading.APART)
+    alone = read(KV260, ReadingOrder.APART)
     most = Fraction(64 * 4, 9) * CYCLES + 64
     assert alone[1] == pytest.approx(alone[2], rel=1e-3)
     assert alone[1] + alone[2] <= most
     assert min(alone[0], alone[3]) > 1.1 * alone[1]
-    step = read(KV260, Reading.IN_STEP)
+    step = read(KV260, ReadingOrder.IN_STEP)
     assert len(set(step)) == 1
     assert 0.9 * most < 2 * step[0] <= most
     # Where who is faster reads more, no port waits for another.
-    dealt = read(KV260, Reading.DEALT, ())
+    dealt = read(KV260, ReadingOrder.DEALT, ())
     assert min(dealt[0], dealt[3]) > 1.1 * dealt[1]
     assert sum(dealt) > max(sum(alone) * 0.995, sum(step) * 1.05)
     assert sequential_bytes(KV260, CYCLES) == sum(dealt)
@@ -152,7 +152,7 @@ def test_what_ports_move_at_most() -> None:
 
 def test_streams_in_the_same_bank_are_slow() -> None:
     bases = tuple(port * QUARTER for port in range(4))
-    same, staggered = (sum(read(KV260, Reading.IN_STEP, at)) for at in (bases, STAGGERED))
+    same, staggered = (sum(read(KV260, ReadingOrder.IN_STEP, at)) for at in (bases, STAGGERED))
     assert same < 0.95 * staggered
 
 

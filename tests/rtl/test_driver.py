@@ -6,10 +6,10 @@ import pytest
 from tests.model.bench import program
 from tests.rtl.programs import NANO
 
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.registers import Register
-from alula.gateware.control.use import Use
 from alula.isa import Engine
-from alula.rtl.driver import Driver, RtlError
+from alula.rtl.driver import HostDriver, RtlError
 
 START, RESET, CLEAR, RESET_AT_ONCE = 1, 2, 4, 8
 ENDED, RESETTING = 2, 8
@@ -50,7 +50,7 @@ class Registers:
         passed = min(cycles, self._left)
         self._left -= passed
         if self.works:
-            place = Register.COUNTERS + 32 * Engine.MM + 8 * Use.BUSY.value
+            place = Register.COUNTERS + 32 * Engine.MM + 8 * Activity.BUSY.value
             self.values[place] = self.values.get(place, 0) + passed
         return self._left == 0
 
@@ -69,8 +69,8 @@ def registers() -> Registers:
     return Registers()
 
 
-def driver(registers: Registers, **limits: int) -> Driver:
-    return Driver(registers, NANO, **{"patience": 100, **limits})
+def driver(registers: Registers, **limits: int) -> HostDriver:
+    return HostDriver(registers, NANO, **{"patience": 100, **limits})
 
 
 def test_something_else_is_refused(registers: Registers) -> None:

@@ -5,7 +5,7 @@ import pytest
 from alula.design import load_design
 from alula.gateware.hdl.repeat import emit
 from alula.gateware.top.top import Top
-from alula.rtl import Recipe, device, emission
+from alula.rtl import BuildOptions, device, emission
 from alula.rtl.toolchain import toolchain
 
 NANO = load_design("nano")
@@ -49,8 +49,8 @@ def test_one_simulator_for_all_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     class Asked(Exception):
         pass
 
-    def asked(modules: dict[str, str], top: str, recipe: Recipe, progress: object) -> None:
-        keys.append(recipe.key({"": top, **modules}, toolchain()))
+    def asked(modules: dict[str, str], top: str, options: BuildOptions, progress: object) -> None:
+        keys.append(options.key({"": top, **modules}, toolchain()))
         raise Asked
 
     monkeypatch.setattr(device, "verilate", asked)

@@ -10,7 +10,7 @@ from tests.model.bench import program
 from tests.model.layout import pack, random_weights
 from tests.rtl.programs import NANO, Pair
 
-from alula.gateware.control.use import Use
+from alula.gateware.control.activity import Activity
 from alula.isa import Engine, Program
 from alula.model import Machine
 from alula.model.errors import OutOfRange, UndefinedBehaviour
@@ -76,9 +76,9 @@ def fails_program(pair: Pair, broken: Program, message: str) -> None:
 
 def test_the_four_uses_add_up(pair: Pair) -> None:
     outcome = pair.listing(GOOD)
-    assert set(outcome.counters) == {f"{e.name}.{u.name}".lower() for e in Engine for u in Use}
+    assert set(outcome.counters) == {f"{e.name}.{u.name}".lower() for e in Engine for u in Activity}
     for engine in Engine:
-        parts = [outcome.counters[f"{engine.name}.{use.name}".lower()] for use in Use]
+        parts = [outcome.counters[f"{engine.name}.{use.name}".lower()] for use in Activity]
         assert sum(parts) == outcome.cycles, (engine, parts)
     # What cannot be otherwise: beats one a cycle, products two cycles a group and pass.
     assert outcome.counters["ld.busy"] >= 3 * 30 * 2

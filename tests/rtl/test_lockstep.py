@@ -14,7 +14,7 @@ from alula.design import Design
 from alula.isa import Engine, Program
 from alula.isa.formula import Formula
 from alula.isa.instructions import BY_NAME
-from alula.model.retirement import Recorder, Seeker
+from alula.model.retirement import RetirementRecorder, Seeker
 from alula.rtl.device import Timing
 from alula.rtl.lockstep import Diverged
 from alula.rtl.report import OutOfStep, first_difference
@@ -128,7 +128,7 @@ def test_a_wrong_declaration_is_out_of_step(
 def test_the_first_divergence_stops_the_run(pair: Pair, engine: Engine, what: str) -> None:
     """The last core's record is falsified in one place: it must be found just there."""
     listing = everything(pair.design)
-    recorder = Recorder(pair.machine.state)
+    recorder = RetirementRecorder(pair.machine.state)
     pair.machine.run(listing, {}, on_retire=recorder)
     expected = recorder.engines[engine]
     core = len(expected.checksums) - 1

@@ -7,7 +7,7 @@ from tests.rtl.programs import NANO
 
 from alula.isa import Engine, Program, Region
 from alula.model import Machine
-from alula.model.retirement import Recorder, Seeker
+from alula.model.retirement import RetirementRecorder, Seeker
 from alula.model.writes import Writes
 from alula.rtl.lockstep import Divergence
 from alula.rtl.report import OutOfStep, first_difference
@@ -33,7 +33,7 @@ def last_of(engine: Engine, text: str) -> tuple[Machine, Program, Seeker]:
     machine = Machine(NANO)
     machine.write(0, np.arange(1, 1025, dtype=np.float32))
     listing = program(NANO, SET_UP + text, origins=())
-    recorder = Recorder(machine.state)
+    recorder = RetirementRecorder(machine.state)
     machine.run(listing, {}, on_retire=recorder)
     last = len(recorder.engines[engine]) - 1 - (engine is Engine.SYS)
     seeker = Seeker(machine.state, engine, last)

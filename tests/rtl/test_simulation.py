@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from alula.folders import cache_folder
 from alula.gateware.hdl.repeat import emit
-from alula.rtl import Recipe, ToolchainError, simulate, verilate
+from alula.rtl import BuildOptions, ToolchainError, simulate, verilate
 
 WIDTHS = (1, 8, 9, 16, 17, 32, 33, 64, 65, 200)
 
@@ -87,7 +87,7 @@ def test_a_damaged_library_is_never_opened(
     runtime = cache_folder() / "verilator-runtime"
     monkeypatch.setenv("ALULA_CACHE", str(tmp_path))
     (tmp_path / runtime.name).symlink_to(runtime)
-    first = verilate(emit(Registers(), "registers"), "registers", Recipe(shared=True))
+    first = verilate(emit(Registers(), "registers"), "registers", BuildOptions(shared=True))
     data = first.read_bytes()
     if harm == "flip":
         first.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
@@ -98,7 +98,7 @@ def test_a_damaged_library_is_never_opened(
         first.mkdir()
     else:
         (first.parent / "libother.so").write_bytes(data)
-    again = verilate(emit(Registers(), "registers"), "registers", Recipe(shared=True))
+    again = verilate(emit(Registers(), "registers"), "registers", BuildOptions(shared=True))
     assert again == first
     assert again.read_bytes()[:4] == b"\x7fELF"
     assert {path.name for path in first.parent.iterdir()} == {"model.so", "manifest.json"}
@@ -110,5 +110,5 @@ def test_lint_is_an_error_and_leaves_nothing(cache: Path) -> None:
     modules = emit(Registers(), "registers")
     modules["registers"] = modules["registers"].replace("endmodule", "  foo bar();\nendmodule")
     with pytest.raises(ToolchainError, match=r"^verilator_bin ended with 1: %Error.*foo"):
-        verilate(modules, "registers", Recipe(shared=True))
+        verilate(modules, "registers", BuildOptions(shared=True))
     assert list((cache / "verilator").iterdir()) == []

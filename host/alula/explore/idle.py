@@ -6,13 +6,13 @@ from alula.design.error import DesignError, listed
 from alula.explore.evaluation import evaluated
 from alula.explore.objectives import RESOURCES
 from alula.explore.row import Row
-from alula.explore.space import Space
+from alula.explore.space import DesignSpace
 
 _TRIED = 8
 """Places of the space at which an axis is varied, and values of it."""
 
 
-def check_axes(space: Space) -> None:
+def check_axes(space: DesignSpace) -> None:
     """See that each axis of several values changes what is asked for, or what fits.
 
     Raises:
@@ -31,7 +31,7 @@ def check_axes(space: Space) -> None:
             raise DesignError(wanted, "varied: it cannot matter", f"axes.{name}")
 
 
-def _matters(space: Space, places: np.ndarray, axis: int) -> bool:
+def _matters(space: DesignSpace, places: np.ndarray, axis: int) -> bool:
     """Whether values of an axis differ in what comes of them, the other axes as they are.
 
     Where none of them can be, it may.
@@ -48,7 +48,7 @@ def _matters(space: Space, places: np.ndarray, axis: int) -> bool:
     return not any(row.found for row in rows)
 
 
-def _outcome(space: Space, row: Row) -> tuple[object, ...]:
+def _outcome(space: DesignSpace, row: Row) -> tuple[object, ...]:
     """Everything of a point that a search can see."""
     names = dict.fromkeys([*space.sweep.objectives, *space.sweep.constraints, *RESOURCES])
     return (*(getattr(row, name) for name in names), row.shortfall, row.failed)

@@ -18,8 +18,8 @@ from alula.explore.pareto import front
 from alula.explore.pools import Pool, opened
 from alula.explore.row import Row
 from alula.explore.search import All, ByBounds, Generations, Samples, Searcher
-from alula.explore.space import Space
-from alula.explore.store import Store, restored
+from alula.explore.space import DesignSpace
+from alula.explore.store import RowStore, restored
 from alula.explore.sweep_file import Sweep, load_sweep
 from alula.explore.workers import Lost
 from alula.progress import Progress, silent
@@ -43,7 +43,7 @@ class Found:
         left_out: points whose bound is beaten, so that nothing else was asked about them.
     """
 
-    space: Space
+    space: DesignSpace
     rows: Mapping[int, Row]
     best: Sequence[int]
     exact: bool
@@ -101,20 +101,22 @@ def sweep(
     asked = source if isinstance(source, Sweep) else load_sweep(source)
     if points is not None:
         asked = asked.model_copy(update={"points": points})
-    space = Space.of(asked, progress)
+    space = DesignSpace.of(asked, progress)
     check_axes(space)
     count = (os.cpu_count() or 1) if processes is None else processes
     with opened(count, scheduler) as pool:
         if store is None:
             return _Run(space, pool, None, progress).found()
-        with Store.opened(store) as kept:
+        with RowStore.opened(store) as kept:
             return _Run(space, pool, kept, progress).found()
 
 
 class _Run:
     """One sweep at work."""
 
-    def __init__(self, space: Space, pool: Pool, store: Store | None, progress: Progress) -> None:
+    def __init__(
+        self, space: DesignSpace, pool: Pool, store: RowStore | None, progress: Progress
+    ) -> None:
         self._space, self._pool = space, pool
         self._store, self._progress = store, progress
         self._rows: dict[int, Row] = {}
@@ -233,7 +235,7 @@ class _Run:
         return [numbers[place] for place in order]
 
 
-def _key(space: Space, number: int) -> str:
+def _key(space: DesignSpace, number: int) -> str:
     """The key of a point's answer; of one that makes no design, one that no other has."""
     values = space.values(number)
     try:

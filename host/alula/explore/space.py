@@ -53,7 +53,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Space:
+class DesignSpace:
     """All combinations of a sweep's axes, with the designs and models that it names.
 
     Attributes:

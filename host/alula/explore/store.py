@@ -29,7 +29,7 @@ def default_store() -> Path:
     return cache_folder() / "sweeps" / "rows.sqlite"
 
 
-class Store:
+class RowStore:
     """Rows by key. Several sweeps may read and write one at once."""
 
     def __init__(self, connection: sqlite3.Connection, place: Path) -> None:
@@ -110,7 +110,7 @@ class Store:
 
 
 def restored(
-    keys: Mapping[int, str], values: Mapping[int, Mapping[str, Any]], store: Store | None
+    keys: Mapping[int, str], values: Mapping[int, Mapping[str, Any]], store: RowStore | None
 ) -> dict[int, Row]:
     """Return the rows of points that a store has, by number. What failed is tried again.
 

@@ -27,7 +27,7 @@ Tokens = Annotated[int, Field(ge=1, le=1 << 24)]
 Axis = Annotated[list[Any], Field(min_length=1, max_length=10_000)]
 
 
-class Limit(Record):
+class SweepLimit(Record):
     """What a number of a point must be."""
 
     at_least: float | None = None
@@ -37,7 +37,7 @@ class Limit(Record):
     """The most that it may be."""
 
 
-class Check(Record):
+class SweepCheck(Record):
     """Points of which more than the models is asked, once the rest is done."""
 
     simulate: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -69,7 +69,7 @@ class Perplexity(Record):
     """How it was measured: text, tokens, command."""
 
 
-class Reference(Record):
+class Published(Record):
     """What others published, to be shown beside the points of a sweep."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
@@ -114,7 +114,7 @@ class Sweep(Record):
     objectives: Annotated[list[ObjectiveName], Field(min_length=1, max_length=6)]
     """What is made most or least of, such as tokens_per_s and lut."""
 
-    constraints: Annotated[dict[ObjectiveName, Limit], Field(default_factory=dict)]
+    constraints: Annotated[dict[ObjectiveName, SweepLimit], Field(default_factory=dict)]
     """What a point must keep besides its part's resources."""
 
     part_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -139,7 +139,7 @@ class Sweep(Record):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     """Draws what is left to chance."""
 
-    check: Check = Check()
+    check: SweepCheck = SweepCheck()
     """What is asked of RTL and synthesis."""
 
     perplexities: Annotated[list[Perplexity], Field(max_length=10_000)] = Field(
@@ -147,7 +147,7 @@ class Sweep(Record):
     )
     """Perplexities that were measured; a compressed model brings its own."""
 
-    references: Annotated[list[Reference], Field(max_length=100)] = Field(default_factory=list)
+    references: Annotated[list[Published], Field(max_length=100)] = Field(default_factory=list)
     """Published points, shown beside those of the sweep."""
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 from alula.codegen.plan import fit_report
 from alula.compress import CompressedModel, compress
 from alula.compress.distillation import Distillation
-from alula.compress.recipe import Choice, Recipe, Recovery, precision_of
+from alula.compress.recipe import MatrixChoice, Recipe, Recovery, precision_of
 from alula.compress.recovery import recover
 from alula.compress.saving import save
 from alula.compress.work import WorkFolder
@@ -41,7 +41,7 @@ HELD_OUT = "held out of the calibration's texts"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class CompressionRequest:
     """What is to be compressed, and how.
 
     Attributes:
@@ -114,8 +114,8 @@ class Compressed:
             yield title, method, str(len(sizes)), f"{sum(sizes):,}"
 
 
-def compress_model(request: Request, progress: Progress = silent) -> Compressed:
-    """Compress a model into a new folder; what is done is kept in `Request.work` until then.
+def compress_model(request: CompressionRequest, progress: Progress = silent) -> Compressed:
+    """Compress a model into a new folder; what is done is kept in `request.work`.
 
     Raises:
         DesignError: the recipe is not for this model or this design.
@@ -212,7 +212,7 @@ def _check_fit(checkpoint: Checkpoint, design: Design, precision: Precision) -> 
 
 
 def _recovered(
-    request: Request,
+    request: CompressionRequest,
     wanted: Recovery,
     checkpoint: Checkpoint,
     model: CompressedModel,
@@ -247,7 +247,7 @@ def _recovered(
         raise RunError(f"recover: {error} ({request.recipe_path})") from None
 
 
-def _calibration_paths(request: Request) -> list[Path]:
+def _calibration_paths(request: CompressionRequest) -> list[Path]:
     """The files and folders to calibrate on. RunError if there are none."""
     recipe, folder = request.recipe, request.recipe_path.parent
     paths = list(request.texts) or [folder / one for one in recipe.calibration.texts]
@@ -259,7 +259,7 @@ def _calibration_paths(request: Request) -> list[Path]:
 
 
 def _texts(
-    request: Request, checkpoint: Checkpoint, tokenizer: BoundedTokenizer
+    request: CompressionRequest, checkpoint: Checkpoint, tokenizer: BoundedTokenizer
 ) -> tuple[list[list[int]], list[int]]:
     """The windows to calibrate on, none if nothing needs them, and the tokens to test on."""
     recipe, wanted = request.recipe, request.recipe.calibration
@@ -285,7 +285,9 @@ def _texts(
 
 
 def _identity(
-    checkpoint: Checkpoint, choices: Mapping[str, Choice], calibration: Sequence[Sequence[int]]
+    checkpoint: Checkpoint,
+    choices: Mapping[str, MatrixChoice],
+    calibration: Sequence[Sequence[int]],
 ) -> dict[str, str]:
     """Everything that the chosen integers depend on, each as a hash."""
     parts = {
@@ -298,7 +300,7 @@ def _identity(
 
 
 def _evaluated(
-    request: Request,
+    request: CompressionRequest,
     checkpoint: Checkpoint,
     model: CompressedModel,
     tested: Sequence[int],
@@ -324,7 +326,7 @@ def average_bits(model: CompressedModel) -> float:
     return bits / sum(counts.values())
 
 
-def _units(model: CompressedModel, choices: Mapping[str, Choice]) -> list[dict[str, Any]]:
+def _units(model: CompressedModel, choices: Mapping[str, MatrixChoice]) -> list[dict[str, Any]]:
     return [
         {
             "unit": name,

@@ -16,7 +16,7 @@ import numpy as np
 from alula.runtime.checking import UnitCheck
 from alula.runtime.courier import Courier
 from alula.runtime.pipeline import run_stages
-from alula.runtime.spans import Recorder, Span, segment_name
+from alula.runtime.spans import Span, SpanRecorder, segment_name
 from alula.runtime.split import ACCEL, Phase, Segment, Split, Target
 from alula.runtime.station import Station
 from alula.runtime.worker import PROMPT_STEP, Floats, Ids, Output, Work, Worker
@@ -81,7 +81,7 @@ class Executor:
             layer: segment.target for segment in split.decode for layer in segment.layers
         }
         self._courier = Courier(_DELIVERIES_WAITING)
-        self.recorder = Recorder()
+        self.recorder = SpanRecorder()
         self._check: UnitCheck | None = None
 
     @property

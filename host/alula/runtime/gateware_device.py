@@ -8,7 +8,7 @@ from alula.design import Design
 from alula.isa import Image, Program
 from alula.model import Counters
 from alula.progress import Progress, silent
-from alula.rtl.checked import CheckedDevice, Mismatch
+from alula.rtl.checked import CheckedDevice, MemoryMismatch
 from alula.rtl.device import Waves
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
@@ -103,7 +103,7 @@ class GatewareDevice:
             done = self._pair.run(program, inputs, watch)
         except OutOfStep as found:
             raise OutOfStepError(str(found), found.lines) from None
-        except Mismatch as found:
+        except MemoryMismatch as found:
             advice = "in lock step (--lockstep) the instruction is found"
             message = f"{found}; {advice}"
             raise MismatchError(message, found.beat, found.byte, found.region) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, MutableSequence
 
-from alula.text.gguf.kinds import Kind
+from alula.text.gguf.kinds import TokenKind
 
 ENDS = (
     "<|eot_id|>",
@@ -91,7 +91,7 @@ _STRIKING = ("<|tool_response>", "<|plamo:eos|>")
 
 def mark_known(
     ids: Mapping[str, int],
-    kinds: MutableSequence[Kind],
+    kinds: MutableSequence[TokenKind],
     special: Callable[[str], int | None],
 ) -> tuple[int, ...]:
     """Mark the known tokens in `kinds`, and return the ids that end an answer, in order.
@@ -116,20 +116,20 @@ def mark_known(
         members = [named] if named is not None else found(texts)
         if named is None:
             for index in members:
-                kinds[index] |= Kind.CONTROL
+                kinds[index] |= TokenKind.CONTROL
         if role in _FILES:
             stops.update(members)
     for index in found(ENDS):
-        kinds[index] |= Kind.CONTROL
+        kinds[index] |= TokenKind.CONTROL
         stops.add(index)
     for index in found(_SHOWN):
-        kinds[index] = Kind.USER_DEFINED
+        kinds[index] = TokenKind.USER_DEFINED
     stops.update(index for role in ("eos", "eot", "eom") if (index := special(role)) is not None)
     ends = {text for text, index in ids.items() if index in stops}
     if _TURN in ends and any(ends & one and ends & other for one, other in _TURNS_THAT_GO_ON):
         stops.discard(ids[_TURN])
-        kinds[ids[_TURN]] = Kind.USER_DEFINED
+        kinds[ids[_TURN]] = TokenKind.USER_DEFINED
     if _STRIKE in ends and ends & set(_STRIKING):
         stops.discard(ids[_STRIKE])
-        kinds[ids[_STRIKE]] = Kind.NORMAL
+        kinds[ids[_STRIKE]] = TokenKind.NORMAL
     return tuple(sorted(stops))

@@ -8,7 +8,7 @@ from alula.frontend.fields import Fields
 from alula.runtime.errors import TokenizerError
 from alula.runtime.gguf_known_tokens import mark_known
 from alula.text.gguf.byte_pairs import pair
-from alula.text.gguf.kinds import SPECIAL, STORED, Kind
+from alula.text.gguf.kinds import SPECIAL, STORED, TokenKind
 from alula.text.gguf.pre_tokenizers import PRE_TOKENIZERS, REFUSED
 from alula.text.gguf.vocabulary import Vocabulary
 
@@ -131,10 +131,10 @@ class _Reader:
             raise self._error("tokens", "all different", f"twice {twice[:40]!r}")
         return tokens
 
-    def _kinds(self) -> list[Kind]:
+    def _kinds(self) -> list[TokenKind]:
         numbers = self._items("token_type", int)
         if not numbers:
-            return [Kind.NORMAL] * len(self._tokens)
+            return [TokenKind.NORMAL] * len(self._tokens)
         if len(numbers) < len(self._tokens):
             raise self._error("token_type", f"{len(self._tokens)} numbers", str(len(numbers)))
         known = dict(enumerate(STORED))
@@ -183,7 +183,7 @@ class _Reader:
             raise self._error(f"{name}_token_id", "given, as it is added to texts", "missing")
         return (index,)
 
-    def _stripping(self, kinds: Sequence[Kind]) -> tuple[Collection[int], Collection[int]]:
+    def _stripping(self, kinds: Sequence[TokenKind]) -> tuple[Collection[int], Collection[int]]:
         """Return what takes white space before and behind it, which only names tell."""
         model = Fields(self._fields.values, self._fields.where).text("general.name", "").lower()
         pre = PRE_TOKENIZERS[self._pre] if self._pre is not None else None

@@ -24,7 +24,7 @@ FILES = ("profile.json", "profile.png")
 
 
 @dataclass(frozen=True)
-class Error:
+class OutputError:
     """How far outputs are from those of fp32.
 
     Attributes:
@@ -55,8 +55,8 @@ class UnitProfile:
     """
 
     unit: str
-    own: Error
-    accumulated: Error
+    own: OutputError
+    accumulated: OutputError
     least: float
     most: float
     ratio: float
@@ -92,7 +92,7 @@ def profile(
     positions = range(len(ids))
     units = model.architecture.units
     reference = accumulated = None
-    found: list[tuple[str, Error, Error, float, float, float]] = []
+    found: list[tuple[str, OutputError, OutputError, float, float, float]] = []
     whole = _perplexity(floating.logits(ids).numpy(), ids)
     for number, unit in enumerate(units):
         progress("profiling", number, len(units))
@@ -149,14 +149,14 @@ def save(profiles: Sequence[UnitProfile], folder: Path) -> None:
     figure.savefig(picture, dpi=120)
 
 
-def _error(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> Error:
+def _error(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> OutputError:
     one, other = wanted.astype(np.float64).ravel(), found.astype(np.float64).ravel()
     tiny = np.finfo(np.float64).tiny
     difference = other - one
     energy, lost = float(one @ one), float(difference @ difference)
     cosine = float(one @ other) / max(np.sqrt(energy * float(other @ other)), tiny)
     largest = float(np.abs(difference).max()) / max(float(np.abs(one).max()), tiny)
-    return Error(float(10 * np.log10(max(energy, tiny) / max(lost, tiny))), cosine, largest)
+    return OutputError(float(10 * np.log10(max(energy, tiny) / max(lost, tiny))), cosine, largest)
 
 
 def _perplexity(logits: NDArray[np.float32], ids: Sequence[int]) -> float:

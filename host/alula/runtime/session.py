@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alula.design import Design
     from alula.frontend import Checkpoint
     from alula.runtime.accelerator import Accelerator
-    from alula.runtime.planning.comparison import Comparison
+    from alula.runtime.planning.comparison import PlanComparison
     from alula.runtime.planning.plan import Plan
     from alula.runtime.planning.work import ModelWork
 
@@ -240,7 +240,7 @@ class Session:
 
         write_trace(self, Path(path))
 
-    def compare(self, plan: "Plan") -> "Comparison":
+    def compare(self, plan: "Plan") -> "PlanComparison":
         """Return what the last answer took beside what a plan predicts for its lengths.
 
         Raises:

@@ -52,7 +52,7 @@ class Span:
 
 
 @dataclass
-class Recorder:
+class SpanRecorder:
     """Takes spans as they end.
 
     Attributes:

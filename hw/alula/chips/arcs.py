@@ -53,7 +53,7 @@ class Arc:
 
 
 @dataclass(frozen=True)
-class Model:
+class DelayModel:
     """What is known of a kind of cell.
 
     Attributes:

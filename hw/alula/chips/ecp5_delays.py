@@ -6,7 +6,7 @@ pins; Yosys' cells have the delays of the slices that they become.
 
 from collections.abc import Iterator
 
-from alula.chips.arcs import Arc, Cell, Model
+from alula.chips.arcs import Arc, Cell, DelayModel
 from alula.chips.nets import Nets
 
 NETS = {"typical": Nets(0.8, 0.15), "fast": Nets(0.6, 0.1), "slow": Nets(1.0, 0.2)}
@@ -125,13 +125,13 @@ def _clock_gate(cell: Cell) -> Iterator[Arc]:
 
 _CLOCKS_OF_RAM = ("CLKA", "CLKB", "CLKR", "CLKW")
 
-DELAYS: dict[str, Model] = {
-    "LUT4": Model(_lut),
-    "TRELLIS_FF": Model(_register, ("CLK",)),
-    **dict.fromkeys(("PFUMX", "L6MUX21"), Model(_wide_multiplexer)),
-    "CCU2C": Model(_carry),
-    "TRELLIS_DPR16X4": Model(_lut_memory, ("WCK",)),
-    **dict.fromkeys(("DP16KD", "PDPW16KD"), Model(_block_ram, _CLOCKS_OF_RAM)),
-    "MULT18X18D": Model(_multiplier, ("CLK0", "CLK1", "CLK2", "CLK3")),
-    "DCCA": Model(_clock_gate, ("CLKI", "CLKO")),
+DELAYS: dict[str, DelayModel] = {
+    "LUT4": DelayModel(_lut),
+    "TRELLIS_FF": DelayModel(_register, ("CLK",)),
+    **dict.fromkeys(("PFUMX", "L6MUX21"), DelayModel(_wide_multiplexer)),
+    "CCU2C": DelayModel(_carry),
+    "TRELLIS_DPR16X4": DelayModel(_lut_memory, ("WCK",)),
+    **dict.fromkeys(("DP16KD", "PDPW16KD"), DelayModel(_block_ram, _CLOCKS_OF_RAM)),
+    "MULT18X18D": DelayModel(_multiplier, ("CLK0", "CLK1", "CLK2", "CLK3")),
+    "DCCA": DelayModel(_clock_gate, ("CLKI", "CLKO")),
 }

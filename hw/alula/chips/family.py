@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from alula.chips.arcs import Model
+from alula.chips.arcs import DelayModel
 from alula.chips.nets import Nets
 from alula.chips.use import Use
 
@@ -64,7 +64,7 @@ class ChipFamily:
     multiplier: Literal["dsp48e2", "mult18x18d"]
     cells: Mapping[str, Use]
     synthesis: str
-    delays: Mapping[str, Model]
+    delays: Mapping[str, DelayModel]
     nets: Mapping[str, Nets]
     flow: Literal["vivado", "nextpnr"]
 

@@ -8,7 +8,7 @@ timing. What is marked assumed lies within what DS925 says of whole blocks.
 import re
 from collections.abc import Iterator
 
-from alula.chips.arcs import Arc, Cell, Model
+from alula.chips.arcs import Arc, Cell, DelayModel
 from alula.chips.nets import Nets
 
 NETS = {"typical": Nets(0.25, 0.06), "fast": Nets(0.15, 0.04), "slow": Nets(0.35, 0.09)}
@@ -194,15 +194,15 @@ _LUT_MEMORIES = (
     "SRL16E", "SRLC16E", "SRLC32E", "RAM32X1S", "RAM64X1S", "RAM32X1D", "RAM64X1D", "RAM128X1S",
     "RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S", "RAM32M16", "RAM64M8", "RAM256X1D", "RAM512X1S",
 )  # fmt: skip
-DELAYS: dict[str, Model] = {
-    **dict.fromkeys(("INV", *(f"LUT{inputs}" for inputs in range(1, 7))), Model(_lut)),
-    **dict.fromkeys(("FDRE", "FDSE", "FDCE", "FDPE"), Model(_register, ("C",))),
-    **dict.fromkeys(("FDRE_1", "FDSE_1", "FDCE_1", "FDPE_1"), Model(_register, ("C",))),
-    **dict.fromkeys(("MUXF7", "MUXF8", "MUXF9"), Model(_multiplexer)),
-    **dict.fromkeys(_LUT_MEMORIES, Model(_lut_memory, ("CLK", "WCLK"))),
-    **dict.fromkeys(("RAMB36E2", "RAMB18E2"), Model(_block_ram, ("CLKARDCLK", "CLKBWRCLK"))),
-    **dict.fromkeys(("BUFG", "BUFGCE"), Model(_clock_buffer, ("I", "O"))),
-    "CARRY4": Model(_carry),
-    "URAM288": Model(_ultra_ram, ("CLK",)),
-    "DSP48E2": Model(_dsp, ("CLK",)),
+DELAYS: dict[str, DelayModel] = {
+    **dict.fromkeys(("INV", *(f"LUT{inputs}" for inputs in range(1, 7))), DelayModel(_lut)),
+    **dict.fromkeys(("FDRE", "FDSE", "FDCE", "FDPE"), DelayModel(_register, ("C",))),
+    **dict.fromkeys(("FDRE_1", "FDSE_1", "FDCE_1", "FDPE_1"), DelayModel(_register, ("C",))),
+    **dict.fromkeys(("MUXF7", "MUXF8", "MUXF9"), DelayModel(_multiplexer)),
+    **dict.fromkeys(_LUT_MEMORIES, DelayModel(_lut_memory, ("CLK", "WCLK"))),
+    **dict.fromkeys(("RAMB36E2", "RAMB18E2"), DelayModel(_block_ram, ("CLKARDCLK", "CLKBWRCLK"))),
+    **dict.fromkeys(("BUFG", "BUFGCE"), DelayModel(_clock_buffer, ("I", "O"))),
+    "CARRY4": DelayModel(_carry),
+    "URAM288": DelayModel(_ultra_ram, ("CLK",)),
+    "DSP48E2": DelayModel(_dsp, ("CLK",)),
 }

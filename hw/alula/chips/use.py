@@ -1,4 +1,4 @@
-"""What a netlist takes of a part."""
+"""Resources of a part, and how much of them a netlist takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Use:
-    """Resources of a part.
+    """How much of each resource of a part.
 
     Attributes:
         lut: look-up tables, those that are memory or shift registers included.

@@ -12,7 +12,7 @@ from typing import cast
 
 from alula.design import Design
 from alula.isa.encoding import INSTRUCTION_BYTES, IsaError, Op, Ref, Value, encode
-from alula.isa.fields import Choice, Field, Flag, Operand, Register
+from alula.isa.fields import Choice, Field, Flag, Operand, RegisterField
 from alula.isa.instructions import BY_NAME, LOOP_DEPTH, Engine
 from alula.isa.program import MOST_BYTES, Program
 from alula.isa.structure import MalformedProgram, check_structure
@@ -34,7 +34,7 @@ def _format_value(item: Field, value: Value) -> str:
         return f"r{value.register}" + (f"+{value.offset}" if value.offset else "")
     if isinstance(item, Flag):
         return str(int(value))  # pyright: ignore[reportArgumentType]
-    return f"r{value}" if isinstance(item, Register) else str(value)
+    return f"r{value}" if isinstance(item, RegisterField) else str(value)
 
 
 def format_op(op: Op) -> str:
@@ -73,7 +73,7 @@ def _parse_value(place: str, item: Field, text: str) -> Value:
             if not head.startswith("r"):
                 raise IsaError(f"{place} must be such as 64, r3 or r3+64, not {text}")
             return Ref(_parse_register(place, head), _parse_number(place, tail) if plus else 0)
-        case Register():
+        case RegisterField():
             return _parse_register(place, text)
         case Choice():
             return text

@@ -70,7 +70,7 @@ def sizes(design: Design) -> dict[str, int]:
 
 
 class Error(Enum):
-    """Whose turn it is to act."""
+    """Why an instruction cannot be executed."""
 
     UNDEFINED = "undefined behaviour"
     UNSUPPORTED = "unsupported"
@@ -204,8 +204,8 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What goes wrong with data: no formula over fields can say it."""
+class DataFault:
+    """An error that depends on data, which no formula over fields can express."""
 
     error: Error
     text: str
@@ -223,7 +223,7 @@ class Effects:
     writes: tuple[Range, ...] = ()
     limits: tuple[Limit, ...] = ()
     apart: tuple[Apart, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DataFault, ...] = ()
 
     def written(self, first: str) -> Range:
         """The range written at `first`; KeyError if there is none."""

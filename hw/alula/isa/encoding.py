@@ -15,7 +15,7 @@ from alula.isa.fields import (
     Flag,
     Immediate,
     Operand,
-    Register,
+    RegisterField,
 )
 from alula.isa.instructions import BY_NAME, BY_OPCODE, Engine, Instruction
 
@@ -42,7 +42,7 @@ class Op:
     """One instruction of a program: its declaration's name and a value for each field.
 
     `values` maps a field's name to a `Ref` (Operand; a plain int means an offset from r0), an int
-    (Register, Immediate), a bool (Flag) or a str (Choice). Fields left out have code 0.
+    (RegisterField, Immediate), a bool (Flag) or a str (Choice). Fields left out have code 0.
     """
 
     name: str
@@ -97,7 +97,7 @@ def _encode_field(op: Op, item: Field, value: Value) -> int:
                 raise IsaError(f"{op.name} {item.name} must be a register alone, not +{offset}")
             code = _within(op, f"{item.name} register", register, 0, REGISTERS - 1)
             return code | _within(op, item.name, offset, 0, (1 << item.bits) - 1) << REGISTER_BITS
-        case Register():
+        case RegisterField():
             return _within(op, item.name, value, 0, REGISTERS - 1)
         case Flag():
             return _within(op, item.name, int(value) if isinstance(value, bool) else value, 0, 1)

@@ -25,7 +25,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Register:
+class RegisterField:
     """A register that the sequencer reads or writes itself."""
 
     name: str
@@ -73,4 +73,4 @@ class Choice:
         return max(1, (len(self.choices) - 1).bit_length())
 
 
-Field = Operand | Register | Immediate | Choice
+Field = Operand | RegisterField | Immediate | Choice

@@ -39,7 +39,7 @@ STREAM_ORDER = (BeatKind.SCALE, BeatKind.META, BeatKind.VALUE, BeatKind.INDEX)
 
 
 @dataclass(frozen=True)
-class Pattern:
+class SparsityPattern:
     """N:M sparsity: of every `of` inputs in a row, `kept` have a weight, the others' are 0.
 
     The 16 values of a chain's block are those of `segments` rows, one of each segment of a row
@@ -62,15 +62,15 @@ class Pattern:
         return (self.of - 1).bit_length() if self.segments > 1 else 0
 
 
-DENSE = Pattern("dense", BLOCK, BLOCK)
+DENSE = SparsityPattern("dense", BLOCK, BLOCK)
 PATTERNS = {
     item.name: item
     for item in (
         DENSE,
-        Pattern("2:4", 2, 4),
-        Pattern("2:16", 2, 16),
-        Pattern("4:16", 4, 16),
-        Pattern("8:16", 8, 16),
+        SparsityPattern("2:4", 2, 4),
+        SparsityPattern("2:16", 2, 16),
+        SparsityPattern("4:16", 4, 16),
+        SparsityPattern("8:16", 8, 16),
     )
 }
 """The patterns by the name that `nm` gives them, in the order of their codes."""
@@ -88,7 +88,7 @@ class WeightFormat:
     bits: int
     scales: bool
     metas: bool
-    pattern: Pattern = DENSE
+    pattern: SparsityPattern = DENSE
 
     @property
     def title(self) -> str:

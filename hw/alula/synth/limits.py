@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alula.synth.timing import Estimate
+from alula.synth.timing import TimingEstimate
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Limits:
     modules: Mapping[str, ModuleLimit]
 
     @classmethod
-    def found(cls, estimate: Estimate) -> "Limits":
+    def found(cls, estimate: TimingEstimate) -> "Limits":
         """What a design takes."""
         levels: dict[str, int] = {}
         pairs: dict[str, set[tuple[str, str]]] = {}

@@ -7,7 +7,7 @@ from functools import cached_property
 from alula.chips import ChipFamily, Use
 from alula.design import Design
 from alula.synth.netlists import Netlists, Progress, cells_of, netlists
-from alula.synth.timing import Estimate, Lines, estimate
+from alula.synth.timing import Lines, TimingEstimate, estimate
 from alula.synth.tools import SynthError, yosys
 from alula.synth.verilog import described, instances
 
@@ -41,7 +41,7 @@ class Report:
     lines: Lines
 
     @cached_property
-    def timing(self) -> Estimate:
+    def timing(self) -> TimingEstimate:
         """How fast the design might be; estimated when it is first asked for.
 
         Raises:

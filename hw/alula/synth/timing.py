@@ -23,7 +23,7 @@ _FILE = "timing.json"
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimingEstimate:
     """Timing of a design and of its modules, estimated.
 
     Attributes:
@@ -46,7 +46,7 @@ def estimate(
     design: Design,
     lines: Lines,
     progress: Progress = lambda stage, done, total: None,
-) -> Estimate:
+) -> TimingEstimate:
     """Return the timing of a design from the netlists of its modules, the first the top.
 
     Args:
@@ -67,12 +67,14 @@ def estimate(
         (folder / _FILE).write_text(json.dumps(found), encoding="utf-8")
 
     place = kept("timing", key, make)
-    found = Estimate(**json.loads((place / _FILE).read_text(encoding="utf-8")))
+    found = TimingEstimate(**json.loads((place / _FILE).read_text(encoding="utf-8")))
     remember(design, "estimated", found.whole["mhz"])
     return found
 
 
-def _estimate(netlists: Netlists, design: Design, lines: Lines, progress: Progress) -> Estimate:
+def _estimate(
+    netlists: Netlists, design: Design, lines: Lines, progress: Progress
+) -> TimingEstimate:
     family, period = design.family, 1000 / design.clock_mhz
     names = frozenset(netlists)
     try:
@@ -91,7 +93,7 @@ def _estimate(netlists: Netlists, design: Design, lines: Lines, progress: Progre
         found[name]["combinational"] = [asdict(one) for one in ports]
     whole = _timing(Netlist(modules, top), design, period)
     progress("timing", len(modules), len(modules))
-    return Estimate(whole, found)
+    return TimingEstimate(whole, found)
 
 
 def _timing(netlist: Netlist, design: Design, period: float) -> dict[str, Any]:

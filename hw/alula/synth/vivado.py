@@ -106,7 +106,7 @@ memory ports to {used} of its {ports} HP ports, which are {bits} bits wide. {not
    100 MHz.
 3. Load the overlay, and reserve memory for the image: the accelerator reads physical addresses.
    Its memory is {where}. Give other `memory.windows` in the design for another place.
-4. The host does what `alula.rtl.driver.Driver` does through the control registers.
+4. The host does what `alula.rtl.driver.HostDriver` does through the control registers.
 """
 
 

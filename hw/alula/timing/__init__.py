@@ -1,6 +1,6 @@
 """Static timing of netlists: an estimate, from published cell delays and a model of nets."""
 
-from alula.timing.analysis import Path, Timing, analyse
+from alula.timing.analysis import NetlistTiming, TimingPath, analyse
 from alula.timing.module import Module, UnknownCell
 from alula.timing.netlist import Netlist
 from alula.timing.ports import Through, through
@@ -8,9 +8,9 @@ from alula.timing.ports import Through, through
 __all__ = [
     "Module",
     "Netlist",
-    "Path",
+    "NetlistTiming",
     "Through",
-    "Timing",
+    "TimingPath",
     "UnknownCell",
     "analyse",
     "through",

@@ -10,7 +10,7 @@ from alula.timing.netlist import Netlist
 
 
 @dataclass(frozen=True)
-class Path:
+class TimingPath:
     """A path.
 
     Attributes:
@@ -30,7 +30,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Timing:
+class NetlistTiming:
     """What a netlist takes by the estimate.
 
     Attributes:
@@ -47,7 +47,7 @@ class Timing:
     endpoints: int
     endpoints_over: int
     loops: int
-    paths: tuple[Path, ...]
+    paths: tuple[TimingPath, ...]
 
     @property
     def mhz(self) -> float:
@@ -55,7 +55,7 @@ class Timing:
         return 1000 / self.ns
 
 
-def analyse(netlist: Netlist, period: float, nets: Nets, most: int = 10) -> Timing:
+def analyse(netlist: Netlist, period: float, nets: Nets, most: int = 10) -> NetlistTiming:
     """Return the timing of a netlist.
 
     Args:
@@ -69,7 +69,7 @@ def analyse(netlist: Netlist, period: float, nets: Nets, most: int = 10) -> Timi
     net = netlist.ends.net
     late = run.arrival[net] + wires[net] + netlist.ends.delay + nets.uncertainty
     reached = np.isfinite(late)
-    return Timing(
+    return NetlistTiming(
         levels=int(run.depth[net[reached]].max(initial=0)),
         ns=float(late[reached].max(initial=0)),
         endpoints=int(reached.sum()),
@@ -98,7 +98,7 @@ class _Run:
             self.back[to[here]] = arcs[here]
             np.maximum.at(self.depth, to, self.depth[start[arcs]] + edges.levels[arcs])
 
-    def worst(self, late: np.ndarray, most: int) -> Iterator[Path]:
+    def worst(self, late: np.ndarray, most: int) -> Iterator[TimingPath]:
         """The paths that end last, by `late` of each end, to registers of different names."""
         if not most:
             return
@@ -118,4 +118,4 @@ class _Run:
             (start, line), *between = (netlist.net(net) for net in reversed(route))
             # Nets within a cell have no name.
             through = tuple(name for name, _ in between if not name.endswith("?"))
-            yield Path(start, end, float(late[index]), levels, (line, end_line), through)
+            yield TimingPath(start, end, float(late[index]), levels, (line, end_line), through)

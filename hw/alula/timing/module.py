@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from alula.chips.arcs import Arc, Bits, Cell, Model
+from alula.chips.arcs import Arc, Bits, Cell, DelayModel
 from alula.timing.graph import Edges, waves
 
 
@@ -63,7 +63,7 @@ class Module:
         self,
         name: str,
         text: Mapping[str, Any],
-        models: Mapping[str, Model],
+        models: Mapping[str, DelayModel],
         others: frozenset[str],
         lines: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -172,7 +172,7 @@ _PORTS = 1 << 16
 class _Alike:
     """Cells of one shape: a row of `pins` for each, with the same arcs between its columns."""
 
-    def __init__(self, cells: list[Cell], model: Model) -> None:
+    def __init__(self, cells: list[Cell], model: DelayModel) -> None:
         self.cells = cells
         first = cells[0]
         self.pin_names = [

@@ -15,7 +15,7 @@ from alula.bench.ports import find_ports
 from alula.bench.scoreboard import Mismatch
 from alula.gateware.hdl.repeat import emit
 from alula.processes import run
-from alula.rtl import Recipe, verilate
+from alula.rtl import BuildOptions, verilate
 
 if TYPE_CHECKING:
     import pytest
@@ -140,14 +140,14 @@ class Bench:
         ports = [*others, *(part for stream in streams for part in stream.parts)]
         names = ["clk", "rst", *(port.name for port in ports if port.width)]
         libs = config.libs_dir
-        recipe = Recipe(
+        options = BuildOptions(
             sources=(config.share_dir / "lib" / "verilator" / "verilator.cpp",),
             vpi=True,
             trace=trace,
             public={top: names},
             link_flags=(f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator"),
         )
-        return verilate(modules, top, recipe), top
+        return verilate(modules, top, options), top
 
     def _simulate(self, cases: Sequence[str]) -> dict[str, Result]:
         waves = os.environ.get("ALULA_WAVES")

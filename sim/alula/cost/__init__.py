@@ -5,14 +5,14 @@ and `time_program`: a cycle model of the engines, queues, tokens, weight stream 
 the programs that would run, without data. Tier 2 is RTL (`alula.rtl`).
 """
 
-from alula.cost.bound import Bounds, Sizes, bound
+from alula.cost.bound import LowerBounds, Sizes, bound
 from alula.cost.predict import Cost, predict
 from alula.cost.run import ACCOUNTS, Timeline, time_program
 
 __all__ = [
     "ACCOUNTS",
-    "Bounds",
     "Cost",
+    "LowerBounds",
     "Sizes",
     "Timeline",
     "bound",

@@ -39,7 +39,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class LowerBounds:
     """Core cycles of runs that cannot be fewer.
 
     Attributes:
@@ -85,7 +85,7 @@ def bound(
     first_layer: int = 0,
     layers: int | None = None,
     head: bool = True,
-) -> Bounds:
+) -> LowerBounds:
     """Return the fewest cycles of runs, of arrays of any shapes that numpy broadcasts.
 
     Args:
@@ -111,7 +111,7 @@ def bound(
         compute = compute + _blocks(demand.head, rows)
     pairs = count * demand.pairs * many * (start + (many + 1) / 2)
     compute = compute + pairs / (rows * BLOCK * shared)
-    return Bounds(read / np.asarray(sizes.bytes_per_cycle), compute)
+    return LowerBounds(read / np.asarray(sizes.bytes_per_cycle), compute)
 
 
 def _shared(one: range, other: range) -> int:

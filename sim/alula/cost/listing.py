@@ -9,7 +9,7 @@ import numpy as np
 from alula.cost.kernels import trace
 from alula.isa import Engine, Op, Program, Ref
 from alula.isa.cycles import DISPATCH
-from alula.isa.fields import Operand, Register
+from alula.isa.fields import Operand, RegisterField
 from alula.isa.formats import WEIGHT_FORMATS
 from alula.isa.formula import numbers
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, Instruction
@@ -31,7 +31,7 @@ OPERANDS = {
     instruction.name: tuple(
         field.name
         for field in instruction.fields
-        if isinstance(field, Operand) or (isinstance(field, Register) and field.name != "rd")
+        if isinstance(field, Operand) or (isinstance(field, RegisterField) and field.name != "rd")
     )
     for instruction in INSTRUCTIONS
 }

@@ -17,7 +17,7 @@ from alula.isa.formats import BeatKind, WeightFormat
 
 
 @dataclass(frozen=True)
-class Machine:
+class TimedDesign:
     """A design as the cycle model sees it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Machine:
 
 
 @lru_cache(maxsize=1024)
-def machine(design: Design) -> Machine:
+def machine(design: Design) -> TimedDesign:
     """Return what the cycle model knows of a design."""
     term = memory_term(design)
     known = latencies(design) | sizes(design)
@@ -73,7 +73,7 @@ def machine(design: Design) -> Machine:
     }.items():
         numbers[place] = value
     depths = ring_depths(design.stream_beats, sparse=design.mpe.sparse)
-    return Machine(
+    return TimedDesign(
         known,
         issue_cycles(known),
         term,

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from alula.codegen import Plan, attempt, generate
+from alula.codegen import ProgramPlan, attempt, generate
 from alula.design import GROUP, Design
 from alula.ir import Architecture, Graph, Precision
 from alula.isa import Program, RunInputs
-from alula.mapper import DoesNotFit, Placement
+from alula.mapper import DoesNotFit, ModelPlacement
 
 Phase = Literal["prefill", "decode"]
 _KEPT = 256
@@ -41,7 +41,7 @@ def plan_of(
     position: int,
     precision: Precision,
     context: int | None,
-) -> Plan:
+) -> ProgramPlan:
     """Return the programs of a model on a design, for a run of so many tokens.
 
     Raises:
@@ -89,16 +89,16 @@ def run_inputs(
 
 
 @lru_cache(maxsize=_KEPT)
-def _planned(design: Design, shape: Architecture, context: int, formats: Formats) -> Plan:
+def _planned(design: Design, shape: Architecture, context: int, formats: Formats) -> ProgramPlan:
     """The programs, not proved to be within limits that cost no time."""
 
-    def make(graph: Graph, design: Design, placement: Placement) -> tuple[Program, Program]:
+    def make(graph: Graph, design: Design, placement: ModelPlacement) -> tuple[Program, Program]:
         key = _Generated(graph, design, placement, shape, formats)
         prefill, decode = _generated(key)
         return replace(prefill, design_hash=design.hash), replace(decode, design_hash=design.hash)
 
     found = attempt(shape, design, context, formats.precision, proved=False, make=make)
-    if not isinstance(found, Plan):
+    if not isinstance(found, ProgramPlan):
         raise DoesNotFit(found)
     return found
 
@@ -110,7 +110,7 @@ class _Generated:
         self,
         graph: Graph,
         design: Design,
-        placement: Placement,
+        placement: ModelPlacement,
         shape: Architecture,
         formats: Formats,
     ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from alula.cost.kernels import timeline, trace
 from alula.cost.listing import FIELDS, Listing, listing
-from alula.cost.machine import Machine, machine
+from alula.cost.machine import TimedDesign, machine
 from alula.cost.sampling import sampled
 from alula.cost.work import works
 from alula.design import Design
@@ -101,7 +101,7 @@ def _timed(steps: Listing, design: Design, registers: np.ndarray) -> Timeline:
 
 
 def _traced(
-    steps: Listing, found: Machine, registers: np.ndarray
+    steps: Listing, found: TimedDesign, registers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Address, fields, and cycles and weight of each step that is noted."""
     code, size = steps.timed(found.issue), _FIRST

@@ -8,7 +8,7 @@ import numpy as np
 from alula.cost.fitted import FITTED
 from alula.cost.kernels import timeline
 from alula.cost.listing import OPERANDS, Listing
-from alula.cost.machine import Machine
+from alula.cost.machine import TimedDesign
 from alula.gateware.memory.bursts import WORTH
 from alula.isa import Engine
 from alula.isa.cycles import Cycles
@@ -21,7 +21,7 @@ _PIECES, _PIECES_OF_STREAM = 8, 4
 
 
 def works(
-    steps: Listing, machine: Machine, places: np.ndarray, fields: np.ndarray
+    steps: Listing, machine: TimedDesign, places: np.ndarray, fields: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what each step of a trace is, what it takes, and the bytes that it moves.
 
@@ -54,7 +54,7 @@ def works(
 def _fill(
     instruction: Instruction,
     known: Known,
-    machine: Machine,
+    machine: TimedDesign,
     found: np.ndarray,
     moved: np.ndarray,
     rows: np.ndarray,
@@ -81,7 +81,7 @@ def _cycles(cycles: Cycles, known: Known) -> Any:
 
 
 def _matrix(
-    known: Known, machine: Machine, found: np.ndarray, moved: np.ndarray, rows: np.ndarray
+    known: Known, machine: TimedDesign, found: np.ndarray, moved: np.ndarray, rows: np.ndarray
 ) -> None:
     """LD.W: its beats, the places that it takes, and a request a row block where it has gaps."""
     blocks, groups, stride = (np.asarray(known[name]) for name in ("blocks", "groups", "stride"))
@@ -115,7 +115,7 @@ def _product(cycles: Cycles, known: Known, found: np.ndarray, rows: np.ndarray) 
 def _row(
     instruction: Instruction,
     known: Known,
-    machine: Machine,
+    machine: TimedDesign,
     found: np.ndarray,
     moved: np.ndarray,
     rows: np.ndarray,
@@ -138,7 +138,7 @@ def _row(
 def _stored(
     instruction: Instruction,
     known: Known,
-    machine: Machine,
+    machine: TimedDesign,
     found: np.ndarray,
     moved: np.ndarray,
     rows: np.ndarray,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from alula.design import Design
 from alula.folders import new_folder
-from alula.fuzz.generator import Case, random_case
+from alula.fuzz.generator import FuzzCase, random_case
 from alula.fuzz.text import Text, groups, without
 from alula.isa import ContainerError, Image, Program, disassemble
 from alula.model import MachineError
 from alula.progress import Progress, silent
-from alula.rtl.checked import CheckedRun, Mismatch
+from alula.rtl.checked import CheckedRun, MemoryMismatch
 from alula.rtl.device import Outcome, RtlError, Timing
 from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
@@ -94,7 +94,7 @@ class Campaign:
         """End the simulation."""
         self._device.close()
 
-    def _one(self, case: Case, number: int, findings: Findings) -> None:
+    def _one(self, case: FuzzCase, number: int, findings: Findings) -> None:
         program = case.program()
         findings.programs += 1
         findings.instructions.update(op.name for op in program.ops)
@@ -111,12 +111,12 @@ class Campaign:
         sizes = len(smallest), len(program)
         findings.failures.append(Failure(number, str(found), sizes, place))
 
-    def _fails(self, case: Case, text: Text) -> bool:
+    def _fails(self, case: FuzzCase, text: Text) -> bool:
         found = self._try(case, case.program(text))
         # A program that the machine model refuses says nothing of the gateware.
-        return isinstance(found, OutOfStep | Mismatch | RtlError)
+        return isinstance(found, OutOfStep | MemoryMismatch | RtlError)
 
-    def _try(self, case: Case, program: Program) -> CheckedRun | Exception:
+    def _try(self, case: FuzzCase, program: Program) -> CheckedRun | Exception:
         return _run(self._device, program, case.image, case.timing)
 
 
@@ -124,7 +124,7 @@ def replay(folder: Path, progress: Progress = silent) -> Outcome:
     """Run again what a campaign kept, in lock step; waves of where they part go into the folder.
 
     Raises:
-        OutOfStep, Mismatch, RtlError: the two still disagree.
+        OutOfStep, MemoryMismatch, RtlError: the two still disagree.
         MachineError: the machine model refuses the program.
         ContainerError, OSError: the folder does not hold it.
     """
@@ -155,7 +155,7 @@ def _run(
     device.load(image)
     try:
         return device.run(program, {})
-    except (MachineError, OutOfStep, Mismatch, RtlError) as error:
+    except (MachineError, OutOfStep, MemoryMismatch, RtlError) as error:
         return error
 
 
@@ -184,7 +184,7 @@ def _slices(held: list[int], size: int) -> Iterator[list[int]]:
     return (held[start : start + size] for start in range(0, len(held), size))
 
 
-def _keep(place: Path, program: Program, case: Case, reason: str) -> None:
+def _keep(place: Path, program: Program, case: FuzzCase, reason: str) -> None:
     # What an earlier campaign of this seed kept is replaced, and nothing else.
     with new_folder(place, replace=(place / _CASE).is_file()) as folder:
         program.save(folder / "program.alula")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alula.design import GROUP, Design
-from alula.fuzz.memory import Places
+from alula.fuzz.memory import DrawnMemory
 from alula.fuzz.text import Piece
 from alula.isa import Instruction, Ref
 from alula.isa.effects import ZERO, Range, Space, sizes
@@ -86,7 +86,7 @@ class Draw:
         constants: values of registers.
     """
 
-    def __init__(self, design: Design, places: Places, random: Random) -> None:
+    def __init__(self, design: Design, places: DrawnMemory, random: Random) -> None:
         self.design, self.places, self.random = design, places, random
         self.lanes = design.sfu.lanes
         longest = -(-max(area.groups for area in places.areas) * GROUP // self.lanes)

@@ -33,7 +33,7 @@ _PACE = 40
 
 
 @dataclass(frozen=True)
-class Case:
+class FuzzCase:
     """A random program with its memory, made from a seed.
 
     Attributes:
@@ -60,7 +60,7 @@ class Case:
         return assembled(self.name, self.design, (*chosen, *self.closing), self.constants)
 
 
-def random_case(design: Design, seed: int, number: int, length: int = 60) -> Case:
+def random_case(design: Design, seed: int, number: int, length: int = 60) -> FuzzCase:
     """Return a random program, the same for the same arguments.
 
     `length`: its instructions, about, without loads at its start and stores at its end.
@@ -75,7 +75,7 @@ def random_case(design: Design, seed: int, number: int, length: int = 60) -> Cas
         stalls=random.choice((0, 20, 100)),
         seed=random.getrandbits(31),
     )
-    return Case(
+    return FuzzCase(
         f"fuzz-{seed}-{number}",
         design,
         tuple(text),

@@ -7,12 +7,12 @@ import numpy as np
 
 from alula.design import GROUP, Design
 from alula.isa import FORMATS, WEIGHT_FORMATS, Image, Region, WeightFormat
-from alula.isa.formats import DENSE, QUARTERS, BeatKind, Pattern
+from alula.isa.formats import DENSE, QUARTERS, BeatKind, SparsityPattern
 from alula.isa.kv import row_bytes
 
 
 @dataclass(frozen=True)
-class Matrix:
+class DrawnMatrix:
     """Weights in memory. `stride`: beats from one row block to the next, 0 if packed."""
 
     fmt: WeightFormat
@@ -30,7 +30,7 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Table:
+class DrawnTable:
     """Rows for LD.G: their type, first beat, number and length, and where row numbers lie."""
 
     type: str
@@ -84,7 +84,7 @@ class Area:
 
 
 @dataclass(frozen=True)
-class Places:
+class DrawnMemory:
     """Where a random program may read and write. All addresses and sizes are beats.
 
     `data` is only read, `store` read and written, `dump` written at the program's end.
@@ -93,14 +93,14 @@ class Places:
     data: Region
     store: Region
     dump: Region
-    matrices: tuple[Matrix, ...]
-    tables: tuple[Table, ...]
+    matrices: tuple[DrawnMatrix, ...]
+    tables: tuple[DrawnTable, ...]
     cache: Cache
     areas: tuple[Area, ...]
     image: Image
 
 
-def random_places(design: Design, random: Random) -> Places:
+def random_places(design: Design, random: Random) -> DrawnMemory:
     """Return a random memory, and how the activation buffer is divided."""
     return _Filling(design, random).places()
 
@@ -115,7 +115,7 @@ class _Filling:
         self.parts: list[np.ndarray] = []
         self.end = 0
 
-    def places(self) -> Places:
+    def places(self) -> DrawnMemory:
         random, design = self.random, self.design
         data = self._region(self._vectors(random.randint(200, 600)))
         tables = tuple(self._table() for _ in range(2))
@@ -135,7 +135,7 @@ class _Filling:
         dump = Region(self.end, vector + 32 + rows, stored=False)
         regions = {"data": data, "store": store, "dump": dump}
         image = Image(design.hash, np.concatenate(self.parts).reshape(-1, self.width), regions)
-        return Places(data, store, dump, tuple(matrices), tables, cache, areas, image)
+        return DrawnMemory(data, store, dump, tuple(matrices), tables, cache, areas, image)
 
     def _put(self, values: np.ndarray) -> int:
         """Append bytes from a beat on; return it."""
@@ -158,14 +158,14 @@ class _Filling:
         bits[wild] = self.numbers.integers(0, 1 << 32, int(wild.sum()), np.uint32)
         return bits
 
-    def _table(self) -> Table:
+    def _table(self) -> DrawnTable:
         kind = self.random.choice(("fp32", "bf16"))
         rows, length = self.random.randint(1, 40), self.random.randint(1, 70)
         beats = -(-length * (4 if kind == "fp32" else 2) // self.width)
         addr = self._put(self._vectors(rows * beats))
         listed = self.random.randint(1, 12)
         ids = self._put(self.numbers.integers(0, rows, listed, np.uint32))
-        return Table(kind, addr, rows, length, ids, listed)
+        return DrawnTable(kind, addr, rows, length, ids, listed)
 
     def _format(self) -> WeightFormat:
         """Any format that the design has."""
@@ -173,16 +173,16 @@ class _Filling:
         sparse = self.design.mpe.sparse
         return self.random.choice([one for one in formats if sparse or one.pattern is DENSE])
 
-    def _long_matrix(self) -> Matrix:
+    def _long_matrix(self) -> DrawnMatrix:
         """One whose row blocks just fit the stream, if the activation buffer has room for it."""
         fmt, held = self._format(), self.design.stream_beats
         room = self.design.activation_groups // 3
         fitting = (groups for groups in range(room, 0, -1) if fmt.beats(1, groups) <= held)
         return self._matrix(fmt, next(fitting), most=5)
 
-    def _matrix(self, fmt: WeightFormat, groups: int, most: int = 14) -> Matrix:
+    def _matrix(self, fmt: WeightFormat, groups: int, most: int = 14) -> DrawnMatrix:
         blocks = self.random.randint(1, most)
-        return Matrix(fmt, self._put(self._weights(fmt, blocks, groups)), blocks, groups)
+        return DrawnMatrix(fmt, self._put(self._weights(fmt, blocks, groups)), blocks, groups)
 
     def _weights(self, fmt: WeightFormat, blocks: int, groups: int) -> np.ndarray:
         """Beats of any weights that the format can hold, [beats, bytes]."""
@@ -205,7 +205,7 @@ class _Filling:
             raw[indices] = self._indices(fmt.pattern, len(indices))
         return raw
 
-    def _indices(self, pattern: Pattern, beats: int) -> np.ndarray:
+    def _indices(self, pattern: SparsityPattern, beats: int) -> np.ndarray:
         """Beats of indices, [beats, bytes]: of each `of` inputs others are kept, in any order."""
         bits = pattern.index_bits
         runs = beats * self.width * 8 // (bits * pattern.kept)
@@ -214,7 +214,7 @@ class _Filling:
         parts = kept.reshape(-1, 8 // bits) << bits * np.arange(8 // bits, dtype=np.uint8)
         return np.bitwise_or.reduce(parts, axis=1).reshape(beats, self.width)
 
-    def _heads(self, cache: Cache) -> list[Matrix]:
+    def _heads(self, cache: Cache) -> list[DrawnMatrix]:
         """Keys and values of every head, as products take them."""
         k = -(-cache.positions // self.design.rows), cache.groups
         v = -(-cache.dim // self.design.rows), cache.positions // GROUP, cache.pitch
@@ -222,8 +222,8 @@ class _Filling:
             matrix
             for head in range(cache.heads)
             for matrix in (
-                Matrix(FORMATS["W8"], cache.k + head * cache.k_stride, *k),
-                Matrix(FORMATS["V8"], cache.v + head * cache.v_stride, *v),
+                DrawnMatrix(FORMATS["W8"], cache.k + head * cache.k_stride, *k),
+                DrawnMatrix(FORMATS["V8"], cache.v + head * cache.v_stride, *v),
             )
         ]
 

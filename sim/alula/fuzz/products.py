@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from alula.fuzz.draw import Draw, Fields, Maker, Words
 from alula.fuzz.functions import quant
-from alula.fuzz.memory import Area, Matrix
+from alula.fuzz.memory import Area, DrawnMatrix
 from alula.fuzz.text import Piece
 from alula.isa.formats import QUARTERS, BeatKind
 
@@ -46,7 +46,7 @@ def products(draw: Draw, between: list[Maker]) -> list[Piece]:
     return [*pushes, *meanwhile, *takes]
 
 
-def _whole(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
+def _whole(draw: Draw, matrix: DrawnMatrix, area: Area) -> list[_Pair]:
     """One product, of row blocks that follow each other."""
     random, block_rows = draw.random, _block_rows(draw, matrix)
     first = random.choice((0, random.randrange(matrix.blocks)))
@@ -59,7 +59,7 @@ def _whole(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
     return [_pair(draw, matrix, area, rows, first, blocks, outputs, None, stride)]
 
 
-def _chosen(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
+def _chosen(draw: Draw, matrix: DrawnMatrix, area: Area) -> list[_Pair]:
     """Products of some row blocks only, each where that of the whole matrix would put it."""
     random, block_rows = draw.random, _block_rows(draw, matrix)
     words = -(-matrix.blocks * block_rows // draw.lanes)
@@ -78,12 +78,12 @@ def _chosen(draw: Draw, matrix: Matrix, area: Area) -> list[_Pair]:
     return pairs
 
 
-def _block_rows(draw: Draw, matrix: Matrix) -> int:
+def _block_rows(draw: Draw, matrix: DrawnMatrix) -> int:
     """Rows of a row block, those of all its parts."""
     return draw.design.rows * matrix.fmt.pattern.segments
 
 
-def _rows(draw: Draw, matrix: Matrix, area: Area, words: int) -> _Rows:
+def _rows(draw: Draw, matrix: DrawnMatrix, area: Area, words: int) -> _Rows:
     """Rows whose results, of so many words each, have room."""
     engine, tokens = draw.random.choice(("MV", "MM")), draw.design.mpe.tokens
     tile = draw.random.randrange(area.tiles)
@@ -92,7 +92,7 @@ def _rows(draw: Draw, matrix: Matrix, area: Area, words: int) -> _Rows:
     return _Rows(engine, tile, draw.random.randint(1, max(1, min(most, draw.space // words))))
 
 
-def _fits(draw: Draw, matrix: Matrix) -> bool:
+def _fits(draw: Draw, matrix: DrawnMatrix) -> bool:
     """Whether the stream can hold a row block, and show it for several passes."""
     held, beats = draw.design.stream_beats, matrix.fmt.beats(1, matrix.groups)
     return beats <= held and matrix.fmt.count(BeatKind.INDEX, 1, matrix.groups) <= held // 2
@@ -100,7 +100,7 @@ def _fits(draw: Draw, matrix: Matrix) -> bool:
 
 def _pair(
     draw: Draw,
-    matrix: Matrix,
+    matrix: DrawnMatrix,
     area: Area,
     rows: _Rows,
     first: int,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from alula.codegen.schedule import Loop, Step, schedule
+from alula.codegen.schedule import Loop, ScheduledOp, schedule
 from alula.design import Design
 from alula.isa import Op, Program, encode_all
 from alula.isa.encoding import Value
@@ -70,8 +70,8 @@ def assembled(name: str, design: Design, text: Text, constants: Mapping[int, int
     return Program(name, design.hash, encode_all([*ops, Op("END")]), dict(constants), {})
 
 
-def _item(item: Piece | Repeat) -> Step | Loop:
+def _item(item: Piece | Repeat) -> ScheduledOp | Loop:
     if isinstance(item, Piece):
-        return Step(Op(item.name, item.values), "", item.reads, item.writes)
-    head = Step(Op("LOOP", {"count": item.count}), "")
+        return ScheduledOp(Op(item.name, item.values), "", item.reads, item.writes)
+    head = ScheduledOp(Op("LOOP", {"count": item.count}), "")
     return Loop(head, [_item(inner) for inner in item.body])

@@ -12,10 +12,10 @@ from alula.model.checks import Checks
 from alula.model.counters import Counters
 from alula.model.errors import MachineError, OutOfRange, UndefinedBehaviour
 from alula.model.kernels.compiled import start_threads
+from alula.model.prepared import PreparedOp, prepare
 from alula.model.scheduler import Retired, Scheduler
 from alula.model.sequencer import Sequencer
 from alula.model.state import State
-from alula.model.steps import Step, prepare
 
 _KEPT_PROGRAMS = 16
 
@@ -32,7 +32,7 @@ class Machine:
         self.watchdog = watchdog
         self.state = State(design)
         self._checks = Checks(self.state.sizes)
-        self._steps: dict[bytes, tuple[Step, ...]] = {}
+        self._steps: dict[bytes, tuple[PreparedOp, ...]] = {}
 
     def load(self, image: Image) -> None:
         """Put an image into memory and zero everything else, buffers included.
@@ -113,7 +113,7 @@ class Machine:
         scheduler.run()
         return self._counters(scheduler)
 
-    def _prepared(self, program: Program) -> tuple[Step, ...]:
+    def _prepared(self, program: Program) -> tuple[PreparedOp, ...]:
         try:
             check_structure(program.ops, self.design)
         except MalformedProgram as error:

@@ -27,7 +27,7 @@ class Retirements:
         return len(self.addresses)
 
 
-class Recorder:
+class RetirementRecorder:
     """A run's `on_retire`: keeps the retirements of each engine.
 
     Attributes:

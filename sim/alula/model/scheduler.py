@@ -15,9 +15,9 @@ from alula.isa import Engine, Op, Program, format_op
 from alula.isa.fields import REGISTER_MASK
 from alula.isa.instructions import QUEUE_DEPTH, TOKEN_LIMIT
 from alula.model.errors import Deadlock, MachineError, UndefinedBehaviour, place_text
+from alula.model.prepared import ENGINES, PreparedOp
 from alula.model.sequencer import Sequencer
 from alula.model.state import State
-from alula.model.steps import ENGINES, Step
 
 _SYS = int(Engine.SYS)
 _LD = int(Engine.LD)
@@ -45,7 +45,7 @@ class _Place(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    step: Step
+    step: PreparedOp
     values: list[Any]
     place: _Place
 
@@ -57,7 +57,7 @@ class Scheduler:
         self,
         state: State,
         program: Program,
-        steps: Sequence[Step],
+        steps: Sequence[PreparedOp],
         sequencer: Sequencer,
         first_layer: int,
         watchdog: int,
@@ -72,7 +72,7 @@ class Scheduler:
         self._queues: list[deque[_Pending]] = [deque() for _ in Engine]
         self._queued = 0
         self._pushing: _Pending | None = None
-        self._active: tuple[Step, _Place | None] | None = None
+        self._active: tuple[PreparedOp, _Place | None] | None = None
         self.counts = [0] * ENGINES
         """Instructions executed by each engine."""
 
@@ -132,7 +132,7 @@ class Scheduler:
             if loops and sequencer.pc == loops[-1].end:
                 sequencer.turn()
 
-    def _system(self, step: Step, values: list[Any]) -> None:
+    def _system(self, step: PreparedOp, values: list[Any]) -> None:
         sequencer, tokens = self._sequencer, self._tokens
         while not all(tokens[counter] for counter in step.waits):
             if not self._advance():
@@ -157,7 +157,7 @@ class Scheduler:
         if self._queued and self._shuffle is None:
             self._settle()
 
-    def _enqueue(self, step: Step, values: list[Any]) -> None:
+    def _enqueue(self, step: PreparedOp, values: list[Any]) -> None:
         queue = self._queues[step.engine]
         while len(queue) == QUEUE_DEPTH:
             if not self._advance():
@@ -189,7 +189,7 @@ class Scheduler:
                 return True
         return False
 
-    def _try(self, step: Step, values: list[Any], place: _Place | None) -> bool:
+    def _try(self, step: PreparedOp, values: list[Any], place: _Place | None) -> bool:
         """Execute an instruction at the head of its engine if it is ready."""
         tokens = self._tokens
         for counter in step.waits:
@@ -214,7 +214,7 @@ class Scheduler:
             self._signal(*pushing)
         return True
 
-    def _signal(self, step: Step, values: list[Any], place: _Place | None) -> None:
+    def _signal(self, step: PreparedOp, values: list[Any], place: _Place | None) -> None:
         """An instruction is done."""
         for counter in step.signals:
             self._tokens[counter] += 1
@@ -248,7 +248,7 @@ class Scheduler:
         )
         return _Place(tuple(loop.done for loop in loops), layer)
 
-    def _origin(self, step: Step, place: _Place) -> str:
+    def _origin(self, step: PreparedOp, place: _Place) -> str:
         origins = self._program.origins
         text = origins[step.address] if step.address < len(origins) else ""
         if place.layer is not None:
@@ -256,11 +256,11 @@ class Scheduler:
             text = text.replace("{layer}", str(layer)).replace("{layer-1}", str(before))
         return text
 
-    def _describe(self, step: Step, place: _Place) -> str:
+    def _describe(self, step: PreparedOp, place: _Place) -> str:
         where = place_text(step.address, place.iterations, self._origin(step, place))
         return f"{where}: {format_op(step.op)}"
 
-    def _deadlock(self, step: Step) -> Deadlock:
+    def _deadlock(self, step: PreparedOp) -> Deadlock:
         """The wait-for graph, the sequencer's `step` first."""
         waits = [f"SYS waits for {self._sys_reasons(step)} ({self._describe(step, self._place())})"]
         if self._pushing is not None:
@@ -274,7 +274,7 @@ class Scheduler:
                 waits.append(f"{Engine(engine).name} waits for {reasons} ({text})")
         return Deadlock(f"something must be able to go on, not wait: {'; '.join(waits)}")
 
-    def _sys_reasons(self, step: Step) -> str:
+    def _sys_reasons(self, step: PreparedOp) -> str:
         if self._sequencer.ended:
             busy = [engine.name for engine in Engine if self._queues[engine]]
             if self._pushing is not None and "LD" not in busy:
@@ -284,7 +284,7 @@ class Scheduler:
             return f"room in the queue of {Engine(step.engine).name}"
         return self._reasons(step)
 
-    def _reasons(self, step: Step) -> str:
+    def _reasons(self, step: PreparedOp) -> str:
         missing = [
             Engine(counter // ENGINES).name for counter in step.waits if not self._tokens[counter]
         ]

@@ -2,6 +2,6 @@
 
 from alula.rtl.simulation import Simulation, simulate
 from alula.rtl.toolchain import ToolchainError
-from alula.rtl.verilate import Recipe, verilate
+from alula.rtl.verilate import BuildOptions, verilate
 
-__all__ = ["Recipe", "Simulation", "ToolchainError", "simulate", "verilate"]
+__all__ = ["BuildOptions", "Simulation", "ToolchainError", "simulate", "verilate"]

@@ -17,7 +17,7 @@ from alula.rtl.snapshot import differing
 _SHOWN = 16
 
 
-class Mismatch(Exception):
+class MemoryMismatch(Exception):
     """Memory is not the machine model's after a run. Prints in one line.
 
     Attributes:
@@ -122,7 +122,7 @@ class CheckedDevice:
         Raises:
             MachineError: the machine model refuses; the gateware has not started then.
             RtlError: the gateware's run did not end.
-            Mismatch: the memories differ.
+            MemoryMismatch: the memories differ.
         """
         self._log = RetirementLog()
         counters = self._run_machine(program, inputs)
@@ -155,7 +155,7 @@ class CheckedDevice:
             return
         first, width = int(places[0][0]), self.design.bytes_per_cycle
         shown = slice(first, first + _SHOWN)
-        raise Mismatch(
+        raise MemoryMismatch(
             program,
             first,
             width,

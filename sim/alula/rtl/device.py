@@ -18,15 +18,15 @@ from alula.progress import Progress, silent
 from alula.rtl import dram_ports, lockstep
 from alula.rtl.dram import DramConfig, dram_config
 from alula.rtl.dram_ports import HEADERS, PortsConfig, ports_config
-from alula.rtl.driver import Driver, Outcome, RtlError
+from alula.rtl.driver import HostDriver, Outcome, RtlError
 from alula.rtl.emission import emitted_top
 from alula.rtl.layouts import Structures, layouts_text
-from alula.rtl.lockstep import Lockstep, Window
+from alula.rtl.lockstep import Lockstep, WaveWindow
 from alula.rtl.retirement_log import RetirementLog
 from alula.rtl.signals import signal
 from alula.rtl.simulation import Simulation, library_texts
 from alula.rtl.taps import Taps, taps, visible
-from alula.rtl.verilate import Recipe, verilate
+from alula.rtl.verilate import BuildOptions, verilate
 
 _FOLDER = Path(__file__).parent
 _TEXTS = (
@@ -244,7 +244,7 @@ class RtlDevice:
         patience: cycles in which no engine works, after which a run is given up.
         limit: cycles that a run may take; 0 for any number.
         waves: of some cycles; they take a build of their own, which runs slower.
-        traced: make that build in any case, for waves of a `Window`.
+        traced: make that build in any case, for waves of a `WaveWindow`.
         progress: called for each step of the build.
 
     Raises:
@@ -282,14 +282,14 @@ class RtlDevice:
         texts["board_layouts.h"] = layouts_text(_STRUCTURES)
         texts["lockstep_layouts.h"] = layouts_text(lockstep.STRUCTURES)
         self._taps = taps(design)
-        recipe = Recipe(
+        options = BuildOptions(
             texts=texts,
             shared=True,
             trace=traced or waves is not None,
             optimise="-O1",
             visible=visible(top.modules, self._taps),
         )
-        self._library = verilate(top.modules, "top", recipe, progress)
+        self._library = verilate(top.modules, "top", options, progress)
         if waves is not None:
             waves.path.write_bytes(b"")
         self._beats = design.channel_bytes // design.memory.beat_bytes
@@ -324,7 +324,7 @@ class RtlDevice:
         watch: Callable[[int], None] = lambda cycles: None,
         log: RetirementLog | None = None,
         retirements: Mapping[Engine, Retirements] | None = None,
-        window: Window | None = None,
+        window: WaveWindow | None = None,
     ) -> Outcome:
         """Run a program to its END. Buffers and memory keep their contents from run to run.
 
@@ -374,7 +374,7 @@ class RtlDevice:
         self.memory = np.zeros(self._beats * self.design.bytes_per_cycle, np.uint8)
         parts = self._simulation, self._widths, self.design, self.memory, self.timing, self.waves
         self._board = _Board(*parts, self._taps)
-        self.driver = Driver(self._board, self.design, patience=self.patience, limit=self.limit)
+        self.driver = HostDriver(self._board, self.design, patience=self.patience, limit=self.limit)
 
     def _start(self, what: str, beat: int, count: int) -> int:
         width = self.design.bytes_per_cycle

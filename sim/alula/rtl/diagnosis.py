@@ -4,11 +4,11 @@ from typing import Protocol
 
 from amaranth.lib.data import StructLayout
 
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.fault import Code
 from alula.gateware.control.queue import IN_FLIGHT
 from alula.gateware.control.registers import ENGINE_STATE, Register
 from alula.gateware.control.sequencer import Reason
-from alula.gateware.control.use import Use
 from alula.gateware.matrix.reason import DETAIL as PRODUCT_DETAIL
 from alula.gateware.matrix.reason import ProductReason
 from alula.isa import Program
@@ -47,18 +47,18 @@ _REASONS = {
     Reason.STREAM_LEFT: "the weight stream must be empty at END",
 }
 _WAITS = {
-    (Engine.LD, Use.STARVED): "memory",
-    (Engine.LD, Use.BLOCKED): "room in the weight stream or the vector buffer",
-    (Engine.ST, Use.STARVED): "the vector buffer",
-    (Engine.ST, Use.BLOCKED): "memory",
-    (Engine.MM, Use.STARVED): "weights or activations",
-    (Engine.MM, Use.BLOCKED): "the vector buffer",
-    (Engine.MV, Use.STARVED): "weights or activations",
-    (Engine.MV, Use.BLOCKED): "the vector buffer",
-    (Engine.MISC, Use.STARVED): "the vector buffer",
-    (Engine.MISC, Use.BLOCKED): "a buffer",
-    (Engine.SYS, Use.STARVED): "the engines to end",
-    (Engine.SYS, Use.BLOCKED): "a queue",
+    (Engine.LD, Activity.STARVED): "memory",
+    (Engine.LD, Activity.BLOCKED): "room in the weight stream or the vector buffer",
+    (Engine.ST, Activity.STARVED): "the vector buffer",
+    (Engine.ST, Activity.BLOCKED): "memory",
+    (Engine.MM, Activity.STARVED): "weights or activations",
+    (Engine.MM, Activity.BLOCKED): "the vector buffer",
+    (Engine.MV, Activity.STARVED): "weights or activations",
+    (Engine.MV, Activity.BLOCKED): "the vector buffer",
+    (Engine.MISC, Activity.STARVED): "the vector buffer",
+    (Engine.MISC, Activity.BLOCKED): "a buffer",
+    (Engine.SYS, Activity.STARVED): "the engines to end",
+    (Engine.SYS, Activity.BLOCKED): "a queue",
 }
 
 
@@ -80,7 +80,7 @@ class Registers(Protocol):
         ...
 
 
-class Unit(Protocol):
+class UnitOf(Protocol):
     """Tells which unit of the model an instruction serves."""
 
     def __call__(self, engine: Engine, address: int, numbers: range) -> str:
@@ -97,7 +97,7 @@ class Diagnosis:
     `unit` names the layer too; without it an instruction serves what the program says of it.
     """
 
-    def __init__(self, registers: Registers, program: Program, unit: Unit | None) -> None:
+    def __init__(self, registers: Registers, program: Program, unit: UnitOf | None) -> None:
         self._read, self._program, self._unit = registers.read, program, unit
 
     def waits(self) -> str:
@@ -105,11 +105,11 @@ class Diagnosis:
         parts = []
         for engine in (Engine.SYS, *(e for e in Engine if e is not Engine.SYS)):
             now = _fields(ENGINE_STATE, self._read(Register.ENGINES + 4 * engine))
-            use, address, flying = Use(now["use"]), now["oldest"], now["flying"]
+            use, address, flying = Activity(now["use"]), now["oldest"], now["flying"]
             missing = [giver.name for giver in Engine if now["missing"] >> giver & 1]
-            if use == Use.IDLE:
+            if use == Activity.IDLE:
                 continue
-            if use == Use.BUSY:
+            if use == Activity.BUSY:
                 does = "works"
             elif missing and not flying:
                 does = f"waits for a token of {' and '.join(missing)}"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alula.design import Design
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.registers import Register
-from alula.gateware.control.use import Use
 from alula.isa import IsaError, Program, check_structure
 from alula.isa.encoding import INSTRUCTION_BYTES
 from alula.isa.fields import REGISTERS
 from alula.isa.instructions import Engine
-from alula.rtl.diagnosis import Diagnosis, Unit
+from alula.rtl.diagnosis import Diagnosis, UnitOf
 
 _IDENTITY = int.from_bytes(b"ALUL", "little")
 _START, _RESET, _CLEAR, _RESET_AT_ONCE = 1, 2, 4, 8
@@ -50,8 +50,8 @@ class Bus(Protocol):
 class Outcome:
     """What a run took.
 
-    `bytes_written` counts strobed bytes. `counters` has for each engine the cycles of each `Use`,
-    as "ld.busy"; an engine's four add up to `cycles`.
+    `bytes_written` counts strobed bytes. `counters` has each engine's cycles of each `Activity`, as
+    "ld.busy"; an engine's four add up to `cycles`.
     """
 
     cycles: int
@@ -60,7 +60,7 @@ class Outcome:
     counters: Mapping[str, int]
 
 
-class Driver:
+class HostDriver:
     """Runs programs on an accelerator, one at a time.
 
     Registers, program, tokens and counters are set anew for each run; buffers keep what they hold,
@@ -94,7 +94,7 @@ class Driver:
         program: Program,
         inputs: Mapping[str, int],
         watch: Callable[[int], None] = lambda cycles: None,
-        unit: Unit | None = None,
+        unit: UnitOf | None = None,
     ) -> Outcome:
         """Run a program to its END; `watch` is called now and then with the cycles so far.
 
@@ -111,7 +111,7 @@ class Driver:
         while not self.bus.wait(step := self._step(cycles)):
             cycles += step
             watch(cycles)
-            before, work = work, [self._counter(engine, Use.BUSY) for engine in Engine]
+            before, work = work, [self._counter(engine, Activity.BUSY) for engine in Engine]
             if work != before:
                 worked = cycles
             limited = 0 < self.limit <= cycles
@@ -129,7 +129,7 @@ class Driver:
             counters={
                 f"{engine.name}.{use.name}".lower(): self._counter(engine, use)
                 for engine in Engine
-                for use in Use
+                for use in Activity
             },
         )
 
@@ -189,8 +189,8 @@ class Driver:
     def _status(self, bit: int) -> bool:
         return bool(self.bus.read(Register.STATUS) & bit)
 
-    def _counter(self, engine: Engine, use: Use) -> int:
-        place = len(Use) * engine + use.value
+    def _counter(self, engine: Engine, use: Activity) -> int:
+        place = len(Activity) * engine + use.value
         return self._wide(Register.COUNTERS + _USE_BYTES * place)
 
     def _wide(self, low: int) -> int:

@@ -16,7 +16,7 @@ from alula.model.writes import NUMBER, Writes, spaces
 from alula.rtl.layouts import Structures
 from alula.rtl.signals import Signal, signal
 from alula.rtl.simulation import Simulation
-from alula.rtl.taps import PORT, EngineTap, Kind, Member, PortTap, Tap, Taps
+from alula.rtl.taps import PORT, EngineTap, Member, PortTap, Tap, TapKind, Taps
 
 _U32, _U64 = ctypes.c_uint32, ctypes.c_uint64
 _FIELDS = 3
@@ -93,7 +93,7 @@ STRUCTURES: Structures = {
     "Tap": _Tap,
     "WriteTap": _Port,
     "EngineTap": _Engine,
-    "Window": _Window,
+    "WaveWindow": _Window,
     "Plan": _Plan,
     "Found": _Found,
 }
@@ -122,7 +122,7 @@ class Divergence:
 
 
 @dataclass(frozen=True)
-class Window:
+class WaveWindow:
     """Waves of a run, as FST into `file`, from when an engine has retired so many instructions.
 
     `delay`: cycles by which they begin later than that. Cycles count from the start of the run.
@@ -165,7 +165,7 @@ class Lockstep:
         design: Design,
         program: Program,
         expected: Mapping[Engine, Retirements],
-        window: Window | None = None,
+        window: WaveWindow | None = None,
     ) -> None:
         self._simulation, self._expected = simulation, expected
         library = simulation.library
@@ -213,7 +213,7 @@ class Lockstep:
         """Watch no longer."""
         self._simulation.library.alula_lockstep(self._simulation.model, None)
 
-    def _window(self, window: Window | None) -> _Window:
+    def _window(self, window: WaveWindow | None) -> _Window:
         if window is None:
             return _Window()
         place = self._engines.index((window.engine, window.core))
@@ -234,7 +234,7 @@ class Lockstep:
             path, found.wanted = tap.only
             found.condition = _Field(*tap.place(path), 0)
         found.data_bit, bits = tap.place(tap.line)
-        found.data_bytes = -(-bits // 8) if tap.kind is not Kind.SAMPLED else NUMBER
+        found.data_bytes = -(-bits // 8) if tap.kind is not TapKind.SAMPLED else NUMBER
         if tap.mask:
             found.mask_bit, found.mask_bits = tap.place(tap.mask)
         return found

@@ -7,11 +7,11 @@ from alula.design import Design
 from alula.folders import check_seekable
 from alula.isa import Program
 from alula.model import Counters, Retired
-from alula.model.retirement import Recorder, Seeker
+from alula.model.retirement import RetirementRecorder, Seeker
 from alula.progress import Progress, silent
 from alula.rtl.checked import CheckedDevice
 from alula.rtl.device import Outcome, RtlDevice, Timing
-from alula.rtl.lockstep import Diverged, Divergence, Window
+from alula.rtl.lockstep import Diverged, Divergence, WaveWindow
 from alula.rtl.report import OutOfStep
 from alula.rtl.snapshot import Snapshot, copy
 
@@ -50,7 +50,7 @@ class LockstepDevice(CheckedDevice):
 
     def _run_machine(self, program: Program, inputs: Mapping[str, int]) -> Counters:
         self._snapshot = Snapshot(self.machine, self.device)
-        self._recorder = Recorder(self.machine.state)
+        self._recorder = RetirementRecorder(self.machine.state)
         counters = self.machine.run(program, inputs, on_retire=self._retired)
         self._snapshot.keep(self._recorder.stored)
         return counters
@@ -96,7 +96,7 @@ class LockstepDevice(CheckedDevice):
         copy(self.device.memory, device.memory)
         delay = max(0, divergence.cycle - divergence.before - _SHOWN)
         begin = max(0, divergence.index - 1)
-        window = Window(file, divergence.engine, divergence.core, begin, delay)
+        window = WaveWindow(file, divergence.engine, divergence.core, begin, delay)
         try:
             engines = self._recorder.engines
             device.run(program, inputs, watch, self._log, engines, window)

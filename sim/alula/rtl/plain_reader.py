@@ -16,7 +16,7 @@ from alula.rtl.native import native_library
 _FOLDER = Path(__file__).parent
 
 
-class Reading(IntEnum):
+class ReadingOrder(IntEnum):
     """How a reader goes through memory with several ports.
 
     APART: each port on its own, through a part of the memory. IN_STEP: the same, and a beat is
@@ -40,7 +40,7 @@ def sequential_bytes(design: Design, cycles: int) -> int:
         ToolchainError: there is no C++ compiler.
     """
     if design.memory.ports > 1:
-        dealt = sequential_port_bytes(design, design.memory.axi, cycles, Reading.DEALT)
+        dealt = sequential_port_bytes(design, design.memory.axi, cycles, ReadingOrder.DEALT)
         return sum(dealt) * design.channels
     config = dram_config(design)
     read = _library().alula_read
@@ -48,7 +48,11 @@ def sequential_bytes(design: Design, cycles: int) -> int:
 
 
 def sequential_port_bytes(
-    design: Design, ports: MemoryPorts, cycles: int, reading: Reading, bases: Sequence[int] = ()
+    design: Design,
+    ports: MemoryPorts,
+    cycles: int,
+    reading: ReadingOrder,
+    bases: Sequence[int] = (),
 ) -> list[int]:
     """Return the bytes that a plain sequential reader gets through each AXI port of a channel.
 

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 
 from alula.gateware.hdl.repeat import emit, ports
 from alula.progress import Progress, silent
-from alula.rtl.verilate import Recipe, verilate
+from alula.rtl.verilate import BuildOptions, verilate
 
 _FOLDER = Path(__file__).parent
 _HARNESS = ("harness.h", "harness.cpp")
@@ -105,8 +105,8 @@ def simulate(component: wiring.Component, progress: Progress = silent) -> Simula
     widths = {"clk": 1, "rst": 1}
     widths |= {name: len(value) for name, (value, _) in ports(component).items()}
     texts = library_texts(widths)
-    recipe = Recipe(texts=texts, shared=True, optimise="-O1")
-    return Simulation(verilate(modules, next(iter(modules)), recipe, progress), widths)
+    options = BuildOptions(texts=texts, shared=True, optimise="-O1")
+    return Simulation(verilate(modules, next(iter(modules)), options, progress), widths)
 
 
 def library_texts(widths: Mapping[str, int]) -> dict[str, str]:

@@ -28,7 +28,7 @@ PORT = ("awvalid", "awready", "awaddr", "awlen", "wvalid", "wready", "wdata", "w
 """Signals of a `PortTap`."""
 
 
-class Kind(IntEnum):
+class TapKind(IntEnum):
     """How a tap is read.
 
     STREAM: each transfer is a line whose payload says where. ORDERED: each transfer is the next
@@ -58,7 +58,7 @@ class Tap:
     `n * slices + slice` of its space.
     """
 
-    kind: Kind
+    kind: TapKind
     space: Space
     engine: Engine
     core: int
@@ -83,13 +83,13 @@ class Tap:
     @property
     def payload(self) -> Member:
         """The signal that carries the lines."""
-        name = self.port if self.kind is Kind.SAMPLED else f"{self.port}__payload"
+        name = self.port if self.kind is TapKind.SAMPLED else f"{self.port}__payload"
         return Member(self.scope, name)
 
     @property
     def handshake(self) -> tuple[Member, ...]:
         """`valid` and `ready`, where it is a stream."""
-        if self.kind is Kind.SAMPLED:
+        if self.kind is TapKind.SAMPLED:
             return ()
         return tuple(Member(self.scope, f"{self.port}__{name}") for name in ("valid", "ready"))
 
@@ -155,7 +155,7 @@ def taps(design: Design) -> Taps:
     running = Member(_DISPATCH, "running")
     address = Member(_DISPATCH, f"oldest__{Engine.SYS:d}")
     register = Tap(
-        Kind.SAMPLED, Space.REGISTER, Engine.SYS, 0, _SEQUENCER, "rd_value", unsigned(32)
+        TapKind.SAMPLED, Space.REGISTER, Engine.SYS, 0, _SEQUENCER, "rd_value", unsigned(32)
     )
     streams, ports = [register], []
     engines = [EngineTap(Engine.SYS, 0, Member(_SEQUENCER, "retired"), address, Engine.SYS)]
@@ -193,12 +193,14 @@ def _streams(design: Design, core: int, scope: str) -> Iterator[Tap]:
     load = (core, f"{scope}.load")
     misc = (Engine.MISC, core, f"{scope}.sfu")
     results = sfu_ports.vector_write(lanes).members["payload"].shape
-    yield Tap(Kind.STREAM, Space.VECTOR, Engine.LD, *load, "write", vector, **word)
-    yield Tap(Kind.STREAM, Space.VECTOR, Engine.MM, core, f"{scope}.mpe", "write", vector, **word)
-    yield Tap(Kind.STREAM, Space.VECTOR, *misc, "write", results, **word)
+    yield Tap(TapKind.STREAM, Space.VECTOR, Engine.LD, *load, "write", vector, **word)
+    yield Tap(
+        TapKind.STREAM, Space.VECTOR, Engine.MM, core, f"{scope}.mpe", "write", vector, **word
+    )
+    yield Tap(TapKind.STREAM, Space.VECTOR, *misc, "write", results, **word)
     beat = beat_layout(design.chains_per_core)
     yield Tap(
-        Kind.ORDERED, Space.STREAM, Engine.LD, *load, "beat", beat, "data",
+        TapKind.ORDERED, Space.STREAM, Engine.LD, *load, "beat", beat, "data",
         slice=core, slices=design.cores,
     )  # fmt: skip
 
@@ -211,7 +213,7 @@ def _streams(design: Design, core: int, scope: str) -> Iterator[Tap]:
         (Space.SIDES, "side", side, ("half", 1)),
     ):
         yield Tap(
-            Kind.STREAM, space, *misc, "activation", layout, path, address, only=only
+            TapKind.STREAM, space, *misc, "activation", layout, path, address, only=only
         )  # fmt: skip
     layout = sfu_ports.staging_write().members["payload"].shape
     part = {"row": 5, "half": 0}
@@ -220,9 +222,9 @@ def _streams(design: Design, core: int, scope: str) -> Iterator[Tap]:
         (Space.SCALES, "scale", {"row": 0}, ("half", 0)),
     ):
         yield Tap(
-            Kind.STREAM, space, *misc, "staging", layout, path, address, only=only
+            TapKind.STREAM, space, *misc, "staging", layout, path, address, only=only
         )  # fmt: skip
-    yield Tap(Kind.SAMPLED, Space.BEST, *misc, "argmax", unsigned(20))
+    yield Tap(TapKind.SAMPLED, Space.BEST, *misc, "argmax", unsigned(20))
 
 
 def _ports(design: Design, core: int, scope: str) -> Iterator[PortTap]:

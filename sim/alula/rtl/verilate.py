@@ -42,7 +42,7 @@ _ALLOWED = (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildOptions:
     """What to make of Verilog modules.
 
     `sources` are C++ files compiled with the generated code, where ``Vtop.h`` is the model, and
@@ -86,7 +86,7 @@ class Recipe:
 def verilate(
     modules: Mapping[str, str],
     top: str,
-    recipe: Recipe,
+    options: BuildOptions,
     progress: Progress = silent,
 ) -> Path:
     """Return the program or library built from Verilog modules; from the cache if it is there.
@@ -94,7 +94,7 @@ def verilate(
     Args:
         modules: Verilog text by module name.
         top: which of them is the model.
-        recipe: what to make of them.
+        options: what to make of them.
         progress: called for each step of a build.
 
     Raises:
@@ -102,28 +102,28 @@ def verilate(
         OSError: the cache cannot be written.
     """
     tools = toolchain()
-    product = "model.so" if recipe.shared else "model"
+    product = "model.so" if options.shared else "model"
 
     def make(folder: Path) -> None:
         scratch = folder / "scratch"
         scratch.mkdir()
-        _generate(modules, top, recipe, tools, scratch, progress)
-        runtime = _runtime(tools, recipe, progress)
-        objects = _compile(recipe, tools, scratch, progress)
+        _generate(modules, top, options, tools, scratch, progress)
+        runtime = _runtime(tools, options, progress)
+        objects = _compile(options, tools, scratch, progress)
         progress("link", 0, 1)
-        shared = ["-shared"] if recipe.shared else ["-rdynamic"]
-        link = ["-pthread", *recipe.link_flags]
+        shared = ["-shared"] if options.shared else ["-rdynamic"]
+        link = ["-pthread", *options.link_flags]
         command([tools.compiler, *shared, "-o", folder / product, *objects, *runtime, *link])
         progress("link", 1, 1)
         shutil.rmtree(scratch)
 
-    return kept("verilator", recipe.key({"": top, **modules}, tools), make) / product
+    return kept("verilator", options.key({"": top, **modules}, tools), make) / product
 
 
 def _generate(
     modules: Mapping[str, str],
     top: str,
-    recipe: Recipe,
+    options: BuildOptions,
     tools: Toolchain,
     folder: Path,
     progress: Progress,
@@ -135,7 +135,7 @@ def _generate(
         path.write_text(text, encoding="utf-8")
         texts.append(path.name)
     control = ["`verilator_config"]
-    for access, modules_shown in (("rw", recipe.public), ("rd", recipe.visible)):
+    for access, modules_shown in (("rw", options.public), ("rd", options.visible)):
         for module, names in modules_shown.items():
             control += [f'public_flat_{access} -module "{module}" -var "{name}"' for name in names]
     (folder / "control.vlt").write_text("\n".join(control) + "\n", encoding="utf-8")
@@ -143,35 +143,37 @@ def _generate(
     flags += [f"-Wno-{name}" for name in _ALLOWED]
     flags += ["--x-assign", "fast", "--x-initial", "0", "--no-timing"]
     flags += ["--output-split", str(_SPLIT), "--output-split-cfuncs", "2000"]
-    flags += ["--vpi"] if recipe.vpi else []
-    flags += ["--trace-fst", "--trace-max-width", str(_WIDEST_WAVE)] if recipe.trace else []
-    flags += recipe.verilator_flags
+    flags += ["--vpi"] if options.vpi else []
+    flags += ["--trace-fst", "--trace-max-width", str(_WIDEST_WAVE)] if options.trace else []
+    flags += options.verilator_flags
     command(
         [tools.verilator, *flags, "control.vlt", *texts], cwd=folder, env=environment(tools.root)
     )
     progress("verilator", 1, 1)
 
 
-def _compile(recipe: Recipe, tools: Toolchain, folder: Path, progress: Progress) -> list[Path]:
+def _compile(
+    options: BuildOptions, tools: Toolchain, folder: Path, progress: Progress
+) -> list[Path]:
     """Compile the generated C++: small models as one file, large ones in parallel."""
     place = folder / "cpp"
-    for name, text in recipe.texts.items():
+    for name, text in options.texts.items():
         (place / name).write_text(text, encoding="utf-8")
-    own = [place / name for name in recipe.texts if name.endswith(".cpp")]
-    own += [path.resolve() for path in recipe.sources]
+    own = [place / name for name in options.texts if name.endswith(".cpp")]
+    own += [path.resolve() for path in options.sources]
     generated = sorted(set(place.glob("*.cpp")) - set(own))
     large = sum(path.stat().st_size for path in generated) >= _UNITY_BYTES
     unity = place / "unity.cpp"
     parts = own if large else generated + own
     unity.write_bytes(b"".join(b'#include "%b"\n' % os.fsencode(path) for path in parts))
     files = [unity, *generated] if large else [unity]
-    compiler: list[str | Path] = [tools.compiler, *_compiler_flags(tools, recipe), "-I", place]
+    compiler: list[str | Path] = [tools.compiler, *_compiler_flags(tools, options), "-I", place]
     if large:
-        _precompile(compiler, place / f"{_PREFIX}__pch.h", {"-O0", recipe.optimise}, progress)
+        _precompile(compiler, place / f"{_PREFIX}__pch.h", {"-O0", options.optimise}, progress)
     jobs = []
     for index, path in enumerate(files):
         # What runs once need not be fast.
-        level = "-O0" if path.stem.endswith("__Slow") else recipe.optimise
+        level = "-O0" if path.stem.endswith("__Slow") else options.optimise
         jobs.append([*compiler, level, "-c", path, "-o", folder / f"{index}.o"])
     _parallel(jobs, "compile", progress)
     return [folder / f"{index}.o" for index in range(len(files))]
@@ -192,13 +194,13 @@ def _precompile(
     _parallel(jobs, "compile the header", progress)
 
 
-def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]:
+def _runtime(tools: Toolchain, options: BuildOptions, progress: Progress) -> list[Path]:
     """Return the objects of Verilator's own runtime, compiled once for each kind of build."""
     names = list(_RUNTIME)
-    names += ["verilated_vpi.cpp"] if recipe.vpi else []
-    names += ["verilated_fst_c.cpp"] if recipe.trace else []
-    flags = _compiler_flags(tools, recipe)
-    parts = tools, names, flags, *recipe.headers()
+    names += ["verilated_vpi.cpp"] if options.vpi else []
+    names += ["verilated_fst_c.cpp"] if options.trace else []
+    flags = _compiler_flags(tools, options)
+    parts = tools, names, flags, *options.headers()
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def make(folder: Path) -> None:
@@ -210,9 +212,9 @@ def _runtime(tools: Toolchain, recipe: Recipe, progress: Progress) -> list[Path]
     return [place / f"{name}.o" for name in names]
 
 
-def _compiler_flags(tools: Toolchain, recipe: Recipe) -> list[str]:
+def _compiler_flags(tools: Toolchain, options: BuildOptions) -> list[str]:
     include = tools.root / "include"
-    defines = [*_DEFINES, f"VM_TRACE={recipe.trace:d}", f"VM_TRACE_FST={recipe.trace:d}"]
+    defines = [*_DEFINES, f"VM_TRACE={options.trace:d}", f"VM_TRACE_FST={options.trace:d}"]
     return [
         "-std=c++17",
         "-fPIC",
@@ -220,7 +222,7 @@ def _compiler_flags(tools: Toolchain, recipe: Recipe) -> list[str]:
         *(f"-D{define}" for define in defines),
         "-I",
         str(include),
-        *(("-I", str(_COMPRESSION)) if recipe.trace else ()),
+        *(("-I", str(_COMPRESSION)) if options.trace else ()),
         "-isystem",
         str(include / "vltstd"),
     ]

@@ -14,7 +14,7 @@ from alula.codegen.phase import DECODE
 from alula.design import GROUP, Design
 from alula.ir.attention_blocks import BLOCK
 from alula.isa import Op, Program, Ref
-from alula.isa.fields import REGISTER_MASK, REGISTERS, Operand, Register
+from alula.isa.fields import REGISTER_MASK, REGISTERS, Operand, RegisterField
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class DryRun:
                 register, offset = value if isinstance(value, Ref) else (0, int(value))
                 known = offset if register == 0 else self._registers[register] + offset
                 value = known & REGISTER_MASK
-            elif isinstance(field, Register) and field.name != "rd":
+            elif isinstance(field, RegisterField) and field.name != "rd":
                 value = self._registers[int(value)]  # type: ignore[arg-type]
             fields[field.name] = value
         return fields

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from alula.codegen.schedule import Loop, Step, schedule
+from alula.codegen.schedule import Loop, ScheduledOp, schedule
 from alula.isa import Engine, Op, Program, Ref, encode_all
 from alula.isa.encoding import Value
 from alula.isa.fields import REGISTERS, Operand
@@ -29,8 +29,8 @@ class Emitter:
         self.registers = {register: number for number, register in enumerate(INPUTS, 1)}
         self.constants: dict[int, int] = {}
         self.origin = ""
-        self._items: list[Step | Loop] = []
-        self._layer_loops: list[tuple[Step, int]] = []
+        self._items: list[ScheduledOp | Loop] = []
+        self._layer_loops: list[tuple[ScheduledOp, int]] = []
 
     def number(self, register: str) -> int:
         """The number of a named register."""
@@ -92,7 +92,7 @@ class Emitter:
     def _add(
         self, op: Op, reads: frozenset[str] = frozenset(), writes: frozenset[str] = frozenset()
     ) -> None:
-        self._items.append(Step(op, self.origin, reads, writes))
+        self._items.append(ScheduledOp(op, self.origin, reads, writes))
 
     def alu(self, name: str, rd: str, a: str | None, b: Ref | int) -> None:
         """Add register arithmetic: `rd = a op b`, `a` None for r0."""
@@ -111,7 +111,7 @@ class Emitter:
     @contextmanager
     def loop(self, count: Ref | int, *, layers: int | None = None) -> Iterator[None]:
         """A loop around what is added inside; `layers`: its iterations are layers from that on."""
-        head = Step(Op("LOOP", {"count": count}), self.origin)
+        head = ScheduledOp(Op("LOOP", {"count": count}), self.origin)
         outer, self._items = self._items, []
         yield
         outer.append(Loop(head, self._items))

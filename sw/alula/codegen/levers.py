@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from alula.codegen.plan import Plan, attempt
+from alula.codegen.plan import ProgramPlan, attempt
 from alula.design import GROUP, Design, DesignError, load_design, shipped_designs
 from alula.ir import Architecture, Precision, build_graph
 from alula.ir.padding import pad_heads
@@ -21,7 +21,7 @@ def levers(
     """
 
     def proven(design: Design, context: int) -> bool:
-        return isinstance(attempt(architecture, design, context, precision), Plan)
+        return isinstance(attempt(architecture, design, context, precision), ProgramPlan)
 
     found: list[Lever] = []
     shorter = _longest_context(architecture, design, context, precision)
@@ -71,7 +71,7 @@ def _raised(
         except DesignError:
             return None
         report = attempt(architecture, changed, context, precision)
-        if isinstance(report, Plan):
+        if isinstance(report, ProgramPlan):
             return changes
         for item in report.items:
             if item.fits:

@@ -13,10 +13,10 @@ from alula.ir import Architecture, Graph, Precision, build_graph
 from alula.ir.padding import pad_heads
 from alula.isa import IsaError, Program
 from alula.isa.fields import REGISTERS
-from alula.mapper import DoesNotFit, FitItem, FitReport, MemoryMap, Placement, place
+from alula.mapper import DoesNotFit, FitItem, FitReport, MemoryMap, ModelPlacement, place
 
 
-class Plan(NamedTuple):
+class ProgramPlan(NamedTuple):
     """A placed model and its programs."""
 
     graph: Graph
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 
 def plan(
     architecture: Architecture, design: Design, context: int, precision: Precision = Precision()
-) -> Plan:
+) -> ProgramPlan:
     """Place a model and generate its programs.
 
     Raises:
@@ -63,8 +63,8 @@ def attempt(
     precision: Precision,
     *,
     proved: bool = True,
-    make: Callable[[Graph, Design, Placement], tuple[Program, Program]] | None = None,
-) -> Plan | FitReport:
+    make: Callable[[Graph, Design, ModelPlacement], tuple[Program, Program]] | None = None,
+) -> ProgramPlan | FitReport:
     """The plan of a model, or the report that says what does not fit, without levers.
 
     Only if `proved` is every operand of the programs known to be within its limits. `make` is used
@@ -88,7 +88,7 @@ def attempt(
     report = replace(placement.report, items=items)
     if proved and report.fits:
         report = replace(report, items=[*items, *_excesses(programs, design, placement, graph)])
-    return Plan(graph, placement.memory, *programs, report) if report.fits else report
+    return ProgramPlan(graph, placement.memory, *programs, report) if report.fits else report
 
 
 @lru_cache(maxsize=32)
@@ -96,7 +96,7 @@ def _graph(architecture: Architecture) -> Graph:
     return build_graph(pad_heads(architecture))
 
 
-def generate(graph: Graph, design: Design, placement: Placement) -> tuple[Program, Program]:
+def generate(graph: Graph, design: Design, placement: ModelPlacement) -> tuple[Program, Program]:
     """The prefill and the decode program of a placed graph."""
     try:
         return (
@@ -116,7 +116,7 @@ def _program_items(programs: Sequence[Program], design: Design) -> list[FitItem]
 
 
 def _excesses(
-    programs: Sequence[Program], design: Design, placement: Placement, graph: Graph
+    programs: Sequence[Program], design: Design, placement: ModelPlacement, graph: Graph
 ) -> list[FitItem]:
     """What an instruction would be refused for, an item each; none in a model that fits."""
     chunk, context = placement.memory.chunk, placement.report.context

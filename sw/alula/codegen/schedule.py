@@ -21,7 +21,7 @@ _COPIES = 3
 
 
 @dataclass
-class Step:
+class ScheduledOp:
     """One instruction with the resources it touches and the unit it serves."""
 
     op: Op
@@ -41,18 +41,18 @@ class Step:
 class Loop:
     """A LOOP step and its body."""
 
-    head: Step
-    body: "list[Step | Loop]"
+    head: ScheduledOp
+    body: "list[ScheduledOp | Loop]"
 
 
-Item = Step | Loop
+Item = ScheduledOp | Loop
 
 
 @dataclass
 class _Point:
     """A place in a sequence where an engine may wait (consumer) or signal (producer)."""
 
-    step: Step
+    step: ScheduledOp
     reads: frozenset[str]
     writes: frozenset[str]
     consumer: bool
@@ -66,16 +66,16 @@ class _Closed:
     """A scheduled loop: its LOOP step, its flat body, the SYNCs around it and the pairs it uses."""
 
     loop: Loop
-    body: list[Step]
+    body: list[ScheduledOp]
     pairs: set[Pair]
     credits: Counter[Pair]
-    entry: dict[Engine, Step]
-    exit: dict[Engine, Step]
+    entry: dict[Engine, ScheduledOp]
+    exit: dict[Engine, ScheduledOp]
     points: list[_Point]
 
 
-def _sync(engine: Engine, origin: str) -> Step:
-    return Step(Op("NOP" if engine is Engine.SYS else f"{engine.name}.SYNC"), origin)
+def _sync(engine: Engine, origin: str) -> ScheduledOp:
+    return ScheduledOp(Op("NOP" if engine is Engine.SYS else f"{engine.name}.SYNC"), origin)
 
 
 def _close(loop: Loop) -> _Closed:
@@ -149,9 +149,9 @@ def _match(points: Sequence[_Point], copies: int) -> list[tuple[int, int, int]]:
 
 def _schedule(
     items: Sequence[Item], *, cyclic: bool
-) -> tuple[list[Step], set[Pair], Counter[Pair], list[_Point]]:
+) -> tuple[list[ScheduledOp], set[Pair], Counter[Pair], list[_Point]]:
     """Flat steps of a sequence with their tokens; pairs used; credits needed; its points."""
-    parts: list[Step | _Closed] = []
+    parts: list[ScheduledOp | _Closed] = []
     points: list[_Point] = []
     pairs: set[Pair] = set()
     for item in items:
@@ -172,13 +172,13 @@ def _schedule(
         target.wait.add(source.engine)
         pairs.add(pair)
         credits[pair] += distance
-    steps: list[Step] = []
+    steps: list[ScheduledOp] = []
     for part in parts:
-        steps += [part] if isinstance(part, Step) else _unfold(part)
+        steps += [part] if isinstance(part, ScheduledOp) else _unfold(part)
     return steps, pairs, +credits, points
 
 
-def _unfold(closed: _Closed) -> Iterator[Step]:
+def _unfold(closed: _Closed) -> Iterator[ScheduledOp]:
     origin = closed.loop.head.origin
     yield from (step for step in closed.entry.values() if step.wait)
     yield from _credit_steps(closed.credits, origin, before=True)
@@ -191,7 +191,7 @@ def _unfold(closed: _Closed) -> Iterator[Step]:
     yield from (step for step in closed.exit.values() if step.signal)
 
 
-def _credit_steps(credits: Counter[Pair], origin: str, *, before: bool) -> Iterator[Step]:
+def _credit_steps(credits: Counter[Pair], origin: str, *, before: bool) -> Iterator[ScheduledOp]:
     left = Counter(credits)
     while left:
         by_engine: dict[Engine, set[Engine]] = {}
@@ -205,6 +205,6 @@ def _credit_steps(credits: Counter[Pair], origin: str, *, before: bool) -> Itera
         left = +(left - Counter(dict.fromkeys(left, 1)))
 
 
-def schedule(items: Sequence[Item]) -> list[Step]:
+def schedule(items: Sequence[Item]) -> list[ScheduledOp]:
     """The instructions in order, each with its tokens; LOOPs know the lengths of their bodies."""
     return _schedule(items, cyclic=False)[0]

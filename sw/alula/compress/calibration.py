@@ -42,7 +42,7 @@ class Moments:
         return weight + (weight.double() @ shift).to(weight)
 
 
-class Recorder(FloatReference):
+class InputRecorder(FloatReference):
     """A float model whose weights can be changed, and which tells what goes into a matrix."""
 
     def __init__(self, checkpoint: Source, device: str | torch.device = "cpu") -> None:
@@ -79,7 +79,7 @@ class Calibration:
     """
 
     def __init__(self, source: Source, windows: Tensor, device: torch.device) -> None:
-        self._dense, self._ours = Recorder(source, device), Recorder(source, device)
+        self._dense, self._ours = InputRecorder(source, device), InputRecorder(source, device)
         windows = windows.to(device)
         self._positions = torch.arange(windows.shape[1], device=device)
         text = torch.stack([self._dense.embed(ids, self._positions) for ids in windows])

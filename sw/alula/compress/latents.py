@@ -8,7 +8,7 @@ from torch import Tensor
 from alula.compress.descent import SCALE_MAX_SIGNED, largest
 from alula.compress.grid import Codes, grouped
 from alula.design import GROUP
-from alula.isa.formats import DENSE, MIN_UNIT, SCALE_MAX, Pattern
+from alula.isa.formats import DENSE, MIN_UNIT, SCALE_MAX, SparsityPattern
 
 _SPREAD = 0.9
 """Of a level's range, where the latent weights that round to it start."""
@@ -200,7 +200,7 @@ def _kept(codes: Codes) -> Tensor:
     return torch.ones_like(codes.levels, dtype=torch.bool) if codes.kept is None else codes.kept
 
 
-def _below(other: Tensor, now: Tensor, kept: Tensor, pattern: Pattern) -> Tensor:
+def _below(other: Tensor, now: Tensor, kept: Tensor, pattern: SparsityPattern) -> Tensor:
     """`now` where it is kept, else `other`, but less than the least that is kept of its run."""
     runs = (1, (-1, pattern.of))
     least = now.abs().where(kept, torch.inf).unflatten(*runs).amin(2, keepdim=True)

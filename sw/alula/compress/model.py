@@ -7,7 +7,7 @@ from torch import Tensor
 
 from alula.compress.calibration import SHARED, Calibration, Moments
 from alula.compress.methods import Method, descent, method, needs_text
-from alula.compress.work import NO_WORK, Work
+from alula.compress.work import NO_WORK, UnitStore
 from alula.ir import Precision
 from alula.ir.precision import HEAD
 from alula.progress import Progress, silent
@@ -61,7 +61,7 @@ def compress(
     methods: Mapping[str, str] = {},
     device: str | torch.device = "cpu",
     sweeps: int | None = None,
-    work: Work = NO_WORK,
+    work: UnitStore = NO_WORK,
     progress: Progress = silent,
 ) -> CompressedModel:
     """Choose the matrices of a model so that each one's output stays what it was on a text.
@@ -104,7 +104,7 @@ class _Run:
         self._by_default = by_default
 
     def chosen(
-        self, windows: Tensor | None, device: torch.device, work: Work, progress: Progress
+        self, windows: Tensor | None, device: torch.device, work: UnitStore, progress: Progress
     ) -> dict[str, QuantizedMatrix]:
         """The matrices of all units."""
         layers = self._shape.layers

@@ -67,7 +67,7 @@ class Rule(Record):
         return re.compile(KINDS.get(self.units, self.units))
 
 
-class Calibration(Record):
+class CalibrationText(Record):
     """The text on which integers are chosen."""
 
     texts: list[str] = Field(default_factory=list)
@@ -140,7 +140,7 @@ class Attention(Record):
 
 
 @dataclass(frozen=True)
-class Choice:
+class MatrixChoice:
     """What a recipe says of a matrix: the title of its format, and the method."""
 
     format: str
@@ -156,7 +156,7 @@ class Recipe(Record):
     rules: Annotated[list[Rule], Field(min_length=1, max_length=1000)]
     """What applies to which matrices, the general first: of several the last one counts."""
 
-    calibration: Calibration = Field(default_factory=Calibration)
+    calibration: CalibrationText = Field(default_factory=CalibrationText)
     """The text on which integers are chosen."""
 
     recover: Recovery | None = None
@@ -180,7 +180,7 @@ class Recipe(Record):
             _check_rule(rule, f"{source}: rules.{number}")
         return recipe
 
-    def choices(self, matrices: Iterable[str], source: str) -> dict[str, Choice]:
+    def choices(self, matrices: Iterable[str], source: str) -> dict[str, MatrixChoice]:
         """Return what applies to each matrix of a model.
 
         Args:
@@ -191,11 +191,11 @@ class Recipe(Record):
             DesignError: a rule applies to none.
         """
         default, names = Precision(), list(matrices)
-        chosen = {name: Choice(default.format(name).title, DEFAULT_METHOD) for name in names}
+        chosen = {name: MatrixChoice(default.format(name).title, DEFAULT_METHOD) for name in names}
         last: dict[str, int] = {}
         for number, rule in enumerate(self.rules):
             for name in filter(rule.expression.fullmatch, names):
-                chosen[name], last[name] = Choice(rule.format, rule.method), number
+                chosen[name], last[name] = MatrixChoice(rule.format, rule.method), number
         for number in sorted(set(range(len(self.rules))) - set(last.values())):
             _refuse_idle(self.rules[number], names, f"{source}: rules.{number}.units")
         return chosen
@@ -226,7 +226,7 @@ def load_recipe(source: str | Path) -> tuple[Recipe, Path]:
     return Recipe.from_mapping(read_yaml(path), str(path)), path
 
 
-def precision_of(choices: Mapping[str, Choice]) -> Precision:
+def precision_of(choices: Mapping[str, MatrixChoice]) -> Precision:
     """Return the formats of a model's matrices, all of which are named."""
     return Precision.of({name: choice.format for name, choice in choices.items()})
 

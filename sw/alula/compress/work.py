@@ -32,7 +32,7 @@ class WorkError(ValueError):
     """A folder that holds other work. Its text is one line."""
 
 
-class Work(Protocol):
+class UnitStore(Protocol):
     """Keeps the matrices of finished units."""
 
     def find(self, unit: str, wanted: Mapping[str, tuple[str, tuple[int, int]]]) -> Matrices | None:

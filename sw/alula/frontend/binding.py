@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Piece:
+class TensorSource:
     """Where a canonical tensor lies: a tensor of the source, its shape there, the way over.
 
     A constant has no source: its conversion gets zeros of its shape.
@@ -30,34 +30,34 @@ class Piece:
         return self.convert(read(self.source))
 
 
-def same(source: str, shape: Shape) -> Piece:
+def same(source: str, shape: Shape) -> TensorSource:
     """The source's tensor as it is."""
-    return Piece(source, shape, lambda values: values)
+    return TensorSource(source, shape, lambda values: values)
 
 
-def transposed(source: str, shape: Shape) -> Piece:
+def transposed(source: str, shape: Shape) -> TensorSource:
     """A tensor of canonical ``shape`` that the source stores as ``[inputs, outputs]``."""
-    return Piece(source, shape[::-1], lambda values: values.T)
+    return TensorSource(source, shape[::-1], lambda values: values.T)
 
 
-def rows(piece: Piece, start: int, stop: int) -> Piece:
+def rows(piece: TensorSource, start: int, stop: int) -> TensorSource:
     """Rows ``start:stop`` of what ``piece`` gives."""
-    return Piece(piece.source, piece.shape, lambda values: piece.convert(values)[start:stop])
+    return TensorSource(piece.source, piece.shape, lambda values: piece.convert(values)[start:stop])
 
 
-def constant(shape: Shape, value: float) -> Piece:
+def constant(shape: Shape, value: float) -> TensorSource:
     """A tensor that the source does not have, since it is ``value`` everywhere."""
-    return Piece(None, shape, lambda values: values + np.float32(value))
+    return TensorSource(None, shape, lambda values: values + np.float32(value))
 
 
-def more(piece: Piece, summand: float) -> Piece:
+def more(piece: TensorSource, summand: float) -> TensorSource:
     """What ``piece`` gives plus a number, in float32."""
-    return Piece(
+    return TensorSource(
         piece.source, piece.shape, lambda values: piece.convert(values) + np.float32(summand)
     )
 
 
-def times(piece: Piece, factor: float | FloatArray) -> Piece:
+def times(piece: TensorSource, factor: float | FloatArray) -> TensorSource:
     """What ``piece`` gives times a number, or times one for each row, in float32."""
     if isinstance(factor, float) and factor == 1:
         return piece
@@ -67,10 +67,10 @@ def times(piece: Piece, factor: float | FloatArray) -> Piece:
         values = piece.convert(values)
         return values * factors.reshape(factors.shape + (1,) * (values.ndim - 1) * factors.ndim)
 
-    return Piece(piece.source, piece.shape, convert)
+    return TensorSource(piece.source, piece.shape, convert)
 
 
-def reordered(piece: Piece, heads: int, order: Sequence[int]) -> Piece:
+def reordered(piece: TensorSource, heads: int, order: Sequence[int]) -> TensorSource:
     """Rows of each of ``heads`` heads moved: row ``i`` is what was row ``order[i]``."""
 
     def convert(values: FloatArray) -> FloatArray:
@@ -78,10 +78,10 @@ def reordered(piece: Piece, heads: int, order: Sequence[int]) -> Piece:
         apart = values.reshape(heads, len(order), *values.shape[1:])
         return apart[:, list(order)].reshape(values.shape)
 
-    return Piece(piece.source, piece.shape, convert)
+    return TensorSource(piece.source, piece.shape, convert)
 
 
-def half_split(piece: Piece, heads: int) -> Piece:
+def half_split(piece: TensorSource, heads: int) -> TensorSource:
     """Rows of rope pairs that lie side by side (2i, 2i+1) moved half a head apart (i, i + d/2)."""
 
     def convert(values: FloatArray) -> FloatArray:
@@ -90,20 +90,20 @@ def half_split(piece: Piece, heads: int) -> Piece:
         apart = values.reshape(heads, pairs, 2, *values.shape[1:]).swapaxes(1, 2)
         return apart.reshape(values.shape)
 
-    return Piece(piece.source, piece.shape, convert)
+    return TensorSource(piece.source, piece.shape, convert)
 
 
 def bind(
     architecture: Architecture,
-    place: Callable[[str, Shape], Piece],
+    place: Callable[[str, Shape], TensorSource],
     table: Mapping[str, Shape],
     where: object,
-) -> dict[str, Piece]:
+) -> dict[str, TensorSource]:
     """Each canonical tensor with its piece of the source.
 
     Args:
         architecture: The shape by the configuration.
-        place: Canonical name and shape to `Piece`.
+        place: Canonical name and shape to `TensorSource`.
         table: Every tensor the source has, with its shape there.
         where: The source, for messages.
 
@@ -133,7 +133,7 @@ def bind(
 
 
 def surplus(
-    pieces: Mapping[str, Piece],
+    pieces: Mapping[str, TensorSource],
     table: Collection[str],
     family: str,
     ignored: Callable[[str], bool],

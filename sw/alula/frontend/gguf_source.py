@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from alula.frontend import rope
-from alula.frontend.binding import Piece, Shape, bind, half_split, rows, same, surplus
+from alula.frontend.binding import Shape, TensorSource, bind, half_split, rows, same, surplus
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.content import file_digests
 from alula.frontend.fields import Fields
@@ -124,7 +124,7 @@ def load_gguf(path: Path, progress: Progress = silent, *, digest: str | None = N
         raise FrontendError(f"{error} ({path})") from error
     table = {tensor.name: tensor.shape for tensor in file.tensors.values()}
 
-    def place(canonical: str, shape: Shape) -> Piece:
+    def place(canonical: str, shape: Shape) -> TensorSource:
         return _place(canonical, shape, family, architecture)
 
     pieces = bind(architecture, place, table, path)
@@ -133,7 +133,7 @@ def load_gguf(path: Path, progress: Progress = silent, *, digest: str | None = N
     if unused:
         raise UnsupportedModel(path, unused)
 
-    def reader(piece: Piece) -> Any:
+    def reader(piece: TensorSource) -> Any:
         return lambda: piece.read(file.read)
 
     return Checkpoint(
@@ -304,7 +304,7 @@ def _biases(family: _Family, file: GgufFile) -> frozenset[str]:
     return frozenset(name for name in family.biases if present(name))
 
 
-def _place(name: str, shape: Shape, family: _Family, architecture: Architecture) -> Piece:
+def _place(name: str, shape: Shape, family: _Family, architecture: Architecture) -> TensorSource:
     if name in _NAMES:
         return same(_NAMES[name], shape)
     module, part = name.rsplit(".", 1)

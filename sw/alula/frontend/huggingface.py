@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from alula.frontend.binding import Piece, Shape, bind, some, surplus
+from alula.frontend.binding import Shape, TensorSource, bind, some, surplus
 from alula.frontend.checkpoint import Checkpoint
 from alula.frontend.configuration import check_layers, read_config_file, read_configuration
 from alula.frontend.content import content_id
@@ -147,7 +147,7 @@ def _checkpoint(
     if idle:
         found.append(f"tensors that nothing depends on are not read: {some(sorted(idle))}")
 
-    def reader(piece: Piece) -> Callable[[], Any]:
+    def reader(piece: TensorSource) -> Callable[[], Any]:
         return lambda: piece.read(read_tensor)
 
     return Checkpoint(

@@ -14,7 +14,7 @@ class IllegalGraph(ValueError):
 
 
 @dataclass(frozen=True)
-class Rule:
+class OperationRule:
     """What an operation takes and gives, as kinds of values, and the stages it may exist in."""
 
     inputs: tuple[str, ...]
@@ -23,23 +23,23 @@ class Rule:
     last: str = "ordered"
 
 
-OPS: dict[str, Rule] = {
-    "embed": Rule((), FP32),
-    "position": Rule((FP32,), FP32),
-    "norm": Rule((FP32,), FP32),
-    "head_norm": Rule((FP32,), FP32),
-    "bias": Rule((FP32,), FP32),
-    "rope": Rule((FP32,), FP32),
-    "activation": Rule((FP32,), FP32),
-    "gated_activation": Rule((FP32, FP32), FP32),
-    "add": Rule((FP32, FP32), FP32),
-    "argmax": Rule((FP32,), FP32),
-    "linear": Rule((FP32,), FP32, last="lowered"),
-    "attention": Rule((FP32, FP32, FP32), FP32, last="lowered"),
-    "quantise": Rule((FP32,), A8, first="quantised"),
-    "product": Rule((A8,), FP32, first="quantised"),
-    "append": Rule((FP32, FP32), CACHE, first="quantised"),
-    "attend": Rule((FP32, CACHE), FP32, first="quantised"),
+OPS: dict[str, OperationRule] = {
+    "embed": OperationRule((), FP32),
+    "position": OperationRule((FP32,), FP32),
+    "norm": OperationRule((FP32,), FP32),
+    "head_norm": OperationRule((FP32,), FP32),
+    "bias": OperationRule((FP32,), FP32),
+    "rope": OperationRule((FP32,), FP32),
+    "activation": OperationRule((FP32,), FP32),
+    "gated_activation": OperationRule((FP32, FP32), FP32),
+    "add": OperationRule((FP32, FP32), FP32),
+    "argmax": OperationRule((FP32,), FP32),
+    "linear": OperationRule((FP32,), FP32, last="lowered"),
+    "attention": OperationRule((FP32, FP32, FP32), FP32, last="lowered"),
+    "quantise": OperationRule((FP32,), A8, first="quantised"),
+    "product": OperationRule((A8,), FP32, first="quantised"),
+    "append": OperationRule((FP32, FP32), CACHE, first="quantised"),
+    "attend": OperationRule((FP32, CACHE), FP32, first="quantised"),
 }
 
 

@@ -3,7 +3,7 @@
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
 from alula.mapper.kv import KvLayout
 from alula.mapper.memory import LayerRun, MemoryMap, Section, StoredMatrix, Vectors, map_memory
-from alula.mapper.placement import Placement, place
+from alula.mapper.placement import ModelPlacement, place
 from alula.mapper.report import DoesNotFit, FitItem, FitReport, Lever
 from alula.mapper.traffic import Traffic, traffic
 
@@ -16,7 +16,7 @@ __all__ = [
     "LayerRun",
     "Lever",
     "MemoryMap",
-    "Placement",
+    "ModelPlacement",
     "Section",
     "StoredMatrix",
     "Traffic",

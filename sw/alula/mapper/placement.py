@@ -21,7 +21,7 @@ from alula.mapper.report import FitReport
 
 
 @dataclass(frozen=True)
-class Placement:
+class ModelPlacement:
     """A model in memory and in the buffers of both phases, and what it takes of each."""
 
     memory: MemoryMap
@@ -37,7 +37,7 @@ def place(
     precision: Precision = Precision(),
     *,
     halves: bool = True,
-) -> Placement:
+) -> ModelPlacement:
     """Place a model with the design's prefill chunk, or with one that fits.
 
     Where the design's chunk does not fit: the largest in two halves that take turns, else the
@@ -70,7 +70,7 @@ def place(
     ]
     freed = freed_bytes(graph, design, memory)
     report = FitReport(design.name, context, memory.chunk, design.prefill_chunk, items, freed=freed)
-    return Placement(memory, prefill, decode, report)
+    return ModelPlacement(memory, prefill, decode, report)
 
 
 def _smaller_chunks(design: Design) -> Iterator[int]:

@@ -14,7 +14,7 @@ from alula.isa.formats import (
     PATTERNS,
     Q_MAX,
     WEIGHT_FORMATS,
-    Pattern,
+    SparsityPattern,
     WeightFormat,
 )
 from alula.quant.fit import fit_mins
@@ -154,7 +154,7 @@ def quantize(weight: FloatArray, fmt: str) -> QuantizedMatrix:
     return _with_scales(weight, item) if item.metas else _by_rows(weight, item)
 
 
-def largest(measure: FloatArray, pattern: Pattern) -> NDArray[np.bool_]:
+def largest(measure: FloatArray, pattern: SparsityPattern) -> NDArray[np.bool_]:
     """Of every M inputs the N of the largest measure, of equals the first; bool ``[N, K]``."""
     rows, inputs = measure.shape
     short = -inputs % pattern.of

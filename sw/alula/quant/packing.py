@@ -4,7 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alula.design import BLOCK, GROUP
-from alula.isa.formats import DENSE, QUARTERS, WEIGHT_FORMATS, BeatKind, Pattern, WeightFormat
+from alula.isa.formats import (
+    DENSE,
+    QUARTERS,
+    WEIGHT_FORMATS,
+    BeatKind,
+    SparsityPattern,
+    WeightFormat,
+)
 from alula.quant.bits import from_bits, to_bits
 from alula.quant.floats import bf16_bits, from_bf16_bits
 from alula.quant.matrix import QuantizedMatrix
@@ -145,7 +152,7 @@ def unpack(
     return QuantizedMatrix(fmt, shape, q, c, s, m, pattern)
 
 
-def kept_inputs(q: NDArray[np.int8], pattern: Pattern) -> NDArray[np.intp]:
+def kept_inputs(q: NDArray[np.int8], pattern: SparsityPattern) -> NDArray[np.intp]:
     """Which inputs of each block of 16 are stored, ``[N, blocks, kept of a block]``, rising.
 
     Every one that is not 0, and where these are fewer than the pattern keeps, the first others.
@@ -156,7 +163,7 @@ def kept_inputs(q: NDArray[np.int8], pattern: Pattern) -> NDArray[np.intp]:
     return kept.reshape(len(q), runs.shape[1], -1)
 
 
-def spread(values: NDArray, index: Bytes, pattern: Pattern) -> NDArray:
+def spread(values: NDArray, index: Bytes, pattern: SparsityPattern) -> NDArray:
     """Values at their inputs, ``[N, blocks, 16]``, zeros between them."""
     first = np.arange(values.shape[-1]) // pattern.kept * pattern.of
     out = np.zeros((*values.shape[:-1], BLOCK), values.dtype)

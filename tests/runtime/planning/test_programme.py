@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alula.runtime.planning.problem import Problem, price
-from alula.runtime.planning.programme import Limits, Weights, cheapest
+from alula.runtime.planning.programme import ObjectiveWeights, PlanLimits, cheapest
 from alula.runtime.split import PHASES
 
 
-def every_placement(problem: Problem, weights: Weights, limits: Limits) -> float:
+def every_placement(problem: Problem, weights: ObjectiveWeights, limits: PlanLimits) -> float:
     """Return the least cost of all placements, each priced from the definitions, no programme."""
     units, devices = problem.memory.shape
     every = np.array(list(product(range(devices), repeat=units)))
@@ -49,7 +49,9 @@ def every_placement(problem: Problem, weights: Weights, limits: Limits) -> float
     return float(best)
 
 
-def random_problem(seed: int, units: int, devices: int, tight: float) -> tuple[Problem, Weights]:
+def random_problem(
+    seed: int, units: int, devices: int, tight: float
+) -> tuple[Problem, ObjectiveWeights]:
     """Draw a problem whose numbers often tie; the share `tight` of all memory fits everywhere."""
     draw = np.random.default_rng(seed)
 
@@ -73,7 +75,7 @@ def random_problem(seed: int, units: int, devices: int, tight: float) -> tuple[P
         shared=np.minimum(memory[-1], draw.integers(0, 2, devices)),
         capacity=np.floor(memory.sum(axis=0) * tight * draw.uniform(0.6, 1.4, devices)),
     )
-    weights = Weights(
+    weights = ObjectiveWeights(
         work={phase: numbers(devices) for phase in PHASES},
         hidden={phase: float(draw.random()) for phase in PHASES},
         moved=float(draw.random()),
@@ -82,15 +84,17 @@ def random_problem(seed: int, units: int, devices: int, tight: float) -> tuple[P
     return problem, weights
 
 
-def weighted(problem: Problem, weights: Weights, placement) -> float:
+def weighted(problem: Problem, weights: ObjectiveWeights, placement) -> float:
     told = price(problem, placement)
     work = sum(np.dot(told.work[phase], weights.work[phase]) for phase in PHASES)
     hidden = sum(told.hidden[phase] * weights.hidden[phase] for phase in PHASES)
     return float(work + hidden + told.moved * weights.moved + told.ids * weights.ids)
 
 
-def compare(problem: Problem, weights: Weights, busy: float, transfer: float = np.inf) -> None:
-    limits = Limits(np.full(len(problem.devices), busy), transfer)
+def compare(
+    problem: Problem, weights: ObjectiveWeights, busy: float, transfer: float = np.inf
+) -> None:
+    limits = PlanLimits(np.full(len(problem.devices), busy), transfer)
     expected = every_placement(problem, weights, limits)
     limited = np.isfinite(busy) or np.isfinite(transfer)
     found = cheapest(problem, weights, limits if limited else None)

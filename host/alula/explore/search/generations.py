@@ -8,7 +8,7 @@ import numpy as np
 from alula.explore.libraries import needed
 from alula.explore.objectives import signed
 from alula.explore.row import Row
-from alula.explore.space import Space
+from alula.explore.space import DesignSpace
 
 _POPULATION = 100
 
@@ -25,7 +25,7 @@ class Generations:
         MissingLibrary: pymoo is not installed.
     """
 
-    def __init__(self, space: Space, *, most: int, seed: int) -> None:
+    def __init__(self, space: DesignSpace, *, most: int, seed: int) -> None:
         self._space, self._names = space, list(space.sweep.objectives)
         self.left = most
         self._seen: dict[int, Row] = {}
@@ -72,7 +72,7 @@ class Generations:
         self._algorithm.tell(infills=self._bred)
 
 
-def _algorithm(space: Space, population: int, seed: int) -> Any:
+def _algorithm(space: DesignSpace, population: int, seed: int) -> Any:
     def part(module: str, name: str) -> Any:
         return getattr(needed("pymoo", f"pymoo.{module}"), name)
 

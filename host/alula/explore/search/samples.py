@@ -8,7 +8,7 @@ import numpy as np
 from alula.explore.libraries import needed
 from alula.explore.objectives import signed
 from alula.explore.row import Row
-from alula.explore.space import Space
+from alula.explore.space import DesignSpace
 
 
 class Samples:
@@ -24,7 +24,7 @@ class Samples:
         MissingLibrary: Optuna is not installed.
     """
 
-    def __init__(self, space: Space, *, most: int, seed: int, at_once: int) -> None:
+    def __init__(self, space: DesignSpace, *, most: int, seed: int, at_once: int) -> None:
         optuna = needed("optuna", "optuna")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._at_once = space, at_once

@@ -17,7 +17,7 @@ _LINK = "keys and values"
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A segment in a phase.
 
     Attributes:
@@ -43,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PlanComparison:
     """A plan's predictions for the lengths of an answer, and the answer.
 
     Attributes:
@@ -54,7 +54,7 @@ class Comparison:
 
     prompt: int
     new: int
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -72,7 +72,7 @@ class Comparison:
         )
 
 
-def compare(session: "Session", plan: Plan) -> Comparison:
+def compare(session: "Session", plan: Plan) -> PlanComparison:
     """Return what a plan predicts for the last answer's lengths beside what was observed.
 
     Raises:
@@ -93,10 +93,12 @@ def compare(session: "Session", plan: Plan) -> Comparison:
     new = len({one.position for one in spans if one.phase == "decode" and one.kind == "compute"})
     asked = repriced(plan, prompt=last.tokens, new=max(1, new))
     rows = [*_segments(session, asked, spans, new), *_crossing(asked, spans)]
-    return Comparison(prompt=prompt, new=new, rows=tuple(rows))
+    return PlanComparison(prompt=prompt, new=new, rows=tuple(rows))
 
 
-def _segments(session: "Session", plan: Plan, spans: list[Span], new: int) -> Iterator[Row]:
+def _segments(
+    session: "Session", plan: Plan, spans: list[Span], new: int
+) -> Iterator[ComparisonRow]:
     for phase in PHASES:
         if phase == "decode" and not new:
             continue
@@ -111,7 +113,7 @@ def _segments(session: "Session", plan: Plan, spans: list[Span], new: int) -> It
             assert segment is not None
             observed, clock = _observed(session, target, phase, runs)
             predicted = sum(placed[unit] for unit in segment_units(segment))
-            yield Row(phase, name, target, predicted, observed, clock)
+            yield ComparisonRow(phase, name, target, predicted, observed, clock)
 
 
 def _observed(
@@ -132,14 +134,14 @@ def _observed(
     return sum(one or 0 for one in cycles) / design.clock_hz, "simulated cycles"
 
 
-def _crossing(plan: Plan, spans: list[Span]) -> Iterator[Row]:
+def _crossing(plan: Plan, spans: list[Span]) -> Iterator[ComparisonRow]:
     moved = [span for span in spans if span.kind == _LINK]
     if moved or plan.price.moved:
         seconds = sum(span.seconds for span in moved)
-        yield Row("decode", _LINK, "link", plan.price.moved, seconds or None, "wall")
+        yield ComparisonRow("decode", _LINK, "link", plan.price.moved, seconds or None, "wall")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ComparisonRow) -> tuple[str, ...]:
     observed = "-" if row.observed_s is None else f"{row.observed_s:.4g}"
     error = "-" if row.error is None else f"{row.error:+.1%}"
     return row.phase, row.units, row.target, f"{row.predicted_s:.4g}", observed, error, row.clock

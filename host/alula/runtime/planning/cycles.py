@@ -10,7 +10,7 @@ from alula.runtime.planning.work import UnitWork
 from alula.runtime.split import Phase
 
 
-class Cycles:
+class CycleEstimator:
     """An estimator that times the programs which would run, at the clock of the design.
 
     A layer is what a second one adds to a run of one, the head what it adds. What a run takes

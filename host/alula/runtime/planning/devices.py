@@ -28,7 +28,7 @@ _MULTIPLIED_AS: Mapping[Format, Format] = {"contract": "int8", "q4_0": "fp16"}
 Source = Literal["measured", "simulated", "published"]
 
 
-class Point(Record):
+class ProfilePoint(Record):
     """A time of a profile."""
 
     phase: Literal["prefill", "decode"]
@@ -59,7 +59,7 @@ class Profile(Record):
     about: Annotated[str, Field(max_length=400)] = ""
     """The source in words: paper, or date, driver and versions."""
 
-    points: Annotated[list[Point], Field(min_length=1, max_length=10_000)]
+    points: Annotated[list[ProfilePoint], Field(min_length=1, max_length=10_000)]
     """The times. Between two lengths they are interpolated."""
 
 

@@ -90,9 +90,9 @@ def _profile(request: Request) -> Estimator:
 
 
 def _cycles(request: Request) -> Estimator:
-    from alula.runtime.planning.cycles import Cycles
+    from alula.runtime.planning.cycles import CycleEstimator
 
-    return Cycles(request)
+    return CycleEstimator(request)
 
 
 ESTIMATORS: Mapping[str, Opener] = {"roofline": _roofline, "profile": _profile, "cycles": _cycles}

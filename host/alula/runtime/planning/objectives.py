@@ -9,7 +9,7 @@ import numpy as np
 
 from alula.runtime.planning.devices import DeviceRecord
 from alula.runtime.planning.problem import Placement, Price, Problem, price
-from alula.runtime.planning.programme import Weights, cheapest
+from alula.runtime.planning.programme import ObjectiveWeights, cheapest
 from alula.runtime.planning.search import least_bottleneck
 from alula.runtime.split import PHASES
 
@@ -85,12 +85,14 @@ def best(
     )
 
 
-def weights(objective: Objective, records: Sequence[DeviceRecord], on: Collection[int]) -> Weights:
+def weights(
+    objective: Objective, records: Sequence[DeviceRecord], on: Collection[int]
+) -> ObjectiveWeights:
     """Return what a second counts, if the devices `on` are."""
     count = len(records)
     ones = np.ones(count)
     if objective == "ttft":
-        return Weights(
+        return ObjectiveWeights(
             work={"prefill": ones * (1 + _TIE), "decode": ones * _TIE},
             hidden={"prefill": 1 + _TIE, "decode": _TIE},
             moved=_TIE,
@@ -104,7 +106,7 @@ def weights(objective: Objective, records: Sequence[DeviceRecord], on: Collectio
     elif objective == "cost":
         rate = sum(records[d].price_per_hour for d in on)
         each = ones * rate
-    return Weights(
+    return ObjectiveWeights(
         work=dict.fromkeys(PHASES, each), hidden=dict.fromkeys(PHASES, rate), moved=rate, ids=rate
     )
 

@@ -11,7 +11,7 @@ from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.estimates import Origin
 from alula.runtime.planning.objectives import UNITS, Objective
 from alula.runtime.planning.problem import Price
-from alula.runtime.planning.refusals import Refusal
+from alula.runtime.planning.refusals import DeviceRefusal
 from alula.runtime.planning.refusals import table as refusal_table
 from alula.runtime.split import PHASES, Phase
 
@@ -78,7 +78,7 @@ class Plan:
     cost_per_million: float
     interval_s: float
     alternatives: Mapping[str, float | None]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[DeviceRefusal, ...]
     notes: tuple[str, ...]
 
     @property

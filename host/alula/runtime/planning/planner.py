@@ -24,7 +24,7 @@ from alula.runtime.planning.objectives import (
 from alula.runtime.planning.plan import Placed, Plan
 from alula.runtime.planning.problem import Placement, Problem, price
 from alula.runtime.planning.reasons import reason
-from alula.runtime.planning.refusals import Refusal, table
+from alula.runtime.planning.refusals import DeviceRefusal, table
 from alula.runtime.planning.search import front
 from alula.runtime.planning.tables import GIB, Tables, check_request, tabulate
 from alula.runtime.planning.work import ModelWork, work_of
@@ -212,7 +212,7 @@ class Planner:
                     origin=estimate.origin,
                 )
 
-    def _too_small(self) -> list[Refusal]:
+    def _too_small(self) -> list[DeviceRefusal]:
         """Return the devices that cannot hold the whole model."""
         problem = self.free
         found = []
@@ -220,7 +220,7 @@ class Planner:
             need = price(replace(problem, work=_zeros(problem)), _whole(problem, d)).memory[d]
             if record.capacity_gib is not None and need > problem.capacity[d]:
                 found.append(
-                    Refusal(
+                    DeviceRefusal(
                         "all together",
                         name,
                         f"memory: {record.capacity_gib:,g} GiB",

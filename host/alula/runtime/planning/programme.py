@@ -35,7 +35,7 @@ States = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Weights:
+class ObjectiveWeights:
     """What a second counts in the objective.
 
     Attributes:
@@ -52,7 +52,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Limits:
+class PlanLimits:
     """What must not be exceeded besides memory.
 
     Attributes:
@@ -90,7 +90,9 @@ class _Chain:
         return np.zeros(self.uses.shape[-1])
 
 
-def cheapest(problem: Problem, weights: Weights, limits: Limits | None = None) -> Placement | None:
+def cheapest(
+    problem: Problem, weights: ObjectiveWeights, limits: PlanLimits | None = None
+) -> Placement | None:
     """Return a placement with the least weighted seconds within all limits; None if there is none.
 
     Raises:
@@ -110,7 +112,7 @@ def cheapest(problem: Problem, weights: Weights, limits: Limits | None = None) -
     return _placement(problem, known)
 
 
-def _chain(problem: Problem, weights: Weights, limits: Limits | None) -> _Chain:
+def _chain(problem: Problem, weights: ObjectiveWeights, limits: PlanLimits | None) -> _Chain:
     count = len(problem.devices)
     before, after = (axis.ravel() for axis in np.indices((count, count)))
 

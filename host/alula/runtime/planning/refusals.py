@@ -13,7 +13,7 @@ from alula.runtime.planning.work import ModelWork
 
 
 @dataclass(frozen=True)
-class Refusal:
+class DeviceRefusal:
     """A unit that may not run on a device.
 
     Attributes:
@@ -35,7 +35,7 @@ class Refusal:
         return asdict(self)
 
 
-def table(refusals: Sequence[Refusal]) -> list[str]:
+def table(refusals: Sequence[DeviceRefusal]) -> list[str]:
     """Return refusals as the lines of a table."""
     rows = [("unit", "device", "limit", "actual", "remedy")]
     rows += [(one.unit, one.device, one.limit, one.actual, one.remedy) for one in refusals]
@@ -46,7 +46,7 @@ def table(refusals: Sequence[Refusal]) -> list[str]:
     ]
 
 
-def unfit(name: str, record: DeviceRecord, model: ModelWork, context: int) -> list[Refusal]:
+def unfit(name: str, record: DeviceRecord, model: ModelWork, context: int) -> list[DeviceRefusal]:
     """Return why a design cannot run a model; nothing if it can, or if there is no design.
 
     The accelerator's image holds the whole model: what does not fit concerns every unit.
@@ -55,11 +55,11 @@ def unfit(name: str, record: DeviceRecord, model: ModelWork, context: int) -> li
         return []
     report = _fit(model.architecture, record.design, context)
     if isinstance(report, str):
-        return [Refusal("*", name, "a shape that Alula compiles", report, "another device")]
+        return [DeviceRefusal("*", name, "a shape that Alula compiles", report, "another device")]
     remedies = [", ".join(f"{key}={value}" for key, value in one.items()) for one in report.levers]
     remedy = " or ".join(remedies) or "another design"
     return [
-        Refusal(
+        DeviceRefusal(
             "*",
             name,
             f"{item.resource} ({item.phase}): {item.bound:,} {item.unit}".rstrip(),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from alula.runtime.planning.problem import Placement, Price, Problem, price
-from alula.runtime.planning.programme import Limits, Weights, cheapest
+from alula.runtime.planning.programme import ObjectiveWeights, PlanLimits, cheapest
 from alula.runtime.split import PHASES
 
 _FINE = 1e-6
@@ -51,6 +51,6 @@ def _within(problem: Problem, limit: float) -> Placement | None:
     """Return the quickest placement with at most this bottleneck."""
     count = len(problem.devices)
     ones = dict.fromkeys(PHASES, np.ones(count))
-    weights = Weights(work=ones, hidden=dict.fromkeys(PHASES, 1.0), moved=1.0, ids=1.0)
-    limits = Limits(np.full(count, limit), limit) if np.isfinite(limit) else None
+    weights = ObjectiveWeights(work=ones, hidden=dict.fromkeys(PHASES, 1.0), moved=1.0, ids=1.0)
+    limits = PlanLimits(np.full(count, limit), limit) if np.isfinite(limit) else None
     return cheapest(problem, weights, limits)

@@ -9,7 +9,7 @@ from alula.runtime.planning.devices import DeviceRecord, Devices, Format
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.estimates import Estimate, Estimator, Request, open_estimator
 from alula.runtime.planning.problem import Problem
-from alula.runtime.planning.refusals import Refusal, unfit
+from alula.runtime.planning.refusals import DeviceRefusal, unfit
 from alula.runtime.planning.routes import routes
 from alula.runtime.planning.work import BYTES, ModelWork, UnitWork
 from alula.runtime.split import PHASES, Phase
@@ -36,7 +36,7 @@ class Tables:
 
     problem: Problem
     estimates: Estimates
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[DeviceRefusal, ...]
     notes: tuple[str, ...]
 
 
@@ -58,7 +58,7 @@ def tabulate(
     Raises:
         PlanError: a device's estimator cannot say how long a unit takes.
     """
-    records, refusals, notes = devices.devices, list[Refusal](), dict[str, None]()
+    records, refusals, notes = devices.devices, list[DeviceRefusal](), dict[str, None]()
     estimates: dict[tuple[Phase, str, str], Estimate] = {}
     for name, record in records.items():
         refused = unfit(name, record, model, context)

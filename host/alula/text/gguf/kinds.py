@@ -3,7 +3,7 @@
 from enum import Flag, auto
 
 
-class Kind(Flag):
+class TokenKind(Flag):
     """What a token is. One without any is shown as nothing and is no token by its text."""
 
     NORMAL = auto()
@@ -14,11 +14,11 @@ class Kind(Flag):
     BYTE = auto()
 
 
-STORED = (Kind(0), *Kind)
+STORED = (TokenKind(0), *TokenKind)
 """Kinds by the number that a file stores."""
 
-SPECIAL = Kind.CONTROL | Kind.USER_DEFINED | Kind.UNKNOWN
+SPECIAL = TokenKind.CONTROL | TokenKind.USER_DEFINED | TokenKind.UNKNOWN
 """Tokens whose text is a token wherever it is in a text."""
 
-HIDDEN = Kind.CONTROL | Kind.UNKNOWN
+HIDDEN = TokenKind.CONTROL | TokenKind.UNKNOWN
 """Tokens that an answer does not show."""

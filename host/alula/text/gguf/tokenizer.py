@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Self
 
 from alula.text.gguf.byte_pairs import ALPHABET, BytePairs
-from alula.text.gguf.kinds import HIDDEN, SPECIAL, Kind
+from alula.text.gguf.kinds import HIDDEN, SPECIAL, TokenKind
 from alula.text.gguf.sentence_pieces import SentencePieces
 from alula.text.gguf.special_tokens import SpecialTokens
 from alula.text.gguf.vocabulary import Vocabulary
@@ -96,9 +96,9 @@ class GgufTokenizer:
         token, kind = self.vocabulary.tokens[index], self.vocabulary.kinds[index]
         if kind & SPECIAL:
             return token.encode()
-        if kind & Kind.NORMAL:
+        if kind & TokenKind.NORMAL:
             return self._bytes(token)
-        byte = _BYTE.fullmatch(token) if kind & Kind.BYTE else None
+        byte = _BYTE.fullmatch(token) if kind & TokenKind.BYTE else None
         return bytes.fromhex(byte[1]) if byte else b""
 
     def _bytes(self, token: str) -> bytes:

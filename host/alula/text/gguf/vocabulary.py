@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from alula.text.gguf.kinds import Kind
+from alula.text.gguf.kinds import TokenKind
 from alula.text.gguf.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
 
@@ -27,7 +27,7 @@ class Vocabulary:
     """
 
     tokens: Sequence[str]
-    kinds: Sequence[Kind]
+    kinds: Sequence[TokenKind]
     merges: Sequence[str] = ()
     scores: Sequence[float] = ()
     pre_tokenizer: str | None = None
@@ -56,7 +56,7 @@ class Vocabulary:
         """Return the vocabulary that `to_str` gave. ValueError if it is none."""
         try:
             values: dict[str, Any] = json.loads(text)
-            kinds = [Kind(value) for value in values.pop("kinds")]
+            kinds = [TokenKind(value) for value in values.pop("kinds")]
             return cls(kinds=kinds, **values)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"a vocabulary must be as it was kept, not: {error}") from None

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.isa.encoding import ENGINE_BITS, INSTRUCTION_BYTES, OPCODE_BITS
 from alula.isa.encoding import layout as fields_of
-from alula.isa.fields import REGISTER_BITS, Choice, Field, Immediate, Operand, Register
+from alula.isa.fields import REGISTER_BITS, Choice, Field, Immediate, Operand, RegisterField
 from alula.isa.instructions import BY_NAME, INSTRUCTIONS, Engine, Instruction
 
 WORD_BITS = 8 * INSTRUCTION_BYTES
@@ -39,7 +39,7 @@ def codes(engine: Engine) -> tuple[Instruction, ...]:
     return tuple(item for item in INSTRUCTIONS if item.engine == engine)
 
 
-def sources(instruction: Instruction) -> tuple[tuple[Operand | Register, int], ...]:
+def sources(instruction: Instruction) -> tuple[tuple[Operand | RegisterField, int], ...]:
     """The fields that are read as `R[register] + immediate`, in order, each with its lowest bit.
 
     `rd` of a SYS instruction is written, so it is none of them.
@@ -47,7 +47,7 @@ def sources(instruction: Instruction) -> tuple[tuple[Operand | Register, int], .
     return tuple(
         (item, bit)
         for item, bit in fields_of(instruction)
-        if isinstance(item, Operand) or (isinstance(item, Register) and item.name != "rd")
+        if isinstance(item, Operand) or (isinstance(item, RegisterField) and item.name != "rd")
     )
 
 
@@ -74,7 +74,7 @@ def _bits(word: Value, item: Field, bit: int) -> Value:
 
 
 def _width(item: Field) -> int:
-    return 32 if isinstance(item, Operand | Register) else item.width
+    return 32 if isinstance(item, Operand | RegisterField) else item.width
 
 
 def carried(code: Value, engine: Engine, name: str) -> Value:
@@ -184,7 +184,7 @@ class Decoder(Component):
         engine: Whose instruction it is, a bit for each of `Engine`; none if the opcode has no
             meaning. system: Which of those of SYS, a bit each.
         legality: Whether `decode` of `alula.isa` would accept the word.
-        refs: Register and offset of each source, zero beyond the last.
+        refs: RegisterField and offset of each source, zero beyond the last.
         last_step: Which step, of `PORTS` sources each, is the last that this instruction needs.
         rd: The register that a SYS instruction writes, 0 if none.
         body, value: Immediates of LOOP and LI.

@@ -4,12 +4,12 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from alula.gateware.control.use import Use
+from alula.gateware.control.activity import Activity
 from alula.isa.instructions import Engine
 
 BITS = 64
-CYCLES = len(Engine) * len(Use)
-"""Row of the cycles. Before it are `len(Use)` rows of each engine, after it bytes read, written."""
+CYCLES = len(Engine) * len(Activity)
+"""Row of cycles; before it `len(Activity)` rows of each engine, behind it bytes read, written."""
 READ, WRITTEN = CYCLES + 1, CYCLES + 2
 ROWS = CYCLES + 3
 LATENCY = ROWS + 1
@@ -45,7 +45,7 @@ class Counters(Component):
                 "running": In(1),
                 "read": In(range(step + 1)),
                 "written": In(range(step + 1)),
-                "use": In(Use).array(len(Engine)),
+                "use": In(Activity).array(len(Engine)),
                 "ask": In(1),
                 "index": In(range(ROWS)),
                 "valid": Out(1),
@@ -60,7 +60,7 @@ class Counters(Component):
         write, read = sums.write_port(), sums.read_port(domain="comb")
         turn = Signal(range(ROWS))
         cleared = Signal(ROWS, init=(1 << ROWS) - 1)
-        gains = [self.use[engine] == use for engine in Engine for use in Use]
+        gains = [self.use[engine] == use for engine in Engine for use in Activity]
         gains += [1, self.read, self.written]
         most = [1] * (CYCLES + 1) + [self.step, self.step]
         pending = [

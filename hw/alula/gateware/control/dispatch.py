@@ -4,11 +4,11 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import enum, stream
 from amaranth.lib.wiring import Component, In, Member, Out, connect, flipped
 
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.command import ENGINES, layout
 from alula.gateware.control.queue import ADDRESS_BITS, Queue
 from alula.gateware.control.sequencer import Sequencer
 from alula.gateware.control.tokens import COUNT, Tokens
-from alula.gateware.control.use import Use
 from alula.isa.instructions import Engine
 
 _CONTROL = ("program", "setting", "length", "start", "halt")
@@ -37,7 +37,7 @@ class Dispatch(Component):
         overflow, giver, taker: A token counter was full; of which pair. overfilled: Address of the
             instruction that gave the token.
         command_ld, done_ld, ...: To each engine, as docs/explanation/gateware.md says.
-        starved, blocked: What each engine says of itself, as of `Use`, while it holds instructions.
+        starved, blocked: Of each engine, while it holds instructions; see `Activity`.
         use: What each engine did a cycle ago.
         busy: For each engine (SYS the sequencer), an instruction waits or is in flight.
         flying: For each engine, its oldest instruction is in flight.
@@ -62,7 +62,7 @@ class Dispatch(Component):
             "starved": In(1).array(len(ENGINES)),
             "blocked": In(1).array(len(ENGINES)),
             "blame": In(Blame).array(len(ENGINES)),
-            "use": Out(Use).array(COUNT),
+            "use": Out(Activity).array(COUNT),
             "busy": Out(COUNT),
             "flying": Out(COUNT),
             "missing": Out(COUNT).array(COUNT),
@@ -161,10 +161,10 @@ class Dispatch(Component):
         """Say what an engine did a cycle ago."""
         use = self.use[engine]
         with m.If(~held):
-            m.d.comb += use.eq(Use.IDLE)
+            m.d.comb += use.eq(Activity.IDLE)
         with m.Elif(blocked):
-            m.d.comb += use.eq(Use.BLOCKED)
+            m.d.comb += use.eq(Activity.BLOCKED)
         with m.Elif(starved):
-            m.d.comb += use.eq(Use.STARVED)
+            m.d.comb += use.eq(Activity.STARVED)
         with m.Else():
-            m.d.comb += use.eq(Use.BUSY)
+            m.d.comb += use.eq(Activity.BUSY)

@@ -6,10 +6,10 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.control.activity import Activity
 from alula.gateware.control.counters import CYCLES, READ, ROWS, WRITTEN, Counters
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.control.queue import ADDRESS_BITS as PROGRAM_BITS
-from alula.gateware.control.use import Use
 from alula.gateware.hdl.axi import lite
 from alula.isa.instructions import Engine
 
@@ -17,7 +17,7 @@ ADDRESS_BITS = 12
 SETTLE = 8
 """Cycles of `cancel` after which `quiet` counts: engines have asked what they were about to."""
 ENGINE_STATE = data.StructLayout(
-    {"oldest": PROGRAM_BITS, "use": Use, "missing": len(Engine), "flying": 1}
+    {"oldest": PROGRAM_BITS, "use": Activity, "missing": len(Engine), "flying": 1}
 )
 """An engine as it is now: address of its oldest instruction (SYS: of its instruction), what it
 does, whose tokens its next one waits for, whether the oldest is in flight."""
@@ -262,7 +262,11 @@ class Control(Component):
             Register.ENGINES + 4 * number: state.as_value()
             for number, state in enumerate(self.engine)
         }
-        rows = {Register.CYCLES_LOW: CYCLES, Register.READ_LOW: READ, Register.WRITTEN_LOW: WRITTEN}
+        rows = {
+            Register.CYCLES_LOW: CYCLES,
+            Register.READ_LOW: READ,
+            Register.WRITTEN_LOW: WRITTEN,
+        }
         rows |= {Register.COUNTERS + 8 * number: number for number in range(CYCLES)}
         high = Signal(32)
         answers = [*plain.values(), high]

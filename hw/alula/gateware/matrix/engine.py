@@ -64,7 +64,7 @@ class Mpe(Component):
             read port of the activation buffer, answered in order.
         write (Out stream of `write_layout`): Results.
         first (In(16)): This core's first row within a row block; constant.
-        mm_starved, mv_starved, mm_blocked, mv_blocked (Out(1)): As of `Use`, for an engine that
+        mm_starved, mv_starved, mm_blocked, mv_blocked (Out(1)): See `Activity`; for an engine that
             holds instructions.
         fault (Out(`Fault`)): Stays until reset; the engine takes no more commands. Its detail is
             `DETAIL`.

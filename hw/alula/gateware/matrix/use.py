@@ -7,7 +7,7 @@ from alula.gateware.matrix.commands import PRODUCTS_AHEAD
 
 
 class ProductUse(Component):
-    """Says of one of the two engines whether it is starved or blocked, as of `Use`.
+    """Says of one of the two engines whether it is starved or blocked; see `Activity`.
 
     Members:
         taken (In(1)): It takes a product.

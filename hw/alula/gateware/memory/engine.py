@@ -33,7 +33,7 @@ class MemoryEngine(Component):
         axi: A port for each channel.
         cancel: Drop everything; stay so until reset.
         quiet: Memory owes nothing: a reset does no harm.
-        starved, blocked: As of `Use`, while it holds instructions; of the cycle before.
+        starved, blocked: See `Activity`; while it holds instructions, of the cycle before.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ class Sfu(wiring.Component):
         activation: write port of the activation buffer.
         staging: write port of staging.
         argmax (Out): the index that ARGMAX found, 0 if none.
-        starved, blocked (Out): as of `Use`, of the cycle before, while it holds an instruction.
+        starved, blocked (Out): see `Activity`; of the cycle before, while it holds an instruction.
         error (Out): why it stopped: a ROPE whose `dim` is no multiple of `2 * lanes`, a QUANTKV
             whose `dim` and `lanes` do not divide one another, a size or an address beyond what
             there is. The instruction is never done; nothing goes beyond a buffer.

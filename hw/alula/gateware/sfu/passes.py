@@ -46,7 +46,7 @@ class Dim(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Path:
+class LoopNest:
     """A path through the vector buffer: count and stride in words of each loop, innermost first."""
 
     base: str
@@ -73,9 +73,9 @@ class Pass:
         b_if: The field that says whether there is a `b`.
     """
 
-    a: Path
-    b: Path | None = None
-    write: Path | None = None
+    a: LoopNest
+    b: LoopNest | None = None
+    write: LoopNest | None = None
     route: Mapping[str, int | Entry] | None = None
     sink: Sink = Sink.WRITE
     after: After = After.NOTHING
@@ -111,20 +111,20 @@ class Routine:
     dim: Dim = Dim.ANY
 
 
-def _row(base: str, count: str) -> Path:
-    return Path(base, ((count, 1),))
+def _row(base: str, count: str) -> LoopNest:
+    return LoopNest(base, ((count, 1),))
 
 
-def _rows(base: str, words: Number) -> Path:
-    return Path(base, (("words", 1), ("rows", words)))
+def _rows(base: str, words: Number) -> LoopNest:
+    return LoopNest(base, (("words", 1), ("rows", words)))
 
 
-def _strided(base: str) -> Path:
-    return Path(base, (("words", 1), ("rows", "stride")))
+def _strided(base: str) -> LoopNest:
+    return LoopNest(base, (("words", 1), ("rows", "stride")))
 
 
-def _halves(base: str, head: Number, row: Number) -> Path:
-    return Path(base, ((2, "half"), ("half", 1), ("heads", head), ("rows", row)))
+def _halves(base: str, head: Number, row: Number) -> LoopNest:
+    return LoopNest(base, ((2, "half"), ("half", 1), ("heads", head), ("rows", row)))
 
 
 def _activation(function: Function) -> Mapping[str, int | Entry]:

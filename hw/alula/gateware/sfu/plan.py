@@ -10,7 +10,7 @@ from alula.gateware.arithmetic.float_format import LOG2E, ONE
 from alula.gateware.control.command import carried, layout, opcode
 from alula.gateware.sfu.address_generator import LEVELS, path
 from alula.gateware.sfu.lane import route
-from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Pass, Path, Sink
+from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, LoopNest, Pass, Sink
 from alula.gateware.sfu.scalar import Scalar
 from alula.isa.instructions import Engine
 
@@ -215,7 +215,9 @@ class SfuPlan(wiring.Component):
             there = self.command[one.b_if]
             m.d.comb += [out.uses_b.eq(there), way.gate.eq(there)]
 
-    def _addresses(self, m: Module, name: str, way: Path, named: dict[str | int, Value]) -> None:
+    def _addresses(
+        self, m: Module, name: str, way: LoopNest, named: dict[str | int, Value]
+    ) -> None:
         loops = (*way.loops, *[(1, 0)] * (LEVELS - len(way.loops)))
         out = self.plan[name]
         m.d.comb += out.base.eq(named[way.base])

@@ -43,7 +43,7 @@ class Core(Component):
 
     Members:
         command_ld, done_ld, ...: Each engine's instructions, as docs/explanation/gateware.md says.
-        starved, blocked: What each engine says of itself, as of `Use`.
+        starved, blocked: Of each engine; see `Activity`.
         fault, blame: Why an engine stopped, and which of its instructions it means.
         number: Of this core; constant.
         slice, whole, result, results: With several cores: as of `Load`; what this core's MPE

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from alula.isa.cycles import EXACT, Cycles
-from alula.isa.effects import NOTHING, Effects, Error, Fault, Space
+from alula.isa.effects import NOTHING, DataFault, Effects, Error, Space
 from alula.isa.fields import Choice, Field, Operand
 from alula.isa.formats import FORMATS, PATTERNS
 from alula.isa.formula import Formula
@@ -72,8 +72,8 @@ SPARSITY = Choice("nm", (*PATTERNS, *[""] * (8 - len(PATTERNS))), "N:M pattern")
 TYPE = Choice("type", ("fp32", "bf16"), "element type in memory")
 
 WEIGHT_FAULTS = (
-    Fault(Error.UNSUPPORTED, "`nm` must be dense on a design without `mpe.sparse`"),
-    Fault(Error.UNSUPPORTED, "`nm` must be dense where `fmt` is V8"),
+    DataFault(Error.UNSUPPORTED, "`nm` must be dense on a design without `mpe.sparse`"),
+    DataFault(Error.UNSUPPORTED, "`nm` must be dense where `fmt` is V8"),
 )
 """Of instructions that name a weight format."""
 

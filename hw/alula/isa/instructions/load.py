@@ -1,6 +1,6 @@
 """LD: memory to the weight stream and the vector buffer."""
 
-from alula.isa.effects import Effects, Error, Fault, at_least, at_most, memory, stream, words
+from alula.isa.effects import DataFault, Effects, Error, at_least, at_most, memory, stream, words
 from alula.isa.fields import Choice, Operand
 from alula.isa.instructions.declaration import (
     FORMAT,
@@ -50,7 +50,7 @@ LOAD = (
             ),
             faults=(
                 *WEIGHT_FAULTS,
-                Fault(Error.UNDEFINED, "inputs of a pattern must be stored once, not twice"),
+                DataFault(Error.UNDEFINED, "inputs of a pattern must be stored once, not twice"),
             ),
         ),
     ),
@@ -96,7 +96,7 @@ LOAD = (
         Effects(
             reads=(memory("ids", "4 * count"), memory("table", "len * BYTES", gathered=True)),
             writes=(words("dst", "ceil(len, L)", "count", "ceil(len, L)"),),
-            faults=(Fault(Error.OUT_OF_RANGE, "each row that is named must be within memory"),),
+            faults=(DataFault(Error.OUT_OF_RANGE, "each row that is named must be within memory"),),
         ),
     ),
     sync(Engine.LD, 0x07, "LOAD_IDLE"),

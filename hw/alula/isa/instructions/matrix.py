@@ -1,9 +1,9 @@
 """MM, MV: products on the MPE."""
 
 from alula.isa.effects import (
+    DataFault,
     Effects,
     Error,
-    Fault,
     Limit,
     at_least,
     at_most,
@@ -51,8 +51,10 @@ def _effects(*limits: Limit) -> Effects:
         ),
         faults=(
             *WEIGHT_FAULTS,
-            Fault(Error.UNDEFINED, "the stream's head must have `fmt`, `nm`, row blocks, `groups`"),
-            Fault(Error.UNDEFINED, "accumulators must fit their bits, not overflow"),
+            DataFault(
+                Error.UNDEFINED, "the stream's head must have `fmt`, `nm`, row blocks, `groups`"
+            ),
+            DataFault(Error.UNDEFINED, "accumulators must fit their bits, not overflow"),
         ),
     )
 

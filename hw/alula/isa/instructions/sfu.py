@@ -5,9 +5,9 @@ from alula.design.engines import MOST_ROW_GROUPS, MOST_ROWS
 from alula.isa.cycles import EXACT, Cycles
 from alula.isa.effects import (
     Apart,
+    DataFault,
     Effects,
     Error,
-    Fault,
     Limit,
     Range,
     at_least,
@@ -18,7 +18,7 @@ from alula.isa.effects import (
     staging,
     words,
 )
-from alula.isa.fields import Choice, Field, Flag, Immediate, Operand, Register
+from alula.isa.fields import Choice, Field, Flag, Immediate, Operand, RegisterField
 from alula.isa.formula import Formula
 from alula.isa.functions import FUNCTIONS
 from alula.isa.instructions.declaration import (
@@ -39,7 +39,7 @@ MISC_COUNTS = {
 """The most that MISC counts, by field, however large the buffers are."""
 
 _FUNCTION = Choice("func", (*FUNCTIONS, *[""] * (16 - len(FUNCTIONS))), "function")
-_VARIANCE = Fault(Error.UNDEFINED, "the variance must be at least 0, not negative")
+_VARIANCE = DataFault(Error.UNDEFINED, "the variance must be at least 0, not negative")
 
 
 def _misc(work: str, *counts: str, slack: str = EXACT.text) -> Cycles:
@@ -57,7 +57,7 @@ def _sfu(
     writes: tuple[Range, ...],
     limits: tuple[Limit, ...] = (),
     apart: tuple[Apart, ...] = (),
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[DataFault, ...] = (),
 ) -> Instruction:
     """An instruction of MISC, which counts no further than `MISC_COUNTS`."""
     closer = {one.label for one in limits if one.most}
@@ -77,8 +77,8 @@ SFU = (
             vector_word("gain", "gain"),
             ROWS,
             Operand("len", 14, "elements of a row; rows follow each other at whole words"),
-            Register("inv", "1 / len, fp32"),
-            Register("eps", "epsilon, fp32"),
+            RegisterField("inv", "1 / len, fp32"),
+            RegisterField("eps", "epsilon, fp32"),
         ),
         "Root mean square normalisation.",
         _misc(
@@ -101,8 +101,8 @@ SFU = (
             vector_word("gain", "gain, the bias in the words after it"),
             ROWS,
             Operand("len", 14, "elements of a row; rows follow each other at whole words"),
-            Register("inv", "1 / len, fp32"),
-            Register("eps", "epsilon, fp32"),
+            RegisterField("inv", "1 / len, fp32"),
+            RegisterField("eps", "epsilon, fp32"),
         ),
         "Layer normalisation.",
         _misc(
@@ -295,8 +295,8 @@ SFU = (
             ROWS,
             Operand("words", 12, "words of a row"),
             Operand("stride", 14, "words from one row to the next"),
-            Register("inv", "2 / cap, fp32"),
-            Register("span", "2 cap, fp32"),
+            RegisterField("inv", "2 / cap, fp32"),
+            RegisterField("span", "2 cap, fp32"),
         ),
         "Soft cap: cap * tanh(x / cap), as span * (sigmoid(inv * x) - 1/2).",
         _misc(

@@ -1,15 +1,15 @@
 """SYS: what the sequencer does itself."""
 
 from alula.isa.effects import (
+    DataFault,
     Effects,
     Error,
-    Fault,
     Limit,
     at_least,
     best,
     register,
 )
-from alula.isa.fields import Immediate, Operand, Register
+from alula.isa.fields import Immediate, Operand, RegisterField
 from alula.isa.instructions.declaration import Engine, Instruction, cycles
 
 LOOP_DEPTH = 4
@@ -23,8 +23,8 @@ def _alu(
     limits: tuple[Limit, ...] = (),
 ) -> Instruction:
     fields = (
-        Register("rd", "destination"),
-        Register("a", "first operand"),
+        RegisterField("rd", "destination"),
+        RegisterField("a", "first operand"),
         Operand("b", 32, "second operand"),
     )
     effects = Effects(writes=(register(),), limits=limits)
@@ -45,8 +45,10 @@ SYSTEM = (
         cycles("EXECUTE + 1 + count * REDIRECT", "count", idle="EXECUTE + REDIRECT"),
         Effects(
             faults=(
-                Fault(Error.UNDEFINED, "the body must end within the code and the loop around it"),
-                Fault(Error.UNDEFINED, f"loops must nest at most {LOOP_DEPTH} deep"),
+                DataFault(
+                    Error.UNDEFINED, "the body must end within the code and the loop around it"
+                ),
+                DataFault(Error.UNDEFINED, f"loops must nest at most {LOOP_DEPTH} deep"),
             )
         ),
     ),
@@ -54,7 +56,7 @@ SYSTEM = (
         "LI",
         Engine.SYS,
         0x32,
-        (Register("rd", "destination"), Immediate("value", 32, "value")),
+        (RegisterField("rd", "destination"), Immediate("value", 32, "value")),
         "Load an immediate.",
         cycles("EXECUTE + REGISTER"),
         Effects(writes=(register(),)),
@@ -74,7 +76,7 @@ SYSTEM = (
         "ARG",
         Engine.SYS,
         0x38,
-        (Register("rd", "destination"),),
+        (RegisterField("rd", "destination"),),
         "rd = index found by ARGMAX.",
         cycles("EXECUTE + REGISTER"),
         Effects(reads=(best(),), writes=(register(),)),
@@ -86,6 +88,6 @@ SYSTEM = (
         (),
         "Stop once every engine is idle; raise done.",
         cycles("EXECUTE", slack=None),
-        Effects(faults=(Fault(Error.UNDEFINED, "the weight stream must be empty"),)),
+        Effects(faults=(DataFault(Error.UNDEFINED, "the weight stream must be empty"),)),
     ),
 )

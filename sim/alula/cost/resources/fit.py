@@ -27,7 +27,7 @@ _LEAST = 0.01
 
 
 @dataclass(frozen=True)
-class Module:
+class ModuleFit:
     """All modules of one class that a design has.
 
     Attributes:
@@ -46,7 +46,7 @@ class Module:
     ns: float | None
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> "Module":
+    def read(cls, values: Mapping[str, Any]) -> "ModuleFit":
         """Return one as it stands in `synthesised.json`."""
         use = values["use"]
         return cls(**{**values, "use": None if use is None else Use(**use)})
@@ -79,7 +79,7 @@ class Synthesised:
     dimensions: Dimensions
     declared: Mapping[str, float]
     held_out: bool
-    modules: tuple[Module, ...]
+    modules: tuple[ModuleFit, ...]
     ns: float | None
 
     @property
@@ -96,7 +96,7 @@ class Synthesised:
             Dimensions.of(design),
             {"dsp": design.dsps, **asdict(design.blocks)},
             values["held_out"],
-            tuple(map(Module.read, values["modules"])),
+            tuple(map(ModuleFit.read, values["modules"])),
             values["ns"],
         )
 
@@ -124,7 +124,7 @@ def _apart(design: Synthesised, held_out: Sequence[Synthesised]) -> Synthesised:
     """Return a design without the modules that a held-out one has too, of those that differ."""
     kinds = {kind.name: kind for kind in KINDS}
 
-    def shared(item: Module) -> bool:
+    def shared(item: ModuleFit) -> bool:
         measures = {*kinds[item.kind].size, *kinds[item.kind].delay} - {"one", "sparse"}
         return bool(measures) and any(
             _at(sorted(measures), one.dimensions) == _at(sorted(measures), design.dimensions)
@@ -212,7 +212,7 @@ def _weights(
 
 def _synthesised(
     designs: Iterable[Synthesised], name: str, kind: Kind | None = None
-) -> list[tuple[Dimensions, Module, float]]:
+) -> list[tuple[Dimensions, ModuleFit, float]]:
     """Return where modules were synthesised, of one kind or of all, and what was found of each."""
     return [
         (one.dimensions, item, found)

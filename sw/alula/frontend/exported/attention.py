@@ -10,8 +10,8 @@ from torch.fx import Node
 
 from alula.frontend.exported.branch import Branch
 from alula.frontend.exported.graph import LinearNode, RecordedGraph, operation
-from alula.frontend.exported.norm import Norm
-from alula.frontend.exported.probe import Mismatch, close, noise
+from alula.frontend.exported.norm import NormOperation
+from alula.frontend.exported.probe import Undescribed, close, noise
 from alula.frontend.exported.rotation import Rotation, from_pairs, match_rotation, to_pairs
 
 _PRODUCTS = ("matmul", "bmm", "baddbmm", "einsum")
@@ -42,7 +42,7 @@ def match_attention(
     """Fields of `Architecture` and tensors of an attention branch.
 
     Raises:
-        Mismatch: It is not causal softmax attention over grouped heads, with or without rope.
+        Undescribed: It is not causal softmax attention over grouped heads, with or without rope.
     """
     unit = f"{unit}.attn"
     kernel = _kernel(graph, unit, branch.nodes)
@@ -65,7 +65,7 @@ def match_attention(
         expected = _attend(q, k, roles[2].values.double() * size, scale)
         actual = graph.evaluate(branch.output.input, faint)
         if not close(actual.reshape(graph.tokens, -1).double(), expected):
-            raise Mismatch(
+            raise Undescribed(
                 unit, "attention", "causal softmax over grouped heads",
                 graph.names(graph.between(given, [branch.output.input])), "plain causal attention",
             )  # fmt: skip
@@ -95,7 +95,7 @@ def _kernel(graph: RecordedGraph, unit: str, nodes: list[Node]) -> _Kernel:
     fused = [node for node in nodes if operation(node) == "scaled_dot_product_attention"]
     softmaxes = [node for node in nodes if operation(node) in ("softmax", "_softmax")]
     if len(fused) + len(softmaxes) != 1:
-        raise Mismatch(
+        raise Undescribed(
             unit, "attention", "one softmax over all heads", len(fused) + len(softmaxes), "plain"
         )
     if fused:
@@ -112,7 +112,7 @@ def _kernel(graph: RecordedGraph, unit: str, nodes: list[Node]) -> _Kernel:
     mixing = [pair for node, pair in products.items() if len(pair) == 2 and node in after]
     values = [node for node in (mixing[0] if mixing else ()) if node not in after]
     if not scoring or len(values) != 1:
-        raise Mismatch(
+        raise Undescribed(
             unit, "attention", "softmax(q k) v", graph.names(nodes), "scaled dot products"
         )
     heads = graph.value(softmax).numel() // graph.tokens**2
@@ -135,11 +135,11 @@ def _roles(
     counts = [len(rows) for _, rows in parts]
     head_dim = counts[0] // kernel.heads
     if not head_dim or counts[0] % kernel.heads or counts[1] % head_dim or counts[1] != counts[2]:
-        raise Mismatch(
+        raise Undescribed(
             unit, "heads", "q, k and v of one head size", f"{counts} for {kernel.heads}", "equal"
         )
     if kernel.heads % (counts[1] // head_dim):
-        raise Mismatch(
+        raise Undescribed(
             unit, "heads", "k/v heads that divide", counts[1] // head_dim, "equal groups"
         )
     return [
@@ -168,7 +168,7 @@ def _source(
                 used = gradient.reshape(-1, gradient.shape[-1]).any(0)
                 found.append((one, used.nonzero()[:, 0]))
     if len(found) != 1:
-        raise Mismatch(unit, "sources of q, k or v", "one linear map", len(found), "one each")
+        raise Undescribed(unit, "sources of q, k or v", "one linear map", len(found), "one each")
     return found[0]
 
 
@@ -179,7 +179,7 @@ def _norms_and_rotations(
     roles: list[_Role],
     given: dict[Node, Tensor],
     eps: float,
-) -> tuple[list[Norm | None], list[Rotation]]:
+) -> tuple[list[NormOperation | None], list[Rotation]]:
     """What happens to queries and to keys between the linear maps and the scores."""
     after = [_by_head(graph, graph.evaluate(node, given)) for node in kernel.nodes[:2]]
     choices = [
@@ -195,13 +195,15 @@ def _norms_and_rotations(
         query, key = rotations
         if query is not None and key is not None and query.agrees(key):
             return list(norms), [query, key]
-    raise Mismatch(
+    raise Undescribed(
         unit, "queries and keys", "rope alike on both, q/k norm before it",
         graph.names(graph.between(given, kernel.nodes[:2])), "rope",
     )  # fmt: skip
 
 
-def _norm_choices(graph: RecordedGraph, role: _Role, node: Node, eps: float) -> list[Norm | None]:
+def _norm_choices(
+    graph: RecordedGraph, role: _Role, node: Node, eps: float
+) -> list[NormOperation | None]:
     """With a vector of the size of a head on the way, its RMSNorm; else none, or one of ones."""
     size = role.values.shape[-1]
     way = graph.between([role.linear.output], [node])
@@ -211,8 +213,8 @@ def _norm_choices(graph: RecordedGraph, role: _Role, node: Node, eps: float) -> 
         if graph.value(item).numel() == size
     ]
     if vectors:
-        return [Norm(vectors[0], None, eps)]
-    return [None, Norm(torch.ones(size), None, eps)]
+        return [NormOperation(vectors[0], None, eps)]
+    return [None, NormOperation(torch.ones(size), None, eps)]
 
 
 def _by_head(graph: RecordedGraph, values: Tensor) -> Tensor:
@@ -237,7 +239,7 @@ def _scale(
     else:
         scores = graph.evaluate(kernel.scores, given)
         if scores.numel() != kernel.heads * graph.tokens**2:
-            raise Mismatch(
+            raise Undescribed(
                 unit, "attention", "a score for each pair of tokens", tuple(scores.shape), "plain"
             )
         scores = scores.reshape(kernel.heads, graph.tokens, graph.tokens).double().tril()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch.fx import Node
 
 from alula.frontend.exported.graph import LinearNode, RecordedGraph
-from alula.frontend.exported.norm import Norm, match_norm
-from alula.frontend.exported.probe import Mismatch
+from alula.frontend.exported.norm import NormOperation, match_norm
+from alula.frontend.exported.probe import Undescribed
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Branch:
     """
 
     nodes: list[Node]
-    norm: Norm
+    norm: NormOperation
     inputs: list[LinearNode]
     output: LinearNode
 
@@ -40,18 +40,18 @@ def match_branch(graph: RecordedGraph, unit: str, stream: Node, result: Node) ->
     """The branch from ``stream`` to ``result``.
 
     Raises:
-        Mismatch: It does not start with one norm or does not end with one linear map.
+        Undescribed: It does not start with one norm or does not end with one linear map.
     """
     nodes = graph.between([stream], [result])
     output = linear_at(graph, result)
     if output is None:
-        raise Mismatch(
+        raise Undescribed(
             unit, "end of a branch", "a linear map", graph.names([graph.strip(result)]), "pre-norm"
         )
     inputs = [one for one in graph.linears(nodes) if one.output is not output.output]
     normed = {graph.strip(one.input) for one in inputs}
     if len(normed) != 1:
-        raise Mismatch(
+        raise Undescribed(
             unit,
             "linear maps in a row",
             "one into a branch, one out",

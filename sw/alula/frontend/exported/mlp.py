@@ -8,7 +8,7 @@ from torch import Tensor
 from alula.frontend.activations import ACTIVATIONS
 from alula.frontend.exported.branch import Branch
 from alula.frontend.exported.graph import RecordedGraph
-from alula.frontend.exported.probe import TOLERANCE, Mismatch, difference, noise
+from alula.frontend.exported.probe import TOLERANCE, Undescribed, difference, noise
 
 
 def match_mlp(
@@ -17,7 +17,7 @@ def match_mlp(
     """Fields of `Architecture` and tensors of an MLP branch.
 
     Raises:
-        Mismatch: It is no plain or gated MLP, or has another activation.
+        Undescribed: It is no plain or gated MLP, or has another activation.
     """
     inner = branch.output.weight.shape[1]
     ways = [
@@ -27,7 +27,9 @@ def match_mlp(
     ]
     if len(ways) > 2 or sum(one.weight.shape[0] for one in branch.inputs) != len(ways) * inner:
         sizes = ", ".join(str(one.weight.shape[0]) for one in branch.inputs)
-        raise Mismatch(f"{unit}.mlp", "linear maps", f"one or two to {inner}", sizes, "gated MLP")
+        raise Undescribed(
+            f"{unit}.mlp", "linear maps", f"one or two to {inner}", sizes, "gated MLP"
+        )
     given = {one.output: 3 * noise(graph.value(one.output).shape) for one in branch.inputs}
     result = graph.evaluate(branch.output.input, given)
     values = [given[one.output][..., rows].reshape(result.shape) for one, rows in ways]
@@ -40,7 +42,7 @@ def match_mlp(
     if error > TOLERANCE:
         known = ", ".join(ACTIVATIONS)
         between = graph.names(graph.between(given, [branch.output.input]))
-        raise Mismatch(f"{unit}.mlp", "activation", known, between, "gated SiLU")
+        raise Undescribed(f"{unit}.mlp", "activation", known, between, "gated SiLU")
     roles = {"mlp.gate": ways[gate], "mlp.up": ways[1 - gate]} if len(ways) == 2 else {}
     tensors = {"mlp.down.weight": branch.output.weight}
     if branch.output.bias is not None:

@@ -14,8 +14,8 @@ from alula.frontend.exported.attention import match_attention
 from alula.frontend.exported.branch import linear_at, match_branch
 from alula.frontend.exported.graph import RecordedGraph, operation
 from alula.frontend.exported.mlp import match_mlp
-from alula.frontend.exported.norm import Norm, match_norm
-from alula.frontend.exported.probe import Mismatch
+from alula.frontend.exported.norm import NormOperation, match_norm
+from alula.frontend.exported.probe import Undescribed
 from alula.frontend.original import Original
 from alula.frontend.refusal import FrontendError, Refusal, UnsupportedModel
 from alula.ir.architecture import Architecture
@@ -55,7 +55,7 @@ def load_module(original: Original) -> Checkpoint:
     graph = _record(original)
     try:
         architecture, weights, notes = _Model(graph).checkpoint(module)
-    except Mismatch as mismatch:
+    except Undescribed as mismatch:
         raise UnsupportedModel(source, [mismatch.refusal]) from None
     except Exception as error:
         # Parts of a graph are run on inputs, and taken for shapes, that they are not made for.
@@ -119,7 +119,7 @@ class _Model:
         turned = shape["rope_inverse_frequencies"] is not None
         if turned is (positions is not None):
             actual = "both" if turned else "neither"
-            raise Mismatch("model", "positions", "rope or learned", actual, "one of them")
+            raise Undescribed("model", "positions", "rope or learned", actual, "one of them")
         notes: tuple[str, ...] = ()
         if positions is None:
             context, notes = self._context(module)
@@ -143,14 +143,14 @@ class _Model:
         graph = self.graph
         nodes = [n for n in graph.nodes if operation(n) == "embedding" and graph.is_data(n)]
         if len(nodes) != 1:
-            raise Mismatch("embed", "embeddings of the ids", "one", len(nodes), "one embedding")
+            raise Undescribed("embed", "embeddings of the ids", "one", len(nodes), "one embedding")
         table, ids = nodes[0].args[:2]
         if (
             not isinstance(table, Node)
             or not isinstance(ids, Node)
             or graph.strip(ids) is not graph.ids
         ):
-            raise Mismatch("embed", "what is embedded", "the ids as they are", ids, "the ids")
+            raise Undescribed("embed", "what is embedded", "the ids as they are", ids, "the ids")
         for reader in graph.readers(nodes[0]):
             others = [item for item in reader.all_input_nodes if graph.is_constant(item)]
             if operation(reader) == "add" and others:
@@ -168,7 +168,7 @@ class _Model:
             for offset in range(len(table) - len(rows) + 1):
                 if torch.equal(table[offset : offset + len(rows)], rows):
                     return table[offset:]
-        raise Mismatch(
+        raise Undescribed(
             "embed", "added to the embedding", "a row a position", "other", "learned rows"
         )
 
@@ -179,7 +179,7 @@ class _Model:
             streams.append(found[0])
             branches.append(found[1])
         if not branches or len(branches) % 2:
-            raise Mismatch(
+            raise Undescribed(
                 "model", "residual branches", "attention and MLP in turn", len(branches), "pairs"
             )
         return streams, branches
@@ -197,16 +197,16 @@ class _Model:
                 return reader, others[0]
         return None
 
-    def _head(self, stream: Node) -> tuple[Tensor, Norm]:
+    def _head(self, stream: Node) -> tuple[Tensor, NormOperation]:
         graph = self.graph
         linear = linear_at(graph, graph.output)
         shape = tuple(graph.value(graph.output).shape)
         if linear is None or shape != (1, graph.tokens, len(linear.weight)):
             wanted = f"(1, {graph.tokens}, vocabulary) by a linear map"
             actual = f"{shape} by {graph.names([graph.strip(graph.output)])}"
-            raise Mismatch("head", "the first result", wanted, actual, "logits of every token")
+            raise Undescribed("head", "the first result", wanted, actual, "logits of every token")
         if linear.bias is not None:
-            raise Mismatch("head", "bias", "none", "a bias", "a head without bias")
+            raise Undescribed("head", "bias", "none", "a bias", "a head without bias")
         return linear.weight, match_norm(graph, "head", stream, graph.strip(linear.input))
 
     def _layer(
@@ -225,7 +225,7 @@ class _Model:
         }
         same_kind = mlp.norm.kind == attention.norm.kind
         if not same_kind or not _agree(mlp.norm.eps, attention.norm.eps):
-            raise Mismatch(
+            raise Undescribed(
                 unit, "norms that differ", "one kind and eps", mlp.norm.eps, "equal norms"
             )
         tensors |= mlp_tensors | attention.norm.tensors("attn_norm") | mlp.norm.tensors("mlp_norm")
@@ -248,11 +248,11 @@ class _Model:
 
 
 def _common(shapes: list[dict[str, Any]]) -> dict[str, Any]:
-    """What every layer says, or a Mismatch that names the field that differs."""
+    """What every layer says, or a Undescribed that names the field that differs."""
     for index, shape in enumerate(shapes):
         for key, value in shape.items():
             if not _agree(value, shapes[0][key]):
-                raise Mismatch(
+                raise Undescribed(
                     f"layers.{index}" if index < len(shapes) - 1 else "head",
                     f"{key} that differs",
                     str(shapes[0][key]),

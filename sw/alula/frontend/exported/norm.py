@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from alula.frontend.exported.graph import RecordedGraph
-from alula.frontend.exported.probe import Mismatch, close, noise
+from alula.frontend.exported.probe import Undescribed, close, noise
 
 
 @dataclass(frozen=True)
-class Norm:
+class NormOperation:
     """RMSNorm (``bias`` is None) or LayerNorm over the last dimension."""
 
     weight: Tensor
@@ -40,11 +40,11 @@ class Norm:
         return found if self.bias is None else found | {f"{name}.bias": self.bias}
 
 
-def match_norm(graph: RecordedGraph, unit: str, stream: Node, normed: Node) -> Norm:
+def match_norm(graph: RecordedGraph, unit: str, stream: Node, normed: Node) -> NormOperation:
     """The norm that gives ``normed`` of ``stream``; weights left out are ones, biases zeros.
 
     Raises:
-        Mismatch: It is neither RMSNorm nor LayerNorm.
+        Undescribed: It is neither RMSNorm nor LayerNorm.
     """
     region = graph.between([stream], [normed])
     size = graph.value(stream).shape[-1]
@@ -60,14 +60,14 @@ def match_norm(graph: RecordedGraph, unit: str, stream: Node, normed: Node) -> N
         faint = probe * 1e-4
         actual = graph.evaluate(normed, {stream: probe}).reshape(probe.shape)
         answer = graph.evaluate(normed, {stream: faint}).reshape(probe.shape)
-        for norm in (Norm(weight, None, 0.0), Norm(weight, bias, 0.0)):
-            norm = Norm(weight, norm.bias, _eps(norm, faint, answer))
+        for norm in (NormOperation(weight, None, 0.0), NormOperation(weight, bias, 0.0)):
+            norm = NormOperation(weight, norm.bias, _eps(norm, faint, answer))
             if (norm.bias is not None or len(vectors) < 2) and close(actual, norm(probe)):
                 return norm
-    raise Mismatch(unit, "normalisation", "RMSNorm or LayerNorm", graph.names(region), "RMSNorm")
+    raise Undescribed(unit, "normalisation", "RMSNorm or LayerNorm", graph.names(region), "RMSNorm")
 
 
-def _eps(norm: Norm, values: Tensor, answer: Tensor) -> float:
+def _eps(norm: NormOperation, values: Tensor, answer: Tensor) -> float:
     """The eps with which the norm gives ``answer`` for ``values``, to four digits."""
     centred = norm.centred(values).double()
     weighted = centred * norm.weight

@@ -10,7 +10,7 @@ TOLERANCE = 1e-5
 forms of GELU do not."""
 
 
-class Mismatch(Exception):
+class Undescribed(Exception):
     """A part of a module that no `Architecture` describes."""
 
     def __init__(self, unit: str, reason: str, limit: str, actual: object, nearest: str) -> None:

@@ -33,7 +33,7 @@ LLAMA_NAMES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Norm:
+class FamilyNorms:
     """The norms of a family.
 
     Args:
@@ -67,7 +67,7 @@ class Scales:
 
 
 @dataclass(frozen=True)
-class Rule:
+class KeyRule:
     """A key of the configuration that is read at some values and refused at others.
 
     Args:
@@ -81,14 +81,14 @@ class Rule:
     holds: Callable[[Any, Fields], bool]
 
 
-def only(key: str, *values: object) -> Rule:
+def only(key: str, *values: object) -> KeyRule:
     """A key that is read at these values alone, the usual one first; absent is None."""
 
     def holds(value: Any, config: Fields) -> bool:
         return any(type(value) is type(one) and value == one for one in values)
 
     limit = " or ".join("absent" if value is None else str(value).lower() for value in values)
-    return Rule(key, limit, holds)
+    return KeyRule(key, limit, holds)
 
 
 def _unscaled(config: Fields) -> Scales:
@@ -129,7 +129,7 @@ class Family:
     names: Mapping[str, str] = field(default_factory=lambda: LLAMA_NAMES)
     prefixes: tuple[str, ...] = ("model.", "")
     layers: str = "layers"
-    norm: Norm = Norm()
+    norm: FamilyNorms = FamilyNorms()
     activation: str = "hidden_act"
     inner: str = "intermediate_size"
     gated_mlp: bool = True
@@ -144,7 +144,7 @@ class Family:
     transposed: bool = False
     scales: Callable[[Fields], Scales] = _unscaled
     caps: Mapping[str, str] = field(default_factory=dict)
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[KeyRule, ...] = ()
     idle: tuple[str, ...] = ()
 
 

@@ -3,7 +3,7 @@
 Gemma 2 adds norms behind attention and MLP, and caps scores and logits.
 """
 
-from alula.frontend.families.family import LLAMA_NAMES, QKV, Family, Norm, Scales
+from alula.frontend.families.family import LLAMA_NAMES, QKV, Family, FamilyNorms, Scales
 from alula.frontend.fields import Fields
 
 
@@ -13,7 +13,7 @@ def _scales(config: Fields) -> Scales:
 
 GEMMA = Family(
     models="Gemma 1, CodeGemma",
-    norm=Norm(plus_one=True),
+    norm=FamilyNorms(plus_one=True),
     biases={"attention_bias": (*QKV, "attn.o")},
     scales=_scales,
 )
@@ -32,7 +32,7 @@ GEMMA2 = Family(
         "mlp_norm": "pre_feedforward_layernorm",
         "mlp_post_norm": "post_feedforward_layernorm",
     },
-    norm=Norm(plus_one=True),
+    norm=FamilyNorms(plus_one=True),
     activation="hidden_activation",
     post_norms=True,
     biases={"attention_bias": (*QKV, "attn.o")},

@@ -1,6 +1,6 @@
 """GPT-2: matrices as ``[inputs, outputs]``; q, k and v in one tensor; learned positions."""
 
-from alula.frontend.families.family import ALL, QKV, Family, Norm, Scales, only
+from alula.frontend.families.family import ALL, QKV, Family, FamilyNorms, Scales, only
 from alula.frontend.fields import Fields
 
 
@@ -22,7 +22,7 @@ GPT2 = Family(
     },
     prefixes=("transformer.", ""),
     layers="h",
-    norm=Norm(kind="layernorm", eps="layer_norm_epsilon", stored=("weight", "bias")),
+    norm=FamilyNorms(kind="layernorm", eps="layer_norm_epsilon", stored=("weight", "bias")),
     activation="activation_function",
     inner="n_inner",
     gated_mlp=False,

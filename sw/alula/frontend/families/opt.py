@@ -1,6 +1,6 @@
 """OPT: learned positions whose table starts with two rows that are not used."""
 
-from alula.frontend.families.family import ALL, Family, Norm, Rule, only
+from alula.frontend.families.family import ALL, Family, FamilyNorms, KeyRule, only
 
 OPT = Family(
     models="OPT, but for 350M",
@@ -17,7 +17,7 @@ OPT = Family(
         "mlp.down": "fc2",
     },
     prefixes=("model.decoder.", "decoder."),
-    norm=Norm(kind="layernorm", eps=1e-5, stored=("weight", "bias")),
+    norm=FamilyNorms(kind="layernorm", eps=1e-5, stored=("weight", "bias")),
     activation="activation_function",
     inner="ffn_dim",
     gated_mlp=False,
@@ -28,7 +28,7 @@ OPT = Family(
         only("do_layer_norm_before", True),
         only("_remove_final_layer_norm", False),
         only("layer_norm_elementwise_affine", True),
-        Rule(
+        KeyRule(
             "word_embed_proj_dim",
             "hidden_size",
             lambda size, config: size == config.size("hidden_size"),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from alula.frontend.binding import (
-    Piece,
     Shape,
+    TensorSource,
     constant,
     more,
     reordered,
@@ -38,7 +38,7 @@ class Places:
     embedding: str
     head: str
 
-    def place(self, name: str, shape: Shape) -> Piece:
+    def place(self, name: str, shape: Shape) -> TensorSource:
         """The piece of the file that a canonical tensor is made of."""
         scales = self.reading.scales
         module, part = name.rsplit(".", 1)
@@ -62,20 +62,20 @@ class Places:
             return self._turned(same(f"{stored}.{part}", shape), 1, gain=True)
         return self._projection(module, f"{stored}.{part}", shape)
 
-    def _positions(self, shape: Shape) -> Piece:
+    def _positions(self, shape: Shape) -> TensorSource:
         start = self.family.position_offset
         table = f"{self.prefix}{self.family.positions}.weight"
         whole = same(table, (shape[0] + start, *shape[1:]))
         return rows(whole, start, start + shape[0])
 
-    def _norm(self, stored: str, part: str, shape: Shape) -> Piece:
+    def _norm(self, stored: str, part: str, shape: Shape) -> TensorSource:
         norm = self.family.norm
         if part not in norm.stored:
             return constant(shape, 1.0 if part == "weight" else 0.0)
         piece = same(f"{stored}.{part}", shape)
         return more(piece, 1.0) if norm.plus_one and part == "weight" else piece
 
-    def _projection(self, module: str, stored: str, shape: Shape) -> Piece:
+    def _projection(self, module: str, stored: str, shape: Shape) -> TensorSource:
         architecture, names = self.reading.architecture, self.family.names
         together = [
             one
@@ -96,7 +96,7 @@ class Places:
             return self._turned(piece, architecture.kv_heads, gain=not architecture.qk_norm)
         return piece
 
-    def _turned(self, piece: Piece, heads: int, *, gain: bool) -> Piece:
+    def _turned(self, piece: TensorSource, heads: int, *, gain: bool) -> TensorSource:
         """Rows of heads in canonical order; a gain on a part of a head goes into its rows."""
         rotation, head_dim = self.reading.rotation, self.reading.architecture.head_dim
         if rotation is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from alula.frontend.configuration import Attributes
 from alula.frontend.families.family import COMMON_RULES, IDLE, Family, Scales
-from alula.frontend.families.rotation import Rotation, read_rotation
+from alula.frontend.families.rotation import FamilyRotation, read_rotation
 from alula.frontend.fields import Fields
 from alula.frontend.refusal import FrontendError, Refusal, UnsupportedModel
 from alula.ir.architecture import Architecture
@@ -37,7 +37,7 @@ class Reading:
     """
 
     architecture: Architecture
-    rotation: Rotation | None
+    rotation: FamilyRotation | None
     scales: Scales
     notes: tuple[str, ...]
 
@@ -161,7 +161,7 @@ def _activation(family: Family, config: Fields, refusals: list[Refusal]) -> str:
     return ACTIVATIONS.get(name, "silu")
 
 
-def _attention_scale(head_dim: int, scales: Scales, rotation: Rotation | None) -> float:
+def _attention_scale(head_dim: int, scales: Scales, rotation: FamilyRotation | None) -> float:
     """A gain on whole queries and keys belongs to the scale of their products."""
     scale = head_dim**-0.5 if scales.attention is None else scales.attention
     if rotation is None or rotation.rotated < head_dim:

@@ -14,7 +14,7 @@ _LARGEST = 3e38
 
 
 @dataclass(frozen=True)
-class Rotation:
+class FamilyRotation:
     """How a family turns queries and keys.
 
     Attributes:
@@ -35,7 +35,7 @@ class Rotation:
 
 def read_rotation(
     family: Family, config: Fields, head_dim: int, refusals: list[Refusal]
-) -> Rotation:
+) -> FamilyRotation:
     """The rope of a configuration that transformers has standardised.
 
     Raises:
@@ -70,7 +70,7 @@ def read_rotation(
     idle = (0.0,) * ((head_dim - rotated) // 2)
     order = _order(head_dim, rotated, family.pairs)
     plain = order == tuple(range(head_dim))
-    return Rotation(frequencies + idle, None if plain else order, gain, rotated, context)
+    return FamilyRotation(frequencies + idle, None if plain else order, gain, rotated, context)
 
 
 def _order(head_dim: int, rotated: int, pairs: str) -> tuple[int, ...]:

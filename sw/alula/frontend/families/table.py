@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from alula.frontend.families import FAMILIES, Family
-from alula.frontend.families.family import COMMON_RULES, Rule
+from alula.frontend.families.family import COMMON_RULES, KeyRule
 from alula.frontend.families.reading import ACTIVATIONS
 from alula.frontend.families.refused import REFUSED
 from alula.frontend.families.rotation import KINDS
@@ -81,7 +81,7 @@ def _refused() -> str:
     )
 
 
-def _rule(rule: Rule) -> str:
+def _rule(rule: KeyRule) -> str:
     return f"`{rule.key}` is {rule.limit}"
 
 

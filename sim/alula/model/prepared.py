@@ -3,13 +3,13 @@
 from typing import Any
 
 from alula.isa import Engine, Op, Program, Ref
-from alula.isa.fields import Operand, Register
+from alula.isa.fields import Operand, RegisterField
 from alula.model.checks import Checks
 
 ENGINES = len(Engine)
 
 
-class Step:
+class PreparedOp:
     """One instruction.
 
     Attributes:
@@ -51,7 +51,7 @@ class Step:
             value: Any = op.values[field.name]
             if isinstance(field, Operand):
                 value = value if isinstance(value, Ref) else Ref(0, value)
-            elif isinstance(field, Register) and field.name != "rd":
+            elif isinstance(field, RegisterField) and field.name != "rd":
                 value = Ref(value, 0)
             if isinstance(value, Ref):
                 if value.register:
@@ -61,6 +61,6 @@ class Step:
         self.refs = tuple(refs)
 
 
-def prepare(program: Program, checks: Checks) -> tuple[Step, ...]:
-    """The steps of a program. IsaError if it cannot be decoded."""
-    return tuple(Step(address, op, checks) for address, op in enumerate(program.ops))
+def prepare(program: Program, checks: Checks) -> tuple[PreparedOp, ...]:
+    """The prepared instructions of a program. IsaError if it cannot be decoded."""
+    return tuple(PreparedOp(address, op, checks) for address, op in enumerate(program.ops))

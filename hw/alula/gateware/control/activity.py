@@ -3,7 +3,7 @@
 from amaranth.lib import enum
 
 
-class Use(enum.Enum, shape=2):
+class Activity(enum.Enum, shape=2):
     """What an engine does in a cycle; each is in exactly one state.
 
     BUSY: it works; also where all that is left is what its pipeline takes.
