@@ -10,7 +10,7 @@ from alula.cli.output import print_json, print_table
 from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from alula.explore.compare import Comparison
+    from alula.explore.compare import SweepComparison
 
 
 @guarded
@@ -54,7 +54,7 @@ def compare(
         _print(found)
 
 
-def _print(found: "Comparison") -> None:
+def _print(found: "SweepComparison") -> None:
     from alula.explore.objectives import OBJECTIVES
     from alula.explore.report.tables import shown, with_error
 
@@ -89,7 +89,7 @@ def _print(found: "Comparison") -> None:
             print(f"\n{name}: cycles {row.how}, {resources}")
 
 
-def _as_dict(found: "Comparison") -> dict[str, object]:
+def _as_dict(found: "SweepComparison") -> dict[str, object]:
     return {
         "designs": [design.name for design in found.designs],
         "fields": {key: list(values) for key, values in found.fields.items()},

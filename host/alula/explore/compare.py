@@ -14,7 +14,7 @@ from alula.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SweepComparison:
     """Two designs, what they differ in and what they bring.
 
     Attributes:
@@ -50,7 +50,7 @@ def compare(
     context: int = 512,
     prompt: int = 128,
     progress: Progress = silent,
-) -> Comparison:
+) -> SweepComparison:
     """Return two designs side by side.
 
     Args:
@@ -78,7 +78,7 @@ def compare(
     flat = [dict(_flat(design.model_dump(mode="json"))) for design in designs]
     names = [name for name in flat[0] | flat[1] if flat[0].get(name) != flat[1].get(name)]
     fields = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
-    return Comparison((designs[0], designs[1]), (rows[0], rows[1]), fields)
+    return SweepComparison((designs[0], designs[1]), (rows[0], rows[1]), fields)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
