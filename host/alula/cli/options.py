@@ -30,7 +30,8 @@ def _sweeps() -> list[str]:
     return list(shipped_sweeps())
 
 
-def _shapes() -> list[str]:
+def shapes() -> list[str]:
+    """Return the names of the known shapes, to complete words with."""
     from alula.ir.shapes import SHAPES
 
     return list(SHAPES)
@@ -58,7 +59,7 @@ PlannedModel = Annotated[
         metavar="MODEL",
         help="A known shape, which needs no weights, or a model as for alula run.",
         show_default=False,
-        autocompletion=_shapes,
+        autocompletion=shapes,
     ),
 ]
 DeviceFile = Annotated[
@@ -130,7 +131,7 @@ AskedModel = Annotated[
         metavar="MODEL",
         help="A known shape, which needs no weights, or a model as for alula run.",
         show_default=False,
-        autocompletion=_shapes,
+        autocompletion=shapes,
     ),
 ]
 AskedRecipe = Annotated[

@@ -27,6 +27,14 @@ def sweep(
             show_default="what the file says",
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Another model than the file names.",
+            show_default="what the file says",
+            autocompletion=options.shapes,
+        ),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -62,6 +70,8 @@ def sweep(
     alula sweep quick --out build/quick
 
     alula sweep kv260-smollm2 --points 500 --json
+
+    alula sweep boards --model qwen3-0.6b --out build/boards
     """
     from alula.explore import load_sweep
     from alula.explore import sweep as search
@@ -77,6 +87,7 @@ def sweep(
         with progress_bar() as progress:
             found = search(
                 asked,
+                model=model,
                 points=points,
                 store=place,
                 processes=processes,

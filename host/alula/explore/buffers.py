@@ -19,8 +19,10 @@ NAMES = tuple(name.removesuffix("_kib") for name in Buffers.model_fields)
 """The buffers, each with a field `NAME_kib`."""
 _ALWAYS_GIVEN = ("program",)
 """What programs take is known only when they are made."""
-_ROOMY = 64
-"""Times larger that buffers are taken, to see what a model asks of them."""
+_ROOMY_KIB = 1 << 20
+"""How large buffers are taken, to see what a model asks of them."""
+START = {"buffers.vector_kib": 64, "buffers.activation_kib": 64, "buffers.staging_kib": 16}
+"""Sizes that every design takes, before others are found."""
 _SIZES = tuple(sorted({1 << k for k in range(14)} | {3 << k for k in range(12)}))
 _BANKS = {"index": "stream"}
 """Banks that have another name than the buffer whose size they follow."""
@@ -44,7 +46,8 @@ class Sizing:
         """One line for people."""
         if self.fields is not None:
             return ", ".join(f"{name} {value}" for name, value in self.fields.items())
-        return f"{' and '.join(self.conflict)} exclude each other"
+        what = " and ".join(self.conflict)
+        return f"{what} exclude each other" if len(self.conflict) > 1 else f"{what} cannot be"
 
 
 class NoBuffers(DesignError):
@@ -93,16 +96,15 @@ def _sized(design: Design, model: Model, given: tuple[str, ...]) -> Sizing:
 def _demands(design: Design, model: Model) -> Mapping[str, int]:
     """KiB that a model needs of each buffer, as its fit report has them."""
     tokens = min(design.context_max, model.shape.max_context) // GROUP * GROUP
-    sizes = {f"{name}_kib": _ROOMY * getattr(design.buffers, f"{name}_kib") for name in NAMES}
-    roomy = design.model_copy(update={"buffers": Buffers.model_construct(**sizes)})
+    sizes = {f"{name}_kib": _ROOMY_KIB for name in NAMES}
+    roomy = design.model_copy(update={"buffers": Buffers.model_construct(None, **sizes)})
     graph = build_graph(pad_heads(model.shape))
     report = place(graph, roomy, tokens, model.formats.precision).report
     found = dict.fromkeys(NAMES, 1)
     for item in report.items:
         name = item.key.removeprefix("buffers.").removesuffix("_kib")
         if name in found and item.key.startswith("buffers."):
-            size = sizes[f"{name}_kib"]
-            found[name] = max(found[name], math.ceil(item.demand * size / item.bound))
+            found[name] = max(found[name], math.ceil(item.demand * _ROOMY_KIB / item.bound))
     return found
 
 
@@ -123,7 +125,7 @@ class _Problem:
         self._uram: list[Any] = []
         for name in NAMES:
             self._model.add_exactly_one(self._chosen[name])
-            self._demand(name)
+            self._demand(name, given)
             self._blocks(name)
         self._limits()
 
@@ -161,14 +163,19 @@ class _Problem:
 
     def _possible(self, name: str, given: Sequence[str]) -> Iterator[int]:
         """Sizes that a buffer may have: the given one, or the demand and a scale of others."""
-        if name in given:
-            yield getattr(self._design.buffers, f"{name}_kib")
-            return
         demand = self._demands[name]
+        if name in given:
+            yield from sorted({demand, getattr(self._design.buffers, f"{name}_kib")})
+            return
         yield from sorted({demand, *(size for size in _SIZES if size < 8 * demand)})
 
-    def _demand(self, name: str) -> None:
+    def _demand(self, name: str, given: Sequence[str]) -> None:
         demand = self._demands[name]
+        if name in given:
+            size = getattr(self._design.buffers, f"{name}_kib")
+            place = self._sizes[name].index(size)
+            fixed = self._reason(f"buffers.{name}_kib {size}")
+            self._model.add_implication(fixed, self._chosen[name][place])
         reason = self._reason(f"buffers.{name}_kib at least {demand}")
         for size, chosen in zip(self._sizes[name], self._chosen[name], strict=True):
             if size < demand:

@@ -14,6 +14,7 @@ from alula.explore.pools import Pool
 from alula.explore.row import Row
 from alula.explore.space import DesignSpace, Question
 from alula.explore.store import RowStore, restored
+from alula.explore.sweep_file import SweepCheck
 from alula.explore.workers import Lost
 from alula.progress import Progress
 from alula.sources import sources_id
@@ -59,20 +60,15 @@ def check_points(
         pool: where it is done.
         store: keeps what is found.
         progress: told of each point.
-
-    Raises:
-        ToolchainError, SynthError: a tool is missing.
     """
     check = space.sweep.check
     found: dict[int, Row] = {}
     if check.simulate:
-        _need_simulator()
         groups = groups_of(space, rows, best)
         run = partial(_simulated, space)
         for number, row in _checked(space, rows, groups, run, "simulated", pool, store, progress):
             found[number] = row
     if check.synthesise:
-        _need_synthesiser()
         groups = [[number] for number in _spread(best, check.synthesise)]
         latest = {**rows, **found}
         run = partial(_synthesised, space)
@@ -81,6 +77,18 @@ def check_points(
         ):
             found[number] = row
     return found
+
+
+def need_tools(check: SweepCheck) -> None:
+    """See that what checks need is there.
+
+    Raises:
+        ToolchainError, SynthError: a tool is missing.
+    """
+    if check.simulate:
+        _need_simulator()
+    if check.synthesise:
+        _need_synthesiser()
 
 
 def groups_of(space: DesignSpace, rows: Mapping[int, Row], best: Sequence[int]) -> list[list[int]]:

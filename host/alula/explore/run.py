@@ -10,7 +10,7 @@ import numpy as np
 
 from alula.design.error import DesignError
 from alula.explore import evaluation
-from alula.explore.checks import check_points
+from alula.explore.checks import check_points, need_tools
 from alula.explore.evaluation import Bounded
 from alula.explore.idle import check_axes
 from alula.explore.objectives import signed
@@ -75,6 +75,7 @@ class Found:
 def sweep(
     source: str | Path | Sweep,
     *,
+    model: str | None = None,
     points: int | None = None,
     store: Path | None = None,
     processes: int | None = None,
@@ -85,6 +86,7 @@ def sweep(
 
     Args:
         source: a sweep, its file, or the name of one that ships with Alula.
+        model: another model than the sweep names.
         points: points that the cycle model is asked about at most, instead of the file's.
         store: the file that keeps every point; none is written if None.
         processes: points at once; as many as there are processors if None, in this process if 0.
@@ -99,8 +101,8 @@ def sweep(
         OSError: a row cannot be kept.
     """
     asked = source if isinstance(source, Sweep) else load_sweep(source)
-    if points is not None:
-        asked = asked.model_copy(update={"points": points})
+    asked = _changed(asked, model, points)
+    need_tools(asked.check)
     space = DesignSpace.of(asked, progress)
     check_axes(space)
     count = (os.cpu_count() or 1) if processes is None else processes
@@ -109,6 +111,22 @@ def sweep(
             return _Run(space, pool, None, progress).found()
         with RowStore.opened(store) as kept:
             return _Run(space, pool, kept, progress).found()
+
+
+def _changed(asked: Sweep, model: str | None, points: int | None) -> Sweep:
+    """A sweep with another model, or another number of points.
+
+    Raises:
+        DesignError: the model is an axis of the sweep.
+    """
+    changes: dict[str, object] = {}
+    if points is not None:
+        changes["points"] = points
+    if model is not None:
+        if "model" in asked.axes:
+            raise DesignError("one of the sweep's axis of models", model, f"{asked.name}: model")
+        changes["model"] = model
+    return asked.model_copy(update=changes)
 
 
 class _Run:

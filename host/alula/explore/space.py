@@ -12,7 +12,7 @@ import numpy as np
 
 from alula.cost.plans import Formats
 from alula.design import GROUP, Design, load_design
-from alula.explore.buffers import NAMES, NoBuffers, size_buffers
+from alula.explore.buffers import NAMES, START, NoBuffers, size_buffers
 from alula.explore.models import Model, models_of
 from alula.explore.sweep_file import QUESTION, Sweep, changes
 from alula.progress import Progress, silent
@@ -120,7 +120,8 @@ class DesignSpace:
             if key not in QUESTION:
                 fields.update(changes(key, value))
         base = self.bases[asked["base"]]
-        design = base.replace(fields) if fields else base
+        start = START if sweep.buffers == "smallest" else {}
+        design = base.replace({**start, **fields}) if start or fields else base
         model = self.models[asked["model"], asked["recipe"]]
         question = Question(design, model, asked["context"], asked["prompt"])
         return self._sized(question, fields) if sweep.buffers == "smallest" else question

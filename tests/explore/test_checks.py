@@ -1,0 +1,123 @@
+"""Points in RTL and in synthesis: which, and what their rows say then."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alula.chips import Use
+from alula.explore import Sweep, sweep
+from alula.explore import checks as checking
+from alula.explore.checks import Simulated, groups_of, simulate
+from alula.explore.row import Row
+from alula.explore.space import DesignSpace
+
+
+def checked(small_sweep: Any, **check: int) -> Sweep:
+    return small_sweep(search="all", check=check)
+
+
+def test_the_front_comes_first_and_designs_are_few(small_sweep) -> None:
+    space = DesignSpace.of(checked(small_sweep, simulate=8, most_designs=3))
+    rows = {number: Row({}, design_hash=f"d{number % 6}") for number in range(30)}
+    rows[29] = replace(rows[29], failed="lost")
+    best = [24, 18, 12, 7]
+    groups = groups_of(space, rows, best)
+    chosen = [number for group in groups for number in group]
+    assert len(chosen) == len(set(chosen)) == 8
+    assert set(best) <= set(chosen)
+    assert len(groups) <= 3
+    for group in groups:
+        assert len({rows[number].design_hash for number in group}) == 1
+    assert 29 not in chosen
+    assert groups_of(space, rows, best) == groups
+
+
+def test_simulated_cycles_take_the_place_of_modelled(
+    small_sweep, tmp_path: Path, monkeypatch
+) -> None:
+    asked: list[float] = []
+
+    def run(question: Any, mhz: float, most: int) -> Simulated:
+        asked.append(mhz)
+        whole = question.design.sfu.lanes == 4
+        return Simulated(cycles=1000.0, modelled=1010.0, layers=2 if whole else 1, whole=whole)
+
+    monkeypatch.setattr(checking, "simulate", run)
+    monkeypatch.setattr(checking, "_need_simulator", lambda: None)
+    place = tmp_path / "rows"
+    plain = sweep(small_sweep(search="all"), processes=0)
+    found = sweep(checked(small_sweep, simulate=12, most_designs=12), processes=0, store=place)
+    rows = {number: row for number, row in found.rows.items() if row.checked is not None}
+    assert len(rows) == len(asked) == 12
+    for number, row in rows.items():
+        assert row.checked == pytest.approx(0.01)
+        if row.values["sfu.lanes"] == 4:
+            assert (row.how, row.decode_cycles, row.checked_layers) == ("simulated", 1000, 2)
+            assert row.tokens_per_s == pytest.approx((row.mhz or 0) * 1e3)
+            assert row.errors["decode_cycles"] == 0
+        else:
+            assert (row.how, row.checked_layers) == ("modelled", 1)
+            assert row.decode_cycles == plain.rows[number].decode_cycles
+        assert row.ttft_s == plain.rows[number].ttft_s
+    again = sweep(checked(small_sweep, simulate=12, most_designs=12), processes=0, store=place)
+    assert len(asked) == 12
+    assert again.rows == found.rows
+
+
+def test_a_run_that_goes_wrong_is_told_in_its_row(small_sweep, monkeypatch) -> None:
+    def broken(*_: object) -> Simulated:
+        raise RuntimeError("the run must end")
+
+    monkeypatch.setattr(checking, "simulate", broken)
+    monkeypatch.setattr(checking, "_need_simulator", lambda: None)
+    found = sweep(checked(small_sweep, simulate=2), processes=0)
+    assert {row.failed for row in found.failed} == {"in RTL: RuntimeError: the run must end"}
+    assert len(found.failed) == 2
+    assert found.front
+
+
+def test_synthesised_resources_take_the_place_of_estimates(small_sweep, monkeypatch) -> None:
+    total = SimpleNamespace(total=Use(lut=11, ff=12, dsp=13, bram36=14, uram=15))
+    monkeypatch.setattr("alula.synth.synthesise", lambda *_, **__: total)
+    monkeypatch.setattr(checking, "_need_synthesiser", lambda: None)
+    found = sweep(checked(small_sweep, synthesise=1), processes=0)
+    (row,) = (row for row in found.rows.values() if row.resources == "synthesised")
+    assert (row.lut, row.ff, row.dsp, row.bram36, row.uram) == (11, 12, 13, 14, 15)
+    assert (row.how, row.errors["lut"]) == ("synthesised", 0)
+    assert row in found.front
+
+
+@pytest.mark.parametrize("check", ["simulate", "synthesise"])
+def test_a_missing_tool_is_told_before_the_search(small_sweep, monkeypatch, check: str) -> None:
+    from alula.explore import evaluation
+    from alula.rtl import toolchain
+    from alula.synth import SynthError
+
+    def missing() -> None:
+        raise toolchain.ToolchainError("a tool must be installed")
+
+    def none() -> None:
+        raise SynthError("Yosys must be installed")
+
+    monkeypatch.setattr("alula.rtl.toolchain.toolchain", missing)
+    monkeypatch.setattr("alula.synth.yosys", none)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("a point was asked about"))
+    with pytest.raises((toolchain.ToolchainError, SynthError), match="must be installed"):
+        sweep(checked(small_sweep, **{check: 1}), processes=0)
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+def test_a_token_in_rtl_is_near_what_the_model_says(small_sweep) -> None:
+    space = DesignSpace.of(small_sweep())
+    question = space.question({"sfu.lanes": 4})
+    whole = simulate(question, 80, 10**9)
+    assert (whole.whole, whole.layers) == (True, 2)
+    assert whole.modelled == pytest.approx(whole.cycles, rel=0.03)
+    part = simulate(question, 80, 10_000)
+    assert (part.whole, part.layers) == (False, 1)
+    assert part.cycles < whole.cycles
+    assert part.modelled == pytest.approx(part.cycles, rel=0.03)
