@@ -94,6 +94,27 @@ PROMISES = (
     Promise("cycle model to RTL: largest error", "cost", "largest_error", 3, False, 0.01, "%", 2),
     Promise("bounds, a core", "cost", "bounds_per_s", 1_000_000, True, unit="/s", digits=0),
     Promise("cycle model, a core", "cost", "predictions_per_s", 200, True, unit="/s", digits=0),
+    Promise("resources to synthesis: held-out designs", "resources", "designs", 6, True, digits=0),
+    *(
+        Promise(
+            f"{title} to synthesis, held out: largest error",
+            "resources",
+            f"{name}_error",
+            bound,
+            False,
+            0.01,
+            "%",
+            1,
+        )
+        for title, name, bound in (
+            ("LUT", "lut", 10),
+            ("FF", "ff", 10),
+            ("DSP", "dsp", 0),
+            ("BRAM36", "bram36", 5),
+            ("UltraRAM", "uram", 5),
+        )
+    ),
+    Promise("resources, a core", "resources", "estimates_per_s", 1_000, True, unit="/s", digits=0),
     Promise(
         "kv260: largest share of its part",
         "synthesis",
