@@ -74,7 +74,7 @@ def synthesised(chosen: Chosen, progress: Progress, kept: bool) -> dict[str, Any
         "held_out": chosen.held_out,
         "commit": commit(),
         "ns": whole,
-        "modules": _by_kind(modules, found, ns, design),
+        "modules": _by_kind(modules, found, ns, chosen),
     }
 
 
@@ -92,9 +92,10 @@ def _alone(found: Netlists, names: frozenset[str], design: Design) -> dict[str, 
 
 
 def _by_kind(
-    modules: Mapping[str, str], found: Netlists, ns: Mapping[str, float], design: Design
+    modules: Mapping[str, str], found: Netlists, ns: Mapping[str, float], chosen: Chosen
 ) -> list[dict[str, Any]]:
     """Join modules of one class; `KINDS` must know how many there are."""
+    design = chosen.design
     cells = {name: cells_of(netlist) for name, netlist in found.items()}
     uses = {item.module: item.total for item in module_uses(modules, cells, design.family)}
     dimensions, times = Dimensions.of(design), instances(modules)
@@ -103,7 +104,8 @@ def _by_kind(
     for name in modules:
         kinds.setdefault(name.partition("_")[0], []).append(name)
     grow = [name for kind, names in kinds.items() if len(known[kind].size) > 1 for name in names]
-    sizes = rtl_sizes(modules, grow, yosys())
+    # Nothing is fitted to what a held-out design is before it is mapped, either.
+    sizes = {} if chosen.held_out else rtl_sizes(modules, grow, yosys())
     rows = []
     for kind, names in kinds.items():
         count = sum(times[name] for name in names)

@@ -111,42 +111,39 @@ def fitted(designs: Sequence[Synthesised]) -> dict[str, Any]:
 
 
 def _chip(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[str, Any]:
-    whole = [one for one in designs if one.held_out and one.ns is not None]
-    mine = [one for one in designs if not one.held_out]
-    values = _weighted(*([_apart(one, whole) for one in some] for some in (mine, every)))
-    values["between_ns"] = _between(mine)
-    rows = [compared(one, Fit.read(values | {"errors": {}})) for one in whole]
-    worst = {name: round(max(abs(row[name]) for row in rows), 4) for name in ERRORS if rows}
-    return values | {"errors": worst, "held_out": len(rows)}
-
-
-def _apart(design: Synthesised, held_out: Sequence[Synthesised]) -> Synthesised:
-    """Return a design without the modules that a held-out one has too, of those that differ."""
-    kinds = {kind.name: kind for kind in KINDS}
-
-    def shared(item: ModuleFit) -> bool:
-        measures = {*kinds[item.kind].size, *kinds[item.kind].delay} - {"one", "sparse"}
-        return bool(measures) and any(
-            _at(sorted(measures), one.dimensions) == _at(sorted(measures), design.dimensions)
-            for one in held_out
-        )
-
-    return replace(design, modules=tuple(item for item in design.modules if not shared(item)))
-
-
-def _weighted(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[str, Any]:
-    """Weights and ranges."""
-    sizes = zip(*(one.dimensions for one in designs), strict=True)
-    return {
+    whole = [one for one in designs if one.ns is not None]
+    held_out = [one for one in whole if one.held_out]
+    mine = [_apart(one, held_out) for one in designs if not one.held_out]
+    sizes = zip(*(one.dimensions for one in whole or designs), strict=True)
+    values = {
         "modules": {
-            kind.name: {name: _weights(kind, name, designs, every) for name in NAMES}
-            for kind in KINDS
+            kind.name: {name: _weights(kind, name, mine, every) for name in NAMES} for kind in KINDS
         },
+        "between_ns": _between(one for one in whole if not one.held_out),
         "ranges": {
             name: [min(values), max(values)]
             for name, values in zip(Dimensions._fields, sizes, strict=True)
         },
     }
+    rows = [compared(one, Fit.read({**values, "errors": {}})) for one in held_out]
+    worst = {name: round(max(abs(row[name]) for row in rows), 4) for name in ERRORS if rows}
+    return {**values, "errors": worst, "held_out": len(rows)}
+
+
+def _apart(design: Synthesised, held_out: Sequence[Synthesised]) -> Synthesised:
+    """Return a design without what was synthesised of modules that a held-out one has too.
+
+    Those that are the same in all designs stay.
+    """
+    kinds = {kind.name: kind for kind in KINDS}
+
+    def apart(item: ModuleFit) -> ModuleFit:
+        measures = sorted({*kinds[item.kind].size, *kinds[item.kind].delay} - {"one", "sparse"})
+        at = _at(measures, design.dimensions)
+        same = any(_at(measures, one.dimensions) == at for one in held_out)
+        return replace(item, use=None, ns=None) if measures and same else item
+
+    return replace(design, modules=tuple(map(apart, design.modules)))
 
 
 def compared(design: Synthesised, fit: Fit) -> dict[str, float]:
