@@ -8,16 +8,17 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 FILES = {
-    "designs/design.schema.json": "alula.design.schema:schema_text",
-    "designs/recipes/recipe.schema.json": "alula.compress.recipe:schema_text",
-    "designs/devices/devices.schema.json": "alula.runtime.planning.devices:schema_text",
-    "designs/sweeps/sweep.schema.json": "alula.explore.sweep_file:schema_text",
+    "designs/design.schema.json": "alula.design:Design.schema_text",
+    "designs/recipes/recipe.schema.json": "alula.compress.recipe:Recipe.schema_text",
+    "designs/devices/devices.schema.json": "alula.runtime.planning.devices:Devices.schema_text",
+    "designs/sweeps/sweep.schema.json": "alula.explore.sweep_file:Sweep.schema_text",
     "docs/pictures/machine.svg": "tools.pictures:machine",
     "docs/pictures/weight.svg": "tools.pictures:weight",
     "docs/reference/cli.md": "tools.reference:cli_text",
@@ -41,7 +42,7 @@ SECTIONS = {
 def call(target: str) -> str:
     """Return the text that `module:function` makes."""
     module, function = target.split(":")
-    return getattr(importlib.import_module(module), function)()
+    return attrgetter(function)(importlib.import_module(module))()
 
 
 def with_section(text: str, name: str, body: str, where: str) -> str:

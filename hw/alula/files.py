@@ -54,14 +54,14 @@ def read_bytes(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
     return content
 
 
-def read_text(path: Path, most: int = MOST_TEXT_BYTES) -> str:
-    """Return the text of a regular UTF-8 file of at most `most` bytes.
+def read_text(path: Path) -> str:
+    """Return the text of a regular UTF-8 file of at most `MOST_TEXT_BYTES`.
 
     Raises:
         OSError: as `read_bytes`.
         UnicodeDecodeError: it is no UTF-8.
     """
-    return read_bytes(path, most).decode()
+    return read_bytes(path, MOST_TEXT_BYTES).decode()
 
 
 def _refusal(path: Path) -> OSError | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alula.compress.recipe import MatrixChoice, Recipe, load_recipe, precision_of, schema_text
+from alula.compress.recipe import MatrixChoice, Recipe, load_recipe, precision_of
 from alula.design import DesignError, load_design
 from alula.design.shipped import shipped_recipes
 from alula.ir import Precision
@@ -118,5 +118,5 @@ def test_shipped_recipes_apply_to_every_layer(name: str) -> None:
 
 def test_the_schema_is_as_generated() -> None:
     text = (RECIPES / "recipe.schema.json").read_text()
-    assert text == schema_text()
+    assert text == Recipe.schema_text()
     assert json.loads(text)["properties"]["rules"]["items"] == {"$ref": "#/$defs/Rule"}

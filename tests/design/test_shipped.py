@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from alula.design import BLOCK, Design, load_design, shipped_designs
-from alula.design.schema import schema_text
 
 DESIGNS = Path(__file__).parents[2] / "designs"
 NAMES = ["kv260", "kv260-sparse", "nano", "nano-sparse", "tiny", "u280", "vhk158"]
@@ -92,11 +91,11 @@ def test_hashes() -> None:
 
 
 def test_schema_file_is_the_design_s_schema() -> None:
-    assert (DESIGNS / "design.schema.json").read_text() == schema_text()
+    assert (DESIGNS / "design.schema.json").read_text() == Design.schema_text()
 
 
 def test_schema_describes_every_field() -> None:
-    schema = json.loads(schema_text())
+    schema = json.loads(Design.schema_text())
     for record in (schema, *schema["$defs"].values()):
         for name, field in record["properties"].items():
             assert field.get("description"), name

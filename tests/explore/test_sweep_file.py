@@ -10,7 +10,7 @@ from alula.design import DesignError
 from alula.design.shipped import shipped_sweeps
 from alula.explore import Sweep, load_sweep
 from alula.explore.objectives import OBJECTIVES
-from alula.explore.sweep_file import MOST_ENUMERATED, QUESTION, schema_text
+from alula.explore.sweep_file import MOST_ENUMERATED, QUESTION
 
 
 @pytest.mark.parametrize("name", shipped_sweeps())
@@ -86,6 +86,6 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_the_schema_knows_every_objective() -> None:
-    text = schema_text()
+    text = Sweep.schema_text()
     assert all(f'"{name}"' in text for name in OBJECTIVES)
     assert set(QUESTION) <= set(Sweep.model_fields) | {"base"}

@@ -4,14 +4,13 @@ import json
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from alula.design import Design, DesignError
 from alula.design.error import listed, meant, shown
 from alula.design.loading import read_yaml
-from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.design.shipped import named_file, shipped_sweeps
 from alula.explore.objectives import OBJECTIVES, ObjectiveName
@@ -150,20 +149,6 @@ class Sweep(Record):
     references: Annotated[list[Published], Field(max_length=100)] = Field(default_factory=list)
     """Published points, shown beside those of the sweep."""
 
-    @classmethod
-    def from_mapping(cls, values: Any, source: str) -> Self:
-        """Return the sweep that `values` describe.
-
-        Raises:
-            DesignError: they are no valid sweep; `source` names them in its text.
-        """
-        try:
-            sweep = cls.model_validate(values)
-        except ValidationError as error:
-            raise design_error(cls, error, source) from None
-        sweep._check(source)
-        return sweep
-
     @property
     def count(self) -> int:
         """Points of the space."""
@@ -176,7 +161,8 @@ class Sweep(Record):
             return self.search
         return "bounds" if self.count <= MOST_ENUMERATED else "generations"
 
-    def _check(self, source: str) -> None:
+    def check_whole(self, source: str) -> None:
+        """Check keys and values against designs and models; see `Record.check_whole`."""
         _check_lengths(self, source)
         for key, value in self.fixed.items():
             check_field(key, value, f"{source}: fixed")
@@ -226,12 +212,6 @@ def load_sweep(source: str | Path) -> Sweep:
     """
     path = named_file(source, shipped_sweeps(), "sweep")
     return Sweep.from_mapping(read_yaml(path), str(path))
-
-
-def schema_text() -> str:
-    """Return the text of designs/sweeps/sweep.schema.json."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps(schema | Sweep.model_json_schema(), indent=2) + "\n"
 
 
 def changes(key: str, value: Any) -> Iterator[tuple[str, Any]]:

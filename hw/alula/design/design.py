@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from alula.chips import FAMILIES, ChipFamily
@@ -26,7 +26,6 @@ from alula.design.engines import (
 from alula.design.memory import MIB, Memory
 from alula.design.memory_ports import kept_beats
 from alula.design.part import Part
-from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.design.storage import Bank, Blocks, bind_memories
 
@@ -70,18 +69,6 @@ class Design(Record):
 
     prefill_chunk: Annotated[int, Field(ge=1, le=MOST_ROWS)]
     """Tokens of one prefill chunk, a multiple of mpe.tokens."""
-
-    @classmethod
-    def from_mapping(cls, values: Any, source: str = "design") -> Self:
-        """Return the design that `values` describe.
-
-        Raises:
-            DesignError: the values are no valid design; `source` names them in its text.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise design_error(cls, error, source) from None
 
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """Return this design with fields changed, named by dotted keys such as "mpe.tokens".

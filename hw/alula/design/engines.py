@@ -1,7 +1,8 @@
 """What a core is made of: matrix engine, special functions, buffers."""
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
@@ -51,6 +52,10 @@ KiB = Annotated[int, Field(ge=1, le=1 << 20)]
 
 class Mpe(Record):
     """The matrix processing engine: chains of multipliers, as many as the memory stream feeds."""
+
+    removed: ClassVar[Mapping[str, str]] = {
+        "lanes": f"left out (every chain has {BLOCK} multipliers)",
+    }
 
     tokens: Annotated[Literal[2, 4, 8, 16, 32], Whole]
     """Activation rows that share one pass over the weights; a DSP block multiplies two."""

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from alula.design.engines import BLOCK
 from alula.design.error import DesignError, listed, shown
 from alula.printable import printable
 
@@ -37,8 +36,6 @@ EXPECTED = {
     "invalid_key": "text as key",
     "impossible": "{expected}",
 }
-REMOVED = {"mpe.lanes": f"left out (every chain has {BLOCK} multipliers)"}
-"""What must be done with a field that earlier versions had."""
 WRONG_KEY = ("extra_forbidden", "invalid_key")
 
 
@@ -54,7 +51,7 @@ def design_error(root: type[BaseModel], error: ValidationError, source: str) -> 
         actual = context["actual"]
     elif kind == "missing":
         actual = "missing"
-    elif kind == "extra_forbidden" and ".".join(path) not in REMOVED:
+    elif kind == "extra_forbidden" and not _removed(root, first):
         actual = shown(path[-1])
     else:
         actual = shown(first["input"])
@@ -65,14 +62,19 @@ def design_error(root: type[BaseModel], error: ValidationError, source: str) -> 
 def _expected(root: type[BaseModel], error: ErrorDetails, context: dict[str, Any]) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        if removed := REMOVED.get(".".join(map(str, error["loc"]))):
-            return removed
-        return f"one of the keys {listed(list(_model_at(root, error['loc'][:-1]).model_fields))}"
+        keys = listed(list(_model_at(root, error["loc"][:-1]).model_fields))
+        return _removed(root, error) or f"one of the keys {keys}"
     if kind == "literal_error":
         return context["expected"].replace("'", "")
     if kind not in EXPECTED:
         return f"valid ({printable(error['msg'])})"
     return EXPECTED[kind].format(**context)
+
+
+def _removed(root: type[BaseModel], error: ErrorDetails) -> str:
+    """What must be done with a key that earlier versions had; "" for any other key."""
+    *path, key = error["loc"]
+    return getattr(_model_at(root, tuple(path)), "removed", {}).get(key, "")
 
 
 def _model_at(root: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:

@@ -28,6 +28,8 @@ _MAKERS: Mapping[str, Maker] = {**moves.MAKERS, **functions.MAKERS, **control.MA
 """Of every instruction but products and loops."""
 _BETWEEN = ("ADD", "ACT", "RMSNORM", "QUANT", "ST.V", "ST.W", "ARGMAX", "SADD", "NOP")
 """What may come between the loads of products and the products."""
+_LENGTH = 60
+"""Instructions of a program at most, about, without loads at its start and stores at its end."""
 _PACE = 40
 """Iterations of all the loops around an instruction, at most."""
 
@@ -60,15 +62,12 @@ class FuzzCase:
         return assembled(self.name, self.design, (*chosen, *self.closing), self.constants)
 
 
-def random_case(design: Design, seed: int, number: int, length: int = 60) -> FuzzCase:
-    """Return a random program, the same for the same arguments.
-
-    `length`: its instructions, about, without loads at its start and stores at its end.
-    """
+def random_case(design: Design, seed: int, number: int) -> FuzzCase:
+    """Return a random program, the same for the same arguments."""
     random = Random(f"{seed}/{number}")
     places = random_places(design, random)
     draw = Draw(design, places, random)
-    text = [*_opening(draw), *_text(draw, random.randint(1, length))]
+    text = [*_opening(draw), *_text(draw, random.randint(1, _LENGTH))]
     timing = Timing(
         read_latency=random.choice((None, random.randint(1, 200))),
         write_latency=random.randint(1, 50),

@@ -1,20 +1,18 @@
 """A recipe file: the format of each matrix, how its integers are chosen, and on which text."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from alula.compress.distillation import Distillation
 from alula.compress.methods import METHODS, PATTERN_METHODS, needs_text
 from alula.design import Design, DesignError
 from alula.design.error import listed, meant, shown
 from alula.design.loading import read_yaml
-from alula.design.problem import design_error
 from alula.design.record import Record, Whole
 from alula.design.shipped import named_file, shipped_recipes
 from alula.ir import AttentionBlocks, Precision
@@ -165,20 +163,10 @@ class Recipe(Record):
     attention: Attention | None = None
     """Blocks of positions that are attended to; all if it is left out."""
 
-    @classmethod
-    def from_mapping(cls, values: Any, source: str) -> Self:
-        """Return the recipe that `values` describe.
-
-        Raises:
-            DesignError: they are no valid recipe; `source` names them in its text.
-        """
-        try:
-            recipe = cls.model_validate(values)
-        except ValidationError as error:
-            raise design_error(cls, error, source) from None
-        for number, rule in enumerate(recipe.rules):
+    def check_whole(self, source: str) -> None:
+        """Check each rule; see `Record.check_whole`."""
+        for number, rule in enumerate(self.rules):
             _check_rule(rule, f"{source}: rules.{number}")
-        return recipe
 
     def choices(self, matrices: Iterable[str], source: str) -> dict[str, MatrixChoice]:
         """Return what applies to each matrix of a model.
@@ -229,12 +217,6 @@ def load_recipe(source: str | Path) -> tuple[Recipe, Path]:
 def precision_of(choices: Mapping[str, MatrixChoice]) -> Precision:
     """Return the formats of a model's matrices, all of which are named."""
     return Precision.of({name: choice.format for name, choice in choices.items()})
-
-
-def schema_text() -> str:
-    """Return the text of designs/recipes/recipe.schema.json."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps(schema | Recipe.model_json_schema(), indent=2) + "\n"
 
 
 def _check_rule(rule: Rule, place: str) -> None:

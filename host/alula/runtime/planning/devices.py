@@ -1,16 +1,14 @@
 """Devices and the links between them, as a YAML file says it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from alula.design.error import DesignError, listed, meant, shown
 from alula.design.loading import read_yaml
-from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.design.shipped import named_file, shipped_devices
 from alula.runtime.split import TARGET
@@ -181,19 +179,9 @@ class Devices(Record):
     crossing: Format | None = None
     """How keys and values cross; by default as the sender keeps them."""
 
-    @classmethod
-    def from_mapping(cls, values: Any, source: str) -> Self:
-        """Return the devices that `values` describe.
-
-        Raises:
-            DesignError: they are no valid devices; `source` names them in its text.
-        """
-        try:
-            found = cls.model_validate(values)
-        except ValidationError as error:
-            raise design_error(cls, error, source) from None
-        _check_links(found, source)
-        return found
+    def check_whole(self, source: str) -> None:
+        """Check that the links join all devices without a cycle; see `Record.check_whole`."""
+        _check_links(self, source)
 
 
 def load_devices(source: str | Path) -> Devices:
@@ -204,12 +192,6 @@ def load_devices(source: str | Path) -> Devices:
     """
     path = named_file(source, shipped_devices(), "device")
     return Devices.from_mapping(read_yaml(path), str(path))
-
-
-def schema_text() -> str:
-    """Return the text of designs/devices/devices.schema.json."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps(schema | Devices.model_json_schema(), indent=2) + "\n"
 
 
 def impossible(key: str, expected: str, actual: str) -> PydanticCustomError:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from alula.design.loading import read_yaml
-from alula.design.problem import design_error
 from alula.design.record import Record
 from alula.folders import new_file
 from alula.runtime.errors import SplitError
@@ -89,7 +88,7 @@ def load_plan(path: str | Path, *, extrapolate: bool = True) -> Plan:
         PlanError: it is no plan, or one that its devices do not allow; the message names the file.
     """
     try:
-        record = PlanRecord.model_validate(read_yaml(Path(path)))
+        record = PlanRecord.from_mapping(read_yaml(Path(path)), str(path))
         asked = planner(
             record.model,
             record.devices,
@@ -104,8 +103,6 @@ def load_plan(path: str | Path, *, extrapolate: bool = True) -> Plan:
                 f"the plan must be of this {record.model}, not of another shape of that name"
             )
         return _as_told(asked, record.map)
-    except ValidationError as error:
-        raise design_error(PlanRecord, error, str(path)) from None
     except (PlanError, SplitError) as error:
         raise PlanError(f"{error} ({path})", getattr(error, "lines", ("",))[1:]) from None
 

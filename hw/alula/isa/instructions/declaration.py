@@ -56,16 +56,12 @@ class Instruction:
         return () if forgets else self.cycles.counts
 
 
-def memory_beat(name: str = "addr", bits: int = 32) -> Operand:
-    """An address in memory."""
-    return Operand(name, bits, "memory address, beats")
-
-
 def vector_word(name: str, doc: str) -> Operand:
     """An address in the vector buffer."""
     return Operand(name, 16, f"{doc}, vector buffer word")
 
 
+ADDRESS = Operand("addr", 32, "memory address, beats")
 ROWS = Operand("rows", 8, "rows")
 FORMAT = Choice("fmt", (*FORMATS, *[""] * (16 - len(FORMATS))), "number format")
 SPARSITY = Choice("nm", (*PATTERNS, *[""] * (8 - len(PATTERNS))), "N:M pattern")

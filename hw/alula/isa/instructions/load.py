@@ -3,6 +3,7 @@
 from alula.isa.effects import DataFault, Effects, Error, at_least, at_most, memory, stream, words
 from alula.isa.fields import Choice, Operand
 from alula.isa.instructions.declaration import (
+    ADDRESS,
     FORMAT,
     SPARSITY,
     TYPE,
@@ -10,7 +11,6 @@ from alula.isa.instructions.declaration import (
     Engine,
     Instruction,
     cycles,
-    memory_beat,
     sync,
     vector_word,
 )
@@ -24,7 +24,7 @@ LOAD = (
             Choice("to", ("MV", "MM"), "engine that takes these beats"),
             FORMAT,
             SPARSITY,
-            memory_beat(),
+            ADDRESS,
             Operand("blocks", 13, "row blocks"),
             Operand("groups", 9, "groups of 32 inputs in a row"),
             Operand("stride", 0, "beats from one row block to the next, 0 if packed (V8 only)"),
@@ -60,7 +60,7 @@ LOAD = (
         0x02,
         (
             TYPE,
-            memory_beat(),
+            ADDRESS,
             vector_word("dst", "destination"),
             Operand("count", 20, "elements"),
         ),

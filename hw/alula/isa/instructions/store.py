@@ -3,10 +3,10 @@
 from alula.isa.effects import Effects, at_most, memory, staging, words
 from alula.isa.fields import Operand
 from alula.isa.instructions.declaration import (
+    ADDRESS,
     Engine,
     Instruction,
     cycles,
-    memory_beat,
     sync,
     vector_word,
 )
@@ -16,7 +16,7 @@ _STAGED = staging("src", "groups", "rows * heads")
 _LONGEST = at_most("32 * groups", STAGING_VALUES, when="rows * heads", name="values of a row")
 _ROWS = (
     Operand("src", 10, "staging row of token 0, head 0"),
-    memory_beat(),
+    ADDRESS,
     Operand("heads", 7, "KV heads; staging holds heads of a token together"),
     Operand("rows", 8, "tokens"),
     Operand("groups", KV_GROUPS.bit_length(), "groups of 32 in a head"),
@@ -29,7 +29,7 @@ STORE = (
         0x08,
         (
             vector_word("src", "source"),
-            memory_beat(),
+            ADDRESS,
             Operand("count", 20, "elements, written as fp32"),
         ),
         "Store a vector. Signals when memory has acknowledged the last beat.",
@@ -42,7 +42,7 @@ STORE = (
         0x09,
         (
             Operand("value", 32, "32-bit word"),
-            memory_beat(),
+            ADDRESS,
             Operand("skip", 8, "words into the beat"),
         ),
         "Store one 32-bit word.",
