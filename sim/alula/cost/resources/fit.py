@@ -83,6 +83,11 @@ class Synthesised:
     ns: float | None
 
     @property
+    def counts(self) -> bool:
+        """Whether it was synthesised, its matrix engine at least: it is within what is known."""
+        return any(item.kind == "Mpe" and item.use for item in self.modules)
+
+    @property
     def use(self) -> Use:
         """All modules that were synthesised."""
         return sum((item.use for item in self.modules if item.use), Use())
@@ -114,7 +119,7 @@ def _chip(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[
     whole = [one for one in designs if one.ns is not None]
     held_out = [one for one in whole if one.held_out]
     mine = [_apart(one, held_out) for one in designs if not one.held_out]
-    sizes = zip(*(one.dimensions for one in whole or designs), strict=True)
+    sizes = zip(*(one.dimensions for one in designs if one.counts), strict=True)
     values = {
         "modules": {
             kind.name: {name: _weights(kind, name, mine, every) for name in NAMES} for kind in KINDS
