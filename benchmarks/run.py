@@ -26,6 +26,8 @@ MEASUREMENTS = (
     "speed",
     "accuracy",
     "cost",
+    "sweep",
+    "zigzag",
     "resources",
     "rtl",
     "stream",
