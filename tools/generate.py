@@ -84,7 +84,7 @@ def main() -> int:
         print(f"generated text: {', '.join(stale) or 'nothing'} written")
         return 0
     if stale:
-        print(f"generated text differs in {', '.join(stale)}; to mend it: make docs")
+        print(f"generated text differs in {', '.join(stale)}; to fix it: make docs")
         return 1
     print("generated text: as generated")
     return 0

@@ -76,8 +76,8 @@ def test_no_package_manager(machine: Path) -> None:
 )
 def test_tool_with_a_minimum(machine: Path, told: str, found: str, ok: bool) -> None:
     add(machine, "verilator", f"echo '{told}'")
-    check = doctor.check_tool(ToolCheck(["verilator"], "RTL", False, "5.036", "mend it"))
-    assert (check.found, check.ok, check.fix) == (found, ok, "" if ok else "mend it")
+    check = doctor.check_tool(ToolCheck(["verilator"], "RTL", False, "5.036", "fix it"))
+    assert (check.found, check.ok, check.fix) == (found, ok, "" if ok else "fix it")
 
 
 def test_second_name_of_a_tool(machine: Path) -> None:
@@ -107,7 +107,7 @@ def test_package_missing_and_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_outside_a_checkout(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no Makefile, what mends something is a command of pip's."""
+    """Where there is no Makefile, what fixes something is a command of pip's."""
     monkeypatch.setattr(doctor, "in_checkout", lambda: False)
     requires = ["no-such-package>=1", "x>=2; extra == 'bench'", "y; extra == 'dev'"]
     monkeypatch.setattr(doctor.metadata, "requires", lambda _: requires)

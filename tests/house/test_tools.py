@@ -36,7 +36,7 @@ def test_drift_is_found_and_mended(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["generate", "--check"])
     assert generate.main() == 1
-    message = "generated text differs in made/file, page.md; to mend it: make docs\n"
+    message = "generated text differs in made/file, page.md; to fix it: make docs\n"
     assert capsys.readouterr().out == message
     assert not (generate.ROOT / "made").exists()
 

@@ -22,7 +22,7 @@ def section(name: str) -> str:
 
 def test_what_is_committed_is_what_would_be_written():
     path = Path(__file__).resolve().parents[2] / "docs" / "reference" / "isa.md"
-    assert path.read_text(encoding="utf-8") == TEXT, "to mend it: make docs"
+    assert path.read_text(encoding="utf-8") == TEXT, "to fix it: make docs"
 
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=lambda item: item.name)

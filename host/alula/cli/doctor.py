@@ -1,4 +1,4 @@
-"""What Alula needs on this machine, what is there, and the command that mends what is not."""
+"""What Alula needs on this machine, what is there, and the command that fixes what is not."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ class Check:
         needed: the versions that will do, such as ">=3.11"; "any" if all do.
         found: the version found, "yes" if it does not tell, "" if there is none.
         ok: whether what was found will do.
-        fix: the command that mends it; "" when there is nothing to mend.
+        fix: the command that fixes it; "" when there is nothing to fix.
     """
 
     name: str

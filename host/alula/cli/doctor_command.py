@@ -11,7 +11,7 @@ from alula.cli.output import print_json, print_table
 
 @guarded
 def doctor(json: options.Json = False) -> None:
-    """Check this machine, and print the command that mends what is missing.
+    """Check this machine, and print the command that fixes what is missing.
 
     Exits with 1 if something is missing that everyone needs.
     """
@@ -32,6 +32,6 @@ def doctor(json: options.Json = False) -> None:
             )
             for check in checks
         ]
-        print_table(("", "name", "found", "needed", "for", "to mend it"), rows)
+        print_table(("", "name", "found", "needed", "for", "to fix it"), rows)
     if any(check.required and not check.ok for check in checks):
         raise typer.Exit(1)

@@ -19,7 +19,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a command tell what a person can mend in one line, with exit code 2, no traceback.
+    """Make a command tell what a person can fix in one line, with exit code 2, no traceback.
 
     That is every error that Alula's packages define, and the operating system's. Anything else is a
     defect and shows its traceback. Ctrl-C is reported like a mistake. An error may have another

@@ -62,7 +62,7 @@ def sweep(
 ) -> None:
     """Search a space of designs, models and lengths for the best, and say how wrong each may be.
 
-    A point that cannot be is a row with what it lacks and what would mend it. Exits with 2 if that
+    A point that cannot be is a row with what it lacks and what would fix it. Exits with 2 if that
     is so for all.
 
     [bold]Examples[/bold]

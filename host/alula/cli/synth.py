@@ -106,7 +106,7 @@ def _check_fit(design: "Design", use: "Use") -> None:
 
 
 def _counts(use: "Use") -> list[str]:
-    """The columns of a table, as of `_NAMES`."""
+    """The columns of a table; see `_NAMES`."""
     return [f"{getattr(use, name):,g}" for name in _NAMES]
 
 

@@ -1,4 +1,4 @@
-"""What mends a number that is too large or too small: which fields to change, and which way."""
+"""What fixes a number that is too large or too small: which fields to change, and which way."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ _OF_TIME = ("tokens_per_s", "tokens_per_s_w", "energy_j")
 
 
 def remedy_of(name: str, accounts: Mapping[str, float]) -> str:
-    """Return what mends an objective that misses its limit.
+    """Return what fixes an objective that misses its limit.
 
     Args:
         name: of the objective.

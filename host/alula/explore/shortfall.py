@@ -1,4 +1,4 @@
-"""Why a point cannot be: what it needs, what there is, and what would mend it."""
+"""Why a point cannot be: what it needs, what there is, and what would fix it."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Shortfall:
         bound: what there is, or must be.
         gap: what lies between them; None where that is no number.
         unit: what they are counted in.
-        remedy: what would mend it, as a change of the point.
+        remedy: what would fix it, as a change of the point.
     """
 
     what: str

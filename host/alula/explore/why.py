@@ -8,7 +8,7 @@ from alula.explore.run import Found
 
 
 def why(found: Found) -> str:
-    """Return why nothing was found: the point that misses least, its gap and what would mend it."""
+    """Return why nothing was found: the point that misses least, its gap and what would fix it."""
     sweep = found.space.sweep
     row = nearest(found.impossible)
     if row is not None:

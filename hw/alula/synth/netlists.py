@@ -67,7 +67,7 @@ def netlists(
 
 
 def missing(modules: Mapping[str, str], script: str, tool: Tool) -> list[str]:
-    """Return the modules whose netlists are not kept yet; arguments as of `netlists`."""
+    """Return the modules whose netlists are not kept yet; arguments as for `netlists`."""
     keys = {name: _key(sources(name, modules), script, tool) for name in modules}
     return [name for name, key in keys.items() if not (cache_folder() / _KIND / key).is_dir()]
 

@@ -72,7 +72,7 @@ def predict(
         head: whether it ends with the head, and a token; without, hidden states are stored.
 
     Raises:
-        DoesNotFit: the design cannot run the model; the report names what would mend it.
+        DoesNotFit: the design cannot run the model; the report names what would fix it.
         UnsupportedShape: no design can.
         ValueError: there are no such tokens or layers.
     """

@@ -54,7 +54,7 @@ class Simulator:
         `accounts` are empty: counters of engines do not say which wait was the longest chain's.
 
         Raises:
-            DoesNotFit, UnsupportedShape, ValueError: as of `predict`.
+            DoesNotFit, UnsupportedShape, ValueError: see `predict`.
             RtlError: the run failed.
         """
         plan = plan_of(self.design, shape, phase, tokens, position, precision, context)

@@ -69,8 +69,8 @@ class CheckedDevice:
     Args:
         design: one that `RtlDevice` takes.
         timing: of the gateware's memory.
-        patience: as of `RtlDevice`.
-        waves: as of `RtlDevice`.
+        patience: see `RtlDevice`.
+        waves: see `RtlDevice`.
         progress: called for each step of the build.
 
     Raises:

@@ -358,7 +358,7 @@ class RtlDevice:
         return outcome
 
     def break_memory(self, beats: range, kind: Defect) -> None:
-        """Let memory refuse these beats, or never answer; `Defect.NONE` mends it."""
+        """Let memory refuse these beats, or never answer; `Defect.NONE` fixes it."""
         self._board.defect(beats, kind)
 
     def close(self) -> None:

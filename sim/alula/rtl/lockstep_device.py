@@ -26,7 +26,7 @@ class LockstepDevice(CheckedDevice):
     before that run, but for the gateware's buffers.
 
     Args:
-        design, timing, patience, progress: as of `CheckedDevice`.
+        design, timing, patience, progress: see `CheckedDevice`.
         waves: file for the cycles before a divergence, FST: the run is made once more for it, with
             a model built for waves. None: there are none.
 

@@ -151,7 +151,7 @@ def dry_run(
     """What a program asks for beyond its limits, at any length that it serves.
 
     A chunk goes through each of `layers`; two chunks and the first token of a third go through no
-    layer, since layers see a chunk at a time. `blocks`: as of `lengths`.
+    layer, since layers see a chunk at a time. `blocks`: see `lengths`.
     """
     found_lengths = lengths(context, chunk, design.mpe.tokens, blocks=blocks)
     places = [(position, count, 1) for position, count in found_lengths]

@@ -33,7 +33,7 @@ def plan(
 
     Raises:
         UnsupportedShape: no design can run a model of this shape.
-        DoesNotFit: this design cannot; its report names what would mend it.
+        DoesNotFit: this design cannot; its report names what would fix it.
     """
     found = attempt(architecture, design, context, precision)
     if isinstance(found, FitReport):

@@ -1,4 +1,4 @@
-"""Whether a model fits a design: demand and bound of each resource, and what would mend it."""
+"""Whether a model fits a design: demand and bound of each resource, and what would fix it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -80,7 +80,7 @@ class FitReport:
         return cls(items=items, **values)  # type: ignore[arg-type]
 
     def table(self) -> str:
-        """Text, a line a resource, then the chunk and what would mend it."""
+        """Text, a line a resource, then the chunk and what would fix it."""
         rows = [("resource", "phase", "demand", "bound", "used", "")]
         for item in self.items:
             used = f"{100 * item.demand / item.bound:.1f}%" if item.bound else "-"

@@ -21,7 +21,7 @@ class DeviceRefusal:
         device: the device's name.
         limit: what it exceeds.
         actual: what it asks for.
-        remedy: what would mend it.
+        remedy: what would fix it.
     """
 
     unit: str

@@ -85,7 +85,7 @@ class Control(Component):
         program_*, register_*: Write ports of program and registers.
         engine: What each engine does, `use` a cycle ago.
         fault, blamed: Of LD, ST, MM, MV, MISC, with the address of the instruction to blame.
-        overflow, giver, taker, overfilled: Of the tokens, as of `Dispatch`.
+        overflow, giver, taker, overfilled: Of the tokens; see `Dispatch`.
         read, written: Bytes that pass in this cycle.
         halt: Something has a fault.
         cancel: Engines must stop. quiet: Memory owes nothing. reset: Of everything but this.

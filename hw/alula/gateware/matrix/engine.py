@@ -51,7 +51,7 @@ class Mpe(Component):
 
     Args:
         sizes (MatrixSizes): With patterns, a group of 2:16 takes four cycles, the others two.
-        target (str): What multipliers are made of, as of `PackedMultiplier`.
+        target (str): What multipliers are made of; see `PackedMultiplier`.
 
     Members:
         mm_command, mv_command (In stream of ``layout(engine)``): Taken when the stream's head is

@@ -47,7 +47,7 @@ class Load(MemoryEngine):
         tag: To the weight stream, before an LD.W's beats.
         beat: To the weight stream.
         free: Beats that each ring of the weight stream can take now.
-        slice, whole: Of several cores: as of `LoadDelivery`.
+        slice, whole: Of several cores: see `LoadDelivery`.
         write: To the vector buffer.
         newest: `error` is of the instruction taken last, not of the oldest.
     """

@@ -22,7 +22,7 @@ class WritePort(Component):
             parts: then a burst of 4 KiB is one burst behind, too.
         address_bits: Of an address in front, which counts from the memory's first byte.
         chip_bits: Of an address behind.
-        windows: Where the memory lies, as of `chip_address`.
+        windows: Where the memory lies; see `chip_address`.
 
     Members:
         whole: AXI, slave. Bursts are of whole beats (INCR) and cross no multiple of 4 KiB.

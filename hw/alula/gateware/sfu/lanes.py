@@ -19,7 +19,7 @@ class SfuLanes(wiring.Component):
         lanes: fp32 values of a word.
 
     Members:
-        route, valid, a, b, c, d, s, t (In), late (Out): as of `SfuLane`, for all lanes.
+        route, valid, a, b, c, d, s, t (In), late (Out): see `SfuLane`, for all lanes.
         coming (Out): a result is there in the next cycle, of the lanes in `mask`.
         mask (In): lanes whose result counts; that of the others is zero.
         result_valid, result (Out): the results, registers.

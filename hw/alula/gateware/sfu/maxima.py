@@ -22,7 +22,7 @@ class SfuMaxima(wiring.Component):
         scan (In): `word` is scanned.
         word (In): values.
         mask (In): the lanes that count.
-        result_valid, result, index (Out): as of `SfuMax`.
+        result_valid, result, index (Out): see `SfuMax`.
     """
 
     def __init__(self, *, lanes: int) -> None:

@@ -27,7 +27,7 @@ class SfuReader(wiring.Component):
 
     Members:
         start (In): read along `path`; only when idle.
-        path (In): as of `AddressGenerator`.
+        path (In): see `AddressGenerator`.
         counted (In): words of each level 0 that count, as `path`; those behind them only fill a
             group.
         beyond (Out): the address is of a word that counts and does not exist, `address`.

@@ -26,7 +26,7 @@ class SfuWriter(wiring.Component):
 
     Members:
         start (In): write along `path`.
-        path (In): as of `AddressGenerator`.
+        path (In): see `AddressGenerator`.
         beyond (Out): the next word does not exist, `address`; it stays here.
         valid (In): `word` is there; whoever sends it sees to it that there are at most `DEPTH`.
         word (In): the word.

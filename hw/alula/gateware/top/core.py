@@ -39,14 +39,14 @@ class Core(Component):
 
     Args:
         design: What is built.
-        target: What the chains' multipliers are made of, as of `PackedMultiplier`.
+        target: What the chains' multipliers are made of; see `PackedMultiplier`.
 
     Members:
         command_ld, done_ld, ...: Each engine's instructions, as docs/explanation/gateware.md says.
         starved, blocked: Of each engine; see `Activity`.
         fault, blame: Why an engine stopped, and which of its instructions it means.
         number: Of this core; constant.
-        slice, whole, result, results: With several cores: as of `Load`; what this core's MPE
+        slice, whole, result, results: With several cores: see `Load`; what this core's MPE
             writes; what those of all cores write.
         argmax: The index that ARGMAX found. stream_empty: The weight stream holds nothing.
         cancel: Ask memory for nothing more and drop what it sends; stay so until reset.

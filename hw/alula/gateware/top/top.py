@@ -37,12 +37,12 @@ class Top(Component):
 
     Args:
         design: What is built.
-        target: What the chains' multipliers are made of, as of `PackedMultiplier`.
+        target: What the chains' multipliers are made of; see `PackedMultiplier`.
 
     Members:
         control: AXI4-Lite, slave: `alula.gateware.control.registers.Register`.
         irq: A run is over, by END or by a fault; until cleared.
-        read, write: AXI4 masters, those of each memory channel, core by core, as of `Core`.
+        read, write: AXI4 masters, those of each memory channel, core by core; see `Core`.
     """
 
     def __init__(self, *, design: Design, target: Target = "portable") -> None:

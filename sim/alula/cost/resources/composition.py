@@ -103,7 +103,7 @@ def estimate(design: Design) -> Resources:
 
 @dataclass(frozen=True)
 class Composed:
-    """What is composed from modules; as of `Resources`."""
+    """What is composed from modules; see `Resources`."""
 
     lut: int
     ff: int
@@ -143,7 +143,7 @@ class Fit:
     Attributes:
         weights: of each measure in look-up tables, flip-flops and ns of each of `KINDS`.
         between_ns: what the paths of a whole are longer than those of its slowest module.
-        errors: as of `Resources`.
+        errors: see `Resources`.
         ranges: least and most of each of `Dimensions` that was synthesised.
     """
 

@@ -60,7 +60,7 @@ class SparseOperands(Component):
     Members:
         format (In(7)): Of the block that passes.
         fires (In(1)): A block passes.
-        beat (In(64 * rows)), phase (In(2)): Its indices, as of `block_layout`.
+        beat (In(64 * rows)), phase (In(2)): Its indices; see `block_layout`.
         index (Out(rows x 16 x 4)): The activation that each weight meets.
         cuts (Out(8)): Where chains are cut; nowhere without a pattern.
     """
