@@ -10,11 +10,14 @@ import pytest
 from tests.conftest import Alula
 
 from alula.compress.work import WorkFolder
+from alula.cost import predict
+from alula.design import load_design
 from alula.design.error import listed
 from alula.design.shipped import shipped_recipes
+from alula.folders import cache_folder
 from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
-from alula.ir import AttentionBlocks
+from alula.ir import AttentionBlocks, Precision
 from alula.quant import QuantizedModel
 from alula.runtime import load
 
@@ -52,7 +55,8 @@ def compress(alula: Alula, small_model: Path, tmp_path: Path, text: Path) -> Com
     ) -> Any:
         recipe = tmp_path / "recipe.yaml"
         calibration = f"{{texts: [{text}], tokens: {tokens}, window: 64}}"
-        recipe.write_text(f"name: test\nrules:\n{rules}calibration: {calibration}\n{more}")
+        listed = f"rules:\n{rules}" if rules else ""
+        recipe.write_text(f"name: test\n{listed}calibration: {calibration}\n{more}")
         always = ("--recipe", recipe, "--out", tmp_path / "out", "--test-tokens", 300)
         design = () if "--design" in words else ("--design", "nano-sparse")
         return alula("compress", model or small_model, *always, *design, *words)
@@ -82,6 +86,78 @@ def test_a_model_is_compressed(compress: Compress, alula: Alula, tmp_path: Path)
     assert isinstance(checkpoint, CompressedCheckpoint)
     assert checkpoint.manifest.figures["ratio"] == found["ratio"]
     assert checkpoint.manifest.recipe["name"] == "test"
+
+
+def budget(*limits: str, formats: str = "[W2, W3, W4]") -> str:
+    """A recipe's budget; it measures on few tokens."""
+    return f"budget: {{{', '.join(limits)}, formats: {formats}, tokens: 64}}\n"
+
+
+@pytest.mark.slow
+def test_a_budget_of_bytes(compress: Compress, alula: Alula, tmp_path: Path) -> None:
+    """The rest is chosen for it beside what a rule names, and measured once."""
+    rules = "- {units: lm_head, bits: 8, method: nearest}\n"
+    sizes = []
+    for limit in (100_000, 92_000):
+        out = tmp_path / str(limit)
+        more = budget(f"bytes_per_token: {limit}")
+        found = compress("--json", "--out", out, rules=rules, more=more).json
+        compiled = alula("compile", out, "--design", "nano-sparse", "--json").json
+        assert compiled["predicted"]["bytes_per_token"] == found["bytes_per_token"] <= limit
+        formats = {unit["unit"]: unit["format"] for unit in found["units"]}
+        assert formats.pop("lm_head") == "W8"
+        assert len(set(formats.values())) > 1
+        sizes.append(found["bytes_per_token"])
+    assert sizes[0] > 0.97 * 100_000
+    assert sizes[1] > 0.97 * 92_000
+    (kept,) = (cache_folder() / "sensitivities").iterdir()
+    assert len(json.loads(kept.read_text())) == 3 * 7 + 1
+
+
+def test_a_budget_of_cycles(compress: Compress, tmp_path: Path, small_model: Path) -> None:
+    more = budget("decode_cycles: 17600")
+    found = compress("--json", rules="", more=more).json
+    formats = {unit["unit"]: unit["format"] for unit in found["units"]}
+    shape = load_checkpoint(small_model).architecture
+    cost = predict(load_design("nano-sparse"), shape, "decode", precision=Precision.of(formats))
+    assert 0.97 * 17_600 < cost.cycles <= 17_600
+
+
+@pytest.mark.slow
+def test_a_budget_of_perplexity(compress: Compress, tmp_path: Path) -> None:
+    """Fewer bytes are found for a larger ratio."""
+    sizes = []
+    for ratio in (1.0005, 1.01):
+        out = ("--out", tmp_path / str(ratio))
+        more = budget(f"perplexity_ratio: {ratio}", formats="[W2, W3, W4, W8]")
+        sizes.append(compress("--json", *out, rules="", more=more).json["bytes_per_token"])
+    assert sizes[0] > sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        (budget("bytes_per_token: 1000"), "nearest bytes_per_token "),
+        (
+            budget("bytes_per_token: 80000", "perplexity_ratio: 1.00001"),
+            "not bytes_per_token 80,000, perplexity_ratio 1.0000",
+        ),
+        (budget("tokens_per_s: 4"), "tokens_per_s"),
+        ("budget: {formats: [W4]}\n", "must be bytes_per_token, decode_cycles or perplexity_"),
+        (budget("bytes_per_token: 9", formats="[W5]"), "not 'W5'"),
+        ("", "must be rules, a budget, or both, not neither"),
+    ],
+)
+def test_budgets_that_cannot_be(compress: Compress, more: str, error: str, tmp_path: Path) -> None:
+    (line,) = compress(rules="", more=more).errors
+    assert error in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pattern_in_a_budget_needs_an_engine_that_has_it(compress: Compress) -> None:
+    more = budget("bytes_per_token: 90000", formats='["W4 2:4"]')
+    (line,) = compress("--design", "nano", rules="", more=more).errors
+    assert "without mpe.sparse" in line
 
 
 ATTENTION = "attention: {local: 1, stride: 2}\n"

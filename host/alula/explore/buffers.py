@@ -9,10 +9,10 @@ from typing import Any
 from alula.design import GROUP, Design, DesignError
 from alula.design.engines import Buffers
 from alula.design.storage import BRAM36_DEPTH, URAM_DEPTH, Bank
-from alula.explore.libraries import needed
 from alula.explore.models import Model
 from alula.ir import build_graph
 from alula.ir.padding import pad_heads
+from alula.libraries import needed
 from alula.mapper import place
 
 NAMES = tuple(name.removesuffix("_kib") for name in Buffers.model_fields)

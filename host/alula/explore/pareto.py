@@ -60,7 +60,7 @@ def hypervolume(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
         low: the box's best corner.
         high: its worst corner.
     """
-    from alula.explore.libraries import needed
+    from alula.libraries import needed
 
     size = np.where(high > low, high - low, 1.0)
     scaled = (values - low) / size

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from alula.explore.libraries import needed
 from alula.explore.workers import Lost, Workers
+from alula.libraries import needed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

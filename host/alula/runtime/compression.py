@@ -26,6 +26,7 @@ from alula.mapper.traffic import matrix_bytes
 from alula.progress import Progress, silent
 from alula.quant.reference import IntegerReference
 from alula.runtime import evaluation
+from alula.runtime.budgeting import BudgetChooser
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.loading import needed_tokenizer, open_model
@@ -138,10 +139,15 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
     if isinstance(checkpoint, CompressedCheckpoint):
         raise RunError(f"the model must be dense, not compressed already ({request.model})")
     choices = recipe.choices(_matrix_names(checkpoint.architecture), place)
-    precision = precision_of(choices)
     shaped = _shaped(checkpoint, recipe, place)
-    _check_fit(shaped, request.design, precision)
+    if recipe.budget is None:
+        _check_fit(shaped, request.design, precision_of(choices))
     calibration, tested = _texts(request, checkpoint, needed_tokenizer(checkpoint))
+    if recipe.budget is not None:
+        device = torch_device(request.torch_device)
+        chooser = BudgetChooser(shaped, request.design, recipe, place, device, progress)
+        choices = chooser.choices(choices, calibration)
+    precision = precision_of(choices)
     work = WorkFolder(request.work, _identity(checkpoint, choices, calibration))
     model = compress(
         checkpoint,

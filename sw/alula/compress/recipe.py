@@ -1,5 +1,6 @@
 """A recipe file: the format of each matrix, how its integers are chosen, and on which text."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -137,6 +138,39 @@ class Attention(Record):
             raise DesignError(wanted, found, f"{source}: attention.{name}") from None
 
 
+class Budget(Record):
+    """What the matrices that no rule names may cost; their formats are chosen for it."""
+
+    bytes_per_token: Annotated[int, Field(ge=1)] | None = None
+    """The most that decoding the first token reads."""
+
+    decode_cycles: Annotated[int, Field(ge=1)] | None = None
+    """The most cycles that this takes on the design, modelled."""
+
+    perplexity_ratio: Annotated[float, Field(gt=1, le=1e6)] | None = None
+    """The most of perplexity over the dense model's, as the divergences of single matrices, whose
+    errors are compensated, add up to. Bytes are then the least instead."""
+
+    formats: Annotated[list[str], Field(min_length=1, max_length=len(MATRIX_FORMATS))] = Field(
+        default_factory=lambda: ["W2", "W3", "W4", "W8"]
+    )
+    """What is chosen from."""
+
+    tokens: Annotated[int, Field(ge=2, le=1 << 20)] = 512
+    """Of the calibration's text, to measure on what a matrix in a format costs."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are given, by what they limit in `alula.compress.budget`."""
+        ratio = self.perplexity_ratio
+        given = {
+            "bytes": self.bytes_per_token,
+            "cycles": self.decode_cycles,
+            "loss": None if ratio is None else math.log(ratio),
+        }
+        return {name: limit for name, limit in given.items() if limit is not None}
+
+
 @dataclass(frozen=True)
 class MatrixChoice:
     """What a recipe says of a matrix: the title of its format, and the method."""
@@ -151,8 +185,11 @@ class Recipe(Record):
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")]
     """Short name of the recipe."""
 
-    rules: Annotated[list[Rule], Field(min_length=1, max_length=1000)]
+    rules: Annotated[list[Rule], Field(max_length=1000)] = Field(default_factory=list)
     """What applies to which matrices, the general first: of several the last one counts."""
+
+    budget: Budget | None = None
+    """Instead of rules for all: what all may cost together."""
 
     calibration: CalibrationText = Field(default_factory=CalibrationText)
     """The text on which integers are chosen."""
@@ -167,6 +204,10 @@ class Recipe(Record):
         """Check each rule; see `Record.check_whole`."""
         for number, rule in enumerate(self.rules):
             _check_rule(rule, f"{source}: rules.{number}")
+        if self.budget is not None:
+            _check_budget(self.budget, f"{source}: budget")
+        elif not self.rules:
+            raise DesignError("rules, a budget, or both", "neither", source)
 
     def choices(self, matrices: Iterable[str], source: str) -> dict[str, MatrixChoice]:
         """Return what applies to each matrix of a model.
@@ -188,8 +229,19 @@ class Recipe(Record):
             _refuse_idle(self.rules[number], names, f"{source}: rules.{number}.units")
         return chosen
 
+    def named(self, matrices: Iterable[str]) -> set[str]:
+        """Which matrices rules apply to."""
+        return {name for name in matrices for rule in self.rules if rule.expression.fullmatch(name)}
+
     def check_design(self, design: Design, source: str) -> None:
-        """DesignError if a rule has a pattern and the design cannot run it."""
+        """DesignError if a rule or a budget has a pattern and the design cannot run it."""
+        for number, title in enumerate(self.budget.formats if self.budget else ()):
+            if MATRIX_FORMATS[title].pattern is not DENSE and not design.mpe.sparse:
+                raise DesignError(
+                    f"dense on {design.name}, a design without mpe.sparse",
+                    title,
+                    f"{source}: budget.formats.{number}",
+                )
         for number, rule in enumerate(self.rules):
             if rule.pattern != DENSE.name and not design.mpe.sparse:
                 raise DesignError(
@@ -201,7 +253,7 @@ class Recipe(Record):
     @property
     def needs_text(self) -> bool:
         """Whether a rule's method chooses integers on a text."""
-        return any(needs_text(rule.method) for rule in self.rules)
+        return self.budget is not None or any(needs_text(rule.method) for rule in self.rules)
 
 
 def load_recipe(source: str | Path) -> tuple[Recipe, Path]:
@@ -233,6 +285,17 @@ def _check_rule(rule: Rule, place: str) -> None:
         what = "without a pattern" if dense else "with a pattern"
         raise DesignError(f"{listed(allowed)} {what}", rule.method, f"{place}.method")
     assert rule.format in MATRIX_FORMATS
+
+
+def _check_budget(budget: Budget, place: str) -> None:
+    if not budget.limits:
+        names = "bytes_per_token, decode_cycles or perplexity_ratio"
+        raise DesignError(names, "none of them", place)
+    for number, title in enumerate(budget.formats):
+        if title not in MATRIX_FORMATS:
+            raise DesignError(
+                listed(list(MATRIX_FORMATS)), shown(title), f"{place}.formats.{number}"
+            )
 
 
 def _refuse_idle(rule: Rule, names: list[str], place: str) -> None:

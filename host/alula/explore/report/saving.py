@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alula.explore.libraries import needed
 from alula.explore.report.page import page
 from alula.explore.report.tables import csv_text, flat_rows
 from alula.explore.run import Found
 from alula.folders import new_file
+from alula.libraries import needed
 
 
 def save(found: Found, folder: Path) -> list[Path]:

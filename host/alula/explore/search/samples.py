@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from alula.explore.libraries import needed
 from alula.explore.objectives import signed
 from alula.explore.row import Row
 from alula.explore.space import DesignSpace
+from alula.libraries import needed
 
 
 class Samples:
