@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from alula.compress.calibration import SHARED, Moments, Recorder
+from alula.compress.calibration import SHARED, InputRecorder, Moments
 from alula.compress.descent import round_to_nearest, solve
 from alula.ir.precision import HEAD
 from alula.isa.formats import MATRIX_FORMATS
@@ -67,7 +67,7 @@ class _Run:
     """The dense model on a text, layer by layer."""
 
     def __init__(self, source: Source, windows: Tensor, device: torch.device) -> None:
-        self._model = Recorder(source, device)
+        self._model = InputRecorder(source, device)
         self._layers = source.architecture.layers
         self._positions = torch.arange(windows.shape[1], device=device)
         self._hidden = torch.stack(
