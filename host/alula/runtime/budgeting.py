@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from alula import files
 from alula.codegen.plan import attempt
 from alula.compress.budget import Option, Unreachable, choose
-from alula.compress.recipe import Budget, MatrixChoice, Recipe, precision_of
+from alula.compress.recipe import FormatBudget, MatrixChoice, Recipe, precision_of
 from alula.compress.sensitivity import Sensitivities, measure
 from alula.cost import predict
 from alula.design import GROUP, Design
@@ -57,7 +57,7 @@ class BudgetChooser:
         assert recipe.budget is not None
         self._checkpoint, self._shape = checkpoint, checkpoint.architecture
         self._design, self._recipe, self._place = design, recipe, place
-        self._budget: Budget = recipe.budget
+        self._budget: FormatBudget = recipe.budget
         self._device, self._progress = device, progress
 
     def choices(

@@ -138,7 +138,7 @@ class Attention(Record):
             raise DesignError(wanted, found, f"{source}: attention.{name}") from None
 
 
-class Budget(Record):
+class FormatBudget(Record):
     """What the matrices that no rule names may cost; their formats are chosen for it."""
 
     bytes_per_token: Annotated[int, Field(ge=1)] | None = None
@@ -188,7 +188,7 @@ class Recipe(Record):
     rules: Annotated[list[Rule], Field(max_length=1000)] = Field(default_factory=list)
     """What applies to which matrices, the general first: of several the last one counts."""
 
-    budget: Budget | None = None
+    budget: FormatBudget | None = None
     """Instead of rules for all: what all may cost together."""
 
     calibration: CalibrationText = Field(default_factory=CalibrationText)
@@ -287,7 +287,7 @@ def _check_rule(rule: Rule, place: str) -> None:
     assert rule.format in MATRIX_FORMATS
 
 
-def _check_budget(budget: Budget, place: str) -> None:
+def _check_budget(budget: FormatBudget, place: str) -> None:
     if not budget.limits:
         names = "bytes_per_token, decode_cycles or perplexity_ratio"
         raise DesignError(names, "none of them", place)
