@@ -1,7 +1,7 @@
 """Figures of a sweep as SVG text."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from itertools import combinations
 from typing import Any
@@ -71,14 +71,13 @@ def roofline(found: Found) -> str:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         across = np.geomspace(0.25, 4096, 200)
-        for place, row in enumerate(chosen):
+        for place, (label, row) in enumerate(zip(names_of(chosen), chosen, strict=True)):
             question = found.space.question(row.values)
             assert row.mhz
             rate = row.mhz * 1e6
             peak = question.design.macs_per_cycle * rate
             width = question.design.bytes_per_cycle * rate
             colour = f"C{place}"
-            label = short_name(row)
             axes.plot(across, np.minimum(across * width, peak) / 1e9, color=colour, label=label)
             axes.axvline(peak / width, color=colour, linewidth=0.7, linestyle=":")
             axes.text(peak / width, 0.55 * peak / 1e9, " MACs are fed", fontsize=6, rotation=90)
@@ -100,24 +99,24 @@ def token_cycles(found: Found) -> str:
 
     def draw(figure: Any) -> None:
         left, right = figure.subplots(1, 2)
-        labels = [short_name(row) for row in chosen]
+        labels = names_of(chosen)
         for place, row in enumerate(chosen):
             start = 0.0
             for name, cycles in row.accounts.items():
-                left.barh(place, cycles, left=start, color=_WAITS[name])
-                start += cycles
+                label = name if place == 0 else None
+                left.barh(place, cycles / 1e6, left=start, color=_WAITS[name], label=label)
+                start += cycles / 1e6
             engines = list(row.engines.items())
             height = 0.8 / max(1, len(engines))
             for number, (name, cycles) in enumerate(engines):
                 at = place + (number - len(engines) / 2 + 0.5) * height
-                right.barh(at, cycles, height=0.9 * height, color=f"C{number}")
-                right.text(cycles, at, f" {name}", fontsize=6, va="center")
+                right.barh(at, cycles / 1e6, height=0.9 * height, color=f"C{number}")
+                right.text(cycles / 1e6, at, f" {name}", fontsize=6, va="center")
         left.set_yticks(range(len(chosen)), labels, fontsize=6)
         right.set_yticks(range(len(chosen)), [""] * len(chosen))
-        left.set_xlabel("cycles of a token by what it waits for")
-        right.set_xlabel("cycles in which engines work; they overlap")
-        for number, (name, colour) in enumerate(_WAITS.items()):
-            figure.text(0.02 + 0.12 * number, 0.01, f"■ {name}", color=colour, fontsize=8)
+        left.set_xlabel("10⁶ cycles of a token by what it waits for")
+        right.set_xlabel("10⁶ cycles in which engines work; they overlap")
+        left.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(_WAITS))
 
     return _drawn(draw, 10.5, 1.6 + 0.8 * len(chosen))
 
@@ -138,11 +137,17 @@ def best_of_each(found: Found) -> list[Row]:
     return chosen[:_MOST_DESIGNS]
 
 
-def short_name(row: Row) -> str:
-    """Return a point's axes as a few words."""
-    words = (f"{name.split('.')[-1]} {shown(value)}" for name, value in row.values.items())
-    text = ", ".join(words)
+def short_name(row: Row, axes: Sequence[str] | None = None) -> str:
+    """Return some of a point's axes as a few words; all of them if None are named."""
+    named = row.values if axes is None else {name: row.values[name] for name in axes}
+    text = ", ".join(f"{name.split('.')[-1]} {shown(value)}" for name, value in named.items())
     return text if len(text) <= 90 else f"{text[:87]}..."
+
+
+def names_of(rows: Sequence[Row]) -> list[str]:
+    """Return a name for each row: the axes in which some of them differ."""
+    axes = [name for name in rows[0].values if len({str(row.values[name]) for row in rows}) > 1]
+    return [short_name(row, axes) for row in rows]
 
 
 def macs(question: Question, position: int, tokens: int) -> float:
