@@ -13,9 +13,9 @@ def _models() -> list[str]:
 
 def designs() -> list[str]:
     """Return the names of the designs that ship, to complete words with."""
-    from alula.design import shippeddesigns
+    from alula.design import shipped_designs
 
-    return list(shippeddesigns())
+    return list(shipped_designs())
 
 
 def _devices() -> list[str]:
