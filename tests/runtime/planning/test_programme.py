@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alula.runtime.planning import programme
+from alula.runtime.planning.objectives import bottleneck_s
 from alula.runtime.planning.problem import Problem, price
-from alula.runtime.planning.programme import ObjectiveWeights, PlanLimits, cheapest
+from alula.runtime.planning.programme import ObjectiveWeights, PlanLimits, cheapest, least_limit
+from alula.runtime.planning.search import least_bottleneck
 from alula.runtime.split import PHASES
 
 
@@ -101,8 +104,9 @@ def compare(
     if found is None:
         assert np.isinf(expected)
         return
-    told = price(problem, found)
-    assert weighted(problem, weights, found) == pytest.approx(expected, rel=1e-9)
+    told = price(problem, found.placement)
+    assert found.gap == 0
+    assert weighted(problem, weights, found.placement) == pytest.approx(expected, rel=1e-9)
     assert (np.array(told.memory) <= problem.capacity * (1 + 1e-9)).all()
     runs = np.array(told.work["prefill"]) + np.array(told.work["decode"])
     assert (runs <= busy * (1 + 1e-9)).all()
@@ -142,3 +146,54 @@ def test_a_unit_that_may_run_nowhere_has_no_plan() -> None:
     problem, weights = random_problem(1, 4, 2, 10.0)
     problem.work["decode"][2] = np.inf
     assert cheapest(problem, weights) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), tight=st.sampled_from([0.35, 0.5, 0.8]))
+def test_ways_left_behind_are_accounted_for(seed: int, tight: float) -> None:
+    problem, weights = random_problem(seed, 5, 3, tight)
+    nothing = PlanLimits(np.full(3, np.inf))
+    expected = every_placement(problem, weights, nothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programme, "_FEW_WAYS", 2)
+        patch.setattr(programme, "_MANY_WAYS", 6)
+        found = cheapest(problem, weights)
+    if found is None:
+        assert np.isinf(expected)
+        return
+    cost = weighted(problem, weights, found.placement)
+    assert cost * (1 - found.gap) <= expected * (1 + 1e-9)
+    assert expected <= cost * (1 + 1e-9)
+    assert (np.array(price(problem, found.placement).memory) <= problem.capacity).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1 << 32), tight=st.sampled_from([0.5, 0.8, 10.0]))
+def test_no_placement_is_below_the_least_limit(seed: int, tight: float) -> None:
+    problem, _ = random_problem(seed, 4, 3, tight)
+    problem = replace(problem, shared=np.zeros(3))
+    found = least_bottleneck(problem, bottleneck_s)
+    low = least_limit(problem)
+    if found is not None:
+        assert 0 <= low <= bottleneck_s(price(problem, found.placement)) * (1 + 1e-9)
+        assert found.gap == 0
+
+
+def test_many_ways_leave_few_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 layers that are alike on three devices which hold a third of them each, and a little."""
+    problem, weights = random_problem(5, 34, 3, 10.0)
+    tables = {phase: np.nan_to_num(table, posinf=0.5) for phase, table in problem.work.items()}
+    work = {phase: np.repeat(table[:1], 34, axis=0) for phase, table in tables.items()}
+    problem = replace(problem, work=work, memory=np.ones((34, 3)), capacity=np.full(3, 12.0))
+    compared: list[int] = []
+    plain = programme.undominated
+
+    def counted(group: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        compared.append(len(rows))
+        return plain(group, rows)
+
+    monkeypatch.setattr(programme, "undominated", counted)
+    found = cheapest(problem, weights)
+    assert found is not None
+    assert 0 <= found.gap < 0.05
+    assert max(compared) <= 12_000

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from alula.runtime.planning.devices import DeviceRecord
-from alula.runtime.planning.problem import Placement, Price, Problem, price
-from alula.runtime.planning.programme import ObjectiveWeights, cheapest
+from alula.runtime.planning.problem import Price, Problem, price
+from alula.runtime.planning.programme import Found, ObjectiveWeights, cheapest
 from alula.runtime.planning.search import least_bottleneck
 from alula.runtime.split import PHASES
 
@@ -68,7 +68,7 @@ def value(objective: Objective, found: Price, records: Sequence[DeviceRecord], n
 
 def best(
     objective: Objective, problem: Problem, records: Sequence[DeviceRecord], new: int
-) -> Placement | None:
+) -> Found | None:
     """Return the best placement within all limits; None if there is none."""
     if objective == "throughput":
         return least_bottleneck(problem, bottleneck_s)
@@ -81,7 +81,9 @@ def best(
         if (placed := cheapest(_only(problem, on), weights(objective, records, on))) is not None
     ]
     return min(
-        found, key=lambda one: value(objective, price(problem, one), records, new), default=None
+        found,
+        key=lambda one: value(objective, price(problem, one.placement), records, new),
+        default=None,
     )
 
 

@@ -69,10 +69,15 @@ class Planner:
             PlanError: no placement is within all limits; the message says what is missing.
         """
         problem, records = self.tables.problem, list(self.devices.devices.values())
-        chosen = best(self.objective, problem, records, self.new)
-        if chosen is None:
+        found = best(self.objective, problem, records, self.new)
+        if found is None:
             raise self._nowhere()
-        notes = list(self.tables.notes)
+        chosen, notes = found.placement, list(self.tables.notes)
+        if found.gap > 0:
+            notes.append(
+                f"the least possible {self.objective} is at most {found.gap:.2%} below this plan's:"
+                " more ways are open than were compared"
+            )
         single = self._best_single()
         if single is not None and chosen != single:
             split, alone = self._value(chosen), self._value(single)
@@ -119,7 +124,8 @@ class Planner:
         placed = best("latency", pinned.problem, list(self.devices.devices.values()), self.new)
         if placed is None:
             raise replace(self, tables=pinned)._nowhere()
-        return replace(self, pins=chosen, tables=pinned).planned(placed, self.tables.notes)
+        asked = replace(self, pins=chosen, tables=pinned)
+        return asked.planned(placed.placement, self.tables.notes)
 
     def explain(self, unit: str, plan: Plan) -> list[str]:
         """Return, a line a device and phase, what the best plan with the unit there would cost.
@@ -160,9 +166,9 @@ class Planner:
         forced = best(self.objective, replace(self.tables.problem, work=work), records, self.new)
         if forced is None:
             return "no plan has it there: memory does not allow it"
-        found = self._value(forced)
+        found = self._value(forced.placement)
         more = found - plan.value
-        moved = price(self.free, forced)
+        moved = price(self.free, forced.placement)
         return (
             f"{found:.5g} instead of {plan.value:.5g} ({more / plan.value:+.1%}), with"
             f" {seconds:.4g} s of its own computing and {moved.transfer_s:.4g} s crossing"

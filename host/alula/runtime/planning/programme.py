@@ -5,7 +5,10 @@ keys and values are made and where they are needed. Without limits a pass backwa
 cheapest way. With limits, on memory or on how long a device may be busy, a pass forwards carries
 every way that may still win: one is dropped if another that ends in the same state takes no more of
 anything, if it cannot stay within a limit, or if what it costs at least is more than a way that is
-known. What is left at the end is the optimum, not an approximation.
+known. What is left at the end is the optimum.
+
+Where more ways are open than can be carried in a moment, those with the least hope are left behind,
+and what the best of them costs at least says how far from the optimum the result may be.
 """
 
 from collections.abc import Mapping
@@ -19,15 +22,16 @@ from alula.runtime.planning.fronts import NEAR, undominated
 from alula.runtime.planning.problem import Placement, Problem, Table
 from alula.runtime.split import PHASES, Phase
 
-_BEAM = 256
-"""Ways that the first pass forwards carries, which finds a good one quickly."""
+_FEW_WAYS, _MANY_WAYS, _MORE = 1_000, 12_000, 8
+"""Ways that the first pass forwards carries, those of the last one, and how many times more each
+pass carries than the one before."""
 _LEAST_LIMIT = 1e-30
 """Nothing is as small: of a limit of zero anything takes too much."""
-_PRICE_STEPS = 120
+_PRICE_STEPS, _MEAN_STEPS = 120, 60
 _PATIENCE = 6
 """Steps without a better bound before they become shorter."""
-_MOST_WAYS = 4_000_000
-"""Ways at once for which this machine has memory."""
+_MOST_WAYS = 96_000
+"""Ways that are carried where not even one within the limits is known."""
 
 
 States = NDArray[np.int64]
@@ -90,26 +94,71 @@ class _Chain:
         return np.zeros(self.uses.shape[-1])
 
 
+class Undecided(PlanError):
+    """Whether there is a placement at all was not found out."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A placement within all limits.
+
+    Attributes:
+        placement: it.
+        gap: how much less the cheapest may cost at most, as a share of its cost; 0: it is that one.
+    """
+
+    placement: Placement
+    gap: float
+
+
 def cheapest(
-    problem: Problem, weights: ObjectiveWeights, limits: PlanLimits | None = None
-) -> Placement | None:
+    problem: Problem,
+    weights: ObjectiveWeights,
+    limits: PlanLimits | None = None,
+    *,
+    any_will_do: bool = False,
+) -> Found | None:
     """Return a placement with the least weighted seconds within all limits; None if there is none.
 
+    Args:
+        problem: what is placed.
+        weights: what a second counts.
+        limits: what must not be exceeded besides memory.
+        any_will_do: whether the first placement that is found is enough.
+
     Raises:
-        PlanError: the limits leave too many ways open to compare them all.
+        Undecided: too many ways are open to find one within the limits, or to say that none is.
     """
     chain = _chain(problem, weights, limits)
     plain = _backwards(chain, chain.free)
     best = _walk(chain, chain.free, plain)
-    if best is None or _within(chain, best):
-        return _placement(problem, best)
-    prices, known = _prices(chain, _cost(chain, best))
+    if best is None:
+        return None
+    if _within(chain, best):
+        return Found(_placement(problem, best), 0.0)
+    prices, known, impossible = _prices(chain, _cost(chain, best))
+    if impossible:
+        return None
     bounds = [(chain.free, plain), (prices, _backwards(chain, prices))]
-    for beam in (_BEAM, None):
-        bound = np.inf if known is None else _cost(chain, known)
-        found = _forwards(chain, bounds, bound, beam)
+    most = _FEW_WAYS
+    while known is None or not any_will_do:
+        cost = np.inf if known is None else _cost(chain, known)
+        found, least = _forwards(chain, bounds, cost, most)
         known = known if found is None else found
-    return _placement(problem, known)
+        if known is None and np.isinf(least):
+            return None
+        cost = np.inf if known is None else _cost(chain, known)
+        if least >= cost * (1 - NEAR):
+            return Found(_placement(problem, known), 0.0)
+        if known is not None and most >= _MANY_WAYS:
+            return Found(_placement(problem, known), 1 - least / cost)
+        if known is None and most >= (_FEW_WAYS if any_will_do else _MOST_WAYS):
+            raise Undecided(
+                f"the limits must leave a plan among {most:,} ways, not only beyond; pins, or fewer"
+                " devices, leave fewer"
+            )
+        most = _MANY_WAYS if most < _MANY_WAYS else most * _MORE
+    return Found(_placement(problem, known), 1.0)
 
 
 def _chain(problem: Problem, weights: ObjectiveWeights, limits: PlanLimits | None) -> _Chain:
@@ -192,12 +241,14 @@ def _walk(chain: _Chain, prices: Table, to_go: Table) -> States | None:
     return np.array(states)
 
 
-def _prices(chain: _Chain, least: float) -> tuple[Table, States | None]:
+def _prices(chain: _Chain, least: float) -> tuple[Table, States | None, bool]:
     """Return prices that make the limits cost what they are worth, and a way within them if met.
 
     At any prices the cheapest way, less the price of all that the limits allow, costs no more than
-    the optimum (Lagrange). Polyak's steps along the subgradient make that bound large.
+    the optimum (Lagrange). Polyak's steps along the subgradient make that bound large: larger than
+    what any way costs only if none is within the limits, which is the third that is returned.
     """
+    most = _most(chain)
     prices = best = chain.free
     known, bound, highest, step, stale = None, np.inf, least, 1.0, 0
     for _ in range(_PRICE_STEPS):
@@ -208,6 +259,8 @@ def _prices(chain: _Chain, least: float) -> tuple[Table, States | None]:
             known, bound = way, cost
         value = cost + float(prices @ (used - 1))
         stale += 1
+        if value > most * (1 + NEAR):
+            return prices, None, True
         if value > highest * (1 + NEAR):
             best, highest, stale = prices, value, 0
         elif stale == _PATIENCE:
@@ -218,21 +271,60 @@ def _prices(chain: _Chain, least: float) -> tuple[Table, States | None]:
         if not length or aim <= value:
             break
         prices = np.maximum(0.0, prices + step * (aim - value) / length * over)
-    return best, known
+    return best, known, False
+
+
+def least_limit(problem: Problem) -> float:
+    """Return seconds below which no placement has all its devices and its links together.
+
+    The largest of several times is at least any mean of them: the cheapest way at weights that add
+    up to 1 says so much, and weights that grow where a way takes longest make it say more.
+    """
+    count = len(problem.devices)
+    ones = dict.fromkeys(PHASES, np.ones(count))
+    weights = ObjectiveWeights(work=ones, hidden=dict.fromkeys(PHASES, 1.0), moved=1.0, ids=1.0)
+    chain = _chain(problem, weights, PlanLimits(np.ones(count), 1.0))
+    chain = replace(
+        chain,
+        nodes=np.where(np.isfinite(chain.nodes), 0.0, np.inf),
+        edges=np.zeros_like(chain.edges),
+        closing=np.zeros_like(chain.closing),
+    )
+    timed = np.arange(len(chain.free)) >= len(chain.free) - count - 1
+    prices, highest = np.where(timed, 1 / (count + 1), 0.0), 0.0
+    for step in range(1, _MEAN_STEPS + 1):
+        way = _walk(chain, prices, _backwards(chain, prices))
+        if way is None:
+            return np.inf
+        used = _used(chain, way)
+        value = float(prices @ used - prices[~timed].sum())
+        highest = max(highest, value)
+        rate, longest = step**-0.5, used[timed].max()
+        grown = prices * np.exp(rate * np.where(timed, used / longest, 0.0))
+        fuller = np.maximum(0.0, prices + rate * longest * (used - 1))
+        prices = np.where(timed, grown / grown[timed].sum(), fuller)
+    return highest
+
+
+def _most(chain: _Chain) -> float:
+    """Return what no way costs more than."""
+    nodes = np.where(np.isfinite(chain.nodes), chain.nodes, 0.0).max(axis=1).sum()
+    return float(nodes + (len(chain.nodes) - 1) * chain.edges.max() + chain.closing.max())
 
 
 def _forwards(
-    chain: _Chain, bounds: list[tuple[Table, Table]], bound: float, beam: int | None
-) -> States | None:
-    """Return the cheapest states within the limits that cost less than `bound`, None if none do.
-
-    With a beam only that many ways are carried: what is found may not be the cheapest.
+    chain: _Chain, bounds: list[tuple[Table, Table]], bound: float, most: int
+) -> tuple[States | None, float]:
+    """Return the cheapest states that are found, and what any that were left behind cost at least.
 
     Args:
         chain: what is to be placed.
         bounds: prices, and what follows at least at these.
-        bound: of the cost.
-        beam: most ways that are carried.
+        bound: ways that cost this or more are of no use.
+        most: ways that are carried from a unit to the next.
+
+    Returns:
+        States within the limits, None if none cost less than `bound`; inf if none was left behind.
     """
     count, resources = len(chain.closing), len(chain.free)
     least = [_least_use(chain, one) for one in range(resources)]
@@ -240,6 +332,7 @@ def _forwards(
     cost, used = chain.nodes[0], chain.uses[0]
     origin = first
     history: list[tuple[States, States]] = []
+    behind = np.inf
     for unit in range(len(chain.nodes)):
         if unit:
             ahead = cost[:, None] + chain.edges[last] + chain.nodes[unit]
@@ -250,31 +343,35 @@ def _forwards(
         hope = np.max(
             [cost + used @ p - p.sum() + to_go[unit, first, last] for p, to_go in bounds], axis=0
         )
-        kept = hope < bound * (1 - NEAR)
-        for one in range(resources):
-            kept &= used[:, one] + least[one][unit, first, last] <= 1 + NEAR
-        if kept.sum() > _MOST_WAYS:
-            raise PlanError(
-                f"the limits must leave at most {_MOST_WAYS:,} ways open, not {kept.sum():,}; "
-                "pins, or fewer devices, leave fewer"
-            )
-        ways = np.flatnonzero(kept)
-        if beam is not None and len(ways) > 4 * beam:
-            ways = ways[np.argsort(hope[ways], kind="stable")[: 4 * beam]]
+        fullest = np.max(
+            [used[:, one] + least[one][unit, first, last] for one in range(resources)], axis=0
+        )
+        ways = np.flatnonzero((hope < bound * (1 - NEAR)) & (fullest <= 1 + NEAR))
+        if len(ways) > most:
+            ways, left = _best(ways, hope, fullest, most)
+            behind = min(behind, hope[left].min())
         rows = np.concatenate([cost[ways, None], used[ways]], axis=1)
         ways = ways[undominated(first[ways] * count + last[ways], rows)]
-        if beam is not None and len(ways) > beam:
-            ways = ways[np.argsort(hope[ways], kind="stable")[:beam]]
         first, last, cost, used = first[ways], last[ways], cost[ways], used[ways]
         history.append((origin[ways], last))
     if not len(cost):
-        return None
+        return None, behind
     way = int((cost + chain.closing[first, last]).argmin())
     found = []
     for origin, last in reversed(history):
         found.append(last[way])
         way = origin[way]
-    return np.array(found[::-1])
+    return np.array(found[::-1]), behind
+
+
+def _best(ways: States, hope: Table, fullest: Table, most: int) -> tuple[States, States]:
+    """Return so many ways, and the others: most have the best hope, some the most room."""
+    roomy = most // 4
+    order = np.argsort(hope[ways], kind="stable")
+    ways = ways[order]
+    chosen, rest = ways[: most - roomy], ways[most - roomy :]
+    order = np.argsort(fullest[rest], kind="stable")
+    return np.concatenate([chosen, rest[order[:roomy]]]), rest[order[roomy:]]
 
 
 def _least_use(chain: _Chain, one: int) -> Table:
@@ -305,8 +402,7 @@ def _cost(chain: _Chain, states: States) -> float:
     return float(nodes + edges + chain.closing[states[0], states[-1]])
 
 
-def _placement(problem: Problem, states: States | None) -> Placement | None:
-    if states is None:
-        return None
+def _placement(problem: Problem, states: States | None) -> Placement:
+    assert states is not None
     count = len(problem.devices)
     return {"prefill": (states // count).tolist(), "decode": (states % count).tolist()}
