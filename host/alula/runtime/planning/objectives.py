@@ -9,7 +9,7 @@ import numpy as np
 
 from alula.runtime.planning.devices import DeviceRecord
 from alula.runtime.planning.problem import Price, Problem, price
-from alula.runtime.planning.programme import Found, ObjectiveWeights, cheapest
+from alula.runtime.planning.programme import ObjectiveWeights, Optimum, cheapest
 from alula.runtime.planning.search import least_bottleneck
 from alula.runtime.split import PHASES
 
@@ -68,7 +68,7 @@ def value(objective: Objective, found: Price, records: Sequence[DeviceRecord], n
 
 def best(
     objective: Objective, problem: Problem, records: Sequence[DeviceRecord], new: int
-) -> Found | None:
+) -> Optimum | None:
     """Return the best placement within all limits; None if there is none."""
     if objective == "throughput":
         return least_bottleneck(problem, bottleneck_s)

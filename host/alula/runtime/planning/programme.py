@@ -99,7 +99,7 @@ class Undecided(PlanError):
 
 
 @dataclass(frozen=True)
-class Found:
+class Optimum:
     """A placement within all limits.
 
     Attributes:
@@ -117,7 +117,7 @@ def cheapest(
     limits: PlanLimits | None = None,
     *,
     any_will_do: bool = False,
-) -> Found | None:
+) -> Optimum | None:
     """Return a placement with the least weighted seconds within all limits; None if there is none.
 
     Args:
@@ -135,7 +135,7 @@ def cheapest(
     if best is None:
         return None
     if _within(chain, best):
-        return Found(_placement(problem, best), 0.0)
+        return Optimum(_placement(problem, best), 0.0)
     prices, known, impossible = _prices(chain, _cost(chain, best))
     if impossible:
         return None
@@ -149,16 +149,16 @@ def cheapest(
             return None
         cost = np.inf if known is None else _cost(chain, known)
         if least >= cost * (1 - NEAR):
-            return Found(_placement(problem, known), 0.0)
+            return Optimum(_placement(problem, known), 0.0)
         if known is not None and most >= _MANY_WAYS:
-            return Found(_placement(problem, known), 1 - least / cost)
+            return Optimum(_placement(problem, known), 1 - least / cost)
         if known is None and most >= (_FEW_WAYS if any_will_do else _MOST_WAYS):
             raise Undecided(
                 f"the limits must leave a plan among {most:,} ways, not only beyond; pins, or fewer"
                 " devices, leave fewer"
             )
         most = _MANY_WAYS if most < _MANY_WAYS else most * _MORE
-    return Found(_placement(problem, known), 1.0)
+    return Optimum(_placement(problem, known), 1.0)
 
 
 def _chain(problem: Problem, weights: ObjectiveWeights, limits: PlanLimits | None) -> _Chain:

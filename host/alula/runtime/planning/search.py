@@ -6,8 +6,8 @@ import numpy as np
 
 from alula.runtime.planning.problem import Placement, Price, Problem, price
 from alula.runtime.planning.programme import (
-    Found,
     ObjectiveWeights,
+    Optimum,
     PlanLimits,
     Undecided,
     cheapest,
@@ -23,7 +23,7 @@ _MOST_UNDECIDED = 6
 Bottleneck = Callable[[Price], float]
 
 
-def least_bottleneck(problem: Problem, bottleneck: Bottleneck) -> Found | None:
+def least_bottleneck(problem: Problem, bottleneck: Bottleneck) -> Optimum | None:
     """Return the quickest of the placements whose bottleneck is least, to one part in a million.
 
     Its gap is of the bottleneck.
@@ -48,7 +48,7 @@ def least_bottleneck(problem: Problem, bottleneck: Bottleneck) -> Found | None:
             found, high = tried, bottleneck(price(problem, tried.placement))
     quickest = _within(problem, high) or found
     gap = 1 - proved / high
-    return Found(quickest.placement, gap if gap > 2 * _FINE else 0.0)
+    return Optimum(quickest.placement, gap if gap > 2 * _FINE else 0.0)
 
 
 def front(problem: Problem, bottleneck: Bottleneck, most: int) -> Iterator[Placement]:
@@ -71,7 +71,7 @@ def front(problem: Problem, bottleneck: Bottleneck, most: int) -> Iterator[Place
         limit = bottleneck(price(problem, found.placement)) * (1 - _FINE)
 
 
-def _within(problem: Problem, limit: float, *, any_will_do: bool = False) -> Found | None:
+def _within(problem: Problem, limit: float, *, any_will_do: bool = False) -> Optimum | None:
     """Return the quickest placement with at most this bottleneck, or any."""
     count = len(problem.devices)
     ones = dict.fromkeys(PHASES, np.ones(count))
