@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from alula.compress import descent
 from alula.compress.descent import loss, round_to_nearest, solve
 from alula.isa.formats import DENSE, MATRIX_FORMATS, MIN_UNIT
-from alula.quant import pack, unpack
+from alula.quant import matrix, pack, unpack
 
 
 def problem(rows: int, inputs: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,3 +79,26 @@ def test_weights_follow_the_formula() -> None:
     n, k = 2, 40
     integer = codes.s[n, 1] * codes.levels[n, k] + MIN_UNIT * codes.m[n, 1]
     assert codes.weights()[n, k] == codes.c[n] * integer
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "2:16", "4:16", "8:16"])
+def test_both_choose_the_same_largest(pattern: str) -> None:
+    """The choice on tensors and that on arrays, of equals the first."""
+    fmt = MATRIX_FORMATS[f"W4 {pattern}"]
+    measure = np.random.default_rng(1).integers(0, 4, (40, 70)).astype(np.float32)
+    found = descent.largest(torch.from_numpy(measure), fmt).numpy()
+    assert np.array_equal(found, matrix.largest(measure, fmt.pattern))
+
+
+@pytest.mark.parametrize(("pattern", "of", "kept"), [("2:4", 4, 2), ("4:16", 16, 4)])
+def test_magnitudes_are_kept_as_torch_prunes(pattern: str, of: int, kept: int) -> None:
+    """torch.ao.pruning is the oracle of what a pattern keeps by magnitude."""
+    from torch.ao.pruning import WeightNormSparsifier
+
+    layer = torch.nn.Linear(96, 20, bias=False)
+    sparsifier = WeightNormSparsifier(1.0, (1, of), of - kept)
+    sparsifier.prepare(layer, [{"tensor_fqn": "weight"}])
+    sparsifier.step()
+    mask = layer.parametrizations.weight[0].mask.bool()
+    weight = layer.parametrizations.weight.original.detach()
+    assert torch.equal(descent.largest(weight.abs(), MATRIX_FORMATS[f"W4 {pattern}"]), mask)

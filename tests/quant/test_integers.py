@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.quant import oracle
 
-from alula.quant.integers import Activations, check_exact, multiply, quantize_kv, quantize_rows
+from alula.quant.integers import (
+    Activations,
+    _levels,
+    check_exact,
+    multiply,
+    quantize_kv,
+    quantize_rows,
+    vanished,
+)
 
 
 @st.composite
@@ -29,6 +37,15 @@ def test_quantize_rows(x):
     assert result.exponent.tolist() == [[exponent]]
     scaled = [value * scales[index // 32] for index, value in enumerate(q)]
     assert result.scaled[0].tolist() == scaled[: len(x)]
+
+
+@settings(deadline=None, max_examples=150)
+@given(rows())
+def test_none_is_clamped_and_what_vanishes_is_counted(x):
+    """A group's largest value sets its scale, so that rounding reaches 127 and goes no further."""
+    assert _levels(x[None])[0].abs().max() <= 127
+    zeros = quantize_rows(x[None]).scaled[0] == 0
+    assert vanished(x[None]) == int((zeros & (x != 0)).sum())
 
 
 @settings(deadline=None, max_examples=150)

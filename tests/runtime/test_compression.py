@@ -43,6 +43,14 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def other(text: Path, tmp_path: Path) -> Path:
+    """A text that is none of those to calibrate on."""
+    path = tmp_path / "other.txt"
+    path.write_text(text.read_text()[::2])
+    return path
+
+
 Compress = Callable[..., Any]
 
 
@@ -62,6 +70,13 @@ def compress(alula: Alula, small_model: Path, tmp_path: Path, text: Path) -> Com
         return alula("compress", model or small_model, *always, *design, *words)
 
     return run
+
+
+def test_a_text_to_test_on_is_none_that_is_calibrated_on(compress: Compress, text: Path) -> None:
+    for words in (("--test", text), ("--test", text, "--text", text.parent)):
+        (line,) = compress(*words).errors
+        assert "must be none of those to calibrate on, not one of" in line
+        assert str(text) in line
 
 
 def test_a_model_is_compressed(compress: Compress, alula: Alula, tmp_path: Path) -> None:
@@ -241,9 +256,9 @@ def test_training_needs_another_text_to_test_on(compress: Compress) -> None:
     assert line.startswith("alula: a text to test on must be given by --test, not held out of")
 
 
-def test_a_text_too_short_to_train_on(compress: Compress, text: Path) -> None:
+def test_a_text_too_short_to_train_on(compress: Compress, other: Path) -> None:
     more = "recover: {steps: 4, batch: 8, window: 32, windows: 4}\n"
-    (line,) = compress("--test", text, more=more).errors
+    (line,) = compress("--test", other, more=more).errors
     assert line.startswith("alula: recover: text must have 8 windows or more, not 4 (")
 
 

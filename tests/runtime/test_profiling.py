@@ -37,6 +37,10 @@ def test_errors_are_those_of_both_models(small_model: Path) -> None:
     assert found["head"].own.snr_db > found["head"].accumulated.snr_db
     assert (found["head"].least, found["head"].most) == (wanted.min(), wanted.max())
     assert found["layers.0"].own.cosine == pytest.approx(1, abs=0.05)
+    assert found["embed"].peak == found["embed"].vanished == 0
+    normed = floating._norm(floating.hidden(IDS), floating.unit("head"), "final_norm")
+    assert found["head"].peak == pytest.approx(float(normed.abs().max()), rel=1e-4)
+    assert 0 < found["layers.0"].vanished < 0.9
     positions = range(len(IDS))
     hidden = exact.layer(1, floating.layer(0, floating.embed(IDS, positions), positions), positions)
     logits = floating.head(floating.layer(2, hidden, positions)).double()

@@ -27,9 +27,10 @@ def profile(
     """Tell of every unit how far its exact integers are from fp32, and what it takes.
 
     Of each unit: the signal-to-noise ratio for the float model's input and for what the units
-    before it gave; the perplexity with this unit alone on the accelerator, over that of fp32; and,
-    modelled, the cycles and bytes of a decoded token. A compressed model is compared with the dense
-    one that it was made of.
+    before it gave; the largest activation and the share that becomes 0 (none is clipped); the
+    perplexity with this unit alone on the accelerator, over that of fp32; and, modelled, the cycles
+    and bytes of a decoded token. A compressed model is compared with the dense one that it was made
+    of.
 
     [bold]Example[/bold]
 
@@ -62,13 +63,15 @@ def profile(
         print_json({"tokens": len(ids), "units": [asdict(one) for one in found]})
         return
     print_table(
-        ("unit", "SNR dB", "accumulated", "cosine", "ratio", "cycles", "bytes"),
+        ("unit", "SNR dB", "accumulated", "cosine", "peak", "to 0", "ratio", "cycles", "bytes"),
         [
             (
                 one.unit,
                 f"{one.own.snr_db:.1f}",
                 f"{one.accumulated.snr_db:.1f}",
                 f"{one.accumulated.cosine:.5f}",
+                f"{one.peak:.3g}",
+                f"{one.vanished:.1%}",
                 f"{one.ratio:.4f}",
                 f"{one.cycles:,.0f}",
                 f"{one.bytes_read:,.0f}",

@@ -135,6 +135,7 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
             "a text to test on must be given by --test, not held out of those that training reads "
             f"({place}: recover)"
         )
+    _check_apart(request)
     checkpoint = open_model(request.model, progress)
     if isinstance(checkpoint, CompressedCheckpoint):
         raise RunError(f"the model must be dense, not compressed already ({request.model})")
@@ -251,6 +252,19 @@ def _recovered(
         )
     except ValueError as error:
         raise RunError(f"recover: {error} ({request.recipe_path})") from None
+
+
+def _check_apart(request: CompressionRequest) -> None:
+    """RunError if the text to test on is one of those that the recipe reads."""
+    if request.test is None or not request.recipe.needs_text:
+        return
+    test = request.test.resolve()
+    for path in _calibration_paths(request):
+        if path.resolve() in (test, *test.parents):
+            raise RunError(
+                f"a text to test on must be none of those to calibrate on, not one of {path} "
+                f"({request.test})"
+            )
 
 
 def _calibration_paths(request: CompressionRequest) -> list[Path]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,13 @@ from alula.frontend.float_reference import FloatReference
 from alula.ir import Precision
 from alula.progress import Progress, silent
 from alula.quant import QuantizedModel, padded
+from alula.quant.integers import Activations, vanished
 from alula.quant.reference import IntegerReference
 from alula.runtime.errors import PromptError
 from alula.runtime.evaluation import surprise_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILES = ("profile.json", "profile.png")
 
@@ -47,6 +51,9 @@ class UnitProfile:
         own: its error for the float model's input.
         accumulated: its error for what the units before it gave on the accelerator.
         least, most: range of fp32's output.
+        peak: largest magnitude of the activations that go into its products, for the float model's
+            input. None is clipped: scales are those of the largest value of a group.
+        vanished: share of them that the quantiser makes 0 though they are not.
         ratio: perplexity with this unit alone on the accelerator, over that of fp32.
         cycles: modelled, of decoding a token behind the text, this unit alone, with what brings its
             input and takes its output.
@@ -59,10 +66,31 @@ class UnitProfile:
     accumulated: OutputError
     least: float
     most: float
+    peak: float
+    vanished: float
     ratio: float
     cycles: float
     bytes_read: float
     by_engine: dict[str, float]
+
+
+class _Watched(IntegerReference):
+    """Counts what becomes of the activations that it quantises."""
+
+    def begin(self) -> None:
+        """Count anew."""
+        self.peak, self._values, self._vanished = 0.0, 0, 0
+
+    @property
+    def share_vanished(self) -> float:
+        """Share that became 0; 0 where nothing was quantised."""
+        return self._vanished / max(1, self._values)
+
+    def _quantize(self, x: "Tensor") -> Activations:
+        self.peak = max(self.peak, float(x.abs().max()))
+        self._values += x.numel()
+        self._vanished += vanished(x)
+        return super()._quantize(x)
 
 
 def profile(
@@ -88,11 +116,11 @@ def profile(
     if len(ids) < 2:
         raise PromptError(f"the text must be at least 2 tokens, not {len(ids)}")
     model = QuantizedModel(checkpoint)
-    exact, floating = IntegerReference(model), FloatReference(padded(dense))
+    exact, floating = _Watched(model), FloatReference(padded(dense))
     positions = range(len(ids))
     units = model.architecture.units
     reference = accumulated = None
-    found: list[tuple[str, OutputError, OutputError, float, float, float]] = []
+    found: list[tuple[str, OutputError, OutputError, float, float, float, float, float]] = []
     whole = _perplexity(floating.logits(ids).numpy(), ids)
     for number, unit in enumerate(units):
         progress("profiling", number, len(units))
@@ -104,7 +132,10 @@ def profile(
                 return one.head(hidden)
             return one.layer(int(unit.partition(".")[2]), hidden, positions)
 
-        own, accumulated = step(exact, reference), step(exact, accumulated)
+        exact.begin()
+        own = step(exact, reference)
+        peak, lost = exact.peak, exact.share_vanished
+        accumulated = step(exact, accumulated)
         reference = step(floating, reference)
         rest = own
         for index in range(number, model.architecture.layers):
@@ -118,6 +149,8 @@ def profile(
                 _error(wanted, accumulated.numpy()),
                 float(wanted.min()),
                 float(wanted.max()),
+                peak,
+                lost,
                 _perplexity(logits.numpy(), ids) / whole,
             )
         )

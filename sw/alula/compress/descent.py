@@ -93,11 +93,14 @@ def _solve(weight: Tensor, fmt: WeightFormat, moment: Tensor, factor: Tensor, sw
 
 
 def largest(measure: Tensor, fmt: WeightFormat) -> Tensor:
-    """Bool ``[N, K]``: of every M inputs the N largest."""
+    """Of every M inputs the N largest, of equals the first; bool ``[N, K]``, on any device.
+
+    As `alula.quant.matrix.largest` chooses, which wants no torch.
+    """
     pattern, inputs = fmt.pattern, measure.shape[1]
     padded = torch.nn.functional.pad(measure, (0, -inputs % pattern.of), value=-1.0)
     runs = padded.unflatten(1, (-1, pattern.of))
-    chosen = runs.topk(pattern.kept, dim=2).indices
+    chosen = runs.sort(dim=2, descending=True, stable=True).indices[..., : pattern.kept]
     kept = torch.zeros_like(runs, dtype=torch.bool).scatter_(2, chosen, True)
     return kept.flatten(1)[:, :inputs]
 

@@ -85,8 +85,14 @@ def quantize_rows(x: Tensor) -> Activations:
 
 
 def _quantize_rows(x: Tensor) -> Activations:
-    inputs = x.shape[-1]
-    padded = pad(x, (0, -inputs % GROUP)).unflatten(-1, (-1, GROUP))
+    levels, scale, exponent = _levels(x)
+    q = levels.clamp(-Q_MAX, Q_MAX).mul_(scale[..., None])
+    return Activations(q.flatten(-2)[..., : x.shape[-1]], exponent)
+
+
+def _levels(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Q before it is clamped ``[..., groups, 32]``, u ``[..., groups]`` and E ``[..., 1]``."""
+    padded = pad(x, (0, -x.shape[-1] % GROUP)).unflatten(-1, (-1, GROUP))
     step = product(padded.abs().amax(-1), constant(1 / Q_MAX, x))
     largest = step.amax(-1, keepdim=True)
     bits = SCALE_MAX.bit_length()
@@ -94,9 +100,17 @@ def _quantize_rows(x: Tensor) -> Activations:
     unit = power_of_two(-exponent)
     scale = torch.ceil(step.double() * unit).clamp_(1, SCALE_MAX)
     inverse = (1 / scale).float()
-    q = torch.round(product(padded, inverse[..., None]).double() * unit[..., None])
-    q = q.clamp_(-Q_MAX, Q_MAX).mul_(scale[..., None])
-    return Activations(q.flatten(-2)[..., :inputs], exponent)
+    levels = torch.round(product(padded, inverse[..., None]).double() * unit[..., None])
+    return levels, scale, exponent
+
+
+def vanished(x: Tensor) -> int:
+    """How many values of rows other than 0 QUANT makes 0.
+
+    None is clamped: a group's scale is that of its largest value.
+    """
+    levels, _, _ = _levels(x)
+    return int(((levels.flatten(-2)[..., : x.shape[-1]] == 0) & (x != 0)).sum())
 
 
 def quantize_kv(x: Tensor) -> tuple[Tensor, Tensor]:

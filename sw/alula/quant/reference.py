@@ -108,7 +108,7 @@ class IntegerReference(UnitModel[IntegerCache]):
     ) -> Tensor:
         """A layer from nothing but tensors: its weights, cosine and sine of positions, a cache."""
         shape, tokens = self.architecture, hidden.shape[0]
-        normed = quantize_rows(self._norm(weights, "attn_norm", hidden))
+        normed = self._quantize(self._norm(weights, "attn_norm", hidden))
         query, key, value = (
             self._project(weights, f"attn.{part}", normed).view(tokens, -1, shape.head_dim)
             for part in "qkv"
@@ -121,22 +121,22 @@ class IntegerReference(UnitModel[IntegerCache]):
         keys, key_scales = quantize_kv(key)
         values, value_scales = quantize_kv(value)
         cache.append(keys, key_scales[..., 0], values, value_scales[..., 0])
-        attended = quantize_rows(self._attend(query, cache))
+        attended = self._quantize(self._attend(query, cache))
         hidden = total(hidden, self._branch(weights, "attn", "o", attended))
-        normed = quantize_rows(self._norm(weights, "mlp_norm", hidden))
+        normed = self._quantize(self._norm(weights, "mlp_norm", hidden))
         function, up = FUNCTIONS[shape.activation], self._project(weights, "mlp.up", normed)
         if shape.gated_mlp:
             gate = self._project(weights, "mlp.gate", normed)
             inner = in_pieces(partial(activation, function), gate, up)
         else:
             inner = in_pieces(partial(activation, function), up)
-        return total(hidden, self._branch(weights, "mlp", "down", quantize_rows(inner)))
+        return total(hidden, self._branch(weights, "mlp", "down", self._quantize(inner)))
 
     @torch.inference_mode()
     def head(self, hidden: Tensor) -> Tensor:
         """Logits ``[tokens, vocab_size]`` of the last layer's output: final norm and head."""
         weights = self.weights("head")
-        normed = quantize_rows(self._norm(weights, "final_norm", hidden))
+        normed = self._quantize(self._norm(weights, "final_norm", hidden))
         logits = self._project(weights, "lm_head", normed)
         return _capped(logits, self.architecture.logit_cap)
 
@@ -170,6 +170,10 @@ class IntegerReference(UnitModel[IntegerCache]):
         if self.device.type == "cpu" and multiplies_bytes():
             return WeightBytes.of(integers)
         return integers.to(self.device)
+
+    def _quantize(self, x: Tensor) -> Activations:
+        """Rows as products take them."""
+        return quantize_rows(x)
 
     def _project(self, weights: Weights, name: str, x: Activations) -> Tensor:
         matrix, bias = weights[name], weights.get(f"{name}.bias")
@@ -233,7 +237,7 @@ class IntegerReference(UnitModel[IntegerCache]):
         shared = heads // kv_heads
         rows = query.view(tokens, kv_heads, shared, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
         keys = cache.keys[:length].transpose(0, 1)
-        scores = multiply(quantize_rows(rows), keys, cache.key_scales[:length].T)
+        scores = multiply(self._quantize(rows), keys, cache.key_scales[:length].T)
         scores = _capped(scores, self.architecture.attention_cap)
         masks = [
             mask.repeat_interleave(shared, dim=-2)
@@ -243,7 +247,7 @@ class IntegerReference(UnitModel[IntegerCache]):
         weights = softmax(scores, inside, cache.value_scales[:length].T[:, None])
         values = cache.values[:length].permute(1, 2, 0)
         parts = (torch.where(mask, weights, 0.0) for mask in masks) if masks[1:] else (weights,)
-        mixed = reduce(total, (multiply(quantize_rows(part), values, None) for part in parts))
+        mixed = reduce(total, (multiply(self._quantize(part), values, None) for part in parts))
         return mixed.view(kv_heads, tokens, shared * dim).transpose(0, 1).reshape(tokens, -1)
 
 
