@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.explore.conftest import VALUES
 
-from alula.design import DesignError
+from alula.design import DesignError, load_design
 from alula.design.shipped import shipped_sweeps
 from alula.explore import Sweep, load_sweep
 from alula.explore.objectives import OBJECTIVES
@@ -18,6 +18,25 @@ def test_shipped(name: str) -> None:
     sweep = load_sweep(name)
     assert sweep.name == name
     assert sweep.count > 1
+
+
+def test_the_shipped_kv260_is_a_point_of_its_sweep() -> None:
+    """So the front is at least as good; and the space is one that can be enumerated."""
+    sweep, design = load_sweep("kv260-smollm2"), load_design("kv260")
+    assert 20_000 <= sweep.count <= MOST_ENUMERATED
+    assert (sweep.points or 0) >= 5_000
+    assert sweep.check.simulate >= 20
+    for key, values in sweep.axes.items():
+        own = design.model_dump()
+        for step in key.split("."):
+            own = own[step]
+        fits = [value for value in values if value == own or _part(value, own)]
+        assert len(fits) == 1, key
+
+
+def _part(value: Any, own: Any) -> bool:
+    """Whether a mapping of an axis is what the design has."""
+    return isinstance(value, dict) and all(own[name] == one for name, one in value.items())
 
 
 @pytest.mark.parametrize(

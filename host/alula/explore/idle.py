@@ -7,12 +7,13 @@ from alula.explore.evaluation import evaluated
 from alula.explore.objectives import RESOURCES
 from alula.explore.row import Row
 from alula.explore.space import DesignSpace
+from alula.progress import Progress, silent
 
 _TRIED = 8
 """Places of the space at which an axis is varied, and values of it."""
 
 
-def check_axes(space: DesignSpace) -> None:
+def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
     """See that each axis of several values changes what is asked for, or what fits.
 
     Raises:
@@ -23,6 +24,7 @@ def check_axes(space: DesignSpace) -> None:
         space.places(np.array([number]))[0] for number in random.integers(space.count, size=_TRIED)
     ]
     for axis, name in enumerate(space.names):
+        progress("axes", axis, len(space.names))
         if space.sizes[axis] > 1 and not any(_matters(space, place, axis) for place in tried):
             asked = listed(
                 [*dict.fromkeys([*space.sweep.objectives, *space.sweep.constraints])], "and"

@@ -104,7 +104,7 @@ def sweep(
     asked = _changed(asked, model, points)
     need_tools(asked.check)
     space = DesignSpace.of(asked, progress)
-    check_axes(space)
+    check_axes(space, progress)
     count = (os.cpu_count() or 1) if processes is None else processes
     with opened(count, scheduler) as pool:
         if store is None:
