@@ -60,9 +60,13 @@ def test_derived_sizes_agree(changes: dict[str, Any]) -> None:
     assert 0 <= design.memory.channels - design.channels < design.cores
     assert design.dsps <= design.part.dsp
     assert design.blocks.fits(Blocks(design.part.bram36, design.part.uram))
-    kib = sum(design.model_dump()["buffers"].values())
+    kept = {name.removesuffix("_kib"): 1024 * kib for name, kib in design.buffers}
+    kept["stream value"] = kept.pop("stream")
     odd_beats = design.channels * design.memory.beat_bytes
-    assert design.on_chip_bytes <= design.cores * kib * 1024 + odd_beats
+    for bank in design.banks:
+        if bank.name in kept:
+            copies = 1 if bank.name == "program" else design.cores
+            assert bank.bits // 8 <= copies * kept[bank.name] + odd_beats
 
 
 @given(CHANGES)
@@ -129,7 +133,7 @@ def test_frozen() -> None:
 BANKS = st.builds(
     Bank,
     name=st.just("bank"),
-    width_bytes=st.integers(1, 64),
+    width=st.integers(1, 512),
     depth=st.integers(1, 20_000),
     copies=st.integers(1, 4),
 )
@@ -139,4 +143,4 @@ BANKS = st.builds(
 def test_blocks_hold_the_banks(banks: list[Bank], bram36: int, uram: int) -> None:
     blocks = bind_memories(banks, Blocks(bram36, uram)).blocks
     capacity = blocks.bram36 * 72 * 512 + blocks.uram * 72 * 4096
-    assert capacity >= sum(bank.bytes for bank in banks) * 8
+    assert capacity >= sum(bank.bits for bank in banks)

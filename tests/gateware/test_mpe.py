@@ -100,11 +100,15 @@ class Matrix(Component):
         m.d.comb += [
             mpe.first.eq(self.first),
             self.empty.eq(weights.empty),
-            self.there.eq(mpe.block.valid & mpe.activations.valid),
+            mpe.held.eq(weights.held),
+            weights.may_end.eq(mpe.may_end),
+            self.there.eq(weights.held & mpe.activations.valid),
             self.fires.eq(mpe.block.valid & mpe.block.ready),
         ]
         for name in ("mm_starved", "mm_blocked", "mv_starved", "mv_blocked"):
             m.d.comb += getattr(self, name).eq(getattr(mpe, name))
+        if self.sparse:
+            m.d.comb += weights.may_weigh.eq(mpe.may_weigh)
         return m
 
 
@@ -158,6 +162,7 @@ class Taken:
         top = unit.component
         assert isinstance(top, Matrix)
         self.held = dict.fromkeys(("MM", "MV"), 0)
+        self.before = dict.fromkeys(self.held, (False, False))
         self.blocks = deque(
             [p.engine, p.blocks(top.rows) * p.groups * 2 * -(-p.rows // top.tokens)]
             for p in products
@@ -168,6 +173,11 @@ class Taken:
         }
 
     def wanted(self, engine: str) -> tuple[bool, bool]:
+        """What the cycle before saw."""
+        before, self.before[engine] = self.before[engine], self.seen(engine)
+        return before
+
+    def seen(self, engine: str) -> tuple[bool, bool]:
         unit = self.unit
         there, fires = (bool(unit.wires[name].get()) for name in ("there", "fires"))
         if self.held[engine] and self.blocks[0][0] == engine:

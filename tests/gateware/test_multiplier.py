@@ -33,23 +33,23 @@ def lanes(total: int) -> tuple[int, int]:
     return low, (total >> 18) + (total >> 17 & 1)
 
 
-def bench_cases(name: str, before: tuple[int, int, int], start: int):
-    """Products added to one that comes down the cascade, or, with `start`, to nothing."""
-    a, d, b = before if not start else (0, 0, 0)
+def bench_cases(name: str, before: tuple[int, int, int], joins: int):
+    """Products added to one that comes down the cascade, or, without `joins`, to nothing."""
+    a, d, b = before if joins else (0, 0, 0)
     return pipeline_cases(
         {name: operands},
         lambda x, y, z: {"low": d * b + y * z, "high": a * b + x * z},
         latency=LATENCY,
         inputs=("a", "d", "b"),
         output=("low", "high"),
-        settings={"start": start, "cascade_in": pack(*before) & (1 << 48) - 1},
+        settings={"joins": joins, "cascade_in": pack(*before) & (1 << 48) - 1},
     )
 
 
 MULTIPLIER = Bench(
     "multiplier",
     PackedMultiplier,
-    [*bench_cases("start", (-127, 127, 127), 1), *bench_cases("cascade", (127, -127, -128), 0)],
+    [*bench_cases("start", (-127, 127, 127), 0), *bench_cases("cascade", (127, -127, -128), 1)],
 )
 
 

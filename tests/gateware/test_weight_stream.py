@@ -10,6 +10,7 @@ from alula.bench import (
     Bench,
     BoundCase,
     Case,
+    Mismatch,
     Pattern,
     Scoreboard,
     Unit,
@@ -98,6 +99,32 @@ def seen(block: dict[str, Any], unit: WeightStream) -> dict[str, Any]:
     return found
 
 
+class Allowed:
+    """Allows what ends a pass, or a group, at random, and then until it is taken."""
+
+    moved = False
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.wires = {"last": unit.wires["may_end"]}
+        if "may_weigh" in unit.wires:
+            self.wires["half"] = unit.wires["may_weigh"]
+        self.allowed = dict.fromkeys(self.wires, False)
+
+    def cycle(self) -> None:
+        block = self.unit.outputs["block"]
+        offers, takes = block.valid_now(), block.valid_now() and block.ready_now()
+        step = block.value(block.bits_now())["step"]
+        for flag, wire in self.wires.items():
+            if offers and step[flag] and not self.allowed[flag]:
+                raise Mismatch(f"{wire.name}: a block was offered that may not be")
+            ends = takes and step[flag]
+            self.allowed[flag] = self.unit.random.random() < 0.5 or (
+                self.allowed[flag] and not ends
+            )
+            wire.set(self.allowed[flag])
+
+
 def stream_case(idle: Pattern, pressure: Pattern) -> Case:
     async def run(unit: Unit) -> None:
         stream = unit.component
@@ -126,6 +153,7 @@ def stream_case(idle: Pattern, pressure: Pattern) -> Case:
             ],
         )
         heads = unit.expect("head", tags, pressure)
+        unit.join(Allowed(unit))
         unit.watch("block", lambda block: board.take(seen(block, stream)), pressure)
         await unit.cycles(2)
         await unit.finish(board, heads, quiet=20)

@@ -19,8 +19,9 @@ ECP5 = ChipFamily(
         output=4,
         lane=9,
         scalar=6,
-        address=14,
-        sequencer=4,
+        address=11,
+        pattern=4,
+        sequencer=3,
     ),
     multiplier="mult18x18d",
     # FPGA-TN-02204: a distributed RAM of 16 by 4 takes the six LUTs of three slices' halves, a

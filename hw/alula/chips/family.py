@@ -24,7 +24,7 @@ class DspBlocks:
         output: blocks of a lane of the output stage: an fp32 multiplier.
         lane: blocks of an SFU lane: two fp32 multipliers and that of a table.
         scalar: blocks of what an SFU has once: an fp32 multiplier, a table, an address.
-        address: blocks in a core's LD, ST and staging buffer.
+        address: blocks in a core's LD and ST. pattern: more of them where weights have patterns.
         sequencer: blocks of the sequencer, which all cores share.
     """
 
@@ -35,6 +35,7 @@ class DspBlocks:
     lane: int
     scalar: int
     address: int
+    pattern: int
     sequencer: int
 
 

@@ -11,12 +11,18 @@ from pydantic_core import PydanticCustomError
 from alula.chips import FAMILIES, ChipFamily
 from alula.design.engines import (
     BLOCK,
+    FUNCTION_TABLE,
     GROUP,
     INSTRUCTION_BYTES,
     MOST_GROUPS,
     MOST_ROW_GROUPS,
     MOST_ROWS,
     MOST_WORDS,
+    RECIPROCALS,
+    ROOT_TABLE,
+    SCALE_BYTES,
+    SIDE_BITS,
+    STEP_BITS,
     VECTOR_BANKS,
     Buffers,
     Mpe,
@@ -24,10 +30,11 @@ from alula.design.engines import (
     output_width,
 )
 from alula.design.memory import MIB, Memory
-from alula.design.memory_ports import kept_beats
+from alula.design.memory_ports import RESPONSE_BITS, kept_beats
 from alula.design.part import Part
 from alula.design.record import Record
-from alula.design.storage import Bank, Blocks, bind_memories
+from alula.design.ring_sizes import ring_banks
+from alula.design.storage import SHALLOW, Bank, Blocks, bind_memories
 
 KIB = 1024
 MIN_STREAM_BEATS = 16
@@ -204,32 +211,45 @@ class Design(Record):
 
     @property
     def banks(self) -> list[Bank]:
-        """The on-chip memories of all cores, as they are built."""
-        cores, beat, stage = self.cores, self.memory.beat_bytes, BLOCK
-        vector, staging = self.vector_words // VECTOR_BANKS, self.staging_bytes // stage
-        half = -(-self.stream_beats // 2)
-        memory = self.memory
-        ports = memory.ports * self.channels
-        kept = Bank("ports", memory.port_bytes + 1, kept_beats(beat), memory.ports * ports)
-        return [
-            # Each part of a beat, with memory's response.
-            *([kept] if memory.ports > 1 else []),
-            # Even and odd beats.
-            Bank("stream", beat, half, 2 * self.channels),
-            *([Bank("index", beat, half, self.channels)] if self.mpe.sparse else []),
-            Bank("vector", self.vector_word_bytes, vector, VECTOR_BANKS * cores),
-            Bank("activation", self.activation_word_bytes, self.activation_words, cores),
-            Bank("staging", stage, staging, cores),
+        """The on-chip memories of all cores that are block memories, as they are built."""
+        cores, memory, sparse = self.cores, self.memory, self.mpe.sparse
+        beat = 64 * self.chains_per_core
+        rings = ring_banks(self.stream_beats, sparse=sparse)
+        half, rows = 8 * BLOCK, self.staging_bytes // (GROUP + SCALE_BYTES)
+        tokens, groups = self.mpe.tokens, self.activation_groups
+        banks = [
+            *(
+                Bank(f"stream {name.lower()}", beat, depth, count * cores)
+                for name, (depth, count) in rings.items()
+            ),
+            Bank(
+                "vector", 32 * self.sfu.lanes, self.vector_words // VECTOR_BANKS,
+                VECTOR_BANKS * cores,
+            ),
+            Bank("activation", half * tokens, 2 * groups, cores),
+            Bank("activation side", SIDE_BITS * tokens, groups, cores),
+            Bank("staging", half, self.staging_bytes // BLOCK, cores),
+            Bank("staging scale", 8 * SCALE_BYTES, rows, cores),
             # One sequencer serves all cores.
-            Bank("program", INSTRUCTION_BYTES, self.program_bytes // INSTRUCTION_BYTES, 1),
-        ]
+            Bank("program", 8 * INSTRUCTION_BYTES, self.program_bytes // INSTRUCTION_BYTES, 1),
+            Bank("functions", *FUNCTION_TABLE, self.sfu.lanes // 2 * cores),
+            Bank("root", *ROOT_TABLE, cores),
+            Bank("steps", STEP_BITS, MOST_ROW_GROUPS, cores),
+            Bank("reciprocals", 32, RECIPROCALS, cores),
+        ]  # fmt: skip
+        if memory.ports > 1:
+            # Behind each port a memory for each part of a beat, with memory's response.
+            copies = memory.ports**2 * self.channels
+            beats = kept_beats(memory.beat_bytes)
+            banks.append(Bank("ports", 8 * memory.port_bytes + RESPONSE_BITS, beats, copies))
+        return [bank for bank in banks if bank.depth > SHALLOW]
 
     # Resources, all cores
 
     @property
     def on_chip_bytes(self) -> int:
         """Bytes of all on-chip memories."""
-        return sum(bank.bytes for bank in self.banks)
+        return sum(bank.bits for bank in self.banks) // 8
 
     @property
     def blocks(self) -> Blocks:
@@ -267,7 +287,9 @@ class Design(Record):
     @property
     def address_dsps(self) -> int:
         """DSP blocks that multiply addresses and registers."""
-        return self.cores * self.family.dsp.address + self.family.dsp.sequencer
+        dsp = self.family.dsp
+        address = dsp.address + (dsp.pattern if self.mpe.sparse else 0)
+        return self.cores * address + dsp.sequencer
 
     @property
     def dsps(self) -> int:

@@ -38,6 +38,24 @@ MOST_STAGING_KIB = 2048
 MOST_ROW_GROUPS = 512
 """Groups of the longest row that MISC quantises."""
 
+SIDE_BITS = 32
+"""What stands beside a group of activations: its scale, its sum, the row's exponent."""
+
+FUNCTION_TABLE = (42, 1664)
+"""Bits and words of the tables of an SFU lane's functions; two lanes share them."""
+
+ROOT_TABLE = (41, 768)
+"""Those of an SFU's reciprocal and root."""
+
+STEP_BITS = 32
+"""A group's quantisation step."""
+
+RECIPROCALS = 512
+"""Those of quantisation scales, which MISC looks up."""
+
+SCALE_BYTES = 2
+"""The scale of a row of keys or values."""
+
 MOST_ACCUMULATOR_BITS = 48
 """Bits of the accumulators that are built."""
 

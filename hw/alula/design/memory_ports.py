@@ -9,6 +9,8 @@ LEAST_PORT_BYTES = 16
 """With fewer, a burst of 4 KiB had more beats than AXI's 256."""
 KEPT = 22
 """Stripes of a port that have been asked for and not been handed on."""
+RESPONSE_BITS = 2
+"""Of memory, beside each part of a beat."""
 _STRIPE = 256
 _STRIPE_BEATS = 4
 _LEAST_BEATS = 128

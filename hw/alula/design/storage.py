@@ -3,36 +3,47 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BLOCK_BITS = 72
-BRAM36_DEPTH = 512
+SHALLOW = 64
+"""Words up to which a memory is made of look-up tables."""
+BRAM18_WIDTHS = {512: 36, 1024: 18, 2048: 9, 4096: 4, 8192: 2, 16384: 1}
+"""Bits of the words of a block RAM of 18 Kbit, by their number: AMD's and Lattice's alike."""
+URAM_WIDTH = 72
 URAM_DEPTH = 4096
 
 
 @dataclass(frozen=True)
 class Bank:
-    """One on-chip memory, `copies` times: words of `width_bytes`, `depth` words deep."""
+    """One on-chip memory, `copies` times: words of `width` bits, `depth` words deep."""
 
     name: str
-    width_bytes: int
+    width: int
     depth: int
     copies: int
 
     @property
-    def bytes(self) -> int:
-        """Size of all copies in bytes."""
-        return self.width_bytes * self.depth * self.copies
+    def bits(self) -> int:
+        """Size of all copies in bits."""
+        return self.width * self.depth * self.copies
 
-    def blocks(self, block_depth: int) -> int:
-        """Return the 72-bit wide blocks of `block_depth` words that all copies take."""
-        wide = -(-self.width_bytes * 8 // BLOCK_BITS)
-        return self.copies * wide * -(-self.depth // block_depth)
+    @property
+    def brams(self) -> int:
+        """Block RAMs of 18 Kbit that all copies take, whole ones for each copy."""
+        return self.copies * min(
+            -(-self.width // width) * -(-self.depth // depth)
+            for depth, width in BRAM18_WIDTHS.items()
+        )
+
+    @property
+    def urams(self) -> int:
+        """UltraRAMs that all copies take."""
+        return self.copies * -(-self.width // URAM_WIDTH) * -(-self.depth // URAM_DEPTH)
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Memory blocks: BRAM36 of 36 Kbit and UltraRAM of 288 Kbit."""
+    """Memory blocks: block RAM of 36 Kbit, of which there are halves, and UltraRAM of 288 Kbit."""
 
-    bram36: int
+    bram36: float
     uram: int
 
     def fits(self, limit: "Blocks") -> bool:
@@ -40,7 +51,7 @@ class Blocks:
         return self.bram36 <= limit.bram36 and self.uram <= limit.uram
 
     def __str__(self) -> str:
-        return f"{self.bram36} BRAM36 and {self.uram} UltraRAM"
+        return f"{self.bram36:g} BRAM36 and {self.uram} UltraRAM"
 
 
 @dataclass(frozen=True)
@@ -57,16 +68,15 @@ def bind_memories(banks: Sequence[Bank], limit: Blocks) -> MemoryBinding:
     A bank that fills at least half of an UltraRAM's depth goes there, another to block RAM; where
     no blocks are left, to the other kind if it has room.
     """
-    bram36 = uram = 0
+    brams = urams = 0
     ultra = set()
-    for bank in sorted(banks, key=lambda bank: -bank.bytes):
-        in_bram, in_uram = bank.blocks(BRAM36_DEPTH), bank.blocks(URAM_DEPTH)
-        bram_has_room = bram36 + in_bram <= limit.bram36
-        uram_has_room = uram + in_uram <= limit.uram
+    for bank in sorted(banks, key=lambda bank: -bank.bits):
+        bram_has_room = brams + bank.brams <= 2 * limit.bram36
+        uram_has_room = urams + bank.urams <= limit.uram
         deep = limit.uram > 0 and 2 * bank.depth >= URAM_DEPTH
         if (deep and (uram_has_room or not bram_has_room)) or (uram_has_room and not bram_has_room):
-            uram += in_uram
+            urams += bank.urams
             ultra.add(bank.name)
         else:
-            bram36 += in_bram
-    return MemoryBinding(Blocks(bram36, uram), frozenset(ultra))
+            brams += bank.brams
+    return MemoryBinding(Blocks(brams / 2, urams), frozenset(ultra))

@@ -32,7 +32,7 @@ def table_text() -> str:
             f"{design.bytes_per_second / 1e9:.1f}",
             f"{design.macs_per_cycle:,}",
             f"{design.dsps:,} of {part.dsp:,}",
-            f"{blocks.bram36:,} of {part.bram36:,}",
+            f"{blocks.bram36:,g} of {part.bram36:,}",
             f"{blocks.uram:,} of {part.uram:,}",
         ]
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")

@@ -13,7 +13,7 @@ from amaranth.hdl import Value
 from amaranth.lib.wiring import Component
 
 from alula.design import Design
-from alula.design.storage import Bank, Blocks, bind_memories
+from alula.design.storage import SHALLOW, Bank, Blocks, bind_memories
 from alula.gateware.hdl.repeat import Emitted, emit, emitted, mark_used, ports
 from alula.gateware.hdl.scan import Scan
 from alula.gateware.top.top import Top
@@ -26,9 +26,6 @@ SCAN = "scan"
 """The module name of a top whose ports are behind scan registers."""
 
 _FILE = "verilog.json"
-
-SHALLOW = 64
-"""Depth up to which a memory is made of look-up tables."""
 
 _MEMORY = re.compile(r"^  (reg \[(\d+):0\] \S+ +\[(\d+):0\];)", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", re.MULTILINE)
@@ -91,7 +88,7 @@ def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
     """
     counts = instances(modules)
     banks = [
-        Bank(f"{module}/{number}", -(-width // 8), depth, counts[module])
+        Bank(f"{module}/{number}", width, depth, counts[module])
         for module, text in modules.items()
         for number, (width, depth) in enumerate(memories(text))
         if depth > SHALLOW

@@ -24,11 +24,19 @@ def clean(bits: Value) -> Value:
     return Mux(exponent.any(), Cat(saturated, bits[31]), Const(0, 32))
 
 
-def to_bf16(bits: Value) -> Value:
-    """The 16 bits of the nearest bf16, ties to even, saturated to the largest finite."""
-    up = bits[15] & (bits[:15].any() | bits[16])
-    magnitude = (bits[16:31] + up)[:15]
-    return Cat(Mux(magnitude[7:15].all(), Const(0x7F7F, 15), magnitude), bits[31])
+_LARGEST_BF16 = 0x7F7F
+
+
+def rounds_up(bits: Value) -> Value:
+    """Whether the nearest bf16 is the one above in magnitude; ties to even."""
+    return bits[15] & (bits[:15].any() | bits[16])
+
+
+def to_bf16(bits: Value, up: Value) -> Value:
+    """The 16 bits of the nearest bf16, saturated to the largest finite; `up` as `rounds_up`."""
+    magnitude = bits[16:31]
+    largest = magnitude == _LARGEST_BF16
+    return Cat(Mux(largest, magnitude, (magnitude + up)[:15]), bits[31])
 
 
 def widen(half: Value) -> Value:

@@ -168,8 +168,8 @@ class VectorBuffer(Component):
             put.en.eq(coming),
             put.data.eq(word),
         ]
-        m.d.sync += [
-            left.eq(taken),
-            put.addr.eq(put.addr + coming),
-            get.addr.eq(get.addr + taken),
-        ]
+        m.d.sync += left.eq(taken)
+        with m.If(coming):
+            m.d.sync += put.addr.eq(put.addr + 1)
+        with m.If(taken):
+            m.d.sync += get.addr.eq(get.addr + 1)

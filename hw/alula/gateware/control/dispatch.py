@@ -112,7 +112,7 @@ class Dispatch(Component):
                 tokens.take[engine].eq(source.take),
                 tokens.signal[engine].eq(source.signal),
                 tokens.give[engine].eq(source.give),
-                self.missing[engine].eq(tokens.missing[engine]),
+                self.missing[engine].eq(Mux(source.waits, tokens.missing[engine], 0)),
             ]
             # A counter overflows a cycle after a token was given; it is reported a cycle later.
             name = engine.name.lower()

@@ -46,6 +46,7 @@ class Queue(Component):
         done: The oldest instruction in flight is done; not before two cycles after it was taken.
         wait, available, take, signal, give: To `Tokens`. Tokens are taken in the first cycle in
             which the command is offered.
+        waits: `wait` is that of an instruction which waits for its tokens, or takes them.
         busy: An instruction waits or is in flight.
         held: A cycle ago one was at the head of the queue or in flight.
         took: One was taken that does not fly yet.
@@ -63,6 +64,7 @@ class Queue(Component):
                 "command": Out(stream.Signature(shape)),
                 "done": In(1),
                 "wait": Out(len(Engine)),
+                "waits": Out(1),
                 "available": In(1),
                 "take": Out(1),
                 "signal": Out(len(Engine)),
@@ -89,7 +91,8 @@ class Queue(Component):
         waits = waiting.taken.valid & ~self.command.valid & ~moves
         m.d.comb += [
             self.command.payload.eq(head.command),
-            self.wait.eq(Mux(waits | self.take, head.wait, 0)),
+            self.wait.eq(head.wait),
+            self.waits.eq(waits | self.take),
             waiting.taken.ready.eq(moves),
             flying.items.valid.eq(moves),
             flying.items.payload.address.eq(head.address),

@@ -258,10 +258,8 @@ class Control(Component):
             Register.FAULT_DETAIL: fault.detail,
             Register.FAULT_ADDRESS: fault.address,
         }
-        plain |= {
-            Register.ENGINES + 4 * number: state.as_value()
-            for number, state in enumerate(self.engine)
-        }
+        # The state of an engine is chosen while its address is decoded.
+        state = Signal(ENGINE_STATE.size)
         rows = {
             Register.CYCLES_LOW: CYCLES,
             Register.READ_LOW: READ,
@@ -269,7 +267,7 @@ class Control(Component):
         }
         rows |= {Register.COUNTERS + 8 * number: number for number in range(CYCLES)}
         high = Signal(32)
-        answers = [*plain.values(), high]
+        answers = [*plain.values(), state, high]
         address, choice, counts = Signal(ADDRESS_BITS), Signal(range(len(answers) + 1)), Signal()
         index = Signal(range(ROWS))
         m.d.comb += counters.index.eq(index)
@@ -282,6 +280,9 @@ class Control(Component):
             with m.State("DECODE"):
                 m.d.sync += [choice.eq(len(answers)), counts.eq(0)]
                 with m.Switch(address):
+                    for number, engine in enumerate(self.engine):
+                        with m.Case(Register.ENGINES + 4 * number):
+                            m.d.sync += [choice.eq(len(plain)), state.eq(engine)]
                     for number, place in enumerate(plain):
                         with m.Case(place):
                             m.d.sync += choice.eq(number)
@@ -289,7 +290,7 @@ class Control(Component):
                         with m.Case(place):
                             m.d.sync += [counts.eq(1), index.eq(number)]
                         with m.Case(place + 4):
-                            m.d.sync += choice.eq(len(plain))
+                            m.d.sync += choice.eq(len(answers) - 1)
                 m.next = "SELECT"
             with m.State("SELECT"):
                 m.d.comb += counters.ask.eq(counts)

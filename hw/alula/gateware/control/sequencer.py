@@ -86,6 +86,7 @@ class Sequencer(Component):
         argmax: What ARG reads.
         engines_busy, stream_empty: What END waits for and checks.
         wait, available, take, signal, give: To `Tokens`.
+        waits: `wait` is that of an instruction of SYS that has not taken its tokens.
         push_ld, push_st, ...: To the queues.
     """
 
@@ -120,6 +121,7 @@ class Sequencer(Component):
             "engines_busy": In(1),
             "stream_empty": In(1),
             "wait": Out(len(Engine)),
+            "waits": Out(1),
             "available": In(1),
             "take": Out(1),
             "signal": Out(len(Engine)),
@@ -147,7 +149,8 @@ class Sequencer(Component):
             m.d.sync += [self.signal.eq(now.signal), self.given.eq(now.place)]
         m.d.comb += [
             self.address.eq(now.place),
-            self.wait.eq(Mux(now.awaits, now.wait, 0)),
+            self.wait.eq(now.wait),
+            self.waits.eq(now.awaits),
             self.take.eq(now.executes & now.there),
             now.completes.eq(
                 (self.take & now.system.NOP)
@@ -302,7 +305,7 @@ class Sequencer(Component):
 
     def _offer(self, m: Module, now: _Now) -> Value:
         """Offer the instruction to the queue of its engine. Return whether it goes."""
-        assembler, accepts = now.assembler, []
+        assembler, free = now.assembler, []
         m.d.comb += [assembler.word.eq(now.word), assembler.values.eq(now.values)]
         for engine, offers in zip(ENGINES, now.offers, strict=True):
             name = engine.name.lower()
@@ -312,10 +315,12 @@ class Sequencer(Component):
                 push.payload.wait.eq(now.wait),
                 push.payload.signal.eq(now.signal),
                 push.payload.command.eq(getattr(assembler, f"command_{name}")),
-                push.valid.eq(offers),
+                push.valid.eq(offers & now.free),
             ]
-            accepts.append(push.ready & offers)
-        accepted = Cat(accepts).any()
+            free.append(push.ready & now.engines[engine])
+        # Nobody else fills a queue: what was free a cycle ago is free.
+        m.d.sync += now.free.eq(Cat(free).any())
+        accepted = now.offers.any() & now.free
         with m.If(accepted):
             m.d.sync += now.offers.eq(0)
         return accepted
@@ -463,15 +468,15 @@ def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
 class _Now:
     """The instruction at hand, and how far it is.
 
-    `place` is its address, `after` the one behind it, `fetch` what the program memory reads;
-    the decoder holds the next word, whose parts go into registers as it becomes the one at
-    hand. `loads`: It does. `arrives`: The program memory shows the next word. `fresh`: The
-    first cycle of an instruction. `loading`, `decoding`, `turning`, `writing`: The state is
-    that of this name. `engines`, `system`: Whose it is; which of those of SYS. `beyond`: The
-    next one is behind the program. `refusal`: Why it stops the program. `resolves`: Operands
-    are read. `awaits`: It is of SYS and has not taken its tokens; `executes`: It waits for
-    nothing else; `there`: They are there. `offers`: It is for one of these engines, and waits
-    for the queue. `ends`: The innermost loop's body ends behind it; `ends_before`: In front of
+    `place` is its address, `after` the one behind it, `fetch` what the program memory reads; the
+    decoder holds the next word, whose parts go into registers as it becomes the one at hand.
+    `loads`: It does. `arrives`: The program memory shows the next word. `fresh`: The first cycle of
+    an instruction. `loading`, `decoding`, `turning`, `writing`: The state is that of this name.
+    `engines`, `system`: Whose it is; which of those of SYS. `beyond`: The next one is behind the
+    program. `refusal`: Why it stops the program. `resolves`: Operands are read. `awaits`: It is of
+    SYS and has not taken its tokens; `executes`: It waits for nothing else; `there`: They are
+    there. `offers`: It is for one of these engines, and waits for the queue; `free`: That has had
+    room for a cycle. `ends`: The innermost loop's body ends behind it; `ends_before`: In front of
     it. LOOP: `body_end` must be at most `limit`; `too_long`: It is not; `skips`: Nothing is
     repeated; `enters`: It is seen to. `finished`: It is over, and the one behind it is next;
     `completes`: So it is beyond EXECUTE. `leaves`: It is over, and another one is next or none.
@@ -501,6 +506,7 @@ class _Now:
         self.resolves = Signal()
         self.values = Signal(data.ArrayLayout(32, MAX_SOURCES))
         self.offers = Signal(len(ENGINES))
+        self.free = Signal()
         self.awaits = Signal()
         self.executes = Signal()
         self.there = Signal()

@@ -34,17 +34,18 @@ class SkidBuffer(Component):
         items, taken = self.items, self.taken
         offered = Signal(self.shape, reset_less=True)
         held = Signal(self.shape, reset_less=True)
-        empty = Signal(init=1)  # of `held`
+        # Of `held`, twice: one goes to all bits of an item, the other stays near.
+        full, empty = Signal(), Signal(init=1)
         leaves = ~taken.valid | taken.ready
         m.d.comb += [items.ready.eq(empty), taken.payload.eq(offered)]
         with m.If(leaves):
-            m.d.sync += [taken.valid.eq(items.valid | ~empty), empty.eq(1)]
-            with m.If(~empty):
+            m.d.sync += [taken.valid.eq(items.valid | ~empty), empty.eq(1), full.eq(0)]
+            with m.If(full):
                 m.d.sync += offered.eq(held)
             with m.Elif(items.valid):
                 m.d.sync += offered.eq(items.payload)
         with m.Elif(items.valid):
-            m.d.sync += empty.eq(0)
-        with m.If(items.valid & empty):
+            m.d.sync += [empty.eq(0), full.eq(1)]
+        with m.If(items.valid & ~full):
             m.d.sync += held.eq(items.payload)
         return m

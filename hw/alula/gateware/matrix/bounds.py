@@ -5,6 +5,7 @@ from bisect import bisect_left
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.arithmetic.compare import reaches
 from alula.gateware.arithmetic.quotient import multiple
 from alula.gateware.matrix.output_stage import OUTPUT_BITS
 from alula.gateware.matrix.reason import NUMBER_BITS, ProductReason
@@ -131,8 +132,8 @@ class Bounds(Component):
         beyond_groups, beyond_words = Signal(), Signal()
         with m.If(adds):
             m.d.sync += [
-                beyond_groups.eq(group.last >= self.sizes.groups),
-                beyond_words.eq(word.last >= self.sizes.words),
+                beyond_groups.eq(reaches(group.last, self.sizes.groups)),
+                beyond_words.eq(reaches(word.last, self.sizes.words)),
             ]
         with m.If(replays):
             m.d.comb += [self.refusal.eq(ProductReason.REPLAY), self.number.eq(self.row_groups)]

@@ -154,14 +154,14 @@ class Chain(Component):
         previous = None
         for i in range(BLOCK):
             group, position = i // 2, i % (2 * HALF)
-            start = 0 if i % 2 else self._starts(group)
-            chosen = Cat(operands[i][0], operands[i][1], self.weights[i], start)
+            joins = 1 if i % 2 else ~Cat(self._starts(group))
+            chosen = Cat(operands[i][0], operands[i][1], self.weights[i], joins)
             late = 0 if self.skewed else lateness(i)
             operand = self._delayed(m, f"operands_{i}", chosen, late)
             multiplier = PackedMultiplier(target=self.target)
             m.submodules[f"multiplier_{i}"] = shared(multiplier)
             m.d.comb += [
-                Cat(multiplier.d, multiplier.a, multiplier.b, multiplier.start).eq(operand),
+                Cat(multiplier.d, multiplier.a, multiplier.b, multiplier.joins).eq(operand),
             ]
             if previous is not None and position:
                 m.d.comb += multiplier.cascade_in.eq(previous.cascade_out)

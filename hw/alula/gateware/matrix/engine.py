@@ -59,13 +59,13 @@ class Mpe(Component):
         mm_done, mv_done (Out(1)): One cycle for each instruction, in order; all its writes have
             been taken.
         mm_busy, mv_busy (Out(1)): Instructions are under way.
-        head, replay, block: The read side of `WeightStream`.
+        head, replay, block, held, may_end, may_weigh: The read side of `WeightStream`.
         request (Out stream of ``request_layout``, activations : In stream of ``read_layout``): The
             read port of the activation buffer, answered in order.
         write (Out stream of `write_layout`): Results.
         first (In(16)): This core's first row within a row block; constant.
-        mm_starved, mv_starved, mm_blocked, mv_blocked (Out(1)): See `Activity`; for an engine that
-            holds instructions.
+        mm_starved, mv_starved, mm_blocked, mv_blocked (Out(1)): See `Activity`, a cycle late; for
+            an engine that holds instructions.
         fault (Out(`Fault`)): Stays until reset; the engine takes no more commands. Its detail is
             `DETAIL`.
         fault_mm (Out(1)): It is of MM's instruction.
@@ -87,6 +87,8 @@ class Mpe(Component):
                 "head": In(stream.Signature(TAG)),
                 "replay": Out(stream.Signature(REPLAY)),
                 "block": In(stream.Signature(block_layout(sizes.rows, sparse=sizes.sparse))),
+                "held": In(1),
+                "may_end": Out(1),
                 "request": Out(stream.Signature(request_layout(sizes.groups))),
                 "activations": In(stream.Signature(read_layout(sizes.tokens))),
                 "write": Out(stream.Signature(write_layout(sizes.words, sizes.lanes))),
@@ -99,6 +101,7 @@ class Mpe(Component):
                 "fault_mm": Out(1),
                 "fault_next": Out(1),
             }
+            | ({"may_weigh": Out(1)} if sizes.sparse else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -131,6 +134,7 @@ class Mpe(Component):
             commands.mm_finished.eq(output.mm_done),
             commands.mv_finished.eq(output.mv_done),
             operands.finished.eq(output.finished),
+            self.may_end.eq(operands.may_end),
             output.start.eq(sums.start),
             output.info.eq(sums.info),
             output.accumulators.eq(sums.accumulators),
@@ -138,6 +142,8 @@ class Mpe(Component):
             output.first.eq(self.first),
             sums.taken.eq(output.taken),
         ]
+        if sizes.sparse:
+            m.d.comb += self.may_weigh.eq(operands.may_weigh)
         self._multiply(m, operands.fires, sums)
         self._use(m, commands, operands)
         self._stop(m, commands, output)
@@ -207,7 +213,7 @@ class Mpe(Component):
                 use.taken.eq(taken),
                 use.works.eq(product.valid & mine),
                 use.ends.eq(product.ready),
-                use.there.eq(self.block.valid & self.activations.valid),
+                use.there.eq(self.held & self.activations.valid),
                 use.passes.eq(operands.fires),
                 use.waits.eq(self.write.valid & ~self.write.ready),
                 getattr(self, f"{name}_starved").eq(use.starved),

@@ -28,7 +28,7 @@ class PackedMultiplier(Component):
     Members:
         a, d (In(8), signed): The factors that share ``b``.
         b (In(8), signed): The shared factor.
-        start (In(1)): Comes with the operands: 1 leaves ``cascade_in`` out of the sum.
+        joins (In(1)): Comes with the operands: ``cascade_in`` is part of the sum.
         cascade_in (In(48)): A neighbour's ``cascade_out``; used one cycle before the sum is out.
         cascade_out (Out(48)): The running sum for the next neighbour, at the same time as ``low``
             and ``high``.
@@ -46,7 +46,7 @@ class PackedMultiplier(Component):
                 "a": In(signed(8)),
                 "d": In(signed(8)),
                 "b": In(signed(8)),
-                "start": In(1),
+                "joins": In(1),
                 "cascade_in": In(48),
                 "cascade_out": Out(48),
                 "low": Out(signed(LANE_BITS)),
@@ -65,15 +65,17 @@ class PackedMultiplier(Component):
             self._one_block(m, total)
         else:
             self._portable(m, total)
+        high, carry = total[LANE_BITS : 2 * LANE_BITS], total[LANE_BITS - 1]
         m.d.comb += [
             self.low.eq(total[:LANE_BITS]),
-            self.high.eq(total[LANE_BITS : 2 * LANE_BITS].as_signed() + total[LANE_BITS - 1]),
+            # Longer by a bit whose sum carries: a carry chain without look-up tables.
+            self.high.eq((Cat(carry, high) + Cat(carry, Const(0, LANE_BITS)))[1:]),
         ]
         return m
 
-    def _starts(self, m: Module, cycles: int) -> Value:
-        """Return `start` that many cycles later."""
-        return delayed(m, self.start, cycles, name="start", reset_less=True)[-1]
+    def _joins(self, m: Module, cycles: int) -> Value:
+        """Return `joins` that many cycles later."""
+        return delayed(m, self.joins, cycles, name="joins", reset_less=True)[-1]
 
     def _portable(self, m: Module, total: Signal) -> None:
         a, d, b, b_again = (Signal(signed(8), reset_less=True) for _ in range(4))
@@ -87,17 +89,16 @@ class PackedMultiplier(Component):
             total.eq(product),
         ]
         m.d.comb += self.cascade_out.eq(total)
-        start = self._starts(m, LATENCY - 1)
-        with m.If(~start):
+        with m.If(self._joins(m, LATENCY - 1)):
             m.d.sync += total.eq(product + self.cascade_in.as_signed())
 
     def _one_block(self, m: Module, total: Signal) -> None:
         """Pre-adder, multiplier and post-adder, every register of the block in use."""
         upper = Signal(signed(27))
-        first = self._starts(m, 2)
+        joins = self._joins(m, 2)
         m.d.comb += upper.eq(self.a << LANE_BITS)
         m.submodules.dsp = dsp48e2(
-            Cat(Const(M, 4), ~first, Const(0, 4)),  # PCIN unless it starts
+            Cat(Const(M, 4), joins, Const(0, 4)),  # and PCIN
             inputs={"A": upper, "D": self.d, "B": self.b, "PCIN": self.cascade_in},
             outputs={"P": total, "PCOUT": self.cascade_out},
             registers={"BREG": 2, "OPMODEREG": 1},
@@ -105,7 +106,7 @@ class PackedMultiplier(Component):
         )
 
     def _two_blocks(self, m: Module) -> None:
-        start = self._starts(m, LATENCY - 1)
+        joins = self._joins(m, LATENCY - 1)
         lanes = []
         for index, (name, operand) in enumerate((("d", self.d), ("a", self.a))):
             product = Signal(signed(36), name=f"product_{name}")
@@ -138,7 +139,7 @@ class PackedMultiplier(Component):
             lane = Signal(signed(LANE_BITS), name=f"lane_{name}", reset_less=True)
             incoming = self.cascade_in.word_select(index, LANE_BITS).as_signed()
             m.d.sync += lane.eq(product)
-            with m.If(~start):
+            with m.If(joins):
                 m.d.sync += lane.eq(product + incoming)
             lanes.append(lane)
         m.d.comb += [

@@ -1,6 +1,6 @@
 """Blocks and activations into the multipliers, and what goes with them."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -29,6 +29,7 @@ class Operands(Component):
         block, activations: Those of `Mpe`.
         product (In stream of `product_layout`): The product of the next block, there before its
             first row block ends; taken with its last block.
+        may_end (Out(1)), may_weigh (Out(1), with ``sparse``): Those of `WeightStream`.
         fires (Out(1)): Both pass in this cycle.
         group (Out stream of `group_layout`): Each group that passed, in order.
         row_block (Out stream of `row_block_layout`): Each row block and pass that passed, in order.
@@ -46,7 +47,9 @@ class Operands(Component):
                 "group": Out(stream.Signature(group_layout(sizes))),
                 "row_block": Out(stream.Signature(row_block_layout(sizes))),
                 "finished": In(1),
+                "may_end": Out(1),
             }
+            | ({"may_weigh": Out(1)} if sizes.sparse else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -55,13 +58,14 @@ class Operands(Component):
         m = Module()
         block, step = self.block.payload, self.block.payload.step
         power = by_format(m, step.tag, segments_power, name="power", sparse=sparse)
-        ends, over, may = Signal(), Signal(), Signal()
-        # Not `fires` to both sides: it goes to many places, and is late.
+        ends, over = Signal(), Signal()
+        self._limit(m, ends, power)
+        if sparse:
+            self._weigh(m)
         m.d.comb += [
-            may.eq((~step.last | self._may_end(m, ends, power)) & ~self._weighs(m)),
-            self.fires.eq(self.block.valid & self.activations.valid & may),
-            self.block.ready.eq(self.activations.valid & may),
-            self.activations.ready.eq(self.block.valid & may),
+            self.fires.eq(self.block.valid & self.activations.valid),
+            self.block.ready.eq(self.activations.valid),
+            self.activations.ready.eq(self.block.valid),
             ends.eq(self.fires & step.last),
             over.eq(step.last_pass & step.last_block),
             self.product.ready.eq(ends & over),
@@ -110,37 +114,33 @@ class Operands(Component):
                 m.d.comb += factors[row].eq(Mux(scales, block.factors[segment][row], ONE))
         return m
 
-    def _may_end(self, m: Module, ends: Value, power: Value) -> Signal:
-        """Whether a row block may end, a cycle ahead; they end every other cycle at most.
+    def _limit(self, m: Module, ends: Value, power: Value) -> None:
+        """Say whether a row block may end, a cycle ahead; they end every other cycle at most.
 
         Its product is there, and the output stage can take it by then and keep its results.
         """
         gap = Signal(range(max(2, self.sizes.cycles * self.sizes.segments)))
         under_way = Signal(range(self.sets + 1))
-        may_end = Signal()
         with m.If(ends):
             m.d.sync += gap.eq((self.sizes.cycles << power) - 1)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         m.d.sync += [
             under_way.eq(under_way + Mux(ends, 1 << power, 0) - self.finished),
-            may_end.eq(
+            self.may_end.eq(
                 ~ends & self.product.valid & (gap <= 1) & (under_way + (1 << power) <= self.sets)
             ),
         ]
-        return may_end
 
-    def _weighs(self, m: Module) -> Value:
-        """Whether a group's second half must wait for what is behind the chains."""
-        if not self.sizes.sparse:
-            return Const(0)
+    def _weigh(self, m: Module) -> None:
+        """Say whether a group may end: its second half waits for what is behind the chains."""
         step = self.block.payload.step
         m.submodules.weighing = weighing = Weighing()
         m.d.comb += [
             weighing.format.eq(step.tag),
             weighing.second.eq(self.fires & step.half),
+            self.may_weigh.eq(~weighing.busy),
         ]
-        return step.half & weighing.busy
 
     def _queue(
         self, m: Module, name: str, port: stream.Interface, depth: int, enters: Value

@@ -7,7 +7,7 @@ from alula.gateware.matrix.commands import PRODUCTS_AHEAD
 
 
 class ProductUse(Component):
-    """Says of one of the two engines whether it is starved or blocked; see `Activity`.
+    """Says of one of the two engines whether it was starved or blocked a cycle ago; see `Activity`.
 
     Members:
         taken (In(1)): It takes a product.
@@ -31,9 +31,10 @@ class ProductUse(Component):
         """Make the module."""
         m = Module()
         left = Signal(range(PRODUCTS_AHEAD + 1))
-        m.d.sync += left.eq(left + self.taken - (self.ends & self.works))
-        m.d.comb += [
-            self.starved.eq(Mux(self.works, ~self.there, left != 0)),
-            self.blocked.eq(Mux(self.works, self.there & ~self.passes, self.waits) & ~self.starved),
+        starves = Mux(self.works, ~self.there, left != 0)
+        m.d.sync += [
+            left.eq(left + self.taken - (self.ends & self.works)),
+            self.starved.eq(starves),
+            self.blocked.eq(Mux(self.works, self.there & ~self.passes, self.waits) & ~starves),
         ]
         return m

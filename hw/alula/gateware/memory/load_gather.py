@@ -39,13 +39,15 @@ class LoadGather(Asker):
         ids, ids_there = Signal(8 * sizes.whole_width), Signal()
         ids_address, ids_left = Signal(33), Signal(range(sizes.whole_width // 4 + 1))
         address, rows_left = Signal(len(self.product) + 1), Signal(COUNT_BITS)
-        last_row, shifts = Signal(), Signal()
+        # The row number at hand: beats of them stand still, so that no bit of them is chosen twice.
+        place, number = Signal(range(sizes.whole_width // 4)), Signal(32)
+        last_row = Signal()
         dst, end = Signal(COUNT_BITS + 1), Signal.like(address)
         ids_beyond, beyond = (
             self.beyond(m, ids_address, 1), self.beyond(m, address, extent.beats)
         )  # fmt: skip
         m.d.comb += [
-            self.factors.first.eq(Mux(sized, ids[:32], extent.words)),
+            self.factors.first.eq(Mux(sized, number, extent.words)),
             self.factors.second.eq(Mux(sized, extent.beats, command.count)),
         ]
         m.d.sync += [
@@ -55,7 +57,7 @@ class LoadGather(Asker):
             end.eq(command.dst + self.product),
             long.eq(end > sizes.words),
             last_row.eq(rows_left == 1),
-            shifts.eq(0),
+            number.eq(ids.word_select(place, 32)),
         ]
         job, transfer = self.job.payload, self.transfer.payload
         with m.FSM() as machine:
@@ -110,7 +112,7 @@ class LoadGather(Asker):
                     m.d.sync += [
                         dst.eq(dst + extent.words),
                         rows_left.eq(rows_left - 1),
-                        shifts.eq(1),
+                        place.eq(place + 1),
                         ids_left.eq(ids_left - 1),
                     ]
                     m.next = "Ids"
@@ -124,10 +126,8 @@ class LoadGather(Asker):
             transfer.address.eq(Mux(asks_row, address, ids_address)),
             transfer.beats.eq(Mux(asks_row, extent.beats, 1)),
         ]
-        with m.If(shifts):
-            m.d.sync += ids.eq(ids.shift_right(32))
         with m.If(self.ids_valid):
-            m.d.sync += [ids.eq(self.ids), ids_there.eq(1)]
+            m.d.sync += [ids.eq(self.ids), ids_there.eq(1), place.eq(0)]
         return m
 
     def _next_ids(

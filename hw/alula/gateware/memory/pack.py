@@ -51,6 +51,7 @@ class Pack(Component):
         covered, valid = Signal(range(elements + 1)), Signal(range(elements + 1))
         last_beat = Signal()
         full, step, spent, finishes, flushes = (Signal(name=n) for n in _NAMES)
+        fills = Signal()  # the next piece is a beat's last
         m.d.comb += [
             self.word.ready.eq(active & (~held | (step & spent & ~finishes))),
             self.beat.valid.eq(full),
@@ -58,13 +59,16 @@ class Pack(Component):
             step.eq(active & held & (~full | self.beat.ready)),
             covered.eq(place + piece),
             spent.eq(used == self.lanes - piece),
-            finishes.eq(last_beat & (left[: len(covered)] <= covered)),
-            flushes.eq(finishes | (covered == elements)),
+            flushes.eq(finishes | fills),
             self.busy.eq(active | full),
         ]
         with m.If(self.start):
             m.d.sync += [left.eq(self.count), active.eq(1), held.eq(0), place.eq(0)]
-            m.d.sync += last_beat.eq(self.count <= elements)
+            m.d.sync += [
+                last_beat.eq(self.count <= elements),
+                finishes.eq(self.count <= piece),
+                fills.eq(piece == elements),
+            ]
         with m.If(full & self.beat.ready):
             m.d.sync += full.eq(0)
         with m.If(step):
@@ -75,9 +79,11 @@ class Pack(Component):
                         m.d.sync += target.eq(word)
             m.d.sync += [
                 place.eq(Mux(flushes, 0, covered)),
-                word.eq(word.shift_right(32 * piece)),
+                word[: -32 * piece].eq(word[32 * piece :]),
                 used.eq(used + piece),
                 held.eq(~(spent | finishes)),
+                finishes.eq(last_beat & (left[: len(covered) + 1] <= covered + piece)),
+                fills.eq(covered == elements - piece),
             ]
             with m.If(flushes):
                 m.d.sync += [
@@ -85,6 +91,8 @@ class Pack(Component):
                     valid.eq(Mux(last_beat, left, elements)),
                     left.eq(left - elements),
                     last_beat.eq(left <= 2 * elements),
+                    finishes.eq(left <= elements + piece),
+                    fills.eq(piece == elements),
                 ]
             with m.If(finishes):
                 m.d.sync += active.eq(0)

@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Module, Signal, Value, ValueLike
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Member, Out
 
+from alula.gateware.arithmetic.compare import reaches
 from alula.gateware.control.command import layout
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.memory.sizes import MemorySizes
@@ -95,7 +96,7 @@ class RunWriter(Component):
         next_run, waiting, leaves = Signal.like(run), Signal(), Signal()
         m.d.comb += [
             mine.eq(own(sizes, self.number, 1 << next_run.channel, 1)),
-            exists.eq(next_run.address < sizes.memory_beats),
+            exists.eq(~reaches(next_run.address, sizes.memory_beats)),
             leaves.eq(waiting & exists & ~self.transfer.valid & ~self.beat.valid),
             self.busy.eq(waiting | self.transfer.valid | self.beat.valid),
             self.run.ready.eq(~waiting),

@@ -124,8 +124,12 @@ class Unpack(Component):
                             m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
                 with m.If(step):
                     m.d.sync += place.eq(Mux(flushes, 0, covered))
-                    with m.If(~spent & ~finishes):
-                        m.d.sync += [beat.eq(beat.shift_right(8 * taken)), used.eq(used + taken)]
+                    # What is left of a beat that is spent is not looked at.
+                    with m.If(~takes):
+                        m.d.sync += [
+                            beat[: -8 * taken].eq(beat[8 * taken :]),
+                            used.eq(used + taken),
+                        ]
         # What the next word will be may change until there is one: `step` comes later.
         with m.If(moves):
             m.d.sync += [

@@ -31,11 +31,11 @@ class SfuBest(wiring.Component):
         largest, there = Signal(32), Signal()
         m.d.sync += comes.eq(self.valid)
         with m.If(self.valid):
-            m.d.sync += [value.eq(self.value), index.eq(self.index)]
+            m.d.sync += [value.eq(ordered(self.value)), index.eq(self.index)]
         with m.If(self.forget):
             m.d.sync += [there.eq(0), self.best.eq(0)]
         with m.Elif(comes):
             m.d.sync += there.eq(1)
-            with m.If(~there | (ordered(value) > ordered(largest))):
+            with m.If(~there | (value > largest)):
                 m.d.sync += [largest.eq(value), self.best.eq(index)]
         return m

@@ -1,8 +1,10 @@
 """One lane of the SFU: two multipliers, an adder, the functions, and how they are joined."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic import float_activation
@@ -48,6 +50,19 @@ with `centre`, the function less 1/2, times `s`.
 `gate`: times `c`, used when `late` says so. `relu`: a negative `a` counts as 0.
 `rotate`: `a * b - d * c`, or `+`, by turns.
 """
+
+
+def _factor(route: View) -> Value:
+    """Which is the first multiplier's second factor: `b`, the first one, the function, or `t`."""
+    function = route.entry == Entry.FUNCTION
+    return Mux(route.rotate, 0, Mux(route.square, 1, Mux(function, 2, 3)))
+
+
+def _last(route: View) -> Value:
+    """Which unit is the last: the adder, the function, the second multiplier, or the first."""
+    adds = route.rotate | ((route.entry == Entry.ADD) & ~route.multiply)
+    function = route.exp & ~route.centre
+    return Mux(adds, 0, Mux(function, 1, Mux(route.gate | route.centre, 2, 3)))
 
 
 class SfuLane(wiring.Component):
@@ -123,21 +138,9 @@ class SfuLane(wiring.Component):
 
         argument = self._waiting(m, begins & from_function)
         p, q = Signal(32), Signal(32)
-        m.d.comb += p.eq(
-            Mux(
-                from_multiply,
-                Mux(way.relu & self.a[31], 0, self.a),
-                Mux(from_add, add.result, argument),
-            )
-        )
-        with m.If(rotate):
-            m.d.comb += q.eq(self.b)
-        with m.Elif(way.square):
-            m.d.comb += q.eq(Mux(from_add, add.result, self.a))
-        with m.Elif(from_function):
-            m.d.comb += q.eq(function.result)
-        with m.Else():
-            m.d.comb += q.eq(self.t)
+        m.d.comb += p.eq(Mux(from_multiply, self.a, Mux(from_add, add.result, argument)))
+        factors = (self.b, p, function.result, self.t)
+        m.d.comb += q.eq(self._chosen(m, "factor", _factor(self.route), factors))
         self._enter(
             m,
             first,
@@ -149,6 +152,9 @@ class SfuLane(wiring.Component):
             a=p,
             b=q,
         )
+        # Not within the other: then synthesis makes it the register's reset.
+        with m.If(begins & from_multiply & way.relu & self.a[31]):
+            m.d.sync += first.a.eq(0)
         self._enter(
             m,
             function,
@@ -170,18 +176,16 @@ class SfuLane(wiring.Component):
             b=Mux(centre, self.s, self.c),
         )
 
-        with m.If(rotate | (from_add & ~way.multiply)):
-            m.d.comb += [self.result_valid.eq(add.result_valid), self.result.eq(add.result)]
-        with m.Elif(way.exp & ~centre):
-            m.d.comb += [
-                self.result_valid.eq(function.result_valid),
-                self.result.eq(function.result),
-            ]
-        with m.Elif(way.gate | centre):
-            m.d.comb += [self.result_valid.eq(second.result_valid), self.result.eq(second.result)]
-        with m.Else():
-            m.d.comb += [self.result_valid.eq(first.result_valid), self.result.eq(first.result)]
+        results = [Cat(unit.result, unit.result_valid) for unit in (add, function, second, first)]
+        chosen = self._chosen(m, "last", _last(self.route), results)
+        m.d.comb += Cat(self.result, self.result_valid).eq(chosen)
         return m
+
+    def _chosen(self, m: Module, name: str, choice: Value, values: Sequence[Value]) -> Value:
+        """Return one of four values; which one is decoded a cycle before: a look-up table a bit."""
+        held = Signal(2, name=name)
+        m.d.sync += held.eq(choice)
+        return Array(values)[held]
 
     def _enter(self, m: Module, unit: wiring.Component, valid: Value, **operands: Value) -> None:
         """Put operands into the registers before a unit."""

@@ -1,6 +1,6 @@
 """All lanes, and the tables that two and two of them share."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
@@ -65,7 +65,10 @@ class SfuLanes(wiring.Component):
         m.d.sync += self.result_valid.eq(self.coming)
         with m.If(self.coming):
             m.d.sync += [
-                result.eq(Mux(counts, unit.result, 0))
-                for result, counts, unit in zip(self.result, self.mask, units, strict=True)
+                result.eq(unit.result) for result, unit in zip(self.result, units, strict=True)
             ]
+        # Not within the other: then synthesis makes it the registers' reset.
+        for result, counts in zip(self.result, self.mask, strict=True):
+            with m.If(self.coming & ~counts):
+                m.d.sync += result.eq(0)
         return m

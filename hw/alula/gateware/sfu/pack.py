@@ -76,10 +76,10 @@ class SfuPack(wiring.Component):
         came = units[0].result_valid
         waiting = level(m, enters=came, leaves=self.taken, most=DEPTH, name="waiting")
         m.d.comb += [write.en.eq(came), write.data.eq(Cat(unit.result for unit in units))]
-        m.d.sync += [
-            write.addr.eq(write.addr + came),
-            read.addr.eq(read.addr + self.taken),
-        ]
+        with m.If(came):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(self.taken):
+            m.d.sync += read.addr.eq(read.addr + 1)
 
         # A word moves down, a quarter of its values is summed, then it is put to its block.
         forward, moves = Signal(), Signal(2)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from alula.design import GROUP
 from alula.design.engines import MOST_ROW_GROUPS
+from alula.gateware.arithmetic.compare import reaches
 from alula.gateware.buffers.ports import activation_write, staging_write, word
 from alula.gateware.control.fault import Code, Fault
 from alula.gateware.hdl.delay import delayed
@@ -150,7 +151,7 @@ class SfuQuantise(wiring.Component):
             m.d.sync += [
                 block.eq(0),
                 group.eq(place.group),
-                group_lost.eq(place.group >= self.groups),
+                group_lost.eq(reaches(place.group, self.groups)),
             ]
         with m.Elif(sent):
             m.d.sync += block.eq(block + 1)

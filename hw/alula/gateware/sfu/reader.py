@@ -1,10 +1,11 @@
 """Reads of the vector buffer along a path, the words in a queue."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from alula.gateware.arithmetic.compare import reaches
 from alula.gateware.buffers.ports import vector_read, word
 from alula.gateware.hdl.level import level
 from alula.gateware.sfu.address_generator import AddressGenerator, path
@@ -87,21 +88,21 @@ class SfuReader(wiring.Component):
             m.d.sync += [request.valid.eq(1), request.payload.eq(addresses.address)]
         with m.Elif(request.ready):
             m.d.sync += request.valid.eq(0)
-        m.d.sync += [
-            write.addr.eq(write.addr + came),
-            read.addr.eq(read.addr + self.take),
-        ]
+        with m.If(came):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(self.take):
+            m.d.sync += read.addr.eq(read.addr + 1)
         return m
 
     def _bound(self, m: Module, addresses: AddressGenerator, lost: Signal) -> None:
         """Whether the word at the address counts and does not exist."""
-        left = Signal(16)
+        left, counts = Signal(16), Signal()
         m.d.comb += [
-            lost.eq((addresses.address >= self.words) & left.any()),
+            lost.eq(reaches(addresses.address, self.words) & counts),
             self.address.eq(addresses.address),
         ]
         m.d.sync += self.beyond.eq(addresses.active & lost)
         with m.If(self.start | (addresses.next & addresses.turn)):
-            m.d.sync += left.eq(self.counted)
+            m.d.sync += [left.eq(self.counted), counts.eq(self.counted.any())]
         with m.Elif(addresses.next):
-            m.d.sync += left.eq(Mux(left.any(), left - 1, 0))
+            m.d.sync += [left.eq(left - 1), counts.eq(counts & (left != 1))]

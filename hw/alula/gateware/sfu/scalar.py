@@ -5,7 +5,7 @@ from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic.float_add import FloatAdd
-from alula.gateware.arithmetic.float_format import ONE_127TH, to_bf16, widen
+from alula.gateware.arithmetic.float_format import ONE_127TH, rounds_up, to_bf16, widen
 from alula.gateware.arithmetic.float_multiply import FloatMultiply
 from alula.gateware.arithmetic.float_root import FloatRoot
 from alula.gateware.hdl.repeat import shared
@@ -71,7 +71,7 @@ class SfuScalar(wiring.Component):
             kv.eq(self.operation == Scalar.KV),
             small.eq((self.operation == Scalar.STEP) | kv),
         ]
-        product, rounds, rounded = Signal(32), Signal(), Signal()
+        product, up, rounds, rounded = Signal(32), Signal(), Signal(), Signal()
         m.d.sync += [
             multiply.valid.eq(self.valid & ~recip),
             add.valid.eq(norm & multiply.result_valid),
@@ -83,9 +83,9 @@ class SfuScalar(wiring.Component):
             m.d.sync += multiply.b.eq(Mux(small, Const(ONE_127TH, 32), self.inv))
         with m.If(multiply.result_valid):
             m.d.sync += [add.a.eq(multiply.result), add.b.eq(self.eps)]
-            m.d.sync += product.eq(multiply.result)
+            m.d.sync += [product.eq(multiply.result), up.eq(rounds_up(multiply.result))]
         with m.If(rounds):
-            m.d.sync += self.scale.eq(to_bf16(product))
+            m.d.sync += self.scale.eq(to_bf16(product, up))
         argued = Signal()
         m.d.comb += argued.eq(
             Mux(norm, add.result_valid, Mux(kv, rounded, self.valid & recip)),

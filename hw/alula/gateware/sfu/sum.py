@@ -226,11 +226,13 @@ class SfuSum(wiring.Component):
         return [Mux(joins[power], line[(1 << power) - 1], 0) for power in range(len(joins))]
 
     def _turned(self, word: Value, level: Value) -> list[Value]:
-        """Return a word whose upper half, of `2 * level` lanes, has become its lower one.
+        """Return the upper half of the `2 * level` lanes that count, in the place of the lower one.
 
         One for each level, the others are zero.
         """
-        return [Mux(level[power], word >> (32 << power), 0) for power in range(len(level))]
+        return [
+            Mux(level[power], word[32 << power : 64 << power], 0) for power in range(len(level))
+        ]
 
 
 def _joined(place: ValueLike, half: ValueLike, last: Signal | int) -> Value:

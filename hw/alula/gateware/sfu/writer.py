@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from alula.gateware.arithmetic.compare import reaches
 from alula.gateware.buffers.ports import vector_write, word
 from alula.gateware.hdl.level import level
 from alula.gateware.sfu import units
@@ -67,7 +68,7 @@ class SfuWriter(wiring.Component):
             write.en.eq(self.valid),
             write.data.eq(self.word),
             self.address.eq(addresses.address),
-            outside.eq(addresses.address >= self.words),
+            outside.eq(reaches(addresses.address, self.words)),
             leads.eq(waiting.some & ~outside & (~port.valid | port.ready)),
             port.payload.data.eq(read.data),
             port.payload.mask.eq(-1),
@@ -77,9 +78,9 @@ class SfuWriter(wiring.Component):
             m.d.sync += [port.valid.eq(1), port.payload.address.eq(addresses.address)]
         with m.Elif(port.ready):
             m.d.sync += port.valid.eq(0)
-        m.d.sync += [
-            self.beyond.eq(waiting.some & outside),
-            write.addr.eq(write.addr + self.valid),
-            read.addr.eq(read.addr + self.sent),
-        ]
+        m.d.sync += self.beyond.eq(waiting.some & outside)
+        with m.If(self.valid):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(self.sent):
+            m.d.sync += read.addr.eq(read.addr + 1)
         return m

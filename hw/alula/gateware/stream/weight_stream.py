@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
+from alula.design import ring_sizes
 from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.stream.ring import MAX_STEP, Ring
 from alula.gateware.stream.steps import (
@@ -53,14 +54,10 @@ def block_layout(rows: int, *, sparse: bool = False) -> data.StructLayout:
 
 def ring_depths(depth: int, *, sparse: bool = False) -> dict[BeatKind, int]:
     """Beats of each ring of a stream of so many value beats."""
-    even = depth + depth % 2
-    depths = {
-        BeatKind.VALUE: even,
-        # Pointers of a power of two need no end.
-        BeatKind.META: 1 << (even // (4 if sparse else 5) + 1).bit_length(),
-        BeatKind.SCALE: 2 * max(2, even // 64),
+    return {
+        BeatKind[name]: beats
+        for name, beats in ring_sizes.ring_depths(depth, sparse=sparse).items()
     }
-    return depths | ({BeatKind.INDEX: even // 2} if sparse else {})
 
 
 class WeightStream(Component):
@@ -88,6 +85,9 @@ class WeightStream(Component):
             group come with its second half: scales and mins, or the scales of each segment.
             ``factors`` (bf16) of each part come with the last step of a pass. At other times they
             are what they were.
+        held (Out(1)): There is a block, whether or not it is offered. A register.
+        may_end (In(1)): A block that ends a pass may be offered; it stays so until that is taken.
+        may_weigh (In(1), with ``sparse``): So may one that ends a group.
         empty (Out(1)): No tag and no beat is held or offered, nothing is under way. A register.
     """
 
@@ -107,8 +107,11 @@ class WeightStream(Component):
                 "head": Out(stream.Signature(TAG)),
                 "replay": In(stream.Signature(REPLAY)),
                 "block": Out(stream.Signature(block_layout(rows, sparse=self.sparse))),
+                "held": Out(1),
+                "may_end": In(1),
                 "empty": Out(1, init=1),
             }
+            | ({"may_weigh": In(1)} if self.sparse else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -120,10 +123,10 @@ class WeightStream(Component):
 
         width = ROW_BITS * self.rows
         # A block of 8 bits takes two beats, and so do the factors of eight segments.
-        pairs = {BeatKind.VALUE, BeatKind.SCALE} if self.sparse else {BeatKind.VALUE}
+        banks = ring_sizes.ring_banks(self.depth, sparse=self.sparse)
         rings = {
-            kind: Ring(width=width, depth=depth, pair=kind in pairs)
-            for kind, depth in ring_depths(self.depth, sparse=self.sparse).items()
+            BeatKind[name]: Ring(width=width, depth=depth * count, pair=count > 1)
+            for name, (depth, count) in banks.items()
         }
         with m.Switch(self.beat.payload.kind):
             for kind, ring in rings.items():
@@ -192,15 +195,19 @@ class WeightStream(Component):
             *(command.tag.takes[kind.name].eq(self._quarters(m, kind)) for kind in rings),
         ]
         following, now = Signal(step_layout(FORMAT_BITS)), Signal(step_layout(FORMAT_BITS))
-        valid, full, moves, loads = (Signal(name=n) for n in ("valid", "full", "moves", "loads"))
+        valid, full, moves, loads = Signal(), self.held, Signal(), Signal()
         may = Signal()  # `valid`, and all that the step takes is there
+        shown = self.block.payload.step
+        offers = full & (self.may_end | ~shown.last)
+        if self.sparse:
+            offers &= self.may_weigh | ~shown.half
         m.d.comb += [
             following.tag.eq(step.tag.format),
             *(following[name].eq(step[name]) for name in STEP_FLAGS),
-            moves.eq(may & (~full | self.block.ready)),
+            moves.eq(may & (~full | (offers & self.block.ready))),
             loads.eq(moves | ~valid),
             steps.step.ready.eq(loads),
-            self.block.valid.eq(full),
+            self.block.valid.eq(offers),
         ]
         m.d.sync += may.eq(
             Mux(loads, steps.step.valid, valid)
@@ -210,7 +217,7 @@ class WeightStream(Component):
             m.d.sync += [now.eq(following), valid.eq(steps.step.valid)]
         with m.If(moves):
             m.d.sync += [self.block.payload.step.eq(now), full.eq(1)]
-        with m.Elif(self.block.ready):
+        with m.Elif(offers & self.block.ready):
             m.d.sync += full.eq(0)
 
         for kind, ring in rings.items():

@@ -147,6 +147,11 @@ class Core(Component):
         connect(m, stream.head, mpe.head)
         connect(m, mpe.replay, stream.replay)
         connect(m, stream.block, mpe.block)
+        limits = ("may_end", "may_weigh") if design.mpe.sparse else ("may_end",)
+        m.d.comb += [
+            mpe.held.eq(stream.held),
+            *(getattr(stream, name).eq(getattr(mpe, name)) for name in limits),
+        ]
         connect(m, mpe.request, activations.request)
         connect(m, activations.data, mpe.activations)
         connect(m, load.write, vector.write_load)
