@@ -8,7 +8,7 @@ from typing import Any
 
 from alula.design import GROUP, Design, DesignError
 from alula.design.engines import Buffers
-from alula.design.storage import BRAM36_DEPTH, URAM_DEPTH, Bank
+from alula.design.storage import Bank
 from alula.explore.models import Model
 from alula.ir import build_graph
 from alula.ir.padding import pad_heads
@@ -24,8 +24,6 @@ _ROOMY_KIB = 1 << 20
 START = {"buffers.vector_kib": 64, "buffers.activation_kib": 64, "buffers.staging_kib": 16}
 """Sizes that every design takes, before others are found."""
 _SIZES = tuple(sorted({1 << k for k in range(14)} | {3 << k for k in range(12)}))
-_BANKS = {"index": "stream"}
-"""Banks that have another name than the buffer whose size they follow."""
 _MOST_TRIES = 16
 
 
@@ -190,32 +188,35 @@ class _Problem:
     def _banks(self, name: str, size: int) -> Iterator[Bank]:
         buffers = self._design.buffers.model_copy(update={f"{name}_kib": size})
         changed = self._design.model_copy(update={"buffers": buffers})
-        return (bank for bank in changed.banks if _BANKS.get(bank.name, bank.name) == name)
+        return (bank for bank in changed.banks if bank.buffer == name)
 
     def _put(self, bank: Bank, chosen: Any) -> None:
         """A bank that is there if `chosen` takes blocks of one kind or of the other."""
         in_uram = self._model.new_bool_var("")
         in_bram = self._model.new_bool_var("")
         self._model.add(in_uram + in_bram == chosen)
-        self._bram.append(bank.blocks(BRAM36_DEPTH) * in_bram)
-        self._uram.append(bank.blocks(URAM_DEPTH) * in_uram)
+        self._bram.append(bank.brams * in_bram)
+        self._uram.append(bank.urams * in_uram)
 
     def _limits(self) -> None:
         part, fixed = self._design.part, 0
         for bank in self._design.banks:
-            if _BANKS.get(bank.name, bank.name) not in NAMES:
-                fixed += bank.blocks(BRAM36_DEPTH)
+            if bank.buffer not in NAMES:
+                fixed += bank.brams
+        # Block RAM is counted in halves.
         bram, uram = sum(self._bram) + fixed, sum(self._uram)
-        limits = ((bram, part.bram36, "BRAM36"), (uram, part.uram, "UltraRAM"))
+        limits = (
+            (bram, 2 * part.bram36, f"{part.bram36:,} BRAM36"),
+            (uram, part.uram, f"{part.uram:,} UltraRAM"),
+        )
         for taken, most, title in limits:
-            reason = self._reason(f"{most:,} {title}")
-            self._model.add(taken <= most).only_enforce_if(reason)
+            self._model.add(taken <= most).only_enforce_if(self._reason(title))
         self._model.minimize(sum(taken * self._scale(most) for taken, most, _ in limits))
 
     def _scale(self, most: int) -> int:
         """What a block counts, so that the shares of both kinds weigh alike."""
         part = self._design.part
-        return math.lcm(max(1, part.bram36), max(1, part.uram)) // max(1, most)
+        return math.lcm(max(1, 2 * part.bram36), max(1, part.uram)) // max(1, most)
 
     def _reason(self, text: str) -> Any:
         self._reasons[text] = self._model.new_bool_var(text)

@@ -13,12 +13,20 @@ URAM_DEPTH = 4096
 
 @dataclass(frozen=True)
 class Bank:
-    """One on-chip memory, `copies` times: words of `width` bits, `depth` words deep."""
+    """One on-chip memory, `copies` times: words of `width` bits, `depth` words deep.
+
+    Its name begins with that of the buffer that it is a part of.
+    """
 
     name: str
     width: int
     depth: int
     copies: int
+
+    @property
+    def buffer(self) -> str:
+        """The buffer that it is a part of, or what else it is."""
+        return self.name.partition(" ")[0]
 
     @property
     def bits(self) -> int:

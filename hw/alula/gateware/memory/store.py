@@ -103,10 +103,19 @@ class Store(MemoryEngine):
             *(part.number.eq(self.number) for part in (runs, vector)),
             *(storer.command.eq(command) for storer in (vector, word, cache)),
         ]
-        of_cache, of_word = Signal(), Signal()
+        of_cache, of_word, in_runs = Signal(), Signal(), Signal()
+        rows = command.opcode.matches(opcode("ST.KEY"), opcode("ST.VALUE"))
         m.d.sync += [
-            of_cache.eq(command.opcode.matches(opcode("ST.KEY"), opcode("ST.VALUE"))),
+            of_cache.eq(rows),
             of_word.eq(command.opcode == opcode("ST.W")),
+            # What all bits of a beat depend on decides nothing else.
+            in_runs.eq(rows | (command.opcode == opcode("ST.W"))),
+        ]
+        m.d.comb += [
+            getattr(master, name).payload.eq(
+                Mux(in_runs, getattr(runs, name).payload, getattr(vector, name).payload)
+            )
+            for name in ("transfer", "beat")
         ]
         with m.Switch(Cat(of_cache, of_word)):
             for case, storer, writes in (
@@ -115,8 +124,12 @@ class Store(MemoryEngine):
                 (m.Default(), vector, vector),
             ):
                 with case:
-                    connect(m, writes.transfer, master.transfer)
-                    connect(m, writes.beat, master.beat)
+                    for name in ("transfer", "beat"):
+                        source, target = getattr(writes, name), getattr(master, name)
+                        m.d.comb += [
+                            target.valid.eq(source.valid),
+                            source.ready.eq(target.ready),
+                        ]
                     if storer is not vector:
                         connect(m, storer.run, runs.run)
                     m.d.comb += [
