@@ -10,7 +10,7 @@ from alula.design import Design, DesignError, load_design, problem
 
 KEYS = "name, part, clock_mhz, cores, memory, mpe, sfu, buffers, context_max or prefill_chunk"
 BUFFERS = (
-    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 160 BRAM36 and 128 UltraRAM"
+    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 179 BRAM36 and 130 UltraRAM"
     " (kv260: buffers)"
 )
 MAPPING = "row and, in any order, rank, bank, bankgroup and column"
@@ -79,8 +79,8 @@ VALUES = [
     ("speed", 1, f"must be one of the keys {KEYS}, not 'speed' (kv260: speed)"),
     (
         "part.dsp",
-        426,
-        "must be a design of at most 426 DSP48E2 (part.dsp), not one of 427 (kv260: mpe)",
+        421,
+        "must be a design of at most 421 DSP48E2 (part.dsp), not one of 422 (kv260: mpe)",
     ),
     (
         "buffers.vector_kib",
