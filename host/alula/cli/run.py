@@ -92,7 +92,10 @@ def run(
     ] = None,
     trace: Annotated[
         Path | None,
-        typer.Option(help="A file for what happened when, as JSON for ui.perfetto.dev."),
+        typer.Option(
+            help="A file for what happened when, for ui.perfetto.dev: JSON, or Perfetto's own "
+            "format if it ends in .pftrace."
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -233,7 +233,10 @@ class Session:
     def trace(self, path: str | Path) -> None:
         """Write what happened in every answer so far, for chrome://tracing or ui.perfetto.dev.
 
+        A file that ends in .pftrace is of Perfetto's own format, any other is JSON.
+
         Raises:
+            RunError: the format is Perfetto's, and the package perfetto is not installed.
             OSError: the file cannot be written.
         """
         from alula.runtime.tracing import write_trace

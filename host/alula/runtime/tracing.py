@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alula.folders import new_file
 from alula.isa import Engine
 from alula.runtime.bounds import bound_of
+from alula.runtime.perfetto_trace import perfetto_bytes
 from alula.runtime.runs import Run
 from alula.runtime.spans import Span
 
@@ -27,14 +28,19 @@ Event = dict[str, Any]
 
 
 def write_trace(session: "Session", path: Path) -> None:
-    """Write a session's trace, whole or not at all.
+    """Write a session's trace, whole or not at all: JSON, or Perfetto's format to a .pftrace file.
 
     Raises:
+        RunError: the package perfetto is not installed, and the file is to be of its format.
         OSError: the file cannot be written.
     """
     events = trace_events(session)
+    if path.suffix == ".pftrace":
+        data = perfetto_bytes(events)
+    else:
+        data = json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}).encode()
     with new_file(path) as file:
-        file.write(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}).encode())
+        file.write(data)
 
 
 def trace_events(session: "Session") -> list[Event]:

@@ -1,14 +1,17 @@
 """Plans that run: the same tokens as torch, what happened when, predictions beside it."""
 
 import json
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from alula.runtime import DeviceError, RunError, Session, load, plan
 from alula.runtime.executor import Executor
@@ -160,6 +163,55 @@ def test_the_accelerators_spans_are_its_cycles(session: Session) -> None:
     assert len(session.runs) == NEW - 1
     for cycles in tracks.values():
         assert cycles == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_trace_is_of_perfettos_schema(session: Session, tmp_path: Path) -> None:
+    session.trace(tmp_path / "trace.pftrace")
+    trace = Trace()
+    assert trace.ParseFromString((tmp_path / "trace.pftrace").read_bytes()) > 0
+    assert not len(UnknownFieldSet(trace))
+    descriptors = [one.track_descriptor for one in trace.packet if one.HasField("track_descriptor")]
+    names = {one.uuid: one.name for one in descriptors}
+    assert len(names) == len(descriptors)
+    tops = {one.uuid for one in descriptors if not one.HasField("parent_uuid")}
+    assert {names[one] for one in tops} == {"wall clock", "accelerator, in cycles"}
+    assert {one.parent_uuid for one in descriptors if one.uuid not in tops} == tops
+    open_slices: dict[int, list[int]] = {}
+    spent: dict[str, int] = {}
+    now = 0
+    for packet in trace.packet:
+        if not packet.HasField("track_event"):
+            continue
+        event, now = packet.track_event, max(now, packet.timestamp)
+        assert packet.timestamp == now, "packets must be in order of time"
+        stack = open_slices.setdefault(event.track_uuid, [])
+        if event.type == TrackEvent.TYPE_SLICE_BEGIN:
+            stack.append(now)
+            notes = {one.name: one for one in event.debug_annotations}
+            assert notes["bound"].string_value in ("host", "link", "memory", "compute")
+            assert notes["clock"].string_value in ("wall", "modelled cycles")
+            assert notes["submit_to_start_us"].double_value >= 0
+        else:
+            start = stack.pop()
+            name = names[event.track_uuid]
+            spent[name] = spent.get(name, 0) + (now - start if not stack else 0)
+    assert not any(open_slices.values())
+    (answer,) = (span for span in session.spans if span.kind == "answer")
+    assert spent["answers"] == pytest.approx(answer.seconds * 1e9, rel=1e-6)
+    assert session.accelerator is not None
+    assert session.design is not None
+    cycles = sum(session.accelerator.timeline(run).cycles for run in session.runs)
+    assert spent["waits for"] == pytest.approx(cycles / session.design.clock_hz * 1e9, abs=50)
+
+
+def test_perfettos_schema_needs_its_package(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "perfetto.trace_builder.proto_builder", None)
+    words = r"^a trace must be a .json file, not .pftrace, where the package perfetto is missing"
+    with pytest.raises(RunError, match=words):
+        session.trace(tmp_path / "trace.pftrace")
+    assert not (tmp_path / "trace.pftrace").exists()
 
 
 def test_comparison_is_of_the_lengths_that_were_run(session: Session, split: Any) -> None:
