@@ -1,6 +1,7 @@
 """Searches: what they find of fronts that are known, and how much they ask."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,21 @@ def test_a_tenth_of_the_points_has_almost_all_of_the_front(seed: int) -> None:
     assert world.space.count >= 20_000
     found = world.search(world.by_bounds(world.space.count // 10))
     assert world.asked <= world.space.count // 10
+    assert world.share(found) >= 0.98
+
+
+def test_an_objective_that_is_nothing_everywhere_does_not_blind_the_search() -> None:
+    world = World(2, (8, 7, 6, 5, 4, 3))
+    numbers = np.arange(world.space.count)
+    least = np.column_stack([world.least, np.zeros(len(numbers))])
+    names = [*NAMES, "uram"]
+    most = world.space.count // 20
+    searcher = ByBounds(numbers, world.places, least, names, most=most, seed=0)
+    found: dict[int, Row] = {}
+    while asked := searcher.ask():
+        rows = {number: replace(row, uram=0.0) for number, row in world.rows(asked).items()}
+        found |= rows
+        searcher.tell(rows)
     assert world.share(found) >= 0.98
 
 

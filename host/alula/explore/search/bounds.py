@@ -106,7 +106,9 @@ class ByBounds:
         guesses = self._least.copy()
         seen = known[can_be]
         for column in range(guesses.shape[1]):
-            if seen.size:
-                ratio = self._actual[seen, column] / self._least[seen, column]
-                guesses[:, column] *= np.exp(Learned(self._places, seen, np.log(ratio)).values)
+            # Of what is nothing at best, such as blocks that a part has none of, no ratio is known.
+            some = seen[self._least[seen, column] != 0]
+            if some.size:
+                ratio = self._actual[some, column] / self._least[some, column]
+                guesses[:, column] *= np.exp(Learned(self._places, some, np.log(ratio)).values)
         return guesses, possible
