@@ -1,4 +1,4 @@
-"""Libraries that only some work needs, such as sweeps: `pip install "alula[explore]"` brings them."""
+"""Libraries that only some work needs; `pip install "alula[explore]"` brings them."""
 
 from importlib import import_module
 from typing import Any
