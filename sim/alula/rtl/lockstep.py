@@ -93,7 +93,7 @@ STRUCTURES: Structures = {
     "Tap": _Tap,
     "WriteTap": _Port,
     "EngineTap": _Engine,
-    "WaveWindow": _Window,
+    "Window": _Window,
     "Plan": _Plan,
     "Found": _Found,
 }
