@@ -119,7 +119,8 @@ def _chip(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[
     whole = [one for one in designs if one.ns is not None]
     held_out = [one for one in whole if one.held_out]
     mine = [_apart(one, held_out) for one in designs if not one.held_out]
-    sizes = zip(*(one.dimensions for one in designs if one.counts), strict=True)
+    known = [one for one in designs if one.counts] or designs
+    sizes = zip(*(one.dimensions for one in known), strict=True)
     values = {
         "modules": {
             kind.name: {name: _weights(kind, name, mine, every) for name in NAMES} for kind in KINDS
