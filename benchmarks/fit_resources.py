@@ -126,8 +126,8 @@ def _by_kind(
 
 
 def commit() -> str:
-    """Of the gateware that is synthesised."""
-    words = ["git", "rev-parse", "--short", "HEAD"]
+    """Of the gateware that is synthesised; "dirty" with changes that are in none."""
+    words = ["git", "describe", "--always", "--exclude=*", "--dirty"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -26,7 +26,6 @@ _STEPS = (
     "opt_merge",
     "opt_clean",
     "wreduce",
-    "memory_dff",
     "memory_collect",
     "opt_clean",
     "write_json {0}.json",
@@ -45,7 +44,6 @@ _BIT = {
 _OPERAND = {"$eq": 1 / 3, "$ne": 1 / 3, "$lt": 0.5, "$le": 0.5, "$gt": 0.5, "$ge": 0.5}
 """LUTs of a bit of the wider operand."""
 _SHIFTS = ("$shl", "$shr", "$sshl", "$sshr", "$shift", "$shiftx")
-_MEMORIES = ("$mem", "$mem_v2")
 _RAM_WORDS, _RAM_BITS, _RAM_LUTS = 32, 14, 8
 """Of the memory that eight LUTs make."""
 
@@ -65,21 +63,13 @@ def rtl_sizes(
         for number, name in enumerate(names):
             written = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
             cells = written["modules"][name]["cells"].values()
-            found[name] = sum(map(_registers, cells)), round(sum(map(_logic, cells)), 1)
+            registers = sum(_parameter(cell, "WIDTH") for cell in cells if "dff" in cell["type"])
+            found[name] = registers, round(sum(map(_logic, cells)), 1)
         return found
 
 
 def _parameter(cell: Mapping[str, Any], name: str) -> int:
     return int(cell["parameters"][name], 2)
-
-
-def _registers(cell: Mapping[str, Any]) -> int:
-    """Bits of registers; those behind a memory are its own, unless it is made of LUTs."""
-    if "dff" in cell["type"]:
-        return _parameter(cell, "WIDTH")
-    if cell["type"] in _MEMORIES and _parameter(cell, "SIZE") <= SHALLOW:
-        return _parameter(cell, "WIDTH") * _parameter(cell, "RD_CLK_ENABLE").bit_count()
-    return 0
 
 
 def _logic(cell: Mapping[str, Any]) -> float:
@@ -98,7 +88,7 @@ def _logic(cell: Mapping[str, Any]) -> float:
         return _BIT["$mux"] * (1 << by if bits == 1 else bits * by)
     if kind.startswith("$reduce") or kind == "$logic_not":
         return _parameter(cell, "A_WIDTH") / 6
-    if kind in _MEMORIES and _parameter(cell, "SIZE") <= SHALLOW:
+    if kind in ("$mem", "$mem_v2") and _parameter(cell, "SIZE") <= SHALLOW:
         wide = -(-_parameter(cell, "WIDTH") // _RAM_BITS)
         return float(_RAM_LUTS * wide * -(-_parameter(cell, "SIZE") // _RAM_WORDS))
     return 0.0

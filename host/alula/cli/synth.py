@@ -147,7 +147,8 @@ def _without_synthesis(design: "Design", paths: list[Path], json: bool) -> None:
 def _estimated(found: "Resources") -> Iterator[tuple[str, ...]]:
     yield ("estimated", *_counts(found.use), f"{found.mhz:.0f}")
     if found.errors and not found.extrapolated:
-        yield ("within", *(f"{found.errors[name]:.1%}" for name in (*_NAMES, "mhz")))
+        title = f"largest error of {found.held_out} held out"
+        yield (title, *(f"{found.errors[name]:.1%}" for name in (*_NAMES, "mhz")))
 
 
 def _reported(report: "VivadoReport") -> Iterator[tuple[str, ...]]:

@@ -37,6 +37,7 @@ class Resources:
         slowest: the class of the module that has it.
         errors: by resource and "mhz" the largest error found on designs that nothing was fitted to,
             as a share of what synthesis found.
+        held_out: how many designs those are.
         extrapolated: what of the design lies outside of all that was synthesised, by the names of
             `Dimensions`; the errors do not hold for such a design.
     """
@@ -49,6 +50,7 @@ class Resources:
     mhz: float
     slowest: str
     errors: Mapping[str, float]
+    held_out: int
     extrapolated: tuple[str, ...]
 
     @property
@@ -63,6 +65,7 @@ class Resources:
             "mhz": self.mhz,
             "slowest": self.slowest,
             "errors": dict(self.errors),
+            "held_out": self.held_out,
             "extrapolated": list(self.extrapolated),
             "source": "estimated",
         }
@@ -97,6 +100,7 @@ def estimate(design: Design) -> Resources:
         mhz=composed.mhz,
         slowest=composed.slowest,
         errors=fit.errors,
+        held_out=fit.held_out,
         extrapolated=fit.beyond(dimensions),
     )
 
@@ -150,6 +154,7 @@ class Fit:
     weights: np.ndarray
     between_ns: float
     errors: Mapping[str, float]
+    held_out: int
     ranges: tuple[tuple[int, int], ...]
 
     @classmethod
@@ -164,7 +169,7 @@ class Fit:
         ranges = tuple(
             (least, most) for least, most in (values["ranges"][name] for name in Dimensions._fields)
         )
-        return cls(weights, values["between_ns"], values["errors"], ranges)
+        return cls(weights, values["between_ns"], values["errors"], values["held_out"], ranges)
 
     def beyond(self, dimensions: Dimensions) -> tuple[str, ...]:
         """Return the names of dimensions that are outside of what was synthesised."""

@@ -131,7 +131,7 @@ def _chip(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[
             for name, values in zip(Dimensions._fields, sizes, strict=True)
         },
     }
-    rows = [compared(one, Fit.read({**values, "errors": {}})) for one in held_out]
+    rows = [compared(one, Fit.read({**values, "errors": {}, "held_out": 0})) for one in held_out]
     worst = {name: round(max(abs(row[name]) for row in rows), 4) for name in ERRORS if rows}
     return {**values, "errors": worst, "held_out": len(rows)}
 
