@@ -1,6 +1,7 @@
 """Spaces: points by number, and the questions that they ask."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from tests.explore.conftest import VALUES
 from alula.design import DesignError, load_design
 from alula.explore import Sweep
 from alula.explore.evaluation import key
+from alula.explore.models import _formats
 from alula.explore.space import DesignSpace
+from alula.ir.shapes import SHAPES
 
 
 def test_numbers_are_all_combinations_the_last_axis_fastest(small_sweep) -> None:
@@ -71,3 +74,17 @@ def test_other_code_has_another_key(small_sweep, monkeypatch: pytest.MonkeyPatch
     before = key(question, sweep)
     monkeypatch.setattr(evaluation, "version", lambda: "other")
     assert key(question, sweep) != before
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["budget: {bytes_per_token: 9}", "attention: {local: 2}\nrules: [{units: all, bits: 4}]"],
+)
+def test_a_recipe_of_more_than_rules_is_refused(tmp_path: Path, more: str) -> None:
+    """Its formats, or what attention costs, would not be those of the sweep's rows."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"name: test\n{more}\n")
+    with pytest.raises(
+        DesignError, match=f"must be a recipe of rules alone, not one with {more.partition(':')[0]}"
+    ):
+        _formats(str(path), SHAPES["smollm2-135m"])

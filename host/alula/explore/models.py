@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from alula.cost.plans import Formats
+from alula.design import DesignError
 from alula.explore.sweep_file import Sweep
 from alula.ir import Architecture, Precision
 from alula.ir.shapes import SHAPES
@@ -91,10 +92,16 @@ def open_model(name: str, progress: Progress = silent) -> Model:
 
 @cache
 def _formats(recipe: str, shape: Architecture) -> Formats:
-    """The formats that a recipe gives the matrices of a shape."""
+    """The formats that a recipe gives the matrices of a shape.
+
+    DesignError if they are not all that it changes, or not known before a model is measured.
+    """
     from alula.compress.recipe import load_recipe, precision_of
     from alula.frontend.compressed import matrix_shapes
 
     found, path = load_recipe(recipe)
+    for key in ("budget", "attention"):
+        if getattr(found, key) is not None:
+            raise DesignError("a recipe of rules alone", f"one with {key}", str(path))
     names = [name for unit in shape.units for name in matrix_shapes(shape, unit)]
     return Formats.of(precision_of(found.choices(names, str(path))))
