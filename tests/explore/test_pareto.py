@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alula.explore.objectives import signed
 from alula.explore.pareto import beaten, front, hypervolume, layers
 
 POINTS = st.lists(st.tuples(*[st.integers(0, 6)] * 3), max_size=30)
@@ -52,3 +53,13 @@ def test_hypervolume_of_a_box() -> None:
     two = np.array([[5.0, 0.0], [0.0, 50.0], [9.0, 90.0]])
     assert hypervolume(two, low, high) == pytest.approx(0.75)
     assert hypervolume(np.array([[10.0, 0.0]]), low, high) == 0
+
+
+def test_points_that_differ_in_the_fourth_digit_are_equal() -> None:
+    values = signed(
+        [[164.64, 70_905.0], [164.61, 70_921.0], [float("nan"), 0.0]], ["tokens_per_s", "lut"]
+    )
+    assert values[0].tolist() == values[1].tolist() == [-165.0, 70_900.0]
+    assert np.isnan(values[2, 0])
+    assert values[2, 1] == 0
+    assert front(values).tolist() == [True, True, False]

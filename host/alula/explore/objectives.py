@@ -55,6 +55,8 @@ OBJECTIVES = {
     )
 }
 """By name."""
+DIGITS = 3
+"""Of a number that counts when points are compared: more of them is not known of any."""
 RESOURCES = ("dsp", "lut", "ff", "bram36", "uram")
 """Those of which a part has so many."""
 
@@ -74,6 +76,12 @@ ObjectiveName = Annotated[
 
 
 def signed(values: ArrayLike, names: Sequence[str]) -> np.ndarray:
-    """Return values of objectives, a row for each point, so that less is better in every column."""
+    """Return values of objectives, a row for each point, so that less is better in every column.
+
+    They are rounded to `DIGITS`: points that differ in less are equal.
+    """
     signs = [OBJECTIVES[name].sign for name in names]
-    return np.asarray(values, np.float64).reshape(-1, len(names)) * signs
+    found = np.asarray(values, np.float64).reshape(-1, len(names)) * signs
+    known = np.isfinite(found) & (found != 0)
+    step = 10.0 ** (np.floor(np.log10(np.abs(np.where(known, found, 1.0)))) - (DIGITS - 1))
+    return np.where(known, np.round(found / step) * step, found)
