@@ -56,7 +56,7 @@ struct EngineTap {
 };
 
 // Waves of a run: `delay` cycles after an engine has retired so many instructions, until the end.
-struct WaveWindow {
+struct Window {
     const char* file;  // null: none
     uint32_t engine;
     uint64_t retired;
@@ -73,7 +73,7 @@ struct Plan {
     uint32_t engine_count;
     const uint16_t* spaces;  // for each program address, a bit for each space that it may write
     uint32_t instructions;
-    WaveWindow window;
+    Window window;
 };
 
 struct Found {
@@ -137,7 +137,7 @@ private:
     std::vector<uint16_t> spaces_;
     Simulation& simulation_;
     Signal running_;
-    WaveWindow window_;
+    Window window_;
     bool begun_ = false, counts_ = false;  // a run has begun; this cycle is one of its
     uint64_t cycle_ = ~uint64_t{0};  // of the run, from 0
 #if VM_TRACE
