@@ -165,7 +165,7 @@ class FloatMultiply(wiring.Component):
         odd = Mux(there, product[below], product[below - 1])
         # Where the largest exponent is reached without the top bit, it would be rounded up to more.
         full = last & product[below - 1 : -2].all()
-        up = half & (under | odd) & ~above & ~full
+        up = ties_to_even(half, under, odd) & ~above & ~full
         fraction = Mux(there, product[below:-1], product[below - 1 : -2]) | above.replicate(23)
         # The exponent is the sum - BIAS, and one more for the top bit; modulo 256.
         more = there & ~above
@@ -178,3 +178,8 @@ class FloatMultiply(wiring.Component):
             m.d.sync += rounded.eq(Cat(magnitude[1:32], sign))
             with m.If(small | ~product[-2:].any()):
                 m.d.sync += rounded.eq(0)
+
+
+def ties_to_even(half: Value, below: Value, odd: Value) -> Value:
+    """Whether to round up: the first bit left out is 1, and another one is, or the last kept."""
+    return half & (below | odd)
