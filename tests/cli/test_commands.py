@@ -293,7 +293,7 @@ def test_version_and_short_help(alula) -> None:
 @pytest.mark.parametrize(
     ("words", "index", "found"),
     [
-        ("alula comp", 1, ["compile", "compress"]),
+        ("alula comp", 1, ["compare", "compile", "compress"]),
         ("alula run smol", 2, ["smollm2-135m"]),
         ("alula run x --design nano", 4, ["nano", "nano-sparse"]),
         ("alula synth ti", 2, ["tiny"]),
