@@ -231,9 +231,9 @@ def queue_case(idle: Pattern, pressure: Pattern) -> Case:
             unit.must(give=gives, flying=int(flown < flies), took=int(flies < before))
             if flown < flies:
                 unit.must(oldest=items[flown]["address"], signal=items[flown]["signal"], busy=1)
-            elif before < len(items) and wires["wait"].get():
+            elif before < len(items) and wires["waits"].get():
                 unit.must(oldest=items[before]["address"])
-            if before < len(items) and wires["wait"].get():
+            if before < len(items) and wires["waits"].get():
                 unit.must(wait=items[before]["wait"], next=items[before]["address"])
             if taken:
                 unit.must(newest=items[taken - 1]["address"])

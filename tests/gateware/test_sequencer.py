@@ -90,8 +90,8 @@ def program_case(idle: Pattern, pressure: Pattern) -> Case:
         entries = expected(program, registers)
         boards = [Scoreboard(engine.name, entries[engine]) for engine in ENGINES]
         for board in boards:
-            # A command's other fields are anything.
-            unit.watch(f"push_{board.name.lower()}", board.take, pressure)
+            # A command's other fields are anything. Nobody else fills a queue.
+            unit.watch(f"push_{board.name.lower()}", board.take, pressure, steady=True)
         system = System(unit, entries[Engine.SYS], idle)
         unit.join(system)
         await start(unit)

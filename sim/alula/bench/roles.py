@@ -77,11 +77,20 @@ class Driver:
 class Monitor:
     """Accepts items from an output stream when `go` says so, and hands them to `take`.
 
-    It also holds the stream to its protocol: an offer holds, unchanged, until it is taken.
+    It also holds the stream to its protocol: an offer holds, unchanged, until it is taken. If it is
+    `steady` it accepts until something is taken, once it does.
     """
 
-    def __init__(self, wires: StreamWires, take: Callable[[Any], None], go: Iterator[bool]) -> None:
+    def __init__(
+        self,
+        wires: StreamWires,
+        take: Callable[[Any], None],
+        go: Iterator[bool],
+        *,
+        steady: bool = False,
+    ) -> None:
         self.moved = False
+        self._steady = steady
         self._wires = wires
         self._take = take
         self._go = go
@@ -107,7 +116,8 @@ class Monitor:
         if valid and self._accepting:
             self.moved = True
             self._take(self._wires.value(bits))
-        was, self._accepting = self._accepting, next(self._go)
+        was, goes = self._accepting, next(self._go)
+        self._accepting = goes or (self._steady and was and not self.moved)
         if was != self._accepting:
             self._wires.accept(self._accepting)
 

@@ -111,9 +111,24 @@ class Unit:
         self.join(driver)
         return driver
 
-    def watch(self, name: str, take: Callable[[Any], None], pattern: Pattern = ALWAYS) -> Monitor:
-        """Accept items from an output stream and hand each to a function."""
-        monitor = Monitor(self._take(self.outputs, name), take, self.goes(pattern))
+    def watch(
+        self,
+        name: str,
+        take: Callable[[Any], None],
+        pattern: Pattern = ALWAYS,
+        *,
+        steady: bool = False,
+    ) -> Monitor:
+        """Accept items from an output stream and hand each to a function.
+
+        Args:
+            name: of the stream.
+            take: gets each item.
+            pattern: when the stream is ready.
+            steady: the stream stays ready until something is taken, as that of a queue does.
+        """
+        wires = self._take(self.outputs, name)
+        monitor = Monitor(wires, take, self.goes(pattern), steady=steady)
         self.join(monitor)
         return monitor
 

@@ -87,7 +87,7 @@ class Sequencer(Component):
         engines_busy, stream_empty: What END waits for and checks.
         wait, available, take, signal, give: To `Tokens`.
         waits: `wait` is that of an instruction of SYS that has not taken its tokens.
-        push_ld, push_st, ...: To the queues.
+        push_ld, push_st, ...: To the queues. One that is ready stays so until it is pushed to.
     """
 
     def __init__(self, *, program_words: int) -> None:
