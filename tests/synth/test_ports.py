@@ -23,13 +23,14 @@ SHAPE = {
     "chip_bits": MEMORY.chip_bits,
     "windows": [(window.address, window.mib * MIB) for window in MEMORY.windows],
 }
+BLOCKS = sum(bank.brams for bank in DESIGN.banks if bank.buffer == "ports") / 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "levels", "blocks"),
     [
-        (lambda: ReadPorts(ports=MEMORY.ports, **SHAPE), 5, DESIGN.banks[0].blocks(512)),
+        (lambda: ReadPorts(ports=MEMORY.ports, **SHAPE), 5, BLOCKS),
         (lambda: WritePort(parts=MEMORY.ports, **SHAPE), 2, 0),
     ],
     ids=["read", "write"],
