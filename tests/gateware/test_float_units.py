@@ -32,7 +32,7 @@ from alula.gateware.arithmetic.float_convert import (
     FloatToInt8,
     IntegerToFloat,
 )
-from alula.gateware.arithmetic.float_format import clean, to_bf16
+from alula.gateware.arithmetic.float_format import clean, rounds_up, to_bf16
 from alula.gateware.arithmetic.float_table import (
     ROM_LATENCY,
     Interpolate,
@@ -168,7 +168,8 @@ class _Format(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += [self.cleaned.eq(clean(self.bits)), self.half.eq(to_bf16(self.bits))]
+        half = to_bf16(self.bits, rounds_up(self.bits))
+        m.d.comb += [self.cleaned.eq(clean(self.bits)), self.half.eq(half)]
         return m
 
 
