@@ -1,8 +1,8 @@
 """What each recipe costs in perplexity, before and after training, on texts that no recipe reads.
 
-    python -m benchmarks.compression windows MODEL --text DIR ... --test FILE ... --out windows.npz
-    python -m benchmarks.compression rows MODEL windows.npz --recipes w3 w2-trained --device cuda
-    python -m benchmarks.compression rows MODEL windows.npz --types Q4_0 Q5_0
+    python -m benchmarks.compression windows MODEL --count N --text DIR --test TEXT ... --out FILE
+    python -m benchmarks.compression rows MODEL FILE --recipes w3 w2-trained --device cuda
+    python -m benchmarks.compression rows MODEL FILE --types Q4_0 Q5_0
 
 The first draws and encodes the texts, which wants no GPU. The second writes a row for each recipe,
 and for each of llama.cpp's types that all matrices are rounded to, to `results/compression.json`
@@ -55,8 +55,12 @@ def drawn(model: str, texts: Sequence[Path], tests: Sequence[Path], count: int, 
     training = draw_windows(texts, tokenizer, windows=count, tokens=WINDOW, seed=0)
     found = {TRAINING: np.array(training, np.int32)}
     for test in tests:
+        if test.stem in found:
+            raise SystemExit(f"names of tests must differ and not be {TRAINING!r} ({test})")
         ids = tokenizer.encode(text_of(test), special=False)
         windows = np.array(ids[: len(ids) // WINDOW * WINDOW], np.int32).reshape(-1, WINDOW)
+        if len(windows) < TEST_WINDOWS:
+            raise SystemExit(f"{test} must have {TEST_WINDOWS} windows, not {len(windows)}")
         found[test.stem] = windows[np.linspace(0, len(windows) - 1, TEST_WINDOWS).astype(int)]
     with new_file(out) as file:
         np.savez_compressed(file, allow_pickle=False, **found)
@@ -77,6 +81,7 @@ class Measurement:
     def row(self, name: str) -> dict[str, Any]:
         """Compress by a recipe, train if it says so, and measure."""
         recipe, path = load_recipe(name)
+        self._check(recipe, name)
         shape = self.checkpoint.architecture
         matrices = [one for unit in shape.units for one in matrix_shapes(shape, unit)]
         choices = recipe.choices(matrices, str(path))
@@ -100,6 +105,20 @@ class Measurement:
             **_machine(self.device),
         }
         return row | ({} if recipe.recover is None else self._trained(recipe, model))
+
+    def _check(self, recipe: Recipe, name: str) -> None:
+        """Refuse what would be measured as something else than the recipe says."""
+        if recipe.budget is not None or recipe.attention is not None:
+            raise SystemExit(f"{name} must have rules alone, not a budget or attention")
+        wanted = recipe.recover
+        if wanted is None:
+            return
+        there = len(self.training)
+        if wanted.window != WINDOW or wanted.windows > there:
+            raise SystemExit(
+                f"{name}: recover must read at most {there} windows of {WINDOW} tokens,"
+                f" not {wanted.windows} of {wanted.window}"
+            )
 
     def type_row(self, name: str) -> dict[str, Any]:
         """Round all matrices to a type of llama.cpp's and measure."""
@@ -200,7 +219,7 @@ def main() -> None:
     draw.add_argument("model")
     draw.add_argument("--text", type=Path, nargs="+", required=True)
     draw.add_argument("--test", type=Path, nargs="+", required=True)
-    draw.add_argument("--count", type=int, default=16384, help="windows to train on")
+    draw.add_argument("--count", type=int, required=True, help="windows to train on")
     draw.add_argument("--out", type=Path, required=True)
     run = commands.add_parser("rows", help="compress and measure")
     run.add_argument("model")
