@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Under load a test may take ten seconds, and the command line would then tell how far it is.
 os.environ.setdefault("ALULA_PROGRESS", "off")
+
+# A busy machine is no failure: property tests have no deadline.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("random"), derandomize=True)
+settings.load_profile("repeatable")
 
 RTL = [Path(__file__).parent / name for name in ("gateware", "bench", "rtl")]
 

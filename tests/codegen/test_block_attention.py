@@ -132,7 +132,7 @@ def test_impossible_patterns(values: dict[str, object], text: str) -> None:
         AttentionBlocks(**good | values)  # type: ignore[arg-type]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_numbers_of_blocks_are_those_of_the_masks(data: st.DataObject) -> None:
     """The closed forms that programs compute against the definition, and against the masks."""

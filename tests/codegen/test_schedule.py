@@ -101,7 +101,7 @@ def _conflict(first: ScheduledOp, second: ScheduledOp) -> bool:
     return bool(first.writes & (second.reads | second.writes) or second.writes & first.reads)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(items, st.integers(0, 2**32))
 def test_dependencies_hold_in_every_interleaving(program: list[Item], seed: int) -> None:
     flat = schedule(program)
@@ -116,7 +116,7 @@ def test_dependencies_hold_in_every_interleaving(program: list[Item], seed: int)
                     assert place[earlier] < place[later], (seed, earlier, later)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(steps, min_size=2, max_size=30))
 def test_every_token_is_needed(program: list[Item]) -> None:
     """Who waits would otherwise run too early, and no earlier token of the two engines tells."""

@@ -31,7 +31,7 @@ GROWING = {
 RUNS = (("decode", 1, 0), ("decode", 1, 70), ("prefill", 8, 0), ("prefill", 50, 10))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     sizes=st.fixed_dictionaries({key: st.sampled_from(of) for key, of in GROWING.items()}),
     key=st.sampled_from(sorted(GROWING)),

@@ -114,7 +114,7 @@ SHAPES = st.builds(
 PLACES = st.tuples(st.integers(0, 60), st.integers(1, 30))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shape=SHAPES, place=PLACES, layers=st.sampled_from(["W4", "W2", "W8"]))
 def test_nothing_is_faster_than_the_bound(
     shape: Architecture, place: tuple[int, int], layers: str

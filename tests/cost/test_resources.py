@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alula.cost.resources import NoEstimate, composition, estimate
@@ -61,7 +61,6 @@ def test_the_fit_is_that_of_the_data() -> None:
     assert found["chips"] == FILE["chips"]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_more_is_never_smaller(data: st.DataObject) -> None:
     sizes = {key: data.draw(st.sampled_from(of), label=key) for key, of in GROWING.items()}

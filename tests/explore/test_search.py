@@ -89,7 +89,7 @@ class World:
         return ByBounds(numbers, self.places, self.least, NAMES, most=most, seed=self.sweep.seed)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_a_search_by_bounds_that_ends_has_the_true_front(seed: int) -> None:
     world = World(seed)
@@ -97,7 +97,14 @@ def test_a_search_by_bounds_that_ends_has_the_true_front(seed: int) -> None:
     found = world.search(searcher)
     assert searcher.exact
     assert world.best(found) == world.best(range(world.space.count))
-    assert world.asked < world.space.count
+
+
+def test_a_search_by_bounds_leaves_points_out() -> None:
+    """Over worlds of one shape; in some of them no bound rules a point out."""
+    worlds = [World(seed) for seed in range(20)]
+    for world in worlds:
+        world.search(world.by_bounds(None))
+    assert sum(world.asked for world in worlds) < 0.7 * sum(world.space.count for world in worlds)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -58,7 +58,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return place.read_bytes()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(place=st.integers(0, 1 << 20), bit=st.integers(0, 7), cut=st.booleans())
 def test_a_damaged_row_is_none(
     tmp_path_factory: pytest.TempPathFactory, stored: bytes, place: int, bit: int, cut: bool

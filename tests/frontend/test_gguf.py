@@ -292,9 +292,7 @@ def test_a_head_that_is_not_gguf(head: bytes, message: str, tmp_path: Path) -> N
         load(path)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_file_cut_anywhere_is_refused(data, small_file: Path, tmp_path: Path) -> None:
     content = small_file.read_bytes()
@@ -304,9 +302,7 @@ def test_a_file_cut_anywhere_is_refused(data, small_file: Path, tmp_path: Path) 
         load(path)
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changed_bytes_load_or_are_refused(data, small_file: Path, tmp_path: Path) -> None:
     content = bytearray(small_file.read_bytes())

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.shapes import GPT2, LLAMA2_7B, SMOLLM2
 
@@ -106,7 +106,6 @@ def test_decode_alternates_between_two_copies() -> None:
     assert {"scores0", "scores1", "scales1"} <= set(buffers.vector)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4000), st.sampled_from(["tiny", "kv260", "u280", "vhk158"]))
 def test_kv_heads_do_not_overlap(context: int, name: str) -> None:
     layout = KvLayout.of(SMOLLM2, load_design(name), context)

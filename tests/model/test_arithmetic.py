@@ -34,7 +34,7 @@ def same(actual: float, expected: Fraction) -> None:
     assert math.copysign(1, actual) == (-1 if expected < 0 else 1)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PAIRS)
 def test_operations_round_once_flush_and_saturate(pair: tuple[np.float32, np.float32]) -> None:
     a, b = reference.fractions(pair)
@@ -62,7 +62,7 @@ def test_overflow_saturates_with_its_sign() -> None:
     assert arithmetic.multiply(top, -top) == -top
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 300), st.integers(0, 2**32 - 1))
 def test_tree(count: int, seed: int) -> None:
     terms = np.random.default_rng(seed).standard_normal(count).astype(np.float32)
@@ -72,7 +72,7 @@ def test_tree(count: int, seed: int) -> None:
     same(arithmetic.tree(partials), reference.total(reference.fractions(terms)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(normal(-100, 0) | normal(-LARGEST, 0))
 def test_exponential(x: np.float32) -> None:
     same(arithmetic.exponential(x, *EXP2), reference.exp(Fraction(float(x))))
@@ -83,7 +83,7 @@ def test_exponential_at_its_lower_end() -> None:
         same(arithmetic.exponential(x, *EXP2), reference.exp(Fraction(float(x))))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(normal(-20, 20) | normal())
 def test_distributions(x: np.float32) -> None:
     exact = Fraction(float(x))
@@ -92,7 +92,7 @@ def test_distributions(x: np.float32) -> None:
         same(arithmetic.distribution(x, *arguments), expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(normal(2.0**-126, LARGEST))
 def test_reciprocals(x: np.float32) -> None:
     same(arithmetic.reciprocal(x, *RECIP), reference.recip(Fraction(float(x))))
@@ -108,7 +108,7 @@ TIES = st.integers(0x0080, 0x7F7F).map(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(normal() | TIES)
 def test_bf16(x: np.float32) -> None:
     bits = arithmetic.bf16_bits(x)

@@ -24,7 +24,7 @@ NORMALS = st.floats(width=32, allow_subnormal=False, allow_nan=False, allow_infi
 VALUES = st.floats(-300, 300, width=32, allow_subnormal=False) | NORMALS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(VALUES, min_size=1, max_size=100))
 def test_quant_of_anything(values: list[float]) -> None:
     bench = Bench()
@@ -86,7 +86,7 @@ def test_quantkv(design: Design, dim: int) -> None:
             assert fractions([np.uint32(bits).view(np.float32)]) == [scale]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(VALUES, min_size=16, max_size=16))
 def test_quantkv_of_anything(values: list[float]) -> None:
     bench = Bench()

@@ -87,7 +87,7 @@ def test_softmax(design: Design, length: int, step: int) -> None:
         assert actual[width:].all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-200, 200, width=32, allow_subnormal=False), min_size=1, max_size=80),
     st.integers(0, 3),

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.quant import oracle
 
@@ -32,7 +32,6 @@ def only(result):
     return Fraction(value)
 
 
-@settings(deadline=None)
 @given(numbers, numbers)
 @example(2.0**-126 * (2 - 2**-23), 0.5)
 @example(2.0**-120 * (1 + 2**-23), 2.0**-6 * (1 - 2**-23))
@@ -45,19 +44,16 @@ def test_product_total_difference(a, b):
     assert only(arithmetic.difference(tensor(a), tensor(b))) == oracle.fl(x - y)
 
 
-@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=200))
 def test_tree_sum(values):
     assert only(arithmetic.tree_sum(tensor(*values))) == oracle.total(list(map(Fraction, values)))
 
 
-@settings(deadline=None)
 @given(st.integers(-1022, 1023))
 def test_power_of_two(exponent):
     assert arithmetic.power_of_two(torch.tensor([exponent])).item() == 2.0**exponent
 
 
-@settings(deadline=None)
 @given(numbers)
 @example(0.0)
 @example(-126.0 * 0.693115234375)

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alula.quant.floats import bf16_bits, clean, from_bf16_bits, round_bf16
@@ -21,7 +21,6 @@ def test_clean_decides_before_rounding():
     assert clean(np.array([2.0**-126 * (1 - 2.0**-40)]))[0] == 0
 
 
-@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_round_bf16_takes_the_nearest(value):
     result = round_bf16(np.array([value], np.float32))

@@ -29,7 +29,7 @@ def rows(draw, most=100):
     return torch.where(x.abs() < 2.0**-126, 0.0, x)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rows())
 def test_quantize_rows(x):
     result = quantize_rows(x[None])
@@ -39,7 +39,7 @@ def test_quantize_rows(x):
     assert result.scaled[0].tolist() == scaled[: len(x)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rows())
 def test_none_is_clamped_and_what_vanishes_is_counted(x):
     """A group's largest value sets its scale, so that rounding reaches 127 and goes no further."""
@@ -48,7 +48,7 @@ def test_none_is_clamped_and_what_vanishes_is_counted(x):
     assert vanished(x[None]) == int((zeros & (x != 0)).sum())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rows(64))
 def test_quantize_kv(x):
     q, c = quantize_kv(x[None])
@@ -57,7 +57,7 @@ def test_quantize_kv(x):
     assert q[0].tolist() == numbers
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows(70), st.integers(1, 5), st.booleans(), st.integers(0, 1000))
 def test_multiply(x, outputs, scaled, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -38,7 +38,7 @@ def same(found: Tensor, wanted: Tensor) -> None:
     assert torch.equal(found.view(torch.int32), wanted.contiguous().view(torch.int32))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(1, 200), seeds, scales)
 def test_quantise(rows: int, width: int, seed: int, scale: float) -> None:
     x = drawn(seed, 2, rows, width, scale=scale)
@@ -48,7 +48,7 @@ def test_quantise(rows: int, width: int, seed: int, scale: float) -> None:
     assert torch.equal(found.exponent, wanted.exponent)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(1, 200), seeds, scales, st.booleans())
 def test_softmax(rows: int, width: int, seed: int, scale: float, shared: bool) -> None:
     x, factors = drawn(seed, 2, rows, width, scale=scale), drawn(seed + 1, 2, 1, width).abs()
@@ -57,7 +57,7 @@ def test_softmax(rows: int, width: int, seed: int, scale: float, shared: bool) -
     same(operations.softmax(x, inside, factors), operations._softmax(x, inside, factors))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(1, 200), seeds, scales)
 def test_rmsnorm(rows: int, width: int, seed: int, scale: float) -> None:
     x, gain = drawn(seed, 3, rows, width, scale=scale), drawn(seed + 1, width)
@@ -68,7 +68,7 @@ def test_rmsnorm(rows: int, width: int, seed: int, scale: float) -> None:
         same(one, other)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from([*FUNCTIONS]), st.integers(1, 5), st.integers(1, 70), seeds, scales)
 def test_activation(name: str, rows: int, width: int, seed: int, scale: float) -> None:
     x, factor = drawn(seed, rows, width, scale=scale), drawn(seed + 1, rows, width)
@@ -78,7 +78,7 @@ def test_activation(name: str, rows: int, width: int, seed: int, scale: float) -
 
 
 @pytest.mark.skipif(not integers.multiplies_bytes(), reason="this CPU saturates")
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     st.integers(1, 40),
     st.integers(1, 200),

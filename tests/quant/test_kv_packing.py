@@ -42,7 +42,7 @@ def rows_of(rng, tokens, heads, dim):
     return numbers, scales
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.integers(1, 4),
     st.integers(1, 5),
@@ -70,7 +70,7 @@ def test_what_is_written_in_parts_is_read(channels, share, heads, dim, context, 
     assert (layout.region[:3] == 0xA5).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 5), st.sampled_from([32, 64]), st.integers(1, 60))
 def test_memory_holds_packed_matrices(channels, share, dim, context):
     """K is a packed W8 matrix of positions; each row block of V a packed V8 matrix of its own."""

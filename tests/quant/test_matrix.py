@@ -95,7 +95,7 @@ def scaled(matrix, value):
     return Scaled()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(1, 5),
     st.integers(1, 100),

@@ -64,7 +64,7 @@ EVERY = sorted(WEIGHT_FORMATS)
 WITHOUT_PATTERN = [(name, "dense") for name in FORMATS]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(matrices(EVERY), st.integers(1, 5), st.integers(1, 7))
 def test_round_trip_and_size(matrix, channels, share):
     rows = channels * share
@@ -78,7 +78,7 @@ def test_round_trip_and_size(matrix, channels, share):
         assert (mine is None and other is None) or (mine == other).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(matrices(WITHOUT_PATTERN), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_one_value_lies_where_the_contract_says(matrix, channels, share, data):
     """Flip one q and find its bit as docs/reference/formats.md says, without the packing."""
@@ -123,7 +123,7 @@ def stored(weights):
     return QuantizedMatrix(fmt.name, q.shape, q, weights.factors, s, m, fmt.pattern.name)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["W4", "W3", "W2"]), st.integers(1, 40), st.integers(1, 300),
     st.integers(1, 4), st.integers(1, 5), st.data(),

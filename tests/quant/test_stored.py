@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alula.isa.formats import DENSE, MATRIX_FORMATS
@@ -10,7 +10,6 @@ from alula.quant import quantize
 from alula.quant.stored import array_shapes, from_arrays, to_arrays
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(list(MATRIX_FORMATS.values())),
     st.integers(1, 9),

@@ -63,9 +63,7 @@ def test_whole_as_the_reference_has_it(checkpoint: Checkpoint, integer: IntegerR
 PLACES = st.lists(st.sampled_from("abc"), min_size=5, max_size=5)
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prefill=PLACES, decode=PLACES)
 def test_any_split_gives_the_same_tokens(
     checkpoint: Checkpoint, integer: IntegerReference, prefill: list[str], decode: list[str]

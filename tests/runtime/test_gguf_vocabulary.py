@@ -61,7 +61,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(kind=st.sampled_from([BYTE_PAIRS, SENTENCE_PIECES]), data=st.data())
 def test_values_of_any_type_are_read_or_told_in_a_line(kind: dict[str, Any], data) -> None:
     key = data.draw(st.sampled_from([*kind, "seperator_token_id"]))

@@ -80,7 +80,7 @@ def same(one: KvRows, two: KvRows) -> bool:
 
 
 @pytest.mark.parametrize("name", ["tiny", "kv260", "u280"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_rows_come_back(name: str, data: st.DataObject) -> None:
     design = load_design(name)
@@ -116,7 +116,7 @@ def test_layers_and_heads_do_not_meet() -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny", "kv260"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_what_later_tokens_attend_to_comes_back(name: str, data: st.DataObject) -> None:
     """Written in pieces: kept blocks and those of the window are as written, all others zeros."""

@@ -64,9 +64,7 @@ def expected(small_model: Path) -> list[int]:
     return llm.generate(PROMPT, max_new_tokens=NEW).token_ids
 
 
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prefill=st.lists(st.sampled_from(["accel", "one", "two"]), min_size=5, max_size=5),
     decode=st.lists(st.sampled_from(["accel", "one", "two"]), min_size=5, max_size=5),

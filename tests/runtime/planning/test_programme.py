@@ -113,7 +113,7 @@ def compare(
     assert told.transfer_s <= transfer * (1 + 1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 1 << 32),
     units=st.integers(1, 5),
@@ -148,7 +148,7 @@ def test_a_unit_that_may_run_nowhere_has_no_plan() -> None:
     assert cheapest(problem, weights) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1 << 32), tight=st.sampled_from([0.35, 0.5, 0.8]))
 def test_ways_left_behind_are_accounted_for(seed: int, tight: float) -> None:
     problem, weights = random_problem(seed, 5, 3, tight)
@@ -167,7 +167,7 @@ def test_ways_left_behind_are_accounted_for(seed: int, tight: float) -> None:
     assert (np.array(price(problem, found.placement).memory) <= problem.capacity).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1 << 32), tight=st.sampled_from([0.5, 0.8, 10.0]))
 def test_no_placement_is_below_the_least_limit(seed: int, tight: float) -> None:
     problem, _ = random_problem(seed, 4, 3, tight)
