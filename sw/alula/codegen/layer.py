@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from alula.codegen import attention, block_attention
+from alula.codegen import attention, block_attention, block_cache
 from alula.codegen.emitter import engine_of
 from alula.codegen.scope import Count, Scope
 from alula.design.engines import MOST_ROWS
@@ -201,9 +201,9 @@ def _append(scope: Scope, node: Node, rows: Count) -> None:
     if scope.graph.architecture.blocks is None:
         attention.append(scope, node, rows)
     elif scope.chunked:
-        block_attention.append_chunk(scope, node)
+        block_cache.append_chunk(scope, node)
     else:
-        block_attention.append_token(scope, node)
+        block_cache.append_token(scope, node)
 
 
 def _attend(scope: Scope, node: Node, _: Count) -> None:

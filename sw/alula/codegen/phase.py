@@ -4,7 +4,7 @@ Both phases come from the same walk over the graph. Prefill wraps it in a loop o
 its number of rows from a register; decode has one row and unrolls the heads so that they overlap.
 """
 
-from alula.codegen import attention, block_attention, pipeline
+from alula.codegen import attention, block_cache, pipeline
 from alula.codegen.emitter import Emitter
 from alula.codegen.entry import enter, hidden_rows
 from alula.codegen.head import emit_head
@@ -94,7 +94,7 @@ def _layers(scope: Scope) -> None:
         return
     if not scope.chunked:
         blocks = scope.graph.architecture.blocks
-        (attention if blocks is None else block_attention).measure(scope)
+        (attention if blocks is None else block_cache).measure(scope)
     start_layers(scope)
     for run in scope.memory.runs:
         _layer_loop(scope.through(run))
