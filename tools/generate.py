@@ -30,6 +30,7 @@ FILES = {
     "docs/reference/models.md": "alula.frontend.families.table:table_text",
 }
 SECTIONS = {
+    ("docs/explanation/cost.md", "energy"): "alula.cost.energy:table_text",
     ("docs/explanation/gateware.md", "latencies"): "alula.gateware.top.latencies:table_text",
     ("docs/explanation/resources.md", "held-out"): "benchmarks.resources:table_text",
     ("docs/how-to/compress.md", "measured"): "benchmarks.compression_page:table_text",

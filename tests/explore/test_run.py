@@ -57,8 +57,8 @@ def test_the_clock_is_what_the_design_reaches() -> None:
     token = predict(design.replace({"clock_mhz": reached}), SHAPES["small"], "decode", position=31)
     assert rows[1].decode_cycles == pytest.approx(token.cycles, abs=1e-3)
     seconds = token.cycles / (reached * 1e6)
-    chip = WATTS_PER_LUT["ultrascale+"] * design.part.lut
-    joules = token.bytes * JOULES_PER_BYTE["ddr4"] + chip * seconds
+    chip = WATTS_PER_LUT["ultrascale+"].value * design.part.lut
+    joules = token.bytes * JOULES_PER_BYTE["ddr4"].value + chip * seconds
     assert rows[1].energy_j == pytest.approx(joules)
     assert rows[1].watts == pytest.approx(joules / seconds)
 

@@ -50,6 +50,7 @@ def explain(
 
 
 def _print(found: "Explanation", model: str) -> None:
+    from alula.cost.energy import basis
     from alula.explore.report.tables import with_error
 
     row, question = found.row, found.question
@@ -76,7 +77,8 @@ def _print(found: "Explanation", model: str) -> None:
     print(f"the part   {', '.join(shares)}")
     if row.watts is not None:
         print(
-            f"power      {row.watts:.1f} W, {1e3 * (row.energy_j or 0):.1f} mJ a token (modelled)"
+            f"power      {row.watts:.1f} W, {1e3 * (row.energy_j or 0):.1f} mJ a token "
+            f"(modelled, by {basis(question.design)} coefficients)"
         )
     print(f"\nbound by {found.bound_by} in decode, by {found.prompt_bound_by} in prefill")
     if found.first is not None:
