@@ -6,6 +6,7 @@ writes the picture. Tokens a second are modelled: cycles by the cycle model, on 
 estimated for the design.
 """
 
+import json
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -44,6 +45,14 @@ def table_text() -> str:
         )
         lines.append(f"| {_title(row)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def ratios_text() -> str:
+    """Return the perplexity ratio of each recipe on each text, after training where it trains."""
+    found = {
+        row["recipe"]: row.get("trained_ratio", row["ratio"]) for row in rows() if "recipe" in row
+    }
+    return json.dumps({MODEL: found}, indent=1, sort_keys=True) + "\n"
 
 
 def _title(row: dict[str, Any]) -> str:

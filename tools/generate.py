@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 FILES = {
     "designs/design.schema.json": "alula.design:Design.schema_text",
+    "designs/recipes/perplexity.json": "benchmarks.compression_page:ratios_text",
     "designs/recipes/recipe.schema.json": "alula.compress.recipe:Recipe.schema_text",
     "designs/devices/devices.schema.json": "alula.runtime.planning.devices:Devices.schema_text",
     "designs/sweeps/sweep.schema.json": "alula.explore.sweep_file:Sweep.schema_text",

@@ -69,7 +69,8 @@ def test_fewer_points(alula, tmp_path: Path) -> None:
         ({"recipe": "w5"}, "must be a recipe file, or "),
         ({"base": "kv270"}, "must be a design file, or kv260"),
         ({"axes": {"name": ["a", "b"]}}, "must be left out, as none of its values changes "),
-        ({"objectives": ["perplexity"], "axes": {"sfu.lanes": [2]}}, "perplexity must be known of"),
+        ({"objectives": ["energy_j"], "axes": {"sfu.lanes": [2]}}, "energy_j must be known of"),
+        ({"objectives": ["perplexity"]}, "must be measured of every model and recipe (perplex"),
     ],
 )
 def test_refusals(alula, tmp_path: Path, change: dict[str, Any], line: str) -> None:

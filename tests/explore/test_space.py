@@ -56,6 +56,7 @@ def test_what_is_no_design_is_an_error(small_sweep) -> None:
         {"fixed": {"buffers.staging_kib": 8}},
         {"clock": "declared"},
         {"perplexities": [{"model": "small", "value": 12.5, "about": "measured"}]},
+        {"perplexities": [{"model": "small", "ratio": 1.25, "about": "measured"}]},
     ],
 )
 def test_another_question_has_another_key(small_sweep: Callable[..., Sweep], change) -> None:

@@ -57,6 +57,10 @@ def _part(value: Any, own: Any) -> bool:
         ({"axes": {"context": [0]}}, "must be a whole number of 1 to 16777216, not 0"),
         ({"axes": {"model": ["small"]}}, "must be an axis or given, not both, not 'model'"),
         ({"axes": {"recipe": [3]}}, "must be a name, not 3 (s.yaml: axes.recipe)"),
+        (
+            {"perplexities": [{"model": "small", "about": "no number"}]},
+            "must be value, ratio or both, not neither (s.yaml: perplexities[0])",
+        ),
         ({"base": None}, "must be given, or an axis, not missing (s.yaml: base)"),
         ({"objectives": []}, "must be at least 1 long"),
         ({"objectives": ["speed"]}, "must be tokens_per_s, ttft_s, energy_j"),

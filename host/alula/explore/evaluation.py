@@ -183,7 +183,8 @@ def _fill_times(row: Row, question: Question, token: float, first: float, moved:
     # Sums in another order differ in the last bits, and would be other points.
     row.decode_cycles, row.prefill_cycles = round(float(token), 3), round(float(first), 3)
     row.bytes = float(moved)
-    row.perplexity = question.model.perplexity
+    row.perplexity = question.model.quality.perplexity
+    row.perplexity_ratio = question.model.quality.ratio
     timed(row, question.design)
 
 

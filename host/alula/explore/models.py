@@ -1,5 +1,6 @@
 """Models of a sweep: a shape, the formats of its weights, a perplexity if it was measured."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -7,10 +8,32 @@ from pathlib import Path
 
 from alula.cost.plans import Formats
 from alula.design import DesignError
+from alula.design.shipped import shipped_folder
+from alula.explore.objectives import OF_WEIGHTS
 from alula.explore.sweep_file import Sweep
 from alula.ir import Architecture, Precision
 from alula.ir.shapes import SHAPES
 from alula.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured of a model's weights; None what was not.
+
+    Attributes:
+        perplexity: on some text.
+        ratio: perplexity over that of the dense model.
+    """
+
+    perplexity: float | None = None
+    ratio: float | None = None
+
+    def over(self, other: "Quality") -> "Quality":
+        """Return what is known, from here before from another."""
+        return Quality(
+            other.perplexity if self.perplexity is None else self.perplexity,
+            other.ratio if self.ratio is None else self.ratio,
+        )
 
 
 @dataclass(frozen=True)
@@ -20,12 +43,12 @@ class Model:
     Attributes:
         shape: its architecture.
         formats: of its weights.
-        perplexity: as it was measured; None if it was not.
+        quality: as it was measured.
     """
 
     shape: Architecture
     formats: Formats
-    perplexity: float | None = None
+    quality: Quality = Quality()
 
 
 def models_of(sweep: Sweep, progress: Progress = silent) -> Mapping[tuple[str, str | None], Model]:
@@ -33,21 +56,31 @@ def models_of(sweep: Sweep, progress: Progress = silent) -> Mapping[tuple[str, s
 
     Raises:
         RunError, FrontendError: a model cannot be found or read.
-        DesignError: there is no such recipe, or it is not for this model.
+        DesignError: there is no such recipe, it is not for this model, or an objective was not
+            measured of it.
         OSError: the cache cannot be written.
     """
-    known = {(one.model, one.recipe): one.value for one in sweep.perplexities}
-    return {
-        (name, recipe): model_of(name, recipe, known.get((name, recipe)), progress)
+    given = {(one.model, one.recipe): Quality(one.value, one.ratio) for one in sweep.perplexities}
+    found = {
+        (name, recipe): model_of(name, recipe, given.get((name, recipe), Quality()), progress)
         for name in sweep.axes.get("model", [sweep.model])
         for recipe in sweep.axes.get("recipe", [sweep.recipe])
     }
+    for objective, field in zip(OF_WEIGHTS, ("perplexity", "ratio"), strict=True):
+        if objective in sweep.objectives:
+            for (name, recipe), model in found.items():
+                if getattr(model.quality, field) is None:
+                    what = f"{name} with {recipe}" if recipe else name
+                    wanted = f"measured of every model and recipe (perplexities, {field})"
+                    place = f"{sweep.name}: objectives, {objective}"
+                    raise DesignError(wanted, f"unknown of {what}", place)
+    return found
 
 
 def model_of(
     name: str,
     recipe: str | None = None,
-    perplexity: float | None = None,
+    quality: Quality = Quality(),
     progress: Progress = silent,
 ) -> Model:
     """Return a model with the formats of a recipe, or its own.
@@ -55,7 +88,8 @@ def model_of(
     Args:
         name: a known shape, which needs no weights, or a model as `alula run` takes it.
         recipe: a recipe's file or name.
-        perplexity: as it was measured; if None, that of a compressed model is its own.
+        quality: as it was measured. What is not given is that of the compressed model, or of a
+            recipe that comes with Alula, where it was measured with this model.
         progress: told of what is fetched and read.
 
     Raises:
@@ -65,8 +99,24 @@ def model_of(
     """
     own = open_model(name, progress)
     if recipe is None:
-        return replace(own, perplexity=perplexity or own.perplexity)
-    return Model(own.shape, _formats(recipe, own.shape), perplexity)
+        return replace(own, quality=quality.over(own.quality))
+    known = Quality(ratio=shipped_ratios().get((name, recipe)))
+    return Model(own.shape, _formats(recipe, own.shape), quality.over(known))
+
+
+@cache
+def shipped_ratios() -> Mapping[tuple[str, str], float]:
+    """Return the perplexity ratios that come with Alula by model and recipe: the worst text's.
+
+    A recipe that trains has that after training.
+    """
+    path = shipped_folder() / "recipes" / "perplexity.json"
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        (model, recipe): max(texts.values())
+        for model, recipes in measured.items()
+        for recipe, texts in recipes.items()
+    }
 
 
 @lru_cache(maxsize=64)
@@ -85,9 +135,10 @@ def open_model(name: str, progress: Progress = silent) -> Model:
     checkpoint = opened(name, progress)
     if not isinstance(checkpoint, CompressedCheckpoint):
         return Model(checkpoint.architecture, Formats.of(Precision()))
-    value = checkpoint.manifest.figures.get("perplexity")
-    perplexity = float(value) if isinstance(value, int | float) else None
-    return Model(checkpoint.architecture, Formats.of(checkpoint.precision), perplexity)
+    figures = checkpoint.manifest.figures
+    values = (figures.get(name) for name in ("perplexity", "ratio"))
+    known = [float(value) if isinstance(value, int | float) else None for value in values]
+    return Model(checkpoint.architecture, Formats.of(checkpoint.precision), Quality(*known))
 
 
 @cache

@@ -46,6 +46,7 @@ OBJECTIVES = {
         Objective("watts", "power", "W", "least", "decode"),
         Objective("bytes", "bytes a token", "B", "least", "decode"),
         Objective("perplexity", "perplexity", "", "least"),
+        Objective("perplexity_ratio", "perplexity ratio", "", "least"),
         Objective("dsp", "DSP", "", "least"),
         Objective("lut", "LUT", "", "least"),
         Objective("ff", "FF", "", "least"),
@@ -55,6 +56,8 @@ OBJECTIVES = {
     )
 }
 """By name."""
+OF_WEIGHTS = ("perplexity", "perplexity_ratio")
+"""Those that only a measurement tells, of a model's weights."""
 DIGITS = 3
 """Of a number that counts when points are compared: more of them is not known of any."""
 RESOURCES = ("dsp", "lut", "ff", "bram36", "uram")

@@ -11,6 +11,7 @@ LESS = {
     "watts": "a smaller part, or fewer bytes a second",
     "bytes": "a recipe of fewer bits, or a shorter context",
     "perplexity": "a recipe of more bits",
+    "perplexity_ratio": "a recipe of more bits",
     "ttft_s": "more mpe.tokens or more chains (memory.beat_bytes, memory.channels)",
 }
 """What makes less of an objective."""

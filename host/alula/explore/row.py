@@ -21,7 +21,7 @@ class Row:
         ttft_s: Seconds from a prompt to its first answer.
         energy_j, watts, tokens_per_s_w: Of a decoded token: modelled.
         bytes: That a decoded token reads and writes.
-        perplexity: As it was measured.
+        perplexity, perplexity_ratio: As they were measured; the second over the dense model's.
         dsp, lut, ff, bram36, uram: What the design takes.
         mhz: The clock that seconds are of; `clock` is how it is known.
         decode_cycles, prefill_cycles: Of a token, and of the prompt.
@@ -48,6 +48,7 @@ class Row:
     tokens_per_s_w: float | None = None
     bytes: float | None = None
     perplexity: float | None = None
+    perplexity_ratio: float | None = None
     dsp: float | None = None
     lut: float | None = None
     ff: float | None = None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Self
@@ -46,7 +46,7 @@ class Question:
             "design": self.design.model_dump(mode="json", exclude={"name"}),
             "shape": self.model.shape.to_json(),
             "formats": [formats.layers, formats.head, list(formats.matrices)],
-            "perplexity": self.model.perplexity,
+            "perplexity": asdict(self.model.quality),
             "lengths": [self.context, self.prompt],
         }
         return json.dumps(parts, sort_keys=True)

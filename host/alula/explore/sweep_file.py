@@ -61,8 +61,11 @@ class Perplexity(Record):
     recipe: Name | None = None
     """The recipe, as the sweep names it; none: the formats that the model has without one."""
 
-    value: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    value: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """The perplexity."""
+
+    ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The perplexity over that of the dense model."""
 
     about: Annotated[str, Field(min_length=1, max_length=400)]
     """How it was measured: text, tokens, command."""
@@ -144,7 +147,8 @@ class Sweep(Record):
     perplexities: Annotated[list[Perplexity], Field(max_length=10_000)] = Field(
         default_factory=list
     )
-    """Perplexities that were measured; a compressed model brings its own."""
+    """Perplexities that were measured; a compressed model brings its own, and ratios of recipes
+    that were measured with a known model come with Alula."""
 
     references: Annotated[list[Published], Field(max_length=100)] = Field(default_factory=list)
     """Published points, shown beside those of the sweep."""
@@ -185,6 +189,10 @@ class Sweep(Record):
         for name, limit in self.constraints.items():
             if limit.at_least is None and limit.at_most is None:
                 raise DesignError("at_least or at_most", "neither", f"{source}: constraints.{name}")
+        for number, one in enumerate(self.perplexities):
+            if one.value is None and one.ratio is None:
+                place = f"{source}: perplexities[{number}]"
+                raise DesignError("value, ratio or both", "neither", place)
         if self.count > MOST_POINTS:
             raise DesignError(f"at most {MOST_POINTS} points", str(self.count), f"{source}: axes")
         if self.search in ("all", "bounds") and self.count > MOST_ENUMERATED:

@@ -49,9 +49,12 @@ def named_file(source: str | Path, shipped: Mapping[str, Path], kind: str) -> Pa
     raise DesignError(wanted, "a missing one", advice)
 
 
-def _shipped(part: Path) -> dict[str, Path]:
+def shipped_folder() -> Path:
+    """Return the folder of all of them, in a source tree or an installed wheel."""
     here = Path(__file__).resolve()
-    for folder in (here.parents[3] / "designs", here.parents[1] / "designs"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted((folder / part).glob("*.yaml"))}
-    return {}
+    places = here.parents[3] / "designs", here.parents[1] / "designs"
+    return next((folder for folder in places if folder.is_dir()), places[0])
+
+
+def _shipped(part: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((shipped_folder() / part).glob("*.yaml"))}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from alula.explore.objectives import OBJECTIVES
+from alula.explore.objectives import OBJECTIVES, OF_WEIGHTS
 from alula.explore.row import Row
 from alula.explore.run import Found
 
@@ -45,7 +45,7 @@ def with_error(row: Row, name: str) -> str:
     value, error = getattr(row, name), row.errors.get(name)
     if value is None:
         return "-"
-    exact = error == 0 or name in ("bytes", "perplexity")
+    exact = error == 0 or name in ("bytes", *OF_WEIGHTS)
     bound = "" if exact else " ±?" if error is None else f" ±{error:.1%}"
     return f"{value:,.5g}{bound}"
 
