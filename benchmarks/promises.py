@@ -42,6 +42,7 @@ PROMISES = (
     Promise("prefill program", "size", "prefill_bytes", 65536, unit=" bytes", digits=0),
     Promise("same code for context 256 and 8192", "size", "identical_code", 1, True, digits=0),
     Promise("decode speed, ratio to transformers fp32", "speed", "decode_ratio", 1, True, digits=2),
+    Promise("eval, ratio to transformers fp32", "evaluation", "ratio", 0.5, True, digits=2),
     Promise("first load and compile", "loading", "first_load_s", 60, unit=" s", digits=1),
     Promise("cached load", "loading", "cached_load_s", 5, unit=" s", digits=1),
     Promise("peak memory", "loading", "peak_bytes", 4, scale=1e9, unit=" GB", digits=2),

@@ -25,6 +25,7 @@ MEASUREMENTS = (
     "loading",
     "speed",
     "accuracy",
+    "evaluation",
     "cost",
     "sweep",
     "zigzag",

@@ -36,13 +36,18 @@ def machine_model() -> Run:
     return run
 
 
-def transformers_fp32() -> Run:
+def transformers_fp32_module() -> Any:
+    """The file's own weights in transformers."""
     disable_progress_bar()
     file = get(MODEL)
     model: Any = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=torch.float32
     )
-    model.eval()
+    return model.eval()
+
+
+def transformers_fp32() -> Run:
+    model = transformers_fp32_module()
     prompt = torch.tensor([PROMPT])
 
     @torch.inference_mode()

@@ -115,6 +115,18 @@ def test_eval(alula, small_model: Path, tmp_path: Path) -> None:
     assert (found["tokens"], found["predictions"]) == (60, 59)
     shown = alula(*words)
     assert f"ratio           {found['ratio']:.4f}\n" in shown.out
+    accelerated = alula(*words, "--map", "*=accel", "--json").json
+    assert (found["map"], accelerated["map"]) == ("*=torch", "*=accel")
+    assert found["perplexity"] == accelerated["perplexity"]
+
+
+def test_eval_checks_the_design_that_torch_stands_in_for(alula, small_model: Path) -> None:
+    words = ("eval", small_model, "--text", __file__, "--tokens", 60)
+    result = alula(*words, "--design", "tiny", "--context", 10**6)
+    assert result.code == 2
+    assert "context (both) must be at most 256 positions on tiny" in result.errors[0]
+    device = alula(*words, "--design", "tiny", "--device", "no-such")
+    assert "no-such" in device.errors[0]
 
 
 def test_compile(alula, small_model: Path, tmp_path: Path) -> None:

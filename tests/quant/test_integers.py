@@ -36,7 +36,7 @@ def test_quantize_rows(x):
     exponent, scales, q = oracle.quantize_row(oracle.fractions(x))
     assert result.exponent.tolist() == [[exponent]]
     scaled = [value * scales[index // 32] for index, value in enumerate(q)]
-    assert result.scaled[0].tolist() == scaled[: len(x)]
+    assert result.wide()[0, : len(x)].tolist() == scaled[: len(x)]
 
 
 @settings(max_examples=150)
@@ -44,7 +44,7 @@ def test_quantize_rows(x):
 def test_none_is_clamped_and_what_vanishes_is_counted(x):
     """A group's largest value sets its scale, so that rounding reaches 127 and goes no further."""
     assert _levels(x[None])[0].abs().max() <= 127
-    zeros = quantize_rows(x[None]).scaled[0] == 0
+    zeros = quantize_rows(x[None]).wide()[0, : len(x)] == 0
     assert vanished(x[None]) == int((zeros & (x != 0)).sum())
 
 

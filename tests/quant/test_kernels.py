@@ -43,8 +43,9 @@ def same(found: Tensor, wanted: Tensor) -> None:
 def test_quantise(rows: int, width: int, seed: int, scale: float) -> None:
     x = drawn(seed, 2, rows, width, scale=scale)
     found, wanted = integers.quantize_rows(x), integers._quantize_rows(x)
-    assert found.scaled.dtype == torch.int16
-    assert torch.equal(found.scaled.double(), wanted.scaled)
+    assert found.scaled.dtype == torch.int8
+    assert torch.equal(found.wide()[..., :width], wanted.scaled)
+    assert not found.scaled[..., width:].any()
     assert torch.equal(found.exponent, wanted.exponent)
 
 
@@ -66,6 +67,14 @@ def test_rmsnorm(rows: int, width: int, seed: int, scale: float) -> None:
             make(x, gain, 1e-5, count) for make in (operations.rmsnorm, operations._rmsnorm)
         )
         same(one, other)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 70), seeds, scales)
+def test_rope(tokens: int, heads: int, half: int, seed: int, scale: float) -> None:
+    x = drawn(seed, tokens, heads, 2 * half, scale=scale)
+    turn = drawn(seed + 1, tokens, 1, half), drawn(seed + 2, tokens, 1, half)
+    same(operations.rope(x, *turn), operations._rope(x, *turn))
 
 
 @settings(max_examples=60)

@@ -21,7 +21,14 @@ def evaluate(
     window: Annotated[int, typer.Option(help="Tokens of a window at most.")] = 512,
     design: options.Design = "kv260",
     device: options.Device = "model",
-    map: options.Map = "*=accel",
+    map: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            help=f"{options.MAP_HELP} The machine model's bits are torch's.",
+            show_default="*=torch for the machine model, else *=accel",
+        ),
+    ] = None,
     torch_mode: options.TorchMode = "int",
     context: options.Context = None,
     reference: Annotated[
@@ -36,6 +43,9 @@ def evaluate(
     for GGUF files our own float reading; the output says which. A compressed model is compared with
     the dense one that it was made of.
 
+    Unless --map says otherwise the machine model's part is torch's, which gives the same bits
+    sooner, after a check that the design runs the model.
+
     Both read the same tokens in the same windows, each of which starts anew: of as many tokens as
     --window says, or the context if it is shorter.
 
@@ -46,21 +56,26 @@ def evaluate(
     from alula.runtime import evaluation, loading
     from alula.runtime.errors import RunError
     from alula.runtime.reference import reference_of
+    from alula.runtime.split import DEFAULT_MAP
 
     for name, number in (("tokens", tokens), ("window", window)):
         if number < 2:
             raise RunError(f"{name} must be at least 2, not {number}")
     content = read_text(text)
+    exact = device == "model" and torch_mode == "int"
+    where = map or (evaluation.STAND_IN if exact else DEFAULT_MAP)
     with progress_bar() as progress:
         loaded = loading.load_model(
             model,
             design,
             device,
-            map,
+            where,
             context=context,
             torch_mode=torch_mode,
             progress=progress,
         )
+        if map is None and exact:
+            evaluation.check_design(loaded.checkpoint, loaded.design, loaded.info.context)
         ids = loading.needed_tokenizer(loaded.checkpoint).encode(content, special=False)[:tokens]
         other = loading.open_model(reference, progress) if reference else loaded.checkpoint
         compared = evaluation.comparable(other, loaded.checkpoint)
@@ -73,7 +88,7 @@ def evaluate(
             window=window,
         )
     if json:
-        info = {"device": device, "map": map, "design_hash": loaded.info.design_hash}
+        info = {"device": device, "map": where, "design_hash": loaded.info.design_hash}
         print_json(asdict(result) | info)
         return
     print(f"perplexity      {result.perplexity:.4f}")

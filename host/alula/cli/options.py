@@ -105,11 +105,12 @@ Device = Annotated[
         autocompletion=_devices,
     ),
 ]
+MAP_HELP = "Which units run where: [PHASE:]UNITS=TARGET,... such as layers.0-9=torch,*=accel."
 Map = Annotated[
     str,
     typer.Option(
         "--map",
-        help="Which units run where: [PHASE:]UNITS=TARGET,... such as layers.0-9=torch,*=accel.",
+        help=MAP_HELP,
     ),
 ]
 TorchMode = Annotated[

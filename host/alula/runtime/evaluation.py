@@ -7,14 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alula.codegen.plan import plan
+from alula.design import Design
 from alula.frontend import Checkpoint
 from alula.progress import Progress, silent
+from alula.quant import QuantizedModel
 from alula.runtime.errors import PromptError, RunError
 from alula.runtime.executor import Executor
 from alula.runtime.reference import Reference
 
 WINDOW = 512
 """Tokens of a window, unless another number is asked for."""
+STAND_IN = "*=torch"
+"""The map of a machine model's evaluation, unless another is asked for: bit for bit the same."""
 _STEP = 64
 """Tokens that are looked at together, and that run together where the accelerator is modelled."""
 
@@ -54,6 +59,17 @@ def comparable(reference: Checkpoint, model: Checkpoint) -> Checkpoint:
     if one != other:
         raise RunError(f"the reference must have the model's {other} tokens, not {one}")
     return reference
+
+
+def check_design(checkpoint: Checkpoint, design: Design, context: int) -> None:
+    """See that a design runs the model that torch runs in its stead.
+
+    Raises:
+        UnsupportedShape: no design can.
+        DoesNotFit: this design cannot.
+    """
+    model = QuantizedModel(checkpoint)
+    plan(model.architecture, design, context, model.precision)
 
 
 def evaluate(

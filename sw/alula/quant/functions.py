@@ -1,13 +1,21 @@
 """The SFU's functions of one variable on torch tensors: table interpolation in integers."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from alula.isa.functions import EXP2, RECIP, RSQRT, Function, Table
 from alula.quant import kernels
-from alula.quant.arithmetic import constant, exponents, power_of_two, product, rounded
+from alula.quant.arithmetic import (
+    constant,
+    exponents,
+    in_pieces,
+    power_of_two,
+    product,
+    rounded,
+)
 from alula.quant.floats import LARGEST
 
 _LOG2E = math.log2(math.e)
@@ -66,8 +74,13 @@ def activation(function: Function, x: Tensor, factor: Tensor | None = None) -> T
     """ACT of rows ``[T, n]``, times `factor` if it is gated."""
     if x.device.type == "cpu":
         return kernels.activate(function, x, factor)
-    result = _activation(function, x)
-    return result if factor is None else product(result, factor)
+    if factor is None:
+        return in_pieces(partial(_activation, function), x)
+    return in_pieces(partial(_gated, function), x, factor)
+
+
+def _gated(function: Function, x: Tensor, factor: Tensor) -> Tensor:
+    return product(_activation(function, x), factor)
 
 
 def _activation(function: Function, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ _byte_product = torch.ops.aten._int_mm
 EXACT = 1 << 53
 """Integers of smaller magnitude are exact in float64, in every order of summation."""
 _LARGEST_ACTIVATION = Q_MAX * SCALE_MAX
-_SUMS = 1 << 22
+_SUMS = 1 << 21
 """Sums of products that are made at a time."""
 
 
@@ -27,12 +27,20 @@ class Activations:
     """Rows in the A8 format.
 
     Attributes:
-        scaled: ``q * u``, ``[..., K]``: int16 on a CPU, float64 elsewhere.
+        scaled: ``q * u``: on a CPU in bytes, int8 ``[..., 2, K]`` with zeros up to whole groups,
+            each value ``256 * high + low``; elsewhere float64 ``[..., K]``.
         exponent: E, int64 ``[..., 1]``.
     """
 
     scaled: Tensor
     exponent: Tensor
+
+    def wide(self) -> Tensor:
+        """``q * u`` in float64; zeros may follow the K columns."""
+        if self.scaled.dtype != torch.int8:
+            return self.scaled
+        high, low = self.scaled.double().unbind(-2)
+        return 256 * high + low
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class WeightBytes:
 
         ValueError if one is beyond -2**15 to 2**15 - 129.
         """
-        weights = pad(weights, (0, -weights.shape[-1] % GROUP))
+        if short := -weights.shape[-1] % GROUP:
+            weights = pad(weights, (0, short))
         if weights.dtype == torch.int8:
             return cls(weights.contiguous()[None])
         low, high = (int(bound) for bound in torch.aminmax(weights))
@@ -60,13 +69,8 @@ class WeightBytes:
             return cls(weights.to(torch.int8)[None])
         if low < -(1 << 15) or high >= (1 << 15) - 128:
             raise ValueError(f"weights must be within 16 bits, not {low} to {high}")
-        return cls(_halves(weights))
-
-
-def _halves(values: Tensor) -> Tensor:
-    """High and low bytes of integers, int8 ``[2, ...]``."""
-    high = values + 128 >> 8
-    return torch.stack((high.to(torch.int8), (values - 256 * high).to(torch.int8)))
+        high = weights + 128 >> 8
+        return cls(torch.stack((high.to(torch.int8), (weights - 256 * high).to(torch.int8))))
 
 
 @lru_cache
@@ -146,7 +150,7 @@ def multiply(x: Activations, weights: Tensor | WeightBytes, scale: Tensor | None
     """
     if isinstance(weights, WeightBytes):
         return _multiply_bytes(x, weights, scale)
-    if x.scaled.dtype == torch.int16 and multiplies_bytes():
+    if x.scaled.dtype == torch.int8 and multiplies_bytes():
         if weights.ndim == 2:
             return _multiply_bytes(x, WeightBytes.of(weights), scale)
         return torch.stack(
@@ -161,13 +165,12 @@ def multiply(x: Activations, weights: Tensor | WeightBytes, scale: Tensor | None
 def _multiply_bytes(x: Activations, weights: WeightBytes, scale: Tensor | None) -> Tensor:
     """By products of bytes: sums of 16,384 of them are within 32 bits."""
     parts, outputs, inputs = weights.parts.shape
-    rows = _halves(pad(x.scaled, (0, inputs - x.scaled.shape[-1])))
-    count = rows.shape[1]
-    step = max(GROUP, _SUMS // (4 * count * parts))
+    count = len(x.scaled)
+    step = max(GROUP, _SUMS // (2 * count * parts))
     found = []
     for first in range(0, outputs, step):
         some = weights.parts[:, first : first + step].reshape(-1, inputs)
-        sums = _byte_product(rows.view(-1, inputs), some.T).view(2, count, parts, -1)
+        sums = _byte_product(x.scaled.view(-1, inputs), some.T).view(count, 2, parts, -1)
         factor = None if scale is None else scale[first : first + step]
         found.append(kernels.finish(sums, factor, x.exponent))
     return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
@@ -175,12 +178,11 @@ def _multiply_bytes(x: Activations, weights: WeightBytes, scale: Tensor | None) 
 
 def _multiply_wide(x: Activations, weights: Tensor, scale: Tensor | None) -> Tensor:
     """By products of float64, in which all sums are exact."""
-    rows, inputs = x.scaled.shape[-2:]
-    outputs = weights.shape[-2]
-    each = max(rows, inputs) * max(1, weights[..., 0, 0].numel())
-    step = max(1, piece_size(x.scaled.device) // each)
-    result = x.scaled.new_empty((*x.scaled.shape[:-1], outputs), dtype=torch.float32)
-    unit, wide = power_of_two(x.exponent), x.scaled.double()
+    wide, outputs = x.wide()[..., : weights.shape[-1]], weights.shape[-2]
+    each = max(wide.shape[-2:]) * max(1, weights[..., 0, 0].numel())
+    step = max(1, piece_size(wide.device) // each)
+    result = wide.new_empty((*wide.shape[:-1], outputs), dtype=torch.float32)
+    unit = power_of_two(x.exponent)
     for first in range(0, outputs, step):
         part = slice(first, first + step)
         values = (wide @ weights[..., part, :].double().mT).float()

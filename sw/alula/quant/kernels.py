@@ -36,6 +36,7 @@ _RSQRT_STEP, _RSQRT_FRACTION = RSQRT.step_bits, RSQRT.fraction_bits
 _ROUND = 1.5 * 2.0**52
 """Added to a number and taken away again it leaves the nearest integer, ties to even."""
 _ONE = 1 << 24
+_LANES = GROUP // 2
 
 Coefficients = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -44,6 +45,12 @@ Coefficients = tuple[NDArray[np.int64], NDArray[np.int64]]
 def _coefficients(table: Table) -> Coefficients:
     start, rise = table.coefficients
     return np.array(start, np.int64), np.array(rise, np.int64)
+
+
+@numba.njit(cache=True, nogil=True)
+def _indices(count: int) -> range:
+    """0 to below `count`, unsigned: as none counts from an array's end, loops become vectors."""
+    return range(np.uint64(count))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -69,18 +76,37 @@ def _total(a: np.float32, b: np.float32) -> np.float32:
 
 @numba.njit(cache=True, nogil=True)
 def _interpolated(start: NDArray[np.int64], rise: NDArray[np.int64], step_bits: int, u: Any) -> Any:
-    index = u >> step_bits
+    index = np.uint64(u >> step_bits)
     return start[index] + ((rise[index] * (u & ((1 << step_bits) - 1))) >> step_bits)
 
 
 @numba.njit(cache=True, nogil=True)
-def _exp(start: NDArray[np.int64], rise: NDArray[np.int64], x: np.float32) -> np.float32:
-    """``exp(x)`` for x <= 0."""
-    scaled = max(np.float64(_product(x, _LOG2E)), -256.0) * (1 << _EXP_BITS)
-    u = np.int64(math.floor(scaled + 0.5))
-    n = max(u >> _EXP_BITS, -127)
-    y = _interpolated(start, rise, _EXP_STEP, u & ((1 << _EXP_BITS) - 1))
-    return _rounded(y * _POWERS[n - _EXP_FRACTION + _MOST_EXPONENT]) if n > -127 else np.float32(0)
+def _power(exponent: Any) -> Any:
+    """``2.0 ** exponent`` of a normal float64, out of its bits."""
+    return np.int64((exponent + 1023) << 52).view(np.float64)
+
+
+@numba.njit(cache=True, nogil=True)
+def _exponentials(
+    table: Coefficients,
+    x: NDArray[np.float32],
+    arguments: NDArray[np.int64],
+    found: NDArray[np.int64],
+) -> None:
+    """``exp(x)`` for x <= 0, in place; the look-ups, which are no vectors, in a loop of their own.
+
+    `arguments` and `found` are as long as `x`, and lost.
+    """
+    start, rise = table
+    for at in _indices(len(x)):
+        scaled = max(np.float64(_product(x[at], _LOG2E)), -256.0) * (1 << _EXP_BITS)
+        arguments[at] = np.int64(np.floor(scaled + 0.5))
+    for at in _indices(len(x)):
+        found[at] = _interpolated(start, rise, _EXP_STEP, arguments[at] & ((1 << _EXP_BITS) - 1))
+    for at in _indices(len(x)):
+        n = max(arguments[at] >> _EXP_BITS, -127)
+        y = _rounded(found[at] * _power(n - _EXP_FRACTION))
+        x[at] = y if n > -127 else np.float32(0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -106,9 +132,14 @@ def _rsqrt(start: NDArray[np.int64], rise: NDArray[np.int64], x: np.float32) -> 
 
 
 @numba.njit(cache=True, nogil=True)
-def _folded(partial: NDArray[np.float32]) -> np.float32:
-    """The sum of partial sums, which are lost."""
-    half = len(partial) // 2
+def _sum(terms: NDArray[np.float32], partial: NDArray[np.float32]) -> np.float32:
+    """SUM, by partial sums in an array for them."""
+    partial[:] = 0
+    for start in range(0, len(terms), PARTIAL_SUMS):
+        some = terms[start : start + PARTIAL_SUMS]
+        for at in _indices(len(some)):
+            partial[at] = _total(partial[at], some[at])
+    half = PARTIAL_SUMS // 2
     while half:
         for at in range(half):
             partial[at] = _total(partial[at], partial[at + half])
@@ -117,33 +148,56 @@ def _folded(partial: NDArray[np.float32]) -> np.float32:
 
 
 @numba.njit(cache=True, nogil=True)
+def _largest(values: NDArray[np.float32], lanes: NDArray[np.float32]) -> np.float32:
+    """The largest value, by one for each lane in an array for them."""
+    lanes[:] = values[0]
+    for start in range(0, len(values), len(lanes)):
+        some = values[start : start + len(lanes)]
+        for at in _indices(len(some)):
+            lanes[at] = max(lanes[at], some[at])
+    largest = lanes[0]
+    for at in _indices(len(lanes)):
+        largest = max(largest, lanes[at])
+    return largest
+
+
+@numba.njit(cache=True, nogil=True)
 def _quantise(
     first: int,
     last: int,
     x: NDArray[np.float32],
-    scaled: NDArray[np.int16],
+    parts: NDArray[np.int8],
     exponent: NDArray[np.int64],
 ) -> None:
-    inputs = x.shape[1]
-    groups = -(-inputs // GROUP)
-    steps = np.empty(groups)
+    """To bytes ``[rows, high and low, inputs up to whole groups]``."""
+    inputs, groups = x.shape[1], parts.shape[2] // GROUP
+    steps, lanes = np.empty(groups), np.empty(_LANES, np.float32)
+    padded = np.zeros(groups * GROUP, np.float32)
+    values = padded.reshape(groups, GROUP)
     for row in range(first, last):
-        largest = 0.0
+        padded[:inputs] = x[row]
         for group in range(groups):
+            some = values[group]
+            for at in _indices(_LANES):
+                lanes[at] = max(abs(some[at]), abs(some[at + np.uint64(_LANES)]))
             top = np.float32(0)
-            for at in range(GROUP * group, min(GROUP * (group + 1), inputs)):
-                top = max(top, abs(x[row, at]))
+            for at in _indices(_LANES):
+                top = max(top, lanes[at])
             steps[group] = _product(top, _INVERSE)
-            largest = max(largest, steps[group])
+        largest = steps.max()
         power = math.frexp(largest)[1] - _BITS if largest > 0 else 0
         exponent[row] = power
         unit = _POWERS[_MOST_EXPONENT - power]
+        highs, lows = parts[row, 0].reshape(groups, GROUP), parts[row, 1].reshape(groups, GROUP)
         for group in range(groups):
             scale = min(max(math.ceil(steps[group] * unit), 1.0), SCALE_MAX * 1.0)
             inverse = np.float32(1 / scale)
-            for at in range(GROUP * group, min(GROUP * (group + 1), inputs)):
-                q = (_product(x[row, at], inverse) * unit + _ROUND) - _ROUND
-                scaled[row, at] = np.int16(min(max(q, -1.0 * Q_MAX), 1.0 * Q_MAX) * scale)
+            some, high, low = values[group], highs[group], lows[group]
+            for at in _indices(GROUP):
+                q = (_product(some[at], inverse) * unit + _ROUND) - _ROUND
+                scaled = np.int32(min(max(q, -1.0 * Q_MAX), 1.0 * Q_MAX) * scale)
+                above = (scaled + 128) >> 8
+                high[at], low[at] = above, scaled - (above << 8)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -159,27 +213,29 @@ def _softmax(
 ) -> None:
     """Row r of ``[batches * rows, n]`` is row ``r % rows``; batches may share masks."""
     width, rows = x.shape[1], inside.shape[1]
+    arguments, found = np.empty(width, np.int64), np.empty(width, np.int64)
     partial = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(first, last):
         batch, place = row // rows, row % rows
         mask, factor = inside[batch % len(inside), place], factors[batch]
-        values, out = x[row], result[row]
-        end, largest = 0, np.float32(-np.inf)
-        for at in range(width):
-            if mask[at]:
-                end, largest = at + 1, max(largest, values[at])
-        for at in range(end):
-            value = values[at] if mask[at] else largest
-            e = _exp(exp_table[0], exp_table[1], _total(value, -largest))
-            out[at] = e if mask[at] else np.float32(0)
-        partial[:] = 0
-        for start in range(0, end, PARTIAL_SUMS):
-            for at in range(min(PARTIAL_SUMS, end - start)):
-                partial[at] = _total(partial[at], out[start + at])
-        inverse = _recip(recip_table[0], recip_table[1], _folded(partial))
-        for at in range(end):
+        end = width
+        while end and not mask[end - 1]:
+            end -= 1
+        result[row, end:] = 0
+        if end == 0:
+            continue
+        values, out = x[row], result[row, :end]
+        for at in _indices(end):
+            out[at] = values[at] if mask[at] else -np.float32(np.inf)
+        largest = _largest(out, partial)
+        for at in _indices(end):
+            out[at] = _total(out[at] if mask[at] else largest, -largest)
+        _exponentials(exp_table, out, arguments, found)
+        for at in _indices(end):
+            out[at] = out[at] if mask[at] else np.float32(0)
+        inverse = _recip(recip_table[0], recip_table[1], _sum(out, partial))
+        for at in _indices(end):
             out[at] = _product(_product(out[at], inverse), factor[at])
-        out[end:] = 0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -197,21 +253,25 @@ def _activate(
     """Without coefficients it is ReLU; without a factor, whose array is empty then, no product."""
     start, rise = table
     end = len(start) << step_bits
+    found = np.empty(x.shape[1], np.int64)
     for row in range(first, last):
         values, out = x[row], result[row]
         if end == 0:
-            for at in range(len(values)):
+            for at in _indices(len(values)):
                 out[at] = max(values[at], np.float32(0))
-        for at in range(len(values) if end else 0):
-            scaled = min(abs(np.float64(values[at])), 2 * high) * (1 << argument_bits)
-            u = np.int64(scaled + 0.5)
-            y = _interpolated(start, rise, step_bits, min(u, end - 1))
-            y = _ONE if u >= end else y
-            y = _ONE - y if values[at] < 0 else y
-            out[at] = _product(values[at], _rounded(y * 2.0**-24))
+        else:
+            for at in _indices(len(values)):
+                scaled = min(abs(np.float64(values[at])), 2 * high) * (1 << argument_bits)
+                found[at] = np.int64(scaled + 0.5)
+            for at in _indices(len(values)):
+                y = _interpolated(start, rise, step_bits, min(found[at], end - 1))
+                found[at] = y if found[at] < end else _ONE
+            for at in _indices(len(values)):
+                y = _ONE - found[at] if values[at] < 0 else found[at]
+                out[at] = _product(values[at], _rounded(y * 2.0**-24))
         if factor.size:
             others = factor[row]
-            for at in range(len(values)):
+            for at in _indices(len(values)):
                 out[at] = _product(out[at], others[at])
 
 
@@ -224,22 +284,22 @@ def _finish(
     exponent: NDArray[np.int64],
     result: NDArray[np.float32],
 ) -> None:
-    """Sums ``[high and low of x, rows, high and low of w or w alone, outputs]``."""
+    """Sums ``[rows, high and low of x, high and low of w or w alone, outputs]``."""
+    totals = np.empty(result.shape[1])
     for row in range(first, last):
         unit, out = _POWERS[exponent[row] + _MOST_EXPONENT], result[row]
-        high, low = sums[0, row, -1], sums[1, row, -1]
-        totals = np.empty(len(out))
-        for at in range(len(out)):
+        high, low = sums[row, 0, -1], sums[row, 1, -1]
+        for at in _indices(len(out)):
             totals[at] = 256.0 * high[at] + low[at]
         if sums.shape[2] > 1:
-            high, low = sums[0, row, 0], sums[1, row, 0]
-            for at in range(len(out)):
+            high, low = sums[row, 0, 0], sums[row, 1, 0]
+            for at in _indices(len(out)):
                 totals[at] += 65536.0 * high[at] + 256.0 * low[at]
         if factor.size:
-            for at in range(len(out)):
+            for at in _indices(len(out)):
                 out[at] = _rounded(unit * _product(np.float32(totals[at]), factor[at]))
         else:
-            for at in range(len(out)):
+            for at in _indices(len(out)):
                 out[at] = _rounded(unit * np.float32(totals[at]))
 
 
@@ -257,25 +317,54 @@ def _normalise(
     partial = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(first, last):
         values, out = x[row], result[row]
-        for at in range(len(values)):
+        for at in _indices(len(values)):
             out[at] = _product(values[at], values[at])
-        partial[:] = 0
-        for start in range(0, len(values), PARTIAL_SUMS):
-            for at in range(min(PARTIAL_SUMS, len(values) - start)):
-                partial[at] = _total(partial[at], out[start + at])
-        mean = _product(_folded(partial), inverse)
+        mean = _product(_sum(out, partial), inverse)
         root = _rsqrt(table[0], table[1], _total(mean, epsilon))
-        for at in range(len(values)):
+        for at in _indices(len(values)):
             out[at] = _product(_product(values[at], root), gain[at])
 
 
+@numba.njit(cache=True, nogil=True)
+def _rope(
+    first: int,
+    last: int,
+    x: NDArray[np.float32],
+    cosine: NDArray[np.float32],
+    sine: NDArray[np.float32],
+    result: NDArray[np.float32],
+) -> None:
+    """Rows ``[tokens, heads, dim]``, tables ``[tokens, dim / 2]``."""
+    half = cosine.shape[1]
+    for row in range(first, last):
+        c, s = cosine[row], sine[row]
+        for head in range(x.shape[1]):
+            a, b = x[row, head, :half], x[row, head, half:]
+            one, other = result[row, head, :half], result[row, head, half:]
+            for at in _indices(half):
+                one[at] = _total(_product(a[at], c[at]), -_product(b[at], s[at]))
+                other[at] = _total(_product(b[at], c[at]), _product(a[at], s[at]))
+
+
 def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
-    """QUANT of float32 ``[..., K]``: ``q * u``, int16 ``[..., K]``, and E, int64 ``[..., 1]``."""
+    """QUANT of float32 ``[..., K]``: bytes of ``q * u``, and E, int64 ``[..., 1]``.
+
+    The bytes are int8 ``[..., 2, K]``, high ones and low ones, with zeros up to whole groups.
+    """
     rows = x.reshape(-1, x.shape[-1]).contiguous()
-    scaled = torch.empty(rows.shape, dtype=torch.int16)
+    inputs = -(-x.shape[-1] // GROUP) * GROUP
+    parts = torch.empty((len(rows), 2, inputs), dtype=torch.int8)
     exponent = torch.empty(len(rows), dtype=torch.int64)
-    _run(_quantise, len(rows), rows.numpy(), scaled.numpy(), exponent.numpy())
-    return scaled.view(x.shape), exponent.view(*x.shape[:-1], 1)
+    _run(_quantise, len(rows), rows.numpy(), parts.numpy(), exponent.numpy())
+    return parts.view(*x.shape[:-1], 2, inputs), exponent.view(*x.shape[:-1], 1)
+
+
+def rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """ROPE on heads ``[T, heads, dim]``; see `operations.rope`."""
+    result = torch.empty(x.shape)
+    tables = (part.reshape(len(x), -1).contiguous().numpy() for part in (cosine, sine))
+    _run(_rope, len(x), x.contiguous().numpy(), *tables, result.numpy())
+    return result
 
 
 def softmax(x: Tensor, inside: Tensor, factors: Tensor) -> Tensor:
@@ -318,12 +407,12 @@ def finish(sums: Tensor, factor: Tensor | None, exponent: Tensor) -> Tensor:
     """MM's result float32 ``[T, N]`` of exact sums in parts.
 
     Args:
-        sums: int32 ``[2, T, P, N]``: of the high and the low byte of the activations, and of the
+        sums: int32 ``[T, 2, P, N]``: of the high and the low byte of the activations, and of the
             weights' high and low bytes (P = 2) or of weights of a byte (P = 1).
         factor: c, ``[N]``; None: 1.
         exponent: E, int64 ``[T, 1]``.
     """
-    _, rows, _, outputs = sums.shape
+    rows, _, _, outputs = sums.shape
     result = torch.empty(rows, outputs)
     scale = np.empty(0, np.float32) if factor is None else factor.contiguous().numpy()
     places = exponent.reshape(-1).contiguous().numpy()

@@ -51,6 +51,12 @@ def _softmax(x: Tensor, inside: Tensor, factors: Tensor) -> Tensor:
 
 def rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """ROPE on heads ``[T, heads, dim]`` with tables ``[T, 1, dim / 2]``."""
+    if x.device.type == "cpu":
+        return kernels.rope(x, cosine, sine)
+    return _rope(x, cosine, sine)
+
+
+def _rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     a, b = x.chunk(2, dim=-1)
     first = difference(product(a, cosine), product(b, sine))
     second = total(product(b, cosine), product(a, sine))

@@ -1,7 +1,7 @@
 """Torch integer: the quantised model, unit by unit, exact to the machine."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial, reduce
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -127,9 +127,9 @@ class IntegerReference(UnitModel[IntegerCache]):
         function, up = FUNCTIONS[shape.activation], self._project(weights, "mlp.up", normed)
         if shape.gated_mlp:
             gate = self._project(weights, "mlp.gate", normed)
-            inner = in_pieces(partial(activation, function), gate, up)
+            inner = activation(function, gate, up)
         else:
-            inner = in_pieces(partial(activation, function), up)
+            inner = activation(function, up)
         return total(hidden, self._branch(weights, "mlp", "down", self._quantize(inner)))
 
     @torch.inference_mode()
@@ -239,10 +239,7 @@ class IntegerReference(UnitModel[IntegerCache]):
         keys = cache.keys[:length].transpose(0, 1)
         scores = multiply(self._quantize(rows), keys, cache.key_scales[:length].T)
         scores = _capped(scores, self.architecture.attention_cap)
-        masks = [
-            mask.repeat_interleave(shared, dim=-2)
-            for mask in attended(self.architecture.blocks, seen, length)
-        ]
+        masks = attended(self.architecture.blocks, seen.repeat_interleave(shared), length)
         inside = reduce(torch.logical_or, masks)
         weights = softmax(scores, inside, cache.value_scales[:length].T[:, None])
         values = cache.values[:length].permute(1, 2, 0)
