@@ -90,8 +90,41 @@ def test_synthesised_resources_take_the_place_of_estimates(small_sweep, monkeypa
     assert row in found.front
 
 
-@pytest.mark.parametrize("check", ["simulate", "synthesise"])
-def test_a_missing_tool_is_told_before_the_search(small_sweep, monkeypatch, check: str) -> None:
+def test_each_point_that_a_sampler_asks_about_is_simulated(
+    small_sweep, tmp_path: Path, monkeypatch
+) -> None:
+    asked: list[int] = []
+
+    def run(question: Any, mhz: float, most: int) -> Simulated:
+        asked.append(question.design.sfu.lanes)
+        return Simulated(
+            cycles=500.0 * question.design.sfu.lanes, modelled=1.0, layers=2, whole=True
+        )
+
+    monkeypatch.setattr(checking, "simulate", run)
+    monkeypatch.setattr(checking, "_need_simulator", lambda: None)
+    asks = small_sweep(cycles="simulated", points=9, clock="declared")
+    assert asks.way == "samples"
+    place = tmp_path / "rows"
+    found = sweep(asks, processes=0, store=place)
+    can_be = [row for row in found.rows.values() if row.found]
+    assert found.asked == 9
+    assert len(can_be) == len(asked) > 0
+    for row in can_be:
+        assert (row.how, row.decode_cycles) == ("simulated", 500 * row.values["sfu.lanes"])
+    fastest = max(can_be, key=lambda row: row.tokens_per_s or 0)
+    assert fastest in found.front
+    before = len(asked)
+    assert sweep(asks, processes=0, store=place).rows == found.rows
+    assert len(asked) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"check": {"simulate": 1}}, {"check": {"synthesise": 1}}, {"cycles": "simulated"}]
+)
+def test_a_missing_tool_is_told_before_the_search(
+    small_sweep, monkeypatch, change: dict[str, Any]
+) -> None:
     from alula.explore import evaluation
     from alula.rtl import toolchain
     from alula.synth import SynthError
@@ -106,7 +139,7 @@ def test_a_missing_tool_is_told_before_the_search(small_sweep, monkeypatch, chec
     monkeypatch.setattr("alula.synth.yosys", none)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("a point was asked about"))
     with pytest.raises((toolchain.ToolchainError, SynthError), match="must be installed"):
-        sweep(checked(small_sweep, **{check: 1}), processes=0)
+        sweep(small_sweep(**change, points=3), processes=0)
 
 
 @pytest.mark.rtl

@@ -14,7 +14,7 @@ from alula.explore.pools import Pool
 from alula.explore.row import Row
 from alula.explore.space import DesignSpace, Question
 from alula.explore.store import RowStore, restored
-from alula.explore.sweep_file import SweepCheck
+from alula.explore.sweep_file import Sweep
 from alula.explore.workers import Lost
 from alula.progress import Progress
 from alula.sources import sources_id
@@ -79,15 +79,31 @@ def check_points(
     return found
 
 
-def need_tools(check: SweepCheck) -> None:
+def simulated_points(
+    space: DesignSpace,
+    rows: Mapping[int, Row],
+    pool: Pool,
+    store: RowStore | None,
+    progress: Progress,
+) -> dict[int, Row]:
+    """Return the rows of all points that can be with a run in RTL each; see `check_points`."""
+    groups: dict[str | None, list[int]] = {}
+    for number, row in rows.items():
+        if row.found:
+            groups.setdefault(row.design_hash, []).append(number)
+    run, wanted = partial(_simulated, space), list(groups.values())
+    return dict(_checked(space, rows, wanted, run, "simulated", pool, store, progress))
+
+
+def need_tools(sweep: Sweep) -> None:
     """See that what checks need is there.
 
     Raises:
         ToolchainError, SynthError: a tool is missing.
     """
-    if check.simulate:
+    if sweep.check.simulate or sweep.cycles == "simulated":
         _need_simulator()
-    if check.synthesise:
+    if sweep.check.synthesise:
         _need_synthesiser()
 
 

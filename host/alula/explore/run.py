@@ -10,7 +10,7 @@ import numpy as np
 
 from alula.design.error import DesignError
 from alula.explore import evaluation
-from alula.explore.checks import check_points, need_tools
+from alula.explore.checks import check_points, need_tools, simulated_points
 from alula.explore.evaluation import Bounded
 from alula.explore.idle import check_axes
 from alula.explore.objectives import signed
@@ -102,7 +102,7 @@ def sweep(
     """
     asked = source if isinstance(source, Sweep) else load_sweep(source)
     asked = _changed(asked, model, points)
-    need_tools(asked.check)
+    need_tools(asked)
     space = DesignSpace.of(asked, progress)
     check_axes(space, progress)
     count = (os.cpu_count() or 1) if processes is None else processes
@@ -203,7 +203,7 @@ class _Run:
         return [one for one in bounded if one.row is None]
 
     def _answers(self, numbers: Sequence[int], left: int) -> dict[int, Row]:
-        """The rows of points, from the store or by the cycle model; each is kept as it comes."""
+        """The rows of points, from the store, the cycle model or RTL; each is kept as it comes."""
         space = self._space
         keys, values = {}, {number: space.values(number) for number in numbers}
         if self._store is not None:
@@ -222,6 +222,8 @@ class _Run:
                 )
             rows |= dict(zip(some, found, strict=True))
             self._progress("points", total - left - len(numbers) + len(rows), total)
+        if space.sweep.cycles == "simulated":
+            rows |= simulated_points(space, rows, self._pool, self._store, self._progress)
         self._rows |= rows
         return rows
 

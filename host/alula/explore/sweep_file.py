@@ -130,10 +130,14 @@ class Sweep(Record):
     """smallest: buffers that neither an axis nor `fixed` names are the smallest that hold the model
     with its prefill chunk; given: those of the base."""
 
+    cycles: Literal["modelled", "simulated"] = "modelled"
+    """How the cycles of a token are found: by the cycle model; or of each point in RTL, which takes
+    seconds or minutes, of as many layers as check.most_cycles lets run."""
+
     search: Literal["auto", "all", "bounds", "generations", "samples"] = "auto"
     """How points are chosen: all; by their bounds and what is learned, exact if it may end; NSGA-II
-    (pymoo); or a sampler of Optuna, where a point takes seconds. auto: bounds, or generations where
-    there are too many points to bound."""
+    (pymoo); or a sampler of Optuna, where a point takes seconds. auto: samples where each point is
+    simulated, else bounds, or generations where there are too many points to bound."""
 
     points: Annotated[int, Field(ge=1, le=10**7)] | None = None
     """Points that the cycle model is asked about at most; none: as many as it takes."""
@@ -163,6 +167,8 @@ class Sweep(Record):
         """How it is searched: `search`, decided."""
         if self.search != "auto":
             return self.search
+        if self.cycles == "simulated":
+            return "samples"
         return "bounds" if self.count <= MOST_ENUMERATED else "generations"
 
     def check_whole(self, source: str) -> None:
