@@ -1,17 +1,17 @@
 """A session's answers, errors and reuse, on an executor that counts."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from alula.runtime import PromptError, RunError, Session, Split, TokenizerError
+from alula.runtime import DeviceError, PromptError, RunError, Session, TokenizerError
 from alula.runtime.executor import Executor
 from alula.runtime.session import SessionInfo
+from alula.runtime.split import Segment, Target, parse_split
 from alula.runtime.tokenizer_sources import open_tokenizer
-from alula.runtime.worker import Output
+from alula.runtime.worker import KvRows, Output, Work
 
 VOCABULARY = 260
 ROLES = "system, user, assistant or one that the model's chat template names"
@@ -19,33 +19,35 @@ INFO = SessionInfo("counter", "model", "0" * 16, "*=accel", 20, VOCABULARY, 0)
 
 
 class Counting(Executor):
-    """The next token is the last one plus one; logits say the same."""
+    """Of one device, whose next token is the last one plus one; logits say the same."""
 
-    def __init__(self, fail_at: int = -1) -> None:
-        super().__init__(Split((), ()), {})
+    shared = False
+
+    def __init__(self) -> None:
+        units, target = ("embed", "layers.0", "head"), Target("torch-int", "counter")
+        super().__init__(parse_split(f"*={target}", units), {target: self})
         self.calls: list[tuple[str, list[int], int]] = []
         self.asked: list[bool] = []
         """Whether each call wanted logits."""
-        self.fail_at = fail_at
+        self.fail_at = -1
 
-    def forward(
-        self,
-        phase: str,
-        ids: Sequence[int],
-        position: int,
-        rows: int = 1,
-        logits: bool = False,
-        streams: bool = False,
-    ) -> Output:
-        self.calls.append((phase, list(ids), position))
-        self.asked.append(logits)
+    def run(self, segment: Segment, work: Work) -> Output:
+        ids, position = work.source.tolist(), work.position
+        self.calls.append((work.phase, ids, position))
+        self.asked.append(work.logits)
         if position == self.fail_at:
             self.fail_at = -1
             raise RuntimeError("the device is gone")
         token = (ids[-1] + 1) % VOCABULARY
         row = np.zeros((1, VOCABULARY), np.float32)
         row[0, token] = 50
-        return Output(token=token, logits=row if logits else None)
+        return Output(token=token, logits=row if work.logits else None)
+
+    def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
+        raise NotImplementedError
+
+    def write_kv(self, layer: int, start: int, rows: KvRows) -> None:
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -237,7 +239,8 @@ def test_texts_that_cannot_be(talking: Session) -> None:
 
 def test_usable_after_an_error(session: Session, executor: Counting) -> None:
     executor.fail_at = 4
-    with pytest.raises(RuntimeError, match="the device is gone"):
+    words = "embed, layers.0, head on torch-int:counter failed: the device is gone"
+    with pytest.raises(DeviceError, match=words):
         session.generate([5, 6], max_new_tokens=9)
     executor.calls.clear()
     assert session.generate([5, 6, 7, 8, 9], max_new_tokens=2).token_ids == [10, 11]

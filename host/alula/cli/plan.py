@@ -1,13 +1,14 @@
 """`alula plan`: which unit of a model runs where, why, and what that takes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alula.cli import options
 from alula.cli.errors import guarded
 from alula.cli.output import print_json, print_table, print_text
+from alula.plan_options import LEAST_GAIN, Objective
 
 if TYPE_CHECKING:
     from alula.runtime.planning.plan import Plan
@@ -27,7 +28,7 @@ def plan(
         ),
     ] = None,
     objective: Annotated[
-        Literal["latency", "ttft", "throughput", "energy", "cost"],
+        Objective,
         typer.Option(help="What is made least; throughput is of many requests."),
     ] = "latency",
     pin: Annotated[
@@ -39,7 +40,7 @@ def plan(
     ] = "",
     least_gain: Annotated[
         float, typer.Option(help="What share a split must save of the best single device's.")
-    ] = 0.02,
+    ] = LEAST_GAIN,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Go beyond the lengths of a profile.")
     ] = False,

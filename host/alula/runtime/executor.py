@@ -22,7 +22,8 @@ from alula.runtime.station import Station
 from alula.runtime.worker import PROMPT_STEP, Floats, Ids, Output, Work, Worker
 
 _PIECES_WAITING = 2
-_DELIVERIES_WAITING = 8
+_DELIVERIES_WAITING = 1024
+"""A delivery holds no data, only what it is of: a device does not wait for it to be made."""
 _NOTHING = Output()
 
 
@@ -55,6 +56,8 @@ class Executor:
         split: which target runs which unit.
         workers: a worker for each of the split's targets.
         limit_s: seconds that a worker's call may take; None: no limit.
+        streams: whether keys and values that decode needs elsewhere leave while a prompt is read,
+            else between the phases.
         rewinds: whether tokens may be forgotten from the end; else only all of them, since keys and
             values that the tokens before them attended to may be gone.
 
@@ -69,9 +72,11 @@ class Executor:
         workers: Mapping[Target, Worker],
         limit_s: float | None = None,
         *,
+        streams: bool = True,
         rewinds: bool = True,
     ) -> None:
         self.rewinds = rewinds
+        self._streams = streams
         self._split = split
         self._stations = {
             target: Station(target, worker, limit_s) for target, worker in workers.items()
@@ -96,7 +101,6 @@ class Executor:
         position: int,
         rows: int = 1,
         logits: bool = False,
-        streams: bool = False,
     ) -> Output:
         """Run every unit for some tokens.
 
@@ -106,7 +110,6 @@ class Executor:
             position: tokens before these, which have been run. What was run beyond is forgotten.
             rows: how many of the last tokens go through the head.
             logits: whether the logits of these rows are wanted.
-            streams: whether keys and values that decode needs elsewhere leave at once.
 
         Returns:
             The largest logit's id of the last token, and the logits if asked for.
@@ -117,7 +120,7 @@ class Executor:
         self._begin(phase, position)
         piece = _Piece(np.array(ids, np.uint32), position, rows, logits)
         for segment in self._split.segments(phase):
-            piece = self._through(phase, segment, streams, piece)
+            piece = self._through(phase, segment, False, piece)
         return piece.output
 
     def prefill(
@@ -135,7 +138,7 @@ class Executor:
             ids: the tokens, at least one.
             position: tokens before these; see `forward`.
             logits: whether the logits of the last token are wanted.
-            streams: whether keys and values that decode needs elsewhere leave at once.
+            streams: whether keys and values that decode needs elsewhere leave at once, if any do.
             done: called after each piece but the last with how many tokens have been run. What it
                 raises ends the prompt.
 
@@ -146,16 +149,7 @@ class Executor:
             DeviceError: a device failed; the message names its units.
         """
         starts = range(0, len(ids), PROMPT_STEP)
-        segments = self._split.prefill
-        if len(segments) < 2:
-            for start in starts[:-1]:
-                piece = ids[start : start + PROMPT_STEP]
-                self.forward("prefill", piece, position + start, streams=streams)
-                done(start + len(piece))
-            last = starts[-1]
-            return self.forward(
-                "prefill", ids[last:], position + last, logits=logits, streams=streams
-            )
+        streams = streams and self._streams
         self._begin("prefill", position)
         pieces = [
             _Piece(
@@ -166,7 +160,9 @@ class Executor:
             )
             for start in starts
         ]
-        stages = [partial(self._through, "prefill", segment, streams) for segment in segments]
+        stages = [
+            partial(self._through, "prefill", segment, streams) for segment in self._split.prefill
+        ]
         output = _NOTHING
         with closing(run_stages(stages, pieces, _PIECES_WAITING)) as running:
             for number, piece in enumerate(running, 1):

@@ -6,7 +6,7 @@ values. What is padded comes behind the tokens, so that no token sees it, and is
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,6 +78,7 @@ class FixedUnits:
         self._steps: dict[_Key, _Step] = {}
         self._quick_layer: Callable[..., Tensor] | None = None
         self._on_layer: Callable[[int], None] = ignore
+        self._aside = torch.cuda.Stream(self._device) if self._graphs else None
 
     def edges(self, longest: int) -> list[int]:
         """Return the lengths of a prompt, or of what is held, at which steps change their shapes.
@@ -309,16 +310,21 @@ class FixedUnits:
 
     @torch.inference_mode()
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
-        """Return keys and values in the contract's format; see `Worker.read_kv`."""
+        """Return keys and values in the contract's format; see `Worker.read_kv`.
+
+        They are complete, since a step's result has been waited for: on a GPU they are read beside
+        the step that runs meanwhile, not behind it.
+        """
         cache = self._caches[layer]
-        if self._exact:
-            names = ("keys", "key_scales", "values", "value_scales")
-            return KvRows(*(cache.rows(name, start, stop).cpu().numpy() for name in names))
-        parts: list[Any] = []
-        for name in ("keys", "values"):
-            numbers, scale = quantize_kv(cache.rows(name, start, stop).float())
-            parts += [numbers.cpu().numpy(), scale[..., 0].cpu().numpy()]
-        return KvRows(*parts)
+        with torch.cuda.stream(self._aside) if self._aside else nullcontext():
+            if self._exact:
+                names = ("keys", "key_scales", "values", "value_scales")
+                return KvRows(*(cache.rows(name, start, stop).cpu().numpy() for name in names))
+            parts: list[Any] = []
+            for name in ("keys", "values"):
+                numbers, scale = quantize_kv(cache.rows(name, start, stop).float())
+                parts += [numbers.cpu().numpy(), scale[..., 0].cpu().numpy()]
+            return KvRows(*parts)
 
     @torch.inference_mode()
     def write_kv(self, layer: int, start: int, rows: KvRows) -> None:

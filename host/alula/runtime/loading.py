@@ -174,7 +174,8 @@ def load_model(
         program_bytes=program_bytes,
     )
     rewinds = architecture.blocks is None or ACCEL not in split.targets
-    executor = Executor(split, workers, timeout_s, rewinds=rewinds)
+    streams = planned is None or planned.devices.handover == "streamed"
+    executor = Executor(split, workers, timeout_s, streams=streams, rewinds=rewinds)
     return Loaded(checkpoint, chosen, executor, info, runs, opened, accelerator)
 
 

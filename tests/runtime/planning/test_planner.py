@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +18,8 @@ from alula.runtime.errors import SplitError
 from alula.runtime.planning.devices import Devices
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.estimates import Estimate, Request
-from alula.runtime.planning.objectives import OBJECTIVES
 from alula.runtime.planning.plan_file import load_plan
-from alula.runtime.planning.planner import LEAST_GAIN, plan, planner
+from alula.runtime.planning.planner import plan, planner
 from alula.runtime.planning.work import UnitWork, work_of
 from alula.runtime.split import Phase
 
@@ -411,11 +409,3 @@ def test_the_command_refuses_in_one_line(alula, words: tuple[str, ...], line: st
     assert told.code == 2
     assert told.out == ""
     assert line in told.errors[0]
-
-
-def test_the_command_offers_what_the_planner_has() -> None:
-    from alula.cli.plan import plan as command
-
-    hints = get_type_hints(command)
-    assert get_args(hints["objective"]) == OBJECTIVES
-    assert signature(command).parameters["least_gain"].default == LEAST_GAIN

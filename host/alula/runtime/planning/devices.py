@@ -25,6 +25,8 @@ _MULTIPLIED_AS: Mapping[Format, Format] = {"contract": "int8", "q4_0": "fp16"}
 
 Source = Literal["measured", "simulated", "published"]
 
+Handover = Literal["streamed", "whole"]
+
 
 class ProfilePoint(Record):
     """A time of a profile."""
@@ -116,6 +118,19 @@ class DeviceRecord(Record):
         return self.kv_format or ("fp16" if self.format == "q4_0" else self.format)
 
     @property
+    def by_layer(self) -> bool:
+        """Whether it hands out a layer's keys and values as soon as it has computed them.
+
+        What replays a graph or runs a program does not before its whole segment is over.
+        """
+        return self.kind == "cpu" or (self.target or "").startswith("torch-float:")
+
+    @property
+    def shared(self) -> bool:
+        """Whether keys and values cross while it computes; an accelerator does one at a time."""
+        return self.kind != "accelerator"
+
+    @property
     def estimated_by(self) -> str:
         """Name of its estimator."""
         if self.estimator is not None:
@@ -178,6 +193,10 @@ class Devices(Record):
 
     crossing: Format | None = None
     """How keys and values cross; by default as the sender keeps them."""
+
+    handover: Handover = "streamed"
+    """When keys and values cross: streamed, layer by layer while the prompt is still being read, or
+    whole, between the prompt and the answer."""
 
     def check_whole(self, source: str) -> None:
         """Check that the links join all devices without a cycle; see `Record.check_whole`."""

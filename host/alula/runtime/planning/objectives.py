@@ -3,18 +3,17 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Literal, get_args
 
 import numpy as np
 
+from alula.plan_options import Objective
+from alula.runtime.planning.bottleneck import least_bottleneck
+from alula.runtime.planning.chain import ObjectiveWeights, Optimum
 from alula.runtime.planning.devices import DeviceRecord
 from alula.runtime.planning.problem import Price, Problem, price
-from alula.runtime.planning.programme import ObjectiveWeights, Optimum, cheapest
-from alula.runtime.planning.search import least_bottleneck
+from alula.runtime.planning.programme import cheapest
 from alula.runtime.split import PHASES
 
-Objective = Literal["latency", "ttft", "throughput", "energy", "cost"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 UNITS: dict[Objective, str] = {
     "latency": "s",
     "ttft": "s",
@@ -48,7 +47,7 @@ def bottleneck_s(found: Price) -> float:
     Devices work on different requests at once, and everything that crosses takes turns.
     """
     busy = [sum(found.work[phase][d] for phase in PHASES) for d in range(len(found.memory))]
-    return max(*busy, found.transfer_s)
+    return max(*busy, found.crossing_s)
 
 
 def value(objective: Objective, found: Price, records: Sequence[DeviceRecord], new: int) -> float:
@@ -71,7 +70,7 @@ def best(
 ) -> Optimum | None:
     """Return the best placement within all limits; None if there is none."""
     if objective == "throughput":
-        return least_bottleneck(problem, bottleneck_s)
+        return least_bottleneck(problem)
     count = len(problem.devices)
     if objective in ("latency", "ttft"):
         return cheapest(problem, weights(objective, records, range(count)))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from alula.plan_options import Objective
 from alula.runtime.planning.devices import Devices
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.estimates import Origin
-from alula.runtime.planning.objectives import UNITS, Objective
+from alula.runtime.planning.fronts import NEAR
+from alula.runtime.planning.objectives import UNITS
 from alula.runtime.planning.problem import Price
 from alula.runtime.planning.refusals import DeviceRefusal
 from alula.runtime.planning.refusals import table as refusal_table
@@ -93,7 +95,7 @@ class Plan:
 
     @property
     def transfer_s(self) -> float:
-        """Predicted seconds of what crosses between devices."""
+        """Predicted seconds of what crosses between devices and is waited for."""
         return self.price.transfer_s
 
     @property
@@ -152,6 +154,7 @@ class Plan:
             "total_s": self.total_s,
             "first_token_s": self.price.first_token_s,
             "kv_transfer_s": self.price.moved,
+            "kv_waited_s": self.price.waited,
             "tokens_per_s": self.new / (self.total_s - self.price.first_token_s),
             "requests_per_s": 1 / self.interval_s,
             "energy_j": self.energy_j,
@@ -194,6 +197,7 @@ class Plan:
             "",
             f"{asked}, for {self.objective}: {self.value:.5g} {UNITS[self.objective]}",
             f"{sums}, {self.transfer_s:.4g} s crossing, together {self.total_s:.5g} s",
+            *self._hidden(),
         ]
         lines += [
             f"{name} alone: " + ("not possible" if seconds is None else f"{seconds:.5g} s")
@@ -203,6 +207,15 @@ class Plan:
         if self.refusals:
             lines += ["", *refusal_table(self.refusals)]
         return "\n".join(lines)
+
+    def _hidden(self) -> list[str]:
+        """Return a line on keys and values that move while the prompt is read, if any do."""
+        hidden = self.price.moved - self.price.waited
+        if hidden <= NEAR * self.price.moved:
+            return []
+        return [
+            f"keys and values take {self.price.moved:.4g} s, {hidden:.4g} s of it under the prompt"
+        ]
 
     def _as_map(self, targets: Mapping[str, str]) -> str:
         by_phase = {phase: _rules(self.in_phase(phase), targets) for phase in PHASES}

@@ -12,10 +12,10 @@ from pydantic import Field
 from alula.design.loading import read_yaml
 from alula.design.record import Record
 from alula.folders import new_file
+from alula.plan_options import Objective
 from alula.runtime.errors import SplitError
 from alula.runtime.planning.devices import Devices
 from alula.runtime.planning.errors import PlanError
-from alula.runtime.planning.objectives import Objective
 from alula.runtime.planning.plan import Plan
 from alula.runtime.planning.planner import Planner, planner
 from alula.runtime.split import PHASES, parse_rules

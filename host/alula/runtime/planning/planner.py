@@ -10,11 +10,10 @@ import numpy as np
 from alula.design.error import listed, meant
 from alula.ir import Architecture
 from alula.ir.shapes import SHAPES
+from alula.plan_options import LEAST_GAIN, OBJECTIVES, Objective
 from alula.runtime.planning.devices import Devices, load_devices
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.objectives import (
-    OBJECTIVES,
-    Objective,
     best,
     bottleneck_s,
     cost_per_million,
@@ -25,12 +24,11 @@ from alula.runtime.planning.plan import Placed, Plan
 from alula.runtime.planning.problem import Placement, Problem, price
 from alula.runtime.planning.reasons import reason
 from alula.runtime.planning.refusals import DeviceRefusal, table
-from alula.runtime.planning.search import front
 from alula.runtime.planning.tables import GIB, Tables, check_request, tabulate
+from alula.runtime.planning.tradeoff import front
 from alula.runtime.planning.work import ModelWork, work_of
 from alula.runtime.split import PHASES, Named, Phase, parse_rules
 
-LEAST_GAIN = 0.02
 Pins = Mapping[Phase, Mapping[str, Named]]
 
 

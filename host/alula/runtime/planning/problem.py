@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from alula.runtime.planning.handover import Backlog, Streaming, Table
 from alula.runtime.split import PHASES, Phase
-
-Table = NDArray[np.float64]
 
 Placement = Mapping[Phase, Sequence[int]]
 """For each phase the index of the device of each unit."""
@@ -20,8 +18,8 @@ class Problem:
     """A request, which is a prompt and its answer, on devices.
 
     Hidden states cross where neighbours run on different devices. Keys and values of a unit cross
-    once, between the phases, where its two devices differ. Token ids go from the head's device to
-    the embedding's.
+    once where its two devices differ: all of them between the phases, or layer by layer while the
+    prompt is still being read. Token ids go from the head's device to the embedding's.
 
     Attributes:
         units: their names, in order.
@@ -29,6 +27,7 @@ class Problem:
         work: for each phase [units, devices], seconds; inf where a unit may not run.
         hops: for each phase [from, to], seconds for the hidden states of the whole phase.
         moves: [units, from, to], seconds for keys and values of the prompt.
+        streaming: how these leave while the prompt is read; None: between the phases.
         ids: [from, to], seconds for one token id.
         steps: tokens that are decoded.
         memory: [units, devices], bytes of weights, keys and values.
@@ -41,11 +40,20 @@ class Problem:
     work: Mapping[Phase, Table]
     hops: Mapping[Phase, Table]
     moves: Table
+    streaming: Streaming | None = None
     ids: Table
     steps: int
     memory: Table
     shared: Table
     capacity: Table
+
+    @property
+    def covered(self) -> Table:
+        """[units, devices], seconds of prefill under which keys and values may move."""
+        if self.streaming is None:
+            return np.zeros_like(self.memory)
+        work = self.work["prefill"]
+        return np.where(self.streaming.shared & np.isfinite(work), work, 0.0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,8 @@ class Price:
     Attributes:
         work: for each phase, seconds of computing on each device.
         hidden: for each phase, seconds of hidden states on their way.
-        moved: seconds of keys and values on their way, between the phases.
+        moved: seconds of keys and values on their way.
+        waited: of these, seconds that decode waits for.
         ids: seconds of token ids on their way.
         memory: bytes held on each device.
     """
@@ -63,6 +72,7 @@ class Price:
     work: Mapping[Phase, tuple[float, ...]]
     hidden: Mapping[Phase, float]
     moved: float
+    waited: float
     ids: float
     memory: tuple[float, ...]
 
@@ -78,7 +88,12 @@ class Price:
 
     @property
     def transfer_s(self) -> float:
-        """Seconds of everything that crosses between devices."""
+        """Seconds of everything that crosses between devices and is waited for."""
+        return sum(self.hidden.values()) + self.waited + self.ids
+
+    @property
+    def crossing_s(self) -> float:
+        """Seconds that the links are busy, whether anything waits for them or not."""
         return sum(self.hidden.values()) + self.moved + self.ids
 
     @property
@@ -120,6 +135,25 @@ def price(problem: Problem, placement: Placement) -> Price:
         work={phase: work[phase] for phase in PHASES},
         hidden={phase: hidden[phase] for phase in PHASES},
         moved=float(sum(problem.moves[unit, a, b] for unit, (a, b) in enumerate(pairs))),
+        waited=_waited(problem, pairs),
         ids=float(returned),
         memory=tuple(memory),
     )
+
+
+def _waited(problem: Problem, pairs: Sequence[tuple[int, int]]) -> float:
+    """Return the seconds that decode waits for keys and values."""
+    moves = [problem.moves[unit, a, b] for unit, (a, b) in enumerate(pairs)]
+    streaming = problem.streaming
+    if streaming is None:
+        return float(sum(moves))
+    backlog, last = Backlog.empty(1), pairs[0][0]
+    for unit, (here, _) in enumerate(pairs):
+        backlog = backlog.after(
+            begins=np.array([here != last]),
+            covered=problem.covered[unit, here, None],
+            moved=np.array([moves[unit]]),
+            by_layer=streaming.by_layer[here, None],
+        )
+        last = here
+    return float(backlog.waited(streaming.pieces)[0])

@@ -8,6 +8,7 @@ import numpy as np
 from alula.runtime.planning.devices import DeviceRecord, Devices, Format
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.estimates import Estimate, Estimator, Request, open_estimator
+from alula.runtime.planning.handover import Streaming
 from alula.runtime.planning.problem import Problem
 from alula.runtime.planning.refusals import DeviceRefusal, unfit
 from alula.runtime.planning.routes import routes
@@ -103,6 +104,13 @@ def _problem(
     records, ways = devices.devices, routes(devices)
     names = tuple(records)
     pieces = -(-prompt // PROMPT_STEP)
+    streaming = None
+    if devices.handover == "streamed":
+        streaming = Streaming(
+            pieces,
+            by_layer=np.array([one.by_layer for one in records.values()]),
+            shared=np.array([one.shared for one in records.values()]),
+        )
 
     def seconds(phase: Phase, unit: str, device: str) -> float:
         one = estimates.get((phase, unit, device))
@@ -117,7 +125,8 @@ def _problem(
         return _pairs(
             names,
             lambda a, b: ways[a, b].seconds(
-                prompt * unit.kv_bytes(devices.crossing or records[a].keeps)
+                prompt * unit.kv_bytes(devices.crossing or records[a].keeps),
+                1 if streaming is None else streaming.pieces,
             ),
         )
 
@@ -138,6 +147,7 @@ def _problem(
             "decode": crossing(model.hidden * _HIDDEN_BYTES, 1) * new,
         },
         moves=np.stack([moved(unit) for unit in model.units]),
+        streaming=streaming,
         ids=crossing(_ID_BYTES, 1),
         steps=new,
         memory=np.array([[held(unit, one) for one in records.values()] for unit in model.units]),
