@@ -20,6 +20,8 @@ from alula.rtl.checked import CheckedDevice
 from benchmarks.report import progress_shown, report
 
 CONTEXT = 2048
+LOCAL, SINKS, STRIDE = 4, 1, 6
+"""Blocks of a query's window, the first ones, and one out of so many of those between."""
 VOCABULARY = 2048
 """The head does not run; a short one is made faster."""
 PREFILL = 16
@@ -43,7 +45,7 @@ def cycles(device: CheckedDevice, build: Build, tokens: int, position: int) -> i
 
 
 def measure(
-    design: str = "kv260", local: int = 4, sinks: int = 1, stride: int = 6
+    design: str = "kv260", local: int = LOCAL, sinks: int = SINKS, stride: int = STRIDE
 ) -> dict[str, Any]:
     """Decode the last token of the context, and prefill its last chunk."""
     chosen = load_design(design)

@@ -3,11 +3,13 @@
     python -m benchmarks.compression windows MODEL --count N --text DIR --test TEXT ... --out FILE
     python -m benchmarks.compression rows MODEL FILE --recipes w3 w2-trained --device cuda
     python -m benchmarks.compression rows MODEL FILE --types Q4_0 Q5_0
+    python -m benchmarks.compression exact MODEL FILE --models MODEL FOLDER
 
 The first draws and encodes the texts, which wants no GPU. The second writes a row for each recipe,
 and for each of llama.cpp's types that all matrices are rounded to, to `results/compression.json`
 as it is done, and leaves out what is there already. A ratio is the perplexity of the dequantised
-weights over that of the dense model's, both in float32.
+weights over that of the dense model's, both in float32. The third is of models as the accelerator
+runs them, activations quantised too, and writes `results/compression_exact.json`.
 """
 
 import argparse
@@ -15,9 +17,10 @@ import json
 import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +40,21 @@ from alula.frontend import Checkpoint
 from alula.frontend.compressed import matrix_shapes
 from alula.ir import Architecture
 from alula.mapper import traffic
+from alula.quant import QuantizedModel
 from alula.quant.padded import padded
+from alula.quant.reference import IntegerReference
 from alula.runtime.compression import average_bits
 from alula.runtime.loading import needed_tokenizer, open_model
 from alula.runtime.texts import draw_windows, text_of
 from benchmarks.report import ROOT, progress_shown
 
 RESULTS = ROOT / "benchmarks" / "results" / "compression.json"
+EXACT = RESULTS.with_name("compression_exact.json")
 WINDOW, TEST_WINDOWS = 1024, 64
 TRAINING = "training"
 _BATCH = 8
+_ROWS = 256
+"""Rows of logits that are made at a time."""
 
 
 def drawn(model: str, texts: Sequence[Path], tests: Sequence[Path], count: int, out: Path) -> None:
@@ -67,15 +75,25 @@ def drawn(model: str, texts: Sequence[Path], tests: Sequence[Path], count: int, 
 
 
 class Measurement:
-    """A dense model, the windows, and what recipes make of it."""
+    """A dense model, the windows, and what recipes make of it.
 
-    def __init__(self, model: str, windows: Path, device: str) -> None:
+    Args:
+        model: the dense model.
+        windows: the file of windows.
+        device: torch's.
+        tests: windows of each text to test on, evenly drawn from those of the file.
+    """
+
+    def __init__(self, model: str, windows: Path, device: str, tests: int = TEST_WINDOWS) -> None:
         self.checkpoint: Checkpoint = open_model(model)
         self.device = torch.device(device)
         with np.load(windows) as file:
             texts = {name: torch.from_numpy(file[name]).long() for name in file.files}
         self.training = texts.pop(TRAINING)
-        self.tests = texts
+        self.tests = {
+            name: one[np.linspace(0, len(one) - 1, tests).astype(int)]
+            for name, one in texts.items()
+        }
         self._dense = self._losses({})
 
     def row(self, name: str) -> dict[str, Any]:
@@ -102,7 +120,7 @@ class Measurement:
             "bytes_per_token": traffic(shape, precision).read(position=0, tokens=1),
             "seconds": time.perf_counter() - start,
             "ratio": self.ratios(model),
-            **_machine(self.device),
+            **self._measured(),
         }
         return row | ({} if recipe.recover is None else self._trained(recipe, model))
 
@@ -136,7 +154,23 @@ class Measurement:
             "average_bits": 8 * size / count,
             "bytes_per_token": size,
             "ratio": self._ratios(found),
-            **_machine(self.device),
+            **self._measured(),
+        }
+
+    def exact_row(self, name: str) -> dict[str, Any]:
+        """Measure a model, or a compressed folder, in the accelerator's integers."""
+        model = QuantizedModel(open_model(name))
+        reference = IntegerReference(model, self.device)
+        with progress_shown() as progress:
+            losses = {
+                text: self._exact_loss(reference, windows, partial(progress, text))
+                for text, windows in self.tests.items()
+            }
+        return {
+            "model": Path(name).name,
+            "bytes_per_token": traffic(model.original, model.precision).read(position=0, tokens=1),
+            "ratio": {text: math.exp(loss - self._dense[text]) for text, loss in losses.items()},
+            **self._measured(),
         }
 
     def ratios(self, model: CompressedModel) -> dict[str, float]:
@@ -149,6 +183,19 @@ class Measurement:
     def _ratios(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         ours = self._losses({name: one.float().to(self.device) for name, one in weights.items()})
         return {name: math.exp(loss - self._dense[name]) for name, loss in ours.items()}
+
+    def _exact_loss(
+        self, reference: IntegerReference, windows: Tensor, progress: Callable[[int, int], None]
+    ) -> float:
+        """Mean cross entropy of the next token in nats."""
+        total = 0.0
+        for done, ids in enumerate(windows):
+            progress(done, len(windows))
+            hidden = reference.hidden(ids)[:-1]
+            for states, goals in zip(hidden.split(_ROWS), ids[1:].split(_ROWS), strict=True):
+                logits = reference.head(states)
+                total += F.cross_entropy(logits, goals.to(logits.device), reduction="sum").item()
+        return total / windows[:, 1:].numel()
 
     def _trained(self, recipe: Recipe, model: CompressedModel) -> dict[str, Any]:
         wanted = recipe.recover
@@ -197,19 +244,20 @@ class Measurement:
             found[name] = total / windows[:, 1:].numel()
         return found
 
+    def _measured(self) -> dict[str, Any]:
+        """On how many tokens of each text, where and when."""
+        cuda = self.device.type == "cuda"
+        return {
+            "test_tokens": next(iter(self.tests.values())).numel(),
+            "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+            "torch": torch.__version__,
+            "date": datetime.now(UTC).date().isoformat(),
+        }
 
-def _machine(device: torch.device) -> dict[str, str]:
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()
-    return {
-        "device": name,
-        "torch": torch.__version__,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
 
-
-def rows() -> list[dict[str, Any]]:
+def rows(place: Path = RESULTS) -> list[dict[str, Any]]:
     """The rows that have been measured."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else []
 
 
 def main() -> None:
@@ -226,20 +274,32 @@ def main() -> None:
     run.add_argument("windows", type=Path)
     run.add_argument("--recipes", nargs="*", default=[])
     run.add_argument("--types", nargs="*", default=[])
-    run.add_argument("--device", default="cpu")
+    exact = commands.add_parser("exact", help="measure models as the accelerator runs them")
+    exact.add_argument("model")
+    exact.add_argument("windows", type=Path)
+    exact.add_argument("--models", nargs="+", required=True, help="models, or compressed folders")
+    for command in (run, exact):
+        command.add_argument("--device", default="cpu")
+        command.add_argument("--tests", type=int, default=TEST_WINDOWS, help="windows of a text")
     words = parser.parse_args()
     if words.command == "windows":
         drawn(words.model, words.text, words.test, words.count, words.out)
         return
-    measurement = Measurement(words.model, words.windows, words.device)
+    measurement = Measurement(words.model, words.windows, words.device, words.tests)
+    if words.command == "exact":
+        for name in words.models:
+            _add(EXACT, measurement.exact_row(name))
+        return
     wanted = [(measurement.row, "recipe", name) for name in words.recipes]
     wanted += [(measurement.type_row, "type", name) for name in words.types]
     for measure, kind, name in wanted:
-        if name in {row.get(kind) for row in rows()}:
-            continue
-        row = measure(name)
-        print(json.dumps(row), flush=True)
-        RESULTS.write_text(json.dumps([*rows(), row], indent=1) + "\n", encoding="utf-8")
+        if name not in {row.get(kind) for row in rows()}:
+            _add(RESULTS, measure(name))
+
+
+def _add(place: Path, row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
+    place.write_text(json.dumps([*rows(place), row], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,10 +31,11 @@ def table_text() -> str:
     """Return the rows as Markdown."""
     found = rows()
     texts = list(found[0]["ratio"])
-    head = ["", "bits", "MB a token", *texts, *(f"{text}, trained" for text in texts)]
+    head = ["", "bits", "MB a token", "tested", *texts, *(f"{text}, trained" for text in texts)]
     lines = [f"| {' | '.join(head)} | tokens | minutes |", "|---|" + "--:|" * (len(head) + 1)]
     for row in sorted(found, key=lambda row: -row["bytes_per_token"]):
         cells = [f"{row['average_bits']:.2f}", f"{row['bytes_per_token'] / 1e6:.1f}"]
+        cells += [f"{row['test_tokens']:,}"]
         cells += [f"{row['ratio'][text]:.3f}" for text in texts]
         trained = row.get("trained_ratio")
         cells += [f"{trained[text]:.3f}" if trained else "" for text in texts]

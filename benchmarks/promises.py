@@ -91,6 +91,17 @@ PROMISES = (
         True,
         how=SIMULATED,
     ),
+    *(
+        Promise(
+            f"attention to 30% of blocks, {phase}: cycles a position, ratio to dense",
+            "blocks",
+            f"{phase}_per_position",
+            1.05,
+            digits=2,
+            how=SIMULATED,
+        )
+        for phase in ("decode", "prefill")
+    ),
     Promise("cycle model to RTL: median error", "cost", "median_error", 1, False, 0.01, "%", 2),
     Promise("cycle model to RTL: largest error", "cost", "largest_error", 3, False, 0.01, "%", 2),
     Promise("bounds, a core", "cost", "bounds_per_s", 1_000_000, True, unit="/s", digits=0),

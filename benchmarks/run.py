@@ -34,6 +34,7 @@ MEASUREMENTS = (
     "stream",
     "prefill",
     "percycle",
+    "blocks",
     "synthesis",
     "placement",
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PART = ".alula-part-"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARK = "owner"
 _MARK_TEXT = b"alula writes here while its process holds a lock on this file\n"
 
@@ -89,8 +90,10 @@ def new_file(place: Path) -> Iterator[BinaryIO]:
         if mode is not None:
             part.chmod(stat.S_IMODE(mode))
         part.replace(place)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = str(place)  # a write does not know its file's name
         raise
 
 

@@ -102,3 +102,42 @@ def test_magnitudes_are_kept_as_torch_prunes(pattern: str, of: int, kept: int) -
     mask = layer.parametrizations.weight[0].mask.bool()
     weight = layer.parametrizations.weight.original.detach()
     assert torch.equal(descent.largest(weight.abs(), MATRIX_FORMATS[f"W4 {pattern}"]), mask)
+
+
+def test_wanda_keeps_as_torch_prunes() -> None:
+    """By weight times the norm of its input, as the text has it (arXiv 2306.11695)."""
+    from torch.ao.pruning import WeightNormSparsifier
+
+    random = torch.Generator().manual_seed(6)
+    x = torch.randn(50, 96, generator=random) * torch.rand(96, generator=random) * 4
+    layer = torch.nn.Linear(96, 20, bias=False)
+    weight = layer.weight.detach().clone()
+    layer.weight.data *= x.norm(dim=0)
+    sparsifier = WeightNormSparsifier(1.0, (1, 4), 2)
+    sparsifier.prepare(layer, [{"tensor_fqn": "weight"}])
+    sparsifier.step()
+    wanted = layer.parametrizations.weight[0].mask.bool()
+    found = round_to_nearest(weight, MATRIX_FORMATS["W8 2:4"], x.T @ x).kept
+    assert found is not None
+    assert torch.equal(found, wanted)
+    assert not torch.equal(descent.largest(weight.abs(), MATRIX_FORMATS["W8 2:4"]), wanted)
+
+
+@pytest.mark.parametrize("name", ["W2", "W3", "W4", "W8"])
+def test_errors_are_made_up_for_as_in_optimal_brain_quantisation(name: str) -> None:
+    """GPTQ's levels, by its definition: after each input the inverse loses a row and a column.
+
+    No Cholesky factor and no runs, all in float64 (arXiv 2210.17323, equations 2 and 3).
+    """
+    weight, moment = problem(12, 80, 7)
+    codes = solve(weight, MATRIX_FORMATS[name], moment, sweeps=0)
+    damped = moment.double() + 0.01 * moment.diagonal().mean() * torch.eye(80)
+    inverse, work = torch.linalg.inv(damped), weight.double() / codes.c[:, None].double()
+    scale = codes.s.double().repeat_interleave(32, 1)[:, :80]
+    offset = MIN_UNIT * codes.m.double().repeat_interleave(32, 1)[:, :80]
+    for k in range(80):
+        level = ((work[:, k] - offset[:, k]) / scale[:, k]).round().clamp(codes.low, codes.high)
+        assert torch.equal(level.float(), codes.levels[:, k]), k
+        error = work[:, k] - (level * scale[:, k] + offset[:, k])
+        work -= torch.outer(error / inverse[k, k], inverse[k])
+        inverse = inverse - torch.outer(inverse[:, k], inverse[k]) / inverse[k, k]

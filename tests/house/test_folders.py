@@ -2,6 +2,7 @@
 
 import os
 import pty
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,25 @@ def test_not_at_all(tmp_path: Path, files_under: Callable, error: BaseException)
 
     with pytest.raises(type(error)):
         fill()
+    assert files_under(tmp_path) == []
+
+
+def test_a_full_disk_is_named(tmp_path: Path, files_under: Callable) -> None:
+    """By the file that is written; a limit of this process stands for the disk's."""
+    place = tmp_path / "a"
+
+    def fill() -> None:
+        with new_file(place) as file:
+            file.write(bytes(1 << 16))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(place)
     assert files_under(tmp_path) == []
 
 
