@@ -45,6 +45,20 @@ def test_blocks_of_source_files_are_in_them(name: str) -> None:
             assert block.text in source, f"{name}:{block.line} differs from {block.title}"
 
 
+def test_an_instruction_is_in_few_files() -> None:
+    text = (ROOT / "docs/tutorials/instruction.md").read_text(encoding="utf-8")
+    table = set(re.findall(r"(?m)^\| `(\w+/[\w/]+\.py)` \|", text))
+    assert len(table) <= 10
+    assert all((ROOT / name).is_file() for name in table)
+    named = {
+        str(path.relative_to(ROOT))
+        for root in ("hw", "sim", "sw", "host")
+        for path in (ROOT / root).rglob("*.py")
+        if re.search(r"\b(SOFTCAP|soft_cap)\b", path.read_text(encoding="utf-8"))
+    }
+    assert named <= table
+
+
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_blocks_run(name: str, tmp_path: Path) -> None:
     run(name, [block for block in RUNNABLE[name] if not block.marks], tmp_path)

@@ -217,11 +217,15 @@ class Step:
         scope, emit = self.scope, self.scope.emit
         if cap := scope.graph.architecture.attention_cap:
             emit.alu("SMUL", "count", "v_groups", scope.words(GROUP))
-            place, stride = self.place(self.scores), emit.reg("score_stride")
-            soft_cap(scope, self.scores, place, self.rows, emit.reg("count"), stride, cap)
+            self.cap(emit.reg("count"), cap)
             emit.alu("SMUL", "count", "v_groups", GROUP)
         self.soften(self.place(self.scores), self.place(self.scales), length, causal=causal)
         self.quantise_scores(self.place(self.scores), self.probability, count)
+
+    def cap(self, words: Ref, cap: float) -> None:
+        """Cap `words` of each row of scores."""
+        place, stride = self.place(self.scores), self.scope.emit.reg("score_stride")
+        soft_cap(self.scope, self.scores, place, self.rows, words, stride, cap)
 
     def soften(self, scores: Count, scales: Count, length: Ref, *, causal: bool) -> None:
         """Scores to probabilities, V's scales in them."""

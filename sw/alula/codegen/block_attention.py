@@ -7,7 +7,7 @@ of what happens to be there is multiplied, and what it gives is not used: the co
 all positions.
 """
 
-from alula.codegen.attention import Step, soft_cap
+from alula.codegen.attention import Step
 from alula.codegen.block_cache import (
     KEPT,
     Addresses,
@@ -58,9 +58,7 @@ class _BlockStep:
             self._scales()
             if cap := self.scope.graph.architecture.attention_cap:
                 with emit.scratch():
-                    words = self._score_words()
-                    place, row = step.place(step.scores), emit.reg("score_stride")
-                    soft_cap(self.scope, step.scores, place, step.rows, words, row, cap)
+                    step.cap(self._score_words(), cap)
             self._soften()
             self._quantise()
 

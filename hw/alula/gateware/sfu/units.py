@@ -9,6 +9,6 @@ MULTIPLY = OPERANDS + float_multiply.LATENCY
 FUNCTION = OPERANDS + float_activation.LATENCY
 ROOT = OPERANDS + float_root.LATENCY
 LONGEST = MULTIPLY + FUNCTION + ADD + MULTIPLY
-"""Cycles of the longest operation of a lane, which is SOFTCAP's."""
+"""Cycles of the longest operation of a lane: a product's function, less 1/2, times a factor."""
 RESULT = 1
 """Cycles from a lane's result to that of all lanes."""
