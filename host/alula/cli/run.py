@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +10,12 @@ import typer
 
 from alula.cli import options
 from alula.cli.errors import guarded, tell
-from alula.cli.output import print_json, print_text
+from alula.cli.output import print_text
 from alula.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from alula.rtl.device import Waves
     from alula.runtime.device import Opener
-    from alula.runtime.session import Generation, Session
-    from alula.runtime.verification import Verification
 
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""
@@ -115,10 +112,9 @@ def run(
 
     alula run ./small "Hi" --design nano --device rtl --waves run.fst --from 2000 --to 3000
     """
+    from alula.cli.answer import Answer, print_difference
     from alula.runtime.errors import MismatchError, OutOfStepError, RunError, UnitError
     from alula.runtime.loading import load_model, session_of
-    from alula.runtime.prediction import predicted_cycles, predicted_of
-    from alula.runtime.runs import rtl_report
     from alula.runtime.sampling import Sampler, check_length
     from alula.runtime.session import Prompt
 
@@ -165,15 +161,9 @@ def run(
                 verify="torch" if verify else None,
                 progress=progress,
             )
-        except (MismatchError, OutOfStepError) as error:
+        except (MismatchError, OutOfStepError, UnitError) as error:
             if json:
-                print_json({"device": device, "matches_model": False, **vars(error)})
-            raise
-        except UnitError as error:
-            if json:
-                print_json(
-                    {"device": session.info.device, "matches_torch": False, "reason": str(error)}
-                )
+                print_difference(error, session.info.device)
             raise
     if watched and not json:
         print_text(result.text, end="")
@@ -183,8 +173,6 @@ def run(
             tell(f"{window.path} is empty: the run ended before cycle {window.start:,}")
     if trace is not None:
         session.trace(trace)
-    report = rtl_report(loaded.runs, loaded.design) if device == "rtl" and loaded.runs else {}
-    bound = predicted_of(loaded.design, loaded.runs)
     verified = None
     if verify:
         from alula.runtime.verification import verify as compare
@@ -192,68 +180,14 @@ def run(
         if not json:
             print()
         verified = compare(loaded.checkpoint, result.prompt_ids, result.token_ids)
+    answer = Answer(loaded, session, result, verified)
     if json:
-        print_json(
-            {
-                "text": result.text,
-                "prompt_ids": result.prompt_ids,
-                "token_ids": result.token_ids,
-                "finish": result.finish,
-                "device": session.info.device,
-                "map": session.info.map,
-                "design_hash": session.info.design_hash,
-                "program_bytes": session.info.program_bytes,
-                "prefill_s": result.prefill_s,
-                "decode_tokens_per_s": result.decode_tokens_per_s,
-                "predicted": bound.as_dict() if bound else None,
-                "predicted_cycles": predicted_cycles(loaded.design, loaded.runs),
-                **({"matches_model": True, **report} if report else {}),
-                **({"verified": asdict(verified)} if verified else {}),
-                **({"checked": asdict(result.checked)} if result.checked else {}),
-            }
-        )
+        answer.print_json()
     else:
-        _print_rest(session, result, verified)
-        if bound and sys.stderr.isatty():
-            print(f"{loaded.design.name}: {bound.line()} ({bound.source})", file=sys.stderr)
-        if report:
-            simulated = f"{report['sim_cycles_per_s']:,.0f}"
-            rate = f"{report['tokens_per_s']:,.1f} tokens/s at {report['clock_mhz']:.0f} MHz"
-            print(
-                f"rtl: {report['rtl_cycles']:,} cycles, {report['cycles_per_token']:,.0f} a token, "
-                f"{rate} ({report['clock']}), {simulated} simulated a second; "
-                f"all of memory is the machine model's"
-            )
+        answer.print_rest()
     if verified and verified.equal < verified.tokens:
         tell(f"torch must give the same {verified.tokens} tokens, not {verified.equal} of them")
         raise typer.Exit(1)
-
-
-def _print_rest(session: "Session", result: "Generation", verified: "Verification | None") -> None:
-    """What a person reads after the streamed text."""
-    if not session.tokenizer:
-        print(*result.token_ids)
-    elif not verified:
-        print()
-    if verified:
-        print(
-            f"verified: of {verified.tokens} tokens torch gives {verified.equal} in exact "
-            f"integers, {verified.float_agreement} in fp32 on the unquantised weights "
-            f"(reference: {verified.reference}){_units(result)}"
-        )
-    if sys.stderr.isatty():
-        speed = result.decode_tokens_per_s
-        decode = f", decode {speed:.1f} tokens/s" if speed else ""
-        print(f"prefill {result.prefill_s:.2f} s{decode} (wall clock)", file=sys.stderr)
-
-
-def _units(result: "Generation") -> str:
-    """Return what was compared of units while they ran."""
-    found = result.checked
-    if found is None:
-        return ""
-    rest = f", the others within {found.largest_error:.2g}" if found.exact < found.units else ""
-    return f"; {found.exact:,} of {found.units:,} outputs of units exact{rest}"
 
 
 def _opener(
