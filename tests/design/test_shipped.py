@@ -56,7 +56,7 @@ def test_u280_leaves_two_channels_for_host_and_program() -> None:
 def test_tiny_is_within_an_ecp5_85f() -> None:
     design = load_design("tiny")
     assert design.part.dsp == 156
-    assert design.on_chip_bytes * 8 < 208 * 18 * 1024
+    assert design.blocks.bram36 <= 104
     assert design.blocks.uram == 0
     assert design.family.dsp.name == "MULT18X18D"
     assert design.multiplier_dsps == design.macs_per_cycle

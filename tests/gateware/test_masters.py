@@ -4,6 +4,7 @@ from collections import deque
 from functools import partial
 from random import Random
 
+from cocotbext.axi import AxiResp
 from tests.gateware.memories import channels
 from tests.gateware.refusals import refuses
 
@@ -19,7 +20,7 @@ from alula.bench import (
     crossed,
     each_case,
 )
-from alula.gateware.hdl.axi import MAX_BURST, Response
+from alula.gateware.hdl.axi import MAX_BURST
 from alula.gateware.memory.bursts import Bursts
 from alula.gateware.memory.read_master import ReadMaster
 from alula.gateware.memory.write_master import WriteMaster
@@ -162,7 +163,7 @@ def read_case(count: int, size: int, idle: Pattern, pressure: Pattern, pause: fl
     return Case(f"random-pause{pause}", run, idle=idle, pressure=pressure)
 
 
-def read_error_case(count: int, size: int, place: int, response: Response) -> Case:
+def read_error_case(count: int, size: int, place: int, response: AxiResp) -> Case:
     """Where one channel refuses, the beats before come; nothing after, and memory owes nothing."""
 
     async def run(unit: Unit) -> None:
@@ -214,7 +215,7 @@ READ = Bench(
     lambda: ReadMaster(channels=2, beat_bits=ADDRESS_BITS, beat_bytes=16),
     [
         *(read_case(2, 16, *patterns) for patterns in master_patterns()),
-        read_error_case(2, 16, 40, Response.SLVERR),
+        read_error_case(2, 16, 40, AxiResp.SLVERR),
         Case("cancel", cancelled_read),
     ],
 )
@@ -272,7 +273,7 @@ async def refused_write(unit: Unit) -> None:
     driver = unit.drive("beat", [{"data": 1, "strobe": (1 << 32) - 1}] * 401)
     await unit.until(lambda: unit.wires["error"].get(), "an error")
     sent = driver.sent
-    unit.must(response=Response.SLVERR.value, refused=0)
+    unit.must(response=AxiResp.SLVERR.value, refused=0)
     unit.set(cancel=1)
     await unit.until(lambda: unit.wires["quiet"].get(), "quiet", 1000)
     await unit.cycles(50)
@@ -290,7 +291,7 @@ async def named_write(unit: Unit) -> None:
     unit.drive("transfer", [{"transfer": _plain(place, 8), "channels": 3} for place in places])
     unit.drive("beat", [{"data": 1, "strobe": (1 << 32) - 1}] * 8 * len(places))
     await unit.until(lambda: unit.wires["error"].get(), "an error", 2000)
-    unit.must(response=Response.SLVERR.value, refused=300)
+    unit.must(response=AxiResp.SLVERR.value, refused=300)
     unit.set(cancel=1)
     await unit.until(lambda: unit.wires["quiet"].get(), "quiet", 1000)
     unit.must(refused=300)

@@ -247,11 +247,6 @@ class Design(Record):
     # Resources, all cores
 
     @property
-    def on_chip_bytes(self) -> int:
-        """Bytes of all on-chip memories."""
-        return sum(bank.bits for bank in self.banks) // 8
-
-    @property
     def blocks(self) -> Blocks:
         """Memory blocks that the on-chip memories take."""
         return bind_memories(self.banks, Blocks(self.part.bram36, self.part.uram)).blocks

@@ -30,13 +30,11 @@ class MemoryTerm:
         read: core cycles from a read's address to its first beat, its bank open at another row.
         write: core cycles from a burst's last beat to its answer.
         beat: core cycles a beat of a long sequential read, all channels in step; at least 1.
-        reopen: core cycles that a write between reads costs them: two turns of the bus.
     """
 
     read: float
     write: float
     beat: float
-    reopen: float
 
 
 def memory_term(design: Design) -> MemoryTerm:
@@ -74,12 +72,10 @@ def _term(dram, kind: str, beat_bytes: int, channels: int, clock_hz: int) -> Mem
     cycles_per_clock = clock_hz / channel.clock_hz
     timings = channel.timings
     opens = timings["tRP"] + timings["tRCD"] + timings["CL"] + channel.burst_clocks
-    turns = timings["CWL"] + channel.burst_clocks + timings["tWTR_L"] + timings["CL"]
     return MemoryTerm(
         read=opens * cycles_per_clock + channel.latency_cycles,
         write=float(channel.latency_cycles),
         beat=_beat(channel, beat_bytes, channels, cycles_per_clock),
-        reopen=turns * cycles_per_clock,
     )
 
 

@@ -86,11 +86,6 @@ def dram_efficiency(design: Design, bytes_read: int, cycles: int) -> float:
     return bytes_read * design.clock_hz / (cycles * peak)
 
 
-def stream_efficiency(design: Design, bytes_needed: int, cycles: int) -> float:
-    """Return `bytes_needed` over `sequential_bytes`: 1 is the speed of a plain reader."""
-    return bytes_needed / sequential_bytes(design, cycles)
-
-
 @cache
 def _library() -> ctypes.CDLL:
     names = (*HEADERS, "reader.cpp", "port_reader.cpp")

@@ -10,7 +10,6 @@ _FRACTION = 1_000_000
 """Of a nat: losses are integers to the solver."""
 _EFFORT = 30.0
 _SHARE, _MOST_EXCESS = 1000, 1 << 27
-SUMS = ("bytes", "cycles", "loss")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def choose(
 
     Args:
         options: of each matrix, at least one; under another name what the rest adds.
-        limits: the most of some of `SUMS`, at least of one.
+        limits: the most of `bytes`, `cycles` or `loss` together, at least of one.
         most_runs: runs of consecutive layers with the same formats that a program has room for.
 
     Returns:

@@ -18,15 +18,6 @@ class Burst(enum.Enum, shape=2):
     WRAP = 2
 
 
-class Response(enum.Enum, shape=2):
-    """What became of a transfer; the high bit means an error."""
-
-    OKAY = 0
-    EXOKAY = 1
-    SLVERR = 2
-    DECERR = 3
-
-
 def _address(prefix: str, address_bits: int) -> dict[str, Member]:
     return {
         f"{prefix}id": Out(ID_BITS),
