@@ -131,7 +131,7 @@ class Memory:
         self, fmt: WeightFormat, start: int, blocks: int, groups: int, stride: int
     ) -> Weights:
         rows = blocks * (self.width // 8) * fmt.pattern.segments
-        place = (self.bytes, start * self.width, self.width, self.lane, blocks, groups)
+        place = ((self.bytes, self.width, self.lane), start * self.width, blocks, groups)
         shape = (fmt, blocks, groups)
         if fmt == FORMATS["W4"]:
             tiles = -(-rows // TILE)
@@ -150,10 +150,9 @@ class Memory:
         m = np.zeros((rows, groups), np.int8)
         pattern = fmt.pattern
         needs = np.array([fmt.quarters(kind) for kind in BeatKind])
-        if unpack_any(
-            *place, fmt.bits, pattern.kept, pattern.of, pattern.index_bits, needs, q, s, m,
-            c.view(np.uint32),
-        ):  # fmt: skip
+        stored = (fmt.bits, pattern.kept, pattern.of, pattern.index_bits)
+        arrays = (q, s, m, c.view(np.uint32))
+        if unpack_any(*place, stored, needs, arrays):
             raise UndefinedBehaviour(f"LD.W {pattern.name} inputs must be stored once, not twice")
         return Weights(shape, (*_tiles(q, s, m), c) if fmt.metas else (q, c))
 

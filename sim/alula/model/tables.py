@@ -16,4 +16,4 @@ RSQRT = _arguments(functions.RSQRT)
 DISTRIBUTIONS = {
     table: (*_arguments(table), table.argument_bits, table.high) for table in functions.LOOKED_UP
 }
-"""What `distribution` takes of each table of ACT."""
+"""Of each table of ACT what `distribution` takes: also the bits of a fraction, and the bound."""

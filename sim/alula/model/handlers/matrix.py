@@ -39,14 +39,15 @@ def _multiply(
     macs = blocks * state.rows * groups * 32 * rows
     x, scales, sums, power, flat = state.scratch(rows, groups)
     overflow = np.empty(-(-outputs // TILE), np.uint8)
-    place = (power, state.accumulator_limit, outputs, vector, dst * lanes, stride * lanes, overflow)
+    place = (state.accumulator_limit, outputs, vector, dst * lanes, stride * lanes, overflow)
     if item.metas:
-        gather(*state.activations, src, tokens, groups, rows, x, scales, sums, power)
-        overflowed = product_w4(*streamed.arrays, x, scales, sums, *place)
+        activations = (x, scales, sums, power)
+        gather(state.activations, src, tokens, groups, activations)
+        overflowed = product_w4(streamed.arrays, activations, *place)
     else:
-        gather_scaled(*state.activations, src, tokens, groups, rows, flat, power)
+        gather_scaled(state.activations, src, tokens, groups, flat, power)
         run = product_8 if macs < SERIAL_MACS else product_8_parallel
-        overflowed = run(*streamed.arrays, flat, *place)
+        overflowed = run(streamed.arrays, flat, power, *place)
     if overflowed:
         bits = state.accumulator_limit.bit_length()
         raise UndefinedBehaviour(f"{name} accumulators must fit {bits} bits signed, not overflow")

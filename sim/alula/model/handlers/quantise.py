@@ -17,5 +17,5 @@ def _(state: State, src: int, dst: int, rows: int, heads: int, dim: int, stride:
     lanes = state.lanes
     quantise_kv(
         state.vector, src * lanes, rows, heads, dim, stride * lanes, state.staging,
-        state.staging_scale, dst, *RECIP,
+        state.staging_scale, dst, RECIP,
     )  # fmt: skip

@@ -18,7 +18,7 @@ def _normalise(
     words, lanes = state.words(length), state.lanes
     negative = _NORMS[name](
         state.vector, dst * lanes, src * lanes, gain * lanes, rows, length, words * lanes,
-        from_register(inv), from_register(eps), *RSQRT,
+        from_register(inv), from_register(eps), RSQRT,
     )  # fmt: skip
     if negative:
         raise UndefinedBehaviour(f"{name} variance must be at least 0, not negative")
@@ -36,7 +36,7 @@ def _(state: State, src: int, rows: int, length: int, step: bool, stride: int, s
     lanes = state.lanes
     sfu.softmax(
         state.vector, src * lanes, rows, length, int(step), stride * lanes, width, scale * lanes,
-        *EXP2, *RECIP,
+        EXP2, RECIP,
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def _(state: State, func: str, gated: bool, dst: int, a: int, b: int, count: int
     if table is None:
         sfu.rectify(*place)
     else:
-        sfu.activate(*place, *DISTRIBUTIONS[table])
+        sfu.activate(*place, DISTRIBUTIONS[table])
 
 
 @executes("SOFTCAP")
@@ -62,7 +62,7 @@ def _(state: State, src: int, rows: int, words: int, stride: int, inv: int, span
     lanes = state.lanes
     sfu.soft_cap(
         state.vector, src * lanes, rows, words * lanes, stride * lanes,
-        from_register(inv), from_register(span), *DISTRIBUTIONS[SOFTCAP.table],
+        from_register(inv), from_register(span), DISTRIBUTIONS[SOFTCAP.table],
     )  # fmt: skip
 
 

@@ -59,15 +59,16 @@ def tree(partials):
 
 
 @kernel()
-def look_up(table, step_bits, argument):
-    """Linear interpolation in integers; `table` is int64 [segments, 2]."""
+def look_up(table, argument):
+    """Linear interpolation in integers; `table`: int64 [segments, 2], and the bits of a step."""
+    segments, step_bits = table
     index = argument >> step_bits
     rest = argument & ((1 << step_bits) - 1)
-    return table[index, 0] + ((table[index, 1] * rest) >> step_bits)
+    return segments[index, 0] + ((segments[index, 1] * rest) >> step_bits)
 
 
 @kernel()
-def exponential(x, table, step_bits):
+def exponential(x, table):
     """exp(x), x <= 0."""
     t = np.float64(multiply(x, np.float32(LOG2E)))
     scaled = np.floor(t * 2.0**EXP_FRACTION + 0.5)
@@ -75,34 +76,35 @@ def exponential(x, table, step_bits):
         return np.float32(0.0)
     argument = np.int64(scaled)
     power = argument >> EXP_FRACTION
-    y = look_up(table, step_bits, argument & ((1 << EXP_FRACTION) - 1))
+    y = look_up(table, argument & ((1 << EXP_FRACTION) - 1))
     return fl(math.ldexp(np.float64(y), int(power - EXP_TABLE_ONE)))
 
 
 @kernel()
-def distribution(x, table, step_bits, fraction, bound):
+def distribution(x, table):
     """A function with f(-x) = 1 - f(x): its table covers `[0, bound)` and it is 1 from there on."""
+    segments, step_bits, fraction, bound = table
     scaled = np.floor(abs(np.float64(x)) * 2.0**fraction + 0.5)
     if scaled >= bound * 2.0**fraction:
         y = np.int64(1 << TABLE_ONE)
     else:
-        y = look_up(table, step_bits, np.int64(scaled))
+        y = look_up((segments, step_bits), np.int64(scaled))
     if x < 0:
         y = (1 << TABLE_ONE) - y
     return fl(math.ldexp(np.float64(y), -TABLE_ONE))
 
 
 @kernel()
-def reciprocal(x, table, step_bits):
+def reciprocal(x, table):
     """1 / x, x > 0."""
     mantissa, exponent = math.frexp(np.float64(x))
     bits = np.int64((2.0 * mantissa - 1.0) * 2.0**23)
-    y = look_up(table, step_bits, bits)
+    y = look_up(table, bits)
     return fl(math.ldexp(np.float64(y), -(exponent - 1) - TABLE_ONE))
 
 
 @kernel()
-def reciprocal_root(x, table, step_bits):
+def reciprocal_root(x, table):
     """1 / sqrt(x), x >= 0."""
     if x == 0:
         return LARGEST
@@ -110,7 +112,7 @@ def reciprocal_root(x, table, step_bits):
     mantissa, exponent = 2.0 * mantissa, exponent - 1
     if exponent & 1:
         mantissa, exponent = 2.0 * mantissa, exponent - 1
-    y = look_up(table, step_bits, np.int64((mantissa - 1.0) * 2.0**23))
+    y = look_up(table, np.int64((mantissa - 1.0) * 2.0**23))
     return fl(math.ldexp(np.float64(y), -(exponent >> 1) - TABLE_ONE))
 
 

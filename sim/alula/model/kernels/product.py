@@ -1,8 +1,9 @@
 """Products of decoded weights and A8 rows: integers to the end, then fp32.
 
-For W4, `x` holds the activations as [row, group, 32], `u` their scales and `sums` their sum for
-each group; for W8 and V8, `x` is scaled already and flat. `power` is each row's exponent. Rows of
-weights are computed in tiles that threads share out.
+`weights` are the arrays of `alula.model.memory.Weights`. For W4, `rows` are activations `x` as
+[row, group, 32], `u` their scales and `sums` their sum for each group, and `power`, each row's
+exponent; for W8 and V8, `x` is scaled already and flat. `buffer` is the activation buffer: values,
+scales, exponents. Rows of weights are computed in tiles that threads share out.
 """
 
 import math
@@ -20,9 +21,11 @@ CHUNK = 512
 
 
 @kernel()
-def gather(q, scale, exponent, src, tokens, groups, rows, x, u, sums, power):
-    """Rows of the activation buffer, in order."""
-    for row in range(rows):
+def gather(buffer, src, tokens, groups, rows):
+    """Fill `rows` from the activation buffer, in order."""
+    q, scale, exponent = buffer
+    x, u, sums, power = rows
+    for row in range(power.shape[0]):
         first = src + row // tokens * groups
         slot = row % tokens
         power[row] = exponent[first, slot]
@@ -37,9 +40,10 @@ def gather(q, scale, exponent, src, tokens, groups, rows, x, u, sums, power):
 
 
 @kernel()
-def gather_scaled(q, scale, exponent, src, tokens, groups, rows, x, power):
+def gather_scaled(buffer, src, tokens, groups, x, power):
     """Rows of the activation buffer, times their groups' scales, flat over groups."""
-    for row in range(rows):
+    q, scale, exponent = buffer
+    for row in range(power.shape[0]):
         first = src + row // tokens * groups
         slot = row % tokens
         power[row] = exponent[first, slot]
@@ -102,20 +106,22 @@ def _weigh(low, high, s, m, tile, group, total, scale, acc, row):
 
 
 @kernel()
-def _tile_w4(tile, q, s, m, c, x, u, sums, power, limit, results, out, dst, stride):
-    groups, depth, width, rows = q.shape[1], q.shape[2], q.shape[3], x.shape[0]
+def _tile_w4(tile, weights, rows, limit, results, out, dst, stride):
+    q, s, m, c = weights
+    x, u, sums, power = rows
+    groups, depth, width, count = q.shape[1], q.shape[2], q.shape[3], x.shape[0]
     w = np.empty((2 * depth, width), np.int16)
     low = np.empty(width, np.int16)
     high = np.empty(width, np.int16)
-    acc = np.zeros((rows, width), np.int64)
+    acc = np.zeros((count, width), np.int64)
     for g in range(groups):
         _unpack(q, tile, g, w)
-        for r in range(rows):
+        for r in range(count):
             _dot(w, x, r, g, 0, depth, low)
             _dot(w, x, r, g, depth, 2 * depth, high)
             _weigh(low, high, s, m, tile, g, sums[r, g], u[r, g], acc, r)
     overflow = 0
-    for r in range(rows):
+    for r in range(count):
         for n in range(tile * width, min((tile + 1) * width, results)):
             value = acc[r, n - tile * width]
             overflow |= _finish(value, c[n], power[r], limit, out, dst + r * stride + n)
@@ -123,12 +129,10 @@ def _tile_w4(tile, q, s, m, c, x, u, sums, power, limit, results, out, dst, stri
 
 
 @kernel(parallel=True)
-def product_w4(q, s, m, c, x, u, sums, power, limit, results, out, dst, stride, overflow):
+def product_w4(weights, rows, limit, results, out, dst, stride, overflow):
     """W4, tiles shared by all threads; those where an accumulator overflowed are marked."""
     for tile in prange(overflow.shape[0]):
-        overflow[tile] = _tile_w4(
-            np.int64(tile), q, s, m, c, x, u, sums, power, limit, results, out, dst, stride
-        )
+        overflow[tile] = _tile_w4(np.int64(tile), weights, rows, limit, results, out, dst, stride)
     return _any(overflow)
 
 
@@ -141,7 +145,8 @@ def _dot_8(weights, x):
 
 
 @kernel()
-def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
+def _tile_8(tile, weights, x, power, limit, results, out, dst, stride):
+    q, c = weights
     length = q.shape[1]
     overflow = 0
     for n in range(tile * TILE, min((tile + 1) * TILE, results)):
@@ -154,16 +159,18 @@ def _tile_8(tile, q, c, x, power, limit, results, out, dst, stride):
 
 
 @kernel(parallel=True)
-def product_8_parallel(q, c, x, power, limit, results, out, dst, stride, overflow):
+def product_8_parallel(weights, x, power, limit, results, out, dst, stride, overflow):
     """W8 and V8, `x` scaled already and flat over groups; marks tiles as `product_w4` does."""
     for tile in prange(overflow.shape[0]):
-        overflow[tile] = _tile_8(np.int64(tile), q, c, x, power, limit, results, out, dst, stride)
+        overflow[tile] = _tile_8(
+            np.int64(tile), weights, x, power, limit, results, out, dst, stride
+        )
     return _any(overflow)
 
 
 @kernel()
-def product_8(q, c, x, power, limit, results, out, dst, stride, overflow):
+def product_8(weights, x, power, limit, results, out, dst, stride, overflow):
     """The same on one thread, which is faster for a head's K or V."""
     for tile in range(overflow.shape[0]):
-        overflow[tile] = _tile_8(tile, q, c, x, power, limit, results, out, dst, stride)
+        overflow[tile] = _tile_8(tile, weights, x, power, limit, results, out, dst, stride)
     return _any(overflow)

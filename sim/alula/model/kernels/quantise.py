@@ -51,7 +51,7 @@ def quantise(v, src, rows, length, stride, q, scale, exponent, dst, slot):
 
 
 @kernel()
-def quantise_kv(v, src, rows, heads, dim, stride, q, c, dst, table, step_bits):
+def quantise_kv(v, src, rows, heads, dim, stride, q, c, dst, table):
     """QUANTKV: heads into staging rows; values beyond `dim` up to a whole group are zero."""
     padded = (dim + 31) // 32 * 32
     single = np.empty(1, np.uint32)
@@ -67,7 +67,7 @@ def quantise_kv(v, src, rows, heads, dim, stride, q, c, dst, table, step_bits):
             single[0] = np.uint32(bits << 16)
             r = np.float32(0)
             if bits:
-                r = reciprocal(single.view(np.float32)[0], table, step_bits)
+                r = reciprocal(single.view(np.float32)[0], table)
             for i in range(padded):
                 value = multiply(v[x + i], r) if i < dim else np.float32(0)
                 q[place, i] = np.int8(_clamp(np.float64(value)))

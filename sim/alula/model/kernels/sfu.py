@@ -45,7 +45,7 @@ def _sum(v, src, length, partials):
 
 
 @kernel()
-def rms_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, step_bits):
+def rms_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table):
     """RMSNORM; rows are `pitch` apart."""
     partials = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(rows):
@@ -54,7 +54,7 @@ def rms_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, st
         variance = add(multiply(total, inverse), epsilon)
         if variance < 0:
             return 1
-        r = reciprocal_root(variance, table, step_bits)
+        r = reciprocal_root(variance, table)
         for i in range(length):
             v[y + i] = multiply(multiply(v[x + i], r), v[gain + i])
         _zero(v, y + length, y + pitch)
@@ -62,7 +62,7 @@ def rms_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, st
 
 
 @kernel()
-def layer_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, step_bits):
+def layer_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table):
     """LAYERNORM; the bias lies one pitch after the gain."""
     partials = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(rows):
@@ -72,7 +72,7 @@ def layer_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, 
         variance = add(multiply(total, inverse), epsilon)
         if variance < 0:
             return 1
-        r = reciprocal_root(variance, table, step_bits)
+        r = reciprocal_root(variance, table)
         for i in range(length):
             d = subtract(v[x + i], mean)
             v[y + i] = add(multiply(multiply(d, r), v[gain + i]), v[gain + pitch + i])
@@ -81,9 +81,7 @@ def layer_norm(v, dst, src, gain, rows, length, pitch, inverse, epsilon, table, 
 
 
 @kernel()
-def softmax(
-    v, src, rows, length, step, stride, width, scale, exp_table, exp_step, table, step_bits
-):
+def softmax(v, src, rows, length, step, stride, width, scale, powers, reciprocals):
     """SOFTMAX in place; zeros up to `width`."""
     partials = np.empty(PARTIAL_SUMS, np.float32)
     for row in range(rows):
@@ -94,8 +92,8 @@ def softmax(
             if v[x + i] > top:
                 top = v[x + i]
         for i in range(valid):
-            v[x + i] = exponential(subtract(v[x + i], top), exp_table, exp_step)
-        r = reciprocal(_sum(v, x, valid, partials), table, step_bits)
+            v[x + i] = exponential(subtract(v[x + i], top), powers)
+        r = reciprocal(_sum(v, x, valid, partials), reciprocals)
         for i in range(valid):
             v[x + i] = multiply(multiply(v[x + i], r), v[scale + i])
         _zero(v, x + valid, x + width)
@@ -118,23 +116,23 @@ def rope(v, src, table, rows, heads, dim, stride):
 
 
 @kernel()
-def activate(v, gated, dst, a, b, count, table, step_bits, fraction, bound):
+def activate(v, gated, dst, a, b, count, table):
     """ACT with a table."""
     for i in range(count):
         x = v[a + i]
-        y = multiply(x, distribution(x, table, step_bits, fraction, bound))
+        y = multiply(x, distribution(x, table))
         if gated:
             y = multiply(y, v[b + i])
         v[dst + i] = y
 
 
 @kernel()
-def soft_cap(v, src, rows, length, stride, inverse, span, table, step_bits, fraction, bound):
+def soft_cap(v, src, rows, length, stride, inverse, span, table):
     """SOFTCAP in place."""
     half = np.float32(0.5)
     for row in range(rows):
         for i in range(src + row * stride, src + row * stride + length):
-            y = distribution(multiply(v[i], inverse), table, step_bits, fraction, bound)
+            y = distribution(multiply(v[i], inverse), table)
             v[i] = multiply(subtract(y, half), span)
 
 

@@ -1,6 +1,6 @@
 """Weights of any format, walked through as the contract lays them out.
 
-`memory` is uint8 and flat; `width` bytes of a beat, `lane` bytes of one channel's part of it.
+`memory`: bytes, uint8 and flat; bytes of a beat; bytes of one channel's part of it.
 """
 
 import numpy as np
@@ -30,29 +30,31 @@ def _walk(first, blocks, groups, needs):
 
 
 @kernel()
-def _byte(memory, width, lane, beats, channel, at):
+def _byte(memory, beats, channel, at):
     """Byte `at` of what a channel has of a kind."""
-    return np.int64(memory[beats[at // lane] * width + channel * lane + at % lane])
+    content, width, lane = memory
+    return np.int64(content[beats[at // lane] * width + channel * lane + at % lane])
 
 
 @kernel()
-def _bits(memory, width, lane, beats, channel, at, bits):
+def _bits(memory, beats, channel, at, bits):
     """`bits` bits, `at` bits into what a channel has of a kind."""
-    found = _byte(memory, width, lane, beats, channel, at // 8)
+    found = _byte(memory, beats, channel, at // 8)
     if at % 8 + bits > 8:
-        found |= _byte(memory, width, lane, beats, channel, at // 8 + 1) << 8
+        found |= _byte(memory, beats, channel, at // 8 + 1) << 8
     return found >> at % 8 & (1 << bits) - 1
 
 
 @kernel()
-def unpack_any(
-    memory, start, width, lane, blocks, groups, bits, kept, of, index_bits, needs, q, s, m, c
-):
+def unpack_any(memory, start, blocks, groups, fmt, needs, arrays):
     """Signed values `q` int8 [row, 32 * group], `s` int16 and `m` int8 [row, group], bits of `c`.
 
-    Of every `of` inputs `kept` are stored, the others are 0. A format without metas leaves `s` and
-    `m` alone, one without scales `c`. True if an input is stored twice.
+    Of every `of` inputs of `fmt` `kept` are stored, the others are 0. A format without metas leaves
+    `s` and `m` alone, one without scales `c`. True if an input is stored twice.
     """
+    bits, kept, of, index_bits = fmt
+    q, s, m, c = arrays
+    _, width, lane = memory
     beats = _walk(start // width, blocks, groups, needs)
     values, metas, scales, indices = beats[0], beats[1], beats[2], beats[3]
     rows, channels, segments = lane // 8, width // lane, of // kept
@@ -64,27 +66,27 @@ def unpack_any(
         channel, row = n // rows % channels, n % rows
         if needs[2]:
             at = block * needs[2] * lane // 4 + 2 * (segment * rows + row)
-            high = _byte(memory, width, lane, scales, channel, at + 1)
-            low = _byte(memory, width, lane, scales, channel, at)
+            high = _byte(memory, scales, channel, at + 1)
+            low = _byte(memory, scales, channel, at)
             c[n] = clean(np.uint32(high << 24 | low << 16))
         for group in range(groups):
             run = block * groups + group
             if needs[1]:
                 at = run * needs[1] * lane // 4 + segment * rows + row
-                s[n, group] = _byte(memory, width, lane, metas, channel, at)
+                s[n, group] = _byte(memory, metas, channel, at)
                 if segments > 1:
                     s[n, group] = np.int8(s[n, group])
                 else:
-                    m[n, group] = np.int8(_byte(memory, width, lane, metas, channel, at + rows))
+                    m[n, group] = np.int8(_byte(memory, metas, channel, at + rows))
             for half in range(2):
                 seen = 0
                 for i in range(stored):
                     slot = ((2 * run + half) * rows + row) * 16 + segment * stored + i
-                    value = _bits(memory, width, lane, values, channel, slot * bits, bits)
+                    value = _bits(memory, values, channel, slot * bits, bits)
                     k = i
                     if segments > 1:
                         at = slot * index_bits
-                        k = _bits(memory, width, lane, indices, channel, at, index_bits)
+                        k = _bits(memory, indices, channel, at, index_bits)
                         k += i // kept * of
                     if segments > 1 or not needs[1]:
                         value -= value >> bits - 1 << bits
