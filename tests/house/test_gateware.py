@@ -9,21 +9,24 @@ import pytest
 
 import alula.gateware
 
+ROOT = Path(__file__).parents[2]
 MOST_LINES = 100
 MOST_POSITIONAL = 8
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def too_much(text: str) -> Iterator[str]:
+def too_much(
+    text: str, most_lines: int = MOST_LINES, most_positional: int = MOST_POSITIONAL
+) -> Iterator[str]:
     """Functions of more lines or more arguments by position than are allowed."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, _DEFINITIONS):
             assert node.end_lineno is not None
             lines = node.end_lineno - node.lineno + 1
             positional = len(node.args.posonlyargs) + len(node.args.args)
-            if lines > MOST_LINES:
+            if lines > most_lines:
                 yield f"{node.name}: {lines} lines"
-            if positional > MOST_POSITIONAL:
+            if positional > most_positional:
                 yield f"{node.name}: {positional} arguments"
 
 
@@ -37,6 +40,18 @@ def files() -> dict[str, str]:
 def test_methods_are_short(files: dict[str, str]) -> None:
     found = {name: list(too_much(text)) for name, text in files.items()}
     assert len(found) > 50
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_no_function_anywhere_takes_a_dozen_arguments() -> None:
+    """Commands aside, whose options are handed over by name."""
+    paths = [path for root in ("hw", "sim", "sw", "host") for path in (ROOT / root).rglob("*.py")]
+    assert len(paths) > 400
+    found = {
+        str(path): list(too_much(path.read_text("utf-8"), most_lines=1000, most_positional=11))
+        for path in paths
+        if path.parent.name != "cli"
+    }
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
