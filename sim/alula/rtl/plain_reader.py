@@ -64,7 +64,7 @@ def sequential_port_bytes(
         bases: Where each port's part of the memory begins, if it has one.
 
     Raises:
-        ValueError: As of `ports_config`.
+        ValueError: See `ports_config`.
         ToolchainError: there is no C++ compiler.
     """
     beats = (ctypes.c_uint64 * MAX_PORTS)()

@@ -10,7 +10,7 @@ class ClockGate(Component):
     """Passes the edges of ``sync`` that are wanted: a register and an AND, or the part's own gate.
 
     Args:
-        target (str): As of `PackedMultiplier`: BUFGCE of UltraScale+, DCCA of ECP5.
+        target (str): See `PackedMultiplier`: BUFGCE of UltraScale+, DCCA of ECP5.
 
     Members:
         enable (In(1)): The next edge is wanted; may change until the clock has fallen.

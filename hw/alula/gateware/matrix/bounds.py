@@ -76,7 +76,7 @@ class Bounds(Component):
             more for each bit of ``last_row``.
         refusal (Out(`ProductReason`)): REPLAY, OUTPUTS, SRC or DST, the first that applies;
             otherwise NONE. From ``done`` to the next ``start``.
-        number (Out(24)): As of `ProductReason`.
+        number (Out(24)): See `ProductReason`.
     """
 
     def __init__(self, sizes: MatrixSizes) -> None:

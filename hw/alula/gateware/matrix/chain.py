@@ -33,7 +33,7 @@ class Chain(Component):
     cuts after every N / 2 groups.
 
     Args:
-        target (str): As of `PackedMultiplier`. ``portable`` sums in adder trees, with the latency
+        target (str): See `PackedMultiplier`. ``portable`` sums in adder trees, with the latency
             of the others.
         sparse (bool): With sparse MUXes and cuts; otherwise weight ``i`` meets activation ``i``.
         cascaded (bool): Build ``portable`` from multipliers as the other targets are; slower in

@@ -22,13 +22,13 @@ class Chains(Component):
     Args:
         rows (int): Rows of a block in this core.
         tokens (int): Activation rows of a pass, even.
-        target (str), sparse (bool): As of `Chain`.
+        target (str), sparse (bool): See `Chain`.
 
     Members:
         activations (In(tokens x 16 x 8), signed), weights (In(rows x 16 x 8), signed)
-        pruned (In(1)), index (In(rows x 16 x 4)), cuts (In(8)): As of `Chain`; only if ``sparse``.
+        pruned (In(1)), index (In(rows x 16 x 4)), cuts (In(8)): See `Chain`; only if ``sparse``.
         total (Out(rows x tokens x 20), signed): Dot products, `chain.LATENCY` cycles later.
-        sums (Out(rows x tokens x 8 x 18), signed): As of `Chain`; only if ``sparse``.
+        sums (Out(rows x tokens x 8 x 18), signed): See `Chain`; only if ``sparse``.
     """
 
     def __init__(

@@ -18,11 +18,11 @@ class RowDequantiser(Component):
     """The 16 values of a row out of the bit string of each width.
 
     Args:
-        sparse (bool): As of `Dequantiser`.
+        sparse (bool): See `Dequantiser`.
 
     Members:
         format (In(7)): Code of the format.
-        enable (In(1)): As of `Dequantiser`.
+        enable (In(1)): See `Dequantiser`.
         string_2, string_3, string_4, string_8 (In(16 * width)): The row's values if they have that
             many bits.
         weights (Out(16 x 8), signed): `LATENCY` cycles later.

@@ -33,7 +33,7 @@ class ReadMaster(Component):
         axi: The ports; a beat's address counts `beat_bytes`.
         transfer: Stream of `transfer_layout(beat_bits)`.
         beat: Stream of beats, in order.
-        credit, asked: As of `Bursts`. growing: `credit` will soon be more.
+        credit, asked: See `Bursts`. growing: `credit` will soon be more.
         cancel: Drop everything; stay so until reset.
         error: A channel answered with an error; sticky. `response` is its code, `channel` its
             number.
