@@ -89,7 +89,7 @@ def test_distributions(x: np.float32) -> None:
     exact = Fraction(float(x))
     for table, arguments in DISTRIBUTIONS.items():
         expected = getattr(reference, table.name.lower())(exact)
-        same(arithmetic.distribution(x, *arguments), expected)
+        same(arithmetic.distribution(x, arguments), expected)
 
 
 @settings(max_examples=300)
