@@ -78,7 +78,7 @@ class BudgetChooser:
             name: [choice.format] if name in fixed else self._budget.formats
             for name, choice in named.items()
         }
-        losses = self._measured(titles, windows)
+        losses = self._measured(self._open(titles), windows)
         options = self._options(titles, losses)
         found = self._solved(options)
         return {
@@ -87,6 +87,11 @@ class BudgetChooser:
             else MatrixChoice(found[name], "nearest" if name == HEAD else "descent")
             for name, choice in named.items()
         }
+
+    def _open(self, titles: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        """The matrices whose divergence counts: the others' is in every choice alike."""
+        all_count = self._budget.perplexity_ratio is not None
+        return {name: one for name, one in titles.items() if all_count or len(one) > 1}
 
     def _measured(
         self, titles: Mapping[str, Sequence[str]], windows: Sequence[Sequence[int]]
@@ -126,7 +131,8 @@ class BudgetChooser:
                 if (kind, title) not in costs:
                     costs[kind, title] = self._difference(base, kind, title)
                 size, cycles = costs[kind, title]
-                found.setdefault(name, []).append(Option(title, size, cycles, losses[name][title]))
+                loss = losses[name][title] if name in losses else 0.0
+                found.setdefault(name, []).append(Option(title, size, cycles, loss))
         size = traffic(self._shape, base).read(position=0, tokens=1)
         found[_REST] = [Option("", size, self._cycles(base), 0.0)]
         return found
