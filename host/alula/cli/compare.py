@@ -31,7 +31,7 @@ def compare(
     prompt: options.AskedPrompt = 128,
     json: options.Json = False,
 ) -> None:
-    """Set two designs side by side with a model: what differs, and what comes of it.
+    """Compare two designs with a model: what differs, and what follows from it.
 
     Exits with 2 if the model fits neither.
 

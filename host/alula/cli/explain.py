@@ -23,7 +23,7 @@ def explain(
     prompt: options.AskedPrompt = 128,
     json: options.Json = False,
 ) -> None:
-    """Tell what bounds a design with a model, what to change first, and what that would bring.
+    """Say what bounds a design with a model, what to change first, and what that would bring.
 
     Each change is one step of one field, asked of the models. Exits with 2 if the model does not
     fit.

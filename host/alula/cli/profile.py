@@ -24,7 +24,7 @@ def profile(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Tell of every unit how far its exact integers are from fp32, and what it takes.
+    """Report how far each unit's exact integers are from fp32, and what it takes.
 
     Of each unit: the signal-to-noise ratio for the float model's input and for what the units
     before it gave; the largest activation and the share that becomes 0 (none is clipped); the
