@@ -19,8 +19,8 @@ def cli_text() -> str:
     """The page of the command line: each command's own help."""
     lines = ["# Command line", "", GENERATED, ""]
     lines += [
-        "Exit code 0 is success. 1 is a check that found something: results differ, or `alula doctor`",
-        "found a fault. 2 is a user's mistake, reported in one line, or Ctrl-C.",
+        "Exit code 0 is success. 1 is a check that found something: results differ, or",
+        "`alula doctor` found a fault. 2 is a user's mistake, reported in one line, or Ctrl-C.",
         "",
     ]
     root = get_command(app)
