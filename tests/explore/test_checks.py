@@ -1,5 +1,6 @@
 """Points in RTL and in synthesis: which, and what their rows say then."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +9,14 @@ from typing import Any
 import pytest
 
 from alula.chips import Use
+from alula.cost.simulate import built_for
+from alula.design import Design, load_design
 from alula.explore import Sweep, sweep
 from alula.explore import checks as checking
 from alula.explore.checks import Simulated, groups_of, simulate
 from alula.explore.row import Row
 from alula.explore.space import DesignSpace
+from alula.rtl.emission import emitted_top
 
 
 def checked(small_sweep: Any, **check: int) -> Sweep:
@@ -21,16 +25,17 @@ def checked(small_sweep: Any, **check: int) -> Sweep:
 
 def test_the_front_comes_first_and_designs_are_few(small_sweep) -> None:
     space = DesignSpace.of(checked(small_sweep, simulate=8, most_designs=3))
-    rows = {number: Row({}, design_hash=f"d{number % 6}") for number in range(30)}
+    rows = {number: Row(space.values(number)) for number in range(36) if number // 12 != 1}
     rows[29] = replace(rows[29], failed="lost")
-    best = [24, 18, 12, 7]
+    best = [24, 0, 26, 30]
     groups = groups_of(space, rows, best)
     chosen = [number for group in groups for number in group]
     assert len(chosen) == len(set(chosen)) == 8
     assert set(best) <= set(chosen)
     assert len(groups) <= 3
+    sizes = ("sfu.lanes", "buffers.stream_kib")
     for group in groups:
-        assert len({rows[number].design_hash for number in group}) == 1
+        assert len({tuple(rows[number].values[name] for name in sizes) for number in group}) == 1
     assert 29 not in chosen
     assert groups_of(space, rows, best) == groups
 
@@ -140,6 +145,24 @@ def test_a_missing_tool_is_told_before_the_search(
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("a point was asked about"))
     with pytest.raises((toolchain.ToolchainError, SynthError), match="must be installed"):
         sweep(small_sweep(**change, points=3), processes=0)
+
+
+@pytest.mark.slow
+def test_designs_that_share_a_simulator_differ_in_their_hash_alone() -> None:
+    design = load_design("nano")
+    other = design.replace({"prefill_chunk": 8, "context_max": 128, "clock_mhz": 40})
+    one, *others = (verilog_lines(item) for item in (built_for(design), design, other))
+    for lines in others:
+        differ = [(this, that) for this, that in zip(one, lines, strict=True) if this != that]
+        # The hash is two registers of 32 bits.
+        assert len(differ) == 2
+        assert all("32'd" in this and "32'd" in that for this, that in differ)
+
+
+def verilog_lines(design: Design) -> list[str]:
+    """The Verilog of a design, its modules named by their classes alone."""
+    text = "\n".join(emitted_top(design).modules.values())
+    return re.sub(r"\b(Control|Core)_\w+", r"\1", text).splitlines()
 
 
 @pytest.mark.rtl

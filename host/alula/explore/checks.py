@@ -87,10 +87,10 @@ def simulated_points(
     progress: Progress,
 ) -> dict[int, Row]:
     """Return the rows of all points that can be with a run in RTL each; see `check_points`."""
-    groups: dict[str | None, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for number, row in rows.items():
         if row.found:
-            groups.setdefault(row.design_hash, []).append(number)
+            groups.setdefault(_built(space, row), []).append(number)
     run, wanted = partial(_simulated, space), list(groups.values())
     return dict(_checked(space, rows, wanted, run, "simulated", pool, store, progress))
 
@@ -120,11 +120,11 @@ def groups_of(space: DesignSpace, rows: Mapping[int, Row], best: Sequence[int]) 
     groups: dict[str, list[int]] = {}
     left = check.simulate
     for number in [*_spread(best, -(-check.simulate // 2)), *others.tolist()]:
-        design = str(rows[number].design_hash)
         if left == 0:
             break
-        if design in groups or len(groups) < check.most_designs:
-            groups.setdefault(design, []).append(number)
+        built = _built(space, rows[number])
+        if built in groups or len(groups) < check.most_designs:
+            groups.setdefault(built, []).append(number)
             left -= 1
     return list(groups.values())
 
@@ -155,6 +155,13 @@ def simulate(question: Question, mhz: float, most_cycles: int) -> Simulated:
     with Simulator(design) as simulator:
         cycles = simulator.run(shape, "decode", 1, place, **run).cycles
     return Simulated(cycles, modelled, shape.layers, whole)
+
+
+def _built(space: DesignSpace, row: Row) -> str:
+    """The hash of the design whose build simulates a point."""
+    from alula.cost.simulate import built_for
+
+    return built_for(space.question(row.values).design).hash
 
 
 def _simulated(space: DesignSpace, rows: Sequence[Row]) -> list[Row]:

@@ -49,7 +49,8 @@ class SweepCheck(Record):
     """Core cycles of a run in RTL at most: of a longer one fewer layers run."""
 
     most_designs: Annotated[int, Field(ge=1, le=1000)] = 6
-    """Simulators that are built at most; points of one design share one."""
+    """Simulators that are built at most. Points share one that differ in the clock, the model, the
+    context or the chunk of a prefill alone."""
 
 
 class Perplexity(Record):

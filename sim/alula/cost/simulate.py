@@ -1,17 +1,27 @@
 """Tier 2: the same run in RTL, of a model whose weights are all zero: cycles depend on no data."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
 from alula.cost.plans import Phase, plan_of, run_inputs
 from alula.cost.predict import Cost
-from alula.design import Design
+from alula.design import GROUP, Design
 from alula.ir import Architecture, Precision
 from alula.isa import Engine, Image
 from alula.progress import Progress, silent
 from alula.rtl.device import RtlDevice
+
+
+def built_for(design: Design) -> Design:
+    """Return the design that is built to simulate another: the same gateware, but for its hash.
+
+    What only programs depend on, the context and the chunk of a prefill, is the least there is, so
+    that designs which differ in nothing else share a build.
+    """
+    return design.replace({"context_max": GROUP, "prefill_chunk": design.mpe.tokens})
 
 
 class Simulator:
@@ -27,7 +37,7 @@ class Simulator:
 
     def __init__(self, design: Design, progress: Progress = silent) -> None:
         self.design = design
-        self._device = RtlDevice(design, progress=progress)
+        self._device = RtlDevice(built_for(design), progress=progress)
 
     def __enter__(self) -> Self:
         return self
@@ -59,10 +69,11 @@ class Simulator:
         """
         plan = plan_of(self.design, shape, phase, tokens, position, precision, context)
         beats = np.zeros((plan.memory.beats, self.design.bytes_per_cycle), np.uint8)
-        self._device.load(Image(self.design.hash, beats, plan.memory.regions))
+        built = self._device.design.hash
+        self._device.load(Image(built, beats, plan.memory.regions))
         program = plan.decode if phase == "decode" else plan.prefill
         inputs = run_inputs(shape, tokens, position)
-        done = self._device.run(program, inputs.registers())
+        done = self._device.run(replace(program, design_hash=built), inputs.registers())
         return Cost(
             cycles=done.cycles,
             by_engine=_busy(done.counters),
