@@ -1,6 +1,7 @@
 """The ready sweep of kv260: what it finds, and what a tenth of the evaluations do."""
 
 import argparse
+import resource
 import tempfile
 import time
 from dataclasses import replace
@@ -33,10 +34,10 @@ def measure(store: Path | None = None, *, checked: bool = True) -> dict[str, Any
     asked = load_sweep(SWEEP)
     with tempfile.TemporaryDirectory() as folder, progress_shown() as progress:
         place = store or Path(folder) / "rows.sqlite"
-        start = time.monotonic()
+        start, spent = time.monotonic(), _processor_seconds()
         shown = asked if checked else asked.model_copy(update={"check": SweepCheck()})
         shipped = sweep(shown, store=place, progress=progress)
-        seconds = time.monotonic() - start
+        seconds, spent = time.monotonic() - start, _processor_seconds() - spent
         plain = asked.model_copy(update={"check": SweepCheck(), "points": None})
         every = sweep(plain, store=place, progress=progress)
         few = sweep(plain, points=int(SHARE * every.space.count), store=place, progress=progress)
@@ -48,9 +49,16 @@ def measure(store: Path | None = None, *, checked: bool = True) -> dict[str, Any
         "asked_share": few.asked / every.space.count,
         "hypervolume_share": share(few, every),
         "seconds": seconds,
+        "processor_seconds": spent,
         **_checks(shipped),
         **_beside_shipped(shipped),
     }
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def share(found: Found, every: Found) -> float:

@@ -1,5 +1,6 @@
 """Tier 2: some points of a sweep in RTL, and synthesised, beside what the models said of them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -110,22 +111,23 @@ def need_tools(sweep: Sweep) -> None:
 def groups_of(space: DesignSpace, rows: Mapping[int, Row], best: Sequence[int]) -> list[list[int]]:
     """Return the points to simulate, those that share a simulator together.
 
-    Those of the front come first, spread over it, then others by chance; no more than so many
-    designs are built.
+    Half of the simulators that are built are for points spread over the front, the others for many
+    points each. Of the points that they can run those of the front come first, others by chance.
     """
-    check = space.sweep.check
-    random = np.random.default_rng(space.sweep.seed)
-    can_be = [number for number, row in sorted(rows.items()) if row.found]
-    others = random.permutation([number for number in can_be if number not in set(best)])
+    check, random = space.sweep.check, np.random.default_rng(space.sweep.seed)
+    builds = {number: _built(space, row) for number, row in sorted(rows.items()) if row.found}
+    points = Counter(builds.values())
+    spread = _spread(best, -(-check.simulate // 2))
+    of_front = list(dict.fromkeys(builds[number] for number in spread))
+    by_chance = random.permutation(sorted(points)).tolist()
+    many = sorted(by_chance, key=lambda build: -points[build])
+    wanted = [*of_front[: -(-check.most_designs // 2)], *many, *of_front]
+    kept = set(list(dict.fromkeys(wanted))[: check.most_designs])
+    others = random.permutation(list(builds)).tolist()
+    can_run = [one for one in dict.fromkeys([*spread, *others]) if builds[one] in kept]
     groups: dict[str, list[int]] = {}
-    left = check.simulate
-    for number in [*_spread(best, -(-check.simulate // 2)), *others.tolist()]:
-        if left == 0:
-            break
-        built = _built(space, rows[number])
-        if built in groups or len(groups) < check.most_designs:
-            groups.setdefault(built, []).append(number)
-            left -= 1
+    for number in can_run[: check.simulate]:
+        groups.setdefault(builds[number], []).append(number)
     return list(groups.values())
 
 
