@@ -22,6 +22,8 @@ from alula.sources import sources_id
 
 _SHORT_VOCABULARY = 4096
 """Rows of the head of a model of which fewer layers run."""
+_CONSIDERED = 5000
+"""Points beside the front of which some are chosen: to see what each is built as takes a moment."""
 _MAKERS = ("alula.gateware", "alula.rtl", "alula.synth")
 
 Item = TypeVar("Item")
@@ -115,16 +117,17 @@ def groups_of(space: DesignSpace, rows: Mapping[int, Row], best: Sequence[int]) 
     points each. Of the points that they can run those of the front come first, others by chance.
     """
     check, random = space.sweep.check, np.random.default_rng(space.sweep.seed)
-    builds = {number: _built(space, row) for number, row in sorted(rows.items()) if row.found}
-    points = Counter(builds.values())
     spread = _spread(best, -(-check.simulate // 2))
+    can_be = [number for number, row in sorted(rows.items()) if row.found]
+    others = random.permutation(can_be)[:_CONSIDERED].tolist()
+    builds = {one: _built(space, rows[one]) for one in dict.fromkeys([*spread, *others])}
+    points = Counter(builds.values())
     of_front = list(dict.fromkeys(builds[number] for number in spread))
     by_chance = random.permutation(sorted(points)).tolist()
     many = sorted(by_chance, key=lambda build: -points[build])
     wanted = [*of_front[: -(-check.most_designs // 2)], *many, *of_front]
     kept = set(list(dict.fromkeys(wanted))[: check.most_designs])
-    others = random.permutation(list(builds)).tolist()
-    can_run = [one for one in dict.fromkeys([*spread, *others]) if builds[one] in kept]
+    can_run = [one for one, build in builds.items() if build in kept]
     groups: dict[str, list[int]] = {}
     for number in can_run[: check.simulate]:
         groups.setdefault(builds[number], []).append(number)
