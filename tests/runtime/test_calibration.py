@@ -36,7 +36,7 @@ def test_a_calibrated_device_can_be_planned_with(alula, small_model: Path, tmp_p
 @pytest.mark.parametrize(
     ("target", "lengths", "words"),
     [
-        ("accel", [4, 8], "what is calibrated must be a target of torch, not accel"),
+        ("accel", [4, 8], "what is timed must be a target of torch, not accel"),
         ("torch-fp32", [4], "there must be at least 2 lengths, not 1"),
         ("torch-fp32", [0, 4], "a length must be 1 to 255, not 0"),
         ("torch-fp64", [4, 8], "a target must be accel, or torch"),

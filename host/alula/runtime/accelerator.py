@@ -3,7 +3,7 @@
 import numpy as np
 
 from alula.codegen import Build
-from alula.cost import Timeline, time_program
+from alula.cost import InstructionTimes, Timeline, time_instructions, time_program
 from alula.isa import RegionName, RunInputs
 from alula.runtime.device import Bytes, Device
 from alula.runtime.kv_memory import KvMemory
@@ -61,6 +61,13 @@ class Accelerator:
         """Return what the cycle model finds of a run: modelled cycles."""
         return time_program(run.program, self._design, run.inputs)
 
+    def instructions(self, run: Run, most: int) -> InstructionTimes | None:
+        """Return when each instruction of a run is at work by the cycle model: modelled cycles.
+
+        None if they are more than `most`.
+        """
+        return time_instructions(run.program, self._design, run.inputs, most)
+
     def read_kv(self, layer: int, start: int, stop: int) -> KvRows:
         """Return keys and values held in memory; see `Worker.read_kv`."""
         return self._kv.read(layer, start, stop)
@@ -112,6 +119,7 @@ class Accelerator:
                 self._device.seconds,
                 program,
                 inputs,
+                getattr(self._device, "retired", ()),
             )
         )
         if not segment.head:

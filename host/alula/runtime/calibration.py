@@ -52,14 +52,8 @@ def calibrate(
     shape = checkpoint.architecture
     (chosen,) = parse_split(f"*={target}", shape.units).targets
     if chosen == ACCEL:
-        raise RunError("what is calibrated must be a target of torch, not accel")
-    most = shape.max_context - 1
-    asked = sorted({min(one, most) for one in LENGTHS} if lengths is None else set(lengths))
-    for length in asked:
-        if not 1 <= length <= most:
-            raise RunError(f"a length must be 1 to {most}, not {length}")
-    if len(asked) < 2:
-        raise RunError(f"there must be at least 2 lengths, not {len(asked)}")
+        raise RunError("what is timed must be a target of torch, not accel")
+    asked = checked_lengths(lengths, LENGTHS, shape.max_context - 1)
     worker = torch_worker(chosen, checkpoint, asked[-1] + 1)
     if lengths is None and isinstance(worker, FixedUnits):
         asked = sorted({*asked, *worker.edges(asked[-1])})
@@ -86,6 +80,17 @@ def calibrate(
         return Devices.from_mapping({"name": "calibrated", "devices": {kind: device}}, "calibrated")
     except DesignError as error:
         raise RunError(f"calibration failed: {error}") from None
+
+
+def checked_lengths(asked: Sequence[int] | None, usual: Sequence[int], most: int) -> list[int]:
+    """Return lengths in order, the usual ones if none are asked for. RunError if one cannot be."""
+    found = sorted({min(one, most) for one in usual} if asked is None else set(asked))
+    for length in found:
+        if not 1 <= length <= most:
+            raise RunError(f"a length must be 1 to {most}, not {length}")
+    if len(found) < 2:
+        raise RunError(f"there must be at least 2 lengths, not {len(found)}")
+    return found
 
 
 def _points(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alula.design import Design
-from alula.isa import Image, Program
+from alula.isa import Engine, Image, Program
 from alula.model import Counters
 from alula.progress import Progress, silent
 from alula.rtl.checked import CheckedDevice, MemoryMismatch
@@ -14,6 +14,7 @@ from alula.rtl.lockstep_device import LockstepDevice
 from alula.rtl.report import OutOfStep
 from alula.runtime.device import Bytes
 from alula.runtime.errors import DeviceError, MismatchError, OutOfStepError
+from alula.runtime.runs import EngineRetirements
 
 _STREAMED = 0.92
 """Beats a cycle, and share of the peak, that a run is expected to reach: for time left only."""
@@ -34,6 +35,7 @@ class GatewareDevice:
         counters: what the last run counted in the gateware, and the machine model's `macs`; engine
             by engine the cycles it was busy, starved, blocked and idle, as `ld.busy`.
         seconds: wall clock of the last run's simulation, without the machine model's.
+        retired: what each engine retired in the last run, and when.
 
     Raises:
         DeviceError: waves are asked for in both ways.
@@ -66,6 +68,7 @@ class GatewareDevice:
         self._finish = weakref.finalize(self, self._pair.close)
         self.counters: Mapping[str, int] = {}
         self.seconds = 0.0
+        self.retired: tuple[EngineRetirements, ...] = ()
 
     def close(self) -> None:
         """End the simulation, and the file of its waves."""
@@ -108,6 +111,9 @@ class GatewareDevice:
             message = f"{found}; {advice}"
             raise MismatchError(message, found.beat, found.byte, found.region) from None
         self.seconds = done.seconds
+        self.retired = tuple(
+            EngineRetirements(engine, *self._pair.retired(engine)) for engine in Engine
+        )
         self.counters = {
             "cycles": done.outcome.cycles,
             "bytes_read": done.outcome.bytes_read,

@@ -3,9 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from alula.design import Design
-from alula.isa import Program
+from alula.isa import Engine, Program
 from alula.runtime.split import Phase
+
+
+@dataclass(frozen=True)
+class EngineRetirements:
+    """What an engine of the gateware retired in a run, in order.
+
+    Attributes:
+        engine: it.
+        cycles: uint64, from the run's start to each retirement; of the first million alone.
+        addresses: of the instructions in the program.
+        units: which part of the model each serves.
+    """
+
+    engine: Engine
+    cycles: np.ndarray
+    addresses: Sequence[int]
+    units: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -22,6 +41,7 @@ class Run:
         seconds: wall clock.
         program: what ran.
         inputs: values of the program's inputs.
+        retired: what each engine retired, if the device saw it.
     """
 
     phase: Phase
@@ -33,6 +53,7 @@ class Run:
     seconds: float
     program: Program
     inputs: Mapping[str, int]
+    retired: Sequence[EngineRetirements] = ()
 
 
 def rtl_report(runs: Sequence[Run], design: Design) -> dict[str, object]:

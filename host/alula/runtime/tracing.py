@@ -7,22 +7,35 @@ cycles at the clock that the design declares. Each event's arguments say which i
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alula.folders import new_file
 from alula.isa import Engine
 from alula.runtime.bounds import bound_of
+from alula.runtime.instructions import (
+    WAITS,
+    TimedInstruction,
+    layers,
+    modelled,
+    retired,
+    with_waits,
+)
 from alula.runtime.perfetto_trace import perfetto_bytes
 from alula.runtime.runs import Run
 from alula.runtime.spans import Span
 
 if TYPE_CHECKING:
+    from alula.runtime.accelerator import Accelerator
     from alula.runtime.planning.work import ModelWork
     from alula.runtime.session import Session
 
 _WALL, _ACCELERATOR = 1, 2
 _HOST, _LINK, _WAITS = "host", "link", "waits for"
+_LAYERS, _INSTRUCTIONS = "layers", "instructions"
+_MOST_INSTRUCTIONS = 1 << 18
+"""Of a trace, so that it can be looked at; runs behind these are told by engine alone."""
 _HOSTS = {"bound": _HOST, "submit_to_start_us": 0.0}
 Event = dict[str, Any]
 
@@ -88,53 +101,130 @@ def _bound(model: "ModelWork | None", span: Span) -> str:
 def _accelerator_events(session: "Session", zero: float) -> Iterator[Event]:
     """Yield for each run its cycles: of each engine what they were, and what the run waited for.
 
-    A run's events begin where the wall clock's does, or where the run before it ends. Within a
-    track they are sums of cycles, not their order.
+    A run's events begin where the wall clock's does, or where the run before it ends. Within the
+    track of an engine they are sums of cycles, not their order; within those of layers and of an
+    engine's instructions they are what happened one after the other.
     """
     if session.accelerator is None or session.design is None:
         return
     ran = [span for span in session.spans if span.kind == "compute" and span.accelerated]
     per_cycle = 1 / session.design.clock_hz
-    now = 0.0
+    now, room = 0.0, _MOST_INSTRUCTIONS
     for number, run in enumerate(session.runs):
         span = ran[min(number, len(ran) - 1)]
         now = max(now, span.start - zero)
-        tracks, time_kind, bound = _cycles(session, run)
-        longest = 0.0
-        for track, parts in tracks.items():
-            at = now
-            for name, cycles in parts.items():
-                shown = {
-                    "clock": time_kind,
-                    "cycles": cycles,
-                    "phase": run.phase,
-                    "bound": _part_bound(track, name, bound),
-                    "submit_to_start_us": (span.start - span.submitted) * 1e6,
-                }
-                event = _event(name, track, at, cycles * per_cycle, shown)
-                yield {**event, "pid": _ACCELERATOR}
-                at += cycles * per_cycle
-            longest = max(longest, at - now)
-        now += longest
+        found = _cycles(session.accelerator, run, room)
+        room -= found.count
+        for part in found.parts:
+            shown = {
+                "clock": found.clock,
+                "cycles": part.cycles,
+                "phase": run.phase,
+                "bound": part.bound,
+                "submit_to_start_us": (span.start - span.submitted) * 1e6,
+                **part.more,
+            }
+            start = now + part.begin * per_cycle
+            event = _event(part.name, part.track, start, part.cycles * per_cycle, shown)
+            yield {**event, "pid": _ACCELERATOR}
+        now += found.cycles * per_cycle
 
 
-def _cycles(session: "Session", run: Run) -> tuple[Mapping[str, Mapping[str, float]], str, str]:
-    """Return by track what the cycles of a run were, their kind, and what the whole waited for."""
-    assert session.accelerator is not None
-    found = session.accelerator.timeline(run)
-    memory = found.accounts["memory"]
-    bound = "memory" if memory > found.accounts["compute"] else "compute"
-    engines: dict[str, dict[str, float]] = {}
-    for name, cycles in run.counters.items():
-        engine, dot, use = name.partition(".")
-        if dot:
-            engines.setdefault(engine, {})[use] = cycles
-    if engines and run.counters.get("cycles"):
-        return engines, "simulated cycles", bound
-    tracks: dict[str, dict[str, float]] = {_WAITS: dict(found.accounts)}
-    for engine, busy in found.busy.items():
-        tracks[engine] = {"busy": busy, "other": found.cycles - busy}
-    return tracks, "modelled cycles", bound
+@dataclass(frozen=True)
+class _Part:
+    """Cycles of a run.
+
+    Attributes:
+        track: where they are shown.
+        name: what they were.
+        begin: cycles from the run's start.
+        cycles: how many.
+        bound: what was waited for.
+        more: what else to tell.
+    """
+
+    track: str
+    name: str
+    begin: float
+    cycles: float
+    bound: str
+    more: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _RunCycles:
+    """A run's cycles in parts; those of a track add up to all.
+
+    Attributes:
+        cycles: of the run.
+        clock: what kind they are.
+        count: instructions among the parts.
+        parts: see `_Part`.
+    """
+
+    cycles: float
+    clock: str
+    count: int
+    parts: list[_Part]
+
+
+def _cycles(accelerator: "Accelerator", run: Run, room: int) -> _RunCycles:
+    """Return a run's cycles: the gateware's, or else by the cycle model.
+
+    With more instructions than there is room for, engines are told as a whole.
+    """
+    times = accelerator.instructions(run, max(1, room))
+    whole = times.timeline if times else accelerator.timeline(run)
+    bound = "memory" if whole.accounts["memory"] > whole.accounts["compute"] else "compute"
+    instructions: list[TimedInstruction] = []
+    if run.counters.get("cycles"):
+        cycles, clock = float(run.counters["cycles"]), "simulated cycles"
+        sums: dict[str, dict[str, float]] = {}
+        for name, count in run.counters.items():
+            engine, dot, use = name.partition(".")
+            if dot:
+                sums.setdefault(engine, {})[use] = count
+        if sum(len(one.cycles) for one in run.retired) <= room:
+            instructions = retired(run.retired)
+    else:
+        cycles, clock = whole.cycles, "modelled cycles"
+        sums = {_WAITS: dict(whole.accounts)}
+        for engine, busy in whole.busy.items():
+            sums[engine] = {"busy": busy, "other": whole.cycles - busy}
+        if times and room > 0:
+            instructions = modelled(run.program, run, times)
+    parts = [*_summed(sums, bound), *_in_order(run, instructions, cycles, bound)]
+    return _RunCycles(cycles, clock, len(instructions), parts)
+
+
+def _summed(sums: Mapping[str, Mapping[str, float]], bound: str) -> Iterator[_Part]:
+    """Yield by track what cycles were, one sum after the other."""
+    for track, uses in sums.items():
+        at = 0.0
+        for name, cycles in uses.items():
+            yield _Part(track, name, at, cycles, _part_bound(track, name, bound))
+            at += cycles
+
+
+def _in_order(
+    run: Run, instructions: list[TimedInstruction], cycles: float, bound: str
+) -> Iterator[_Part]:
+    """Yield the model's layers, and of each engine its instructions, in their order."""
+    if not instructions:
+        return
+    for name, begin, end in layers(instructions, cycles):
+        yield _Part(_LAYERS, name, begin, end - begin, bound)
+    for engine in Engine:
+        track = f"{engine.name} {_INSTRUCTIONS}"
+        own = [one for one in instructions if one.engine is engine]
+        for one, begin, end in with_waits(own, cycles):
+            if one is None:
+                yield _Part(track, WAITS, begin, end - begin, bound)
+                continue
+            name = run.program.ops[one.address].name
+            told = {"unit": one.unit, "address": one.address}
+            bound_here = _part_bound(engine.name, "busy", bound)
+            yield _Part(track, name, begin, end - begin, bound_here, told)
 
 
 def _part_bound(track: str, name: str, bound: str) -> str:

@@ -7,15 +7,23 @@ the programs that would run, without data. Tier 2 is RTL (`alula.rtl`).
 
 from alula.cost.bound import LowerBounds, Sizes, bound
 from alula.cost.predict import Cost, predict
-from alula.cost.run import ACCOUNTS, Timeline, time_program
+from alula.cost.run import (
+    ACCOUNTS,
+    InstructionTimes,
+    Timeline,
+    time_instructions,
+    time_program,
+)
 
 __all__ = [
     "ACCOUNTS",
     "Cost",
+    "InstructionTimes",
     "LowerBounds",
     "Sizes",
     "Timeline",
     "bound",
     "predict",
+    "time_instructions",
     "time_program",
 ]

@@ -51,8 +51,9 @@ def _count(steps: Listing, registers: np.ndarray) -> int:
     none = np.empty(0, np.int64)
     size = steps.chunk_loop + 1
     places, fields = np.empty(size, np.int64), np.empty((size, FIELDS), np.int64)
+    timing = np.empty((size, trace.TIMING))
     trace.trace(
-        code, steps.sources, 0, found, none, np.empty(0), places, fields, np.empty((size, 2))
+        code, steps.sources, 0, trace.SAME, found, none, np.empty(0), places, fields, timing
     )
     register, offset = steps.sources[steps.chunk_loop, 0]
     return int(found[register] + offset) & trace.MASK

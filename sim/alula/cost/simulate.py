@@ -58,6 +58,10 @@ class Simulator:
         precision: Precision = Precision(),
         *,
         context: int | None = None,
+        first_layer: int = 0,
+        layers: int | None = None,
+        embed: bool = True,
+        head: bool = True,
     ) -> Cost:
         """Run what `predict` predicts, and return what it took: simulated, without error.
 
@@ -72,7 +76,9 @@ class Simulator:
         built = self._device.design.hash
         self._device.load(Image(built, beats, plan.memory.regions))
         program = plan.decode if phase == "decode" else plan.prefill
-        inputs = run_inputs(shape, tokens, position)
+        inputs = run_inputs(
+            shape, tokens, position, embed=embed, first_layer=first_layer, layers=layers, head=head
+        )
         done = self._device.run(replace(program, design_hash=built), inputs.registers())
         return Cost(
             cycles=done.cycles,

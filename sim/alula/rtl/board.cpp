@@ -118,6 +118,14 @@ void alula_board_retired(const Board* board, uint64_t* counts) {
     for (uint64_t count : board->retired.counts()) *counts++ = count;
 }
 
+// Cycles of the run up to the retirements of an engine, at most so many; how many there are.
+uint64_t alula_board_retirements(const Board* board, uint32_t engine, uint64_t* cycles,
+                                 uint64_t most) {
+    const auto& found = board->retired.cycles(engine);
+    std::copy_n(found.begin(), std::min<uint64_t>(most, found.size()), cycles);
+    return found.size();
+}
+
 #if VM_TRACE
 // The waves of the cycles from `start` to before `stop` go to a file.
 void alula_waves(Board* board, Simulation* simulation, const char* path, uint64_t start,

@@ -1,13 +1,13 @@
 """The gateware beside the machine model: the same memory, the same programs, compared."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from alula.design import Design
-from alula.isa import Image, Program, Region
+from alula.isa import Engine, Image, Program, Region
 from alula.model import Counters, Machine
 from alula.progress import Progress, silent
 from alula.rtl.device import Outcome, RtlDevice, Timing, Waves
@@ -132,6 +132,10 @@ class CheckedDevice:
         seconds = time.perf_counter() - started
         self._compare(program.name)
         return CheckedRun(outcome, counters, seconds)
+
+    def retired(self, engine: Engine) -> tuple[np.ndarray, Sequence[int], Sequence[str]]:
+        """Return the cycles of an engine's retirements in the last run, addresses and units."""
+        return self.device.retirements(engine), *self._log.listed(engine)
 
     def close(self) -> None:
         """End the simulation."""

@@ -160,6 +160,8 @@ class _Board:
         library.alula_wait.argtypes = [pointer, long]
         library.alula_defect.argtypes = [pointer, long, long, number]
         library.alula_board_retired.argtypes = [pointer, pointer]
+        library.alula_board_retirements.restype = long
+        library.alula_board_retirements.argtypes = [pointer, number, pointer, long]
         names = list(_port_names(design))
         order = {name: index for index, name in enumerate(widths)}
         index = (ctypes.c_int32 * len(names))(*(order[name] for name in names))
@@ -209,6 +211,13 @@ class _Board:
         counts = (ctypes.c_uint64 * len(Engine))()
         self._library.alula_board_retired(self._board, counts)
         return dict(zip(Engine, counts, strict=True))
+
+    def retirements(self, engine: Engine) -> np.ndarray:
+        """Cycles up to each retirement of an engine in this run or the last, uint64."""
+        ask = self._library.alula_board_retirements
+        found = np.empty(ask(self._board, engine, None, 0), np.uint64)
+        ask(self._board, engine, found.ctypes.data, found.size)
+        return found
 
     @contextmanager
     def in_step(self, lockstep: Lockstep) -> Iterator[None]:
@@ -356,6 +365,13 @@ class RtlDevice:
             outcome = self.driver.run(program, inputs, watch, unit)
             lockstep.check(ended=outcome.cycles)
         return outcome
+
+    def retirements(self, engine: Engine) -> np.ndarray:
+        """Return the cycles from the last run's start to each of an engine's retirements, uint64.
+
+        After the first million nothing is noted.
+        """
+        return self._board.retirements(engine)
 
     def break_memory(self, beats: range, kind: Defect) -> None:
         """Let memory refuse these beats, or never answer; `Defect.NONE` fixes it."""

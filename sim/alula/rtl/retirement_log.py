@@ -1,6 +1,7 @@
 """Which unit of the model each instruction of a run serves, its layer included."""
 
 from array import array
+from collections.abc import Sequence
 
 from alula.isa import Engine
 from alula.model import Retired
@@ -18,6 +19,10 @@ class RetirementLog:
         engine = retired.op.instruction.engine
         self._addresses[engine].append(retired.address)
         self._units[engine].append(retired.origin)
+
+    def listed(self, engine: Engine) -> tuple[Sequence[int], Sequence[str]]:
+        """Addresses and units of what an engine has retired, in order."""
+        return self._addresses[engine], self._units[engine]
 
     def unit(self, engine: Engine, address: int, numbers: range) -> str:
         """The unit that an engine's instruction at an address serves.

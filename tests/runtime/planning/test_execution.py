@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
-from alula.runtime import DeviceError, RunError, Session, load, plan
+from alula.isa import Engine
+from alula.isa.instructions import BY_NAME
+from alula.runtime import DeviceError, RunError, Session, load, plan, tracing
 from alula.runtime.executor import Executor
 from alula.runtime.planning.devices import Devices
 from alula.runtime.planning.planner import planner
@@ -161,6 +163,87 @@ def test_the_accelerators_spans_are_its_cycles(session: Session) -> None:
     assert len(session.runs) == NEW - 1
     for cycles in tracks.values():
         assert cycles == pytest.approx(expected, rel=1e-9)
+
+
+def test_instructions_follow_each_other_on_their_engines(session: Session) -> None:
+    """Modelled: each engine's fill the run with its waits, and say which layer they serve."""
+    assert session.design is not None
+    tracks = accelerator_tracks(session)
+    engines = [name for name in tracks if name.endswith(" instructions")]
+    assert len(engines) == len(Engine)
+    for name in [*engines, "layers"]:
+        now = tracks[name][0]["ts"]
+        for event in tracks[name]:
+            assert event["ts"] >= now - 1e-3
+            now = event["ts"] + event["dur"]
+    for name in engines:
+        for event in tracks[name]:
+            mnemonic = event["name"]
+            assert mnemonic == "waits" or BY_NAME[mnemonic].engine.name == name.split()[0]
+    served = {
+        event["args"].get("unit", "").split(".attn")[0] for event in tracks["MV instructions"]
+    }
+    assert {"layers.0", "layers.1", "layers.2"} <= served
+    order = [event["name"] for event in tracks["layers"]][: len(tracks["layers"]) // (NEW - 1)]
+    kept = [name for name in order if name.startswith("layers.")]
+    assert kept == ["layers.0", "layers.1", "layers.2"]
+
+
+def test_a_trace_with_too_many_instructions_tells_engines(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = accelerator_tracks(session)
+    count = sum("address" in event["args"] for events in whole.values() for event in events)
+    monkeypatch.setattr(tracing, "_MOST_INSTRUCTIONS", count // 2)
+    tracks = accelerator_tracks(session)
+    assert 0 < len(tracks["MV instructions"]) < len(whole["MV instructions"])
+    assert len(tracks["MV"]) == len(whole["MV"])
+
+
+@pytest.mark.slow
+def test_a_trace_of_the_gateware(alula, small_model: Path, tmp_path: Path) -> None:
+    """Simulated: the cycles of each track are the run's exactly, instruction by instruction."""
+    path = tmp_path / "trace.json"
+    told = alula(
+        *("run", str(small_model), "--design", "nano", "--device", "rtl"),
+        *("--map", "prefill:*=torch,decode:*=accel", "--prompt-ids", ",".join(map(str, PROMPT))),
+        *("--max-new-tokens", "2", "--trace", str(path), "--json"),
+    )
+    assert told.code == 0, told.errors
+    (run,) = json.loads(told.out)["rtl"]["runs"]
+    events = json.loads(path.read_text())["traceEvents"]
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    cycles: dict[str, float] = {}
+    mnemonics: dict[str, list[str]] = {}
+    for event in events:
+        if event["ph"] != "X" or event["args"]["clock"] == "wall":
+            continue
+        assert event["args"]["clock"] == "simulated cycles"
+        track = names[event["pid"], event["tid"]]
+        cycles[track] = cycles.get(track, 0) + event["args"]["cycles"]
+        mnemonics.setdefault(track, []).append(event["name"])
+    assert set(cycles.values()) == {run["cycles"]}
+    assert {f"{engine.name} instructions" for engine in Engine} < set(cycles)
+    assert mnemonics["SYS instructions"][-2] == "END"
+    assert "layers.2" in mnemonics["layers"]
+    wall = [e for e in events if e["ph"] == "X" and e["args"]["clock"] == "wall"]
+    (answer,) = (e for e in wall if names[e["pid"], e["tid"]] == "answers")
+    host = [e for e in wall if names[e["pid"], e["tid"]] not in ("answers", "link")]
+    layers = {e["name"] for e in host if e["cat"] != "host"} - {"embed, layers.0-2, head"}
+    whole = sum(e["dur"] for e in host if e["name"] not in layers)
+    moved = sum(e["dur"] for e in wall if names[e["pid"], e["tid"]] == "link")
+    assert whole == pytest.approx(answer["dur"], rel=0.01, abs=moved)
+
+
+def accelerator_tracks(session: Session) -> dict[str, list[dict[str, Any]]]:
+    """Return the events of the accelerator by the names of their tracks, in order of time."""
+    events = trace_events(session)
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    tracks: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event["ph"] == "X" and event["args"]["clock"] != "wall":
+            tracks.setdefault(names[event["pid"], event["tid"]], []).append(event)
+    return {name: sorted(found, key=lambda one: one["ts"]) for name, found in tracks.items()}
 
 
 def test_the_trace_is_of_perfettos_schema(session: Session, tmp_path: Path) -> None:

@@ -73,11 +73,16 @@ class DeviceRecord(Record):
     """Its name in a map, such as accel or torch:cuda; none for one that is only planned."""
 
     estimator: Name | None = None
-    """What says how long a unit takes: roofline, profile, cycles, or what a package brings. By
-    default profile where there is one, cycles where there is a design, else roofline."""
+    """What says how long a unit takes: roofline, profile, rtl, cycles, or what a package brings. By
+    default profile or rtl where their times are given, cycles where there is a design, else
+    roofline."""
 
     design: str | None = None
     """Of an accelerator: its design file, or the name of one that ships."""
+
+    rtl_cycles: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """Of an accelerator: a file of simulated cycles, which `alula calibrate MODEL --target accel`
+    writes."""
 
     format: Format = "fp16"
     """How it holds weights."""
@@ -135,7 +140,9 @@ class DeviceRecord(Record):
         """Name of its estimator."""
         if self.estimator is not None:
             return self.estimator
-        return "profile" if self.profile else "cycles" if self.design else "roofline"
+        if self.profile or self.rtl_cycles:
+            return "profile" if self.profile else "rtl"
+        return "cycles" if self.design else "roofline"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -150,6 +157,7 @@ class DeviceRecord(Record):
         needs = {
             "roofline": {"peak_tops": self.peak_tops, "bandwidth_gbs": self.bandwidth_gbs},
             "profile": {"profile": self.profile},
+            "rtl": {"rtl_cycles": self.rtl_cycles, "design": self.design},
             "cycles": {"design": self.design},
         }
         for key, value in needs.get(self.estimated_by, {}).items():

@@ -86,7 +86,14 @@ def _roofline(request: Request) -> Estimator:
 def _profile(request: Request) -> Estimator:
     from alula.runtime.planning.profile import ProfileTable
 
-    return ProfileTable(request)
+    assert request.record.profile is not None
+    return ProfileTable(request, request.record.profile, f"{request.name}.profile")
+
+
+def _rtl(request: Request) -> Estimator:
+    from alula.runtime.planning.simulated import simulated
+
+    return simulated(request)
 
 
 def _cycles(request: Request) -> Estimator:
@@ -95,7 +102,12 @@ def _cycles(request: Request) -> Estimator:
     return CycleEstimator(request)
 
 
-ESTIMATORS: Mapping[str, Opener] = {"roofline": _roofline, "profile": _profile, "cycles": _cycles}
+ESTIMATORS: Mapping[str, Opener] = {
+    "roofline": _roofline,
+    "profile": _profile,
+    "rtl": _rtl,
+    "cycles": _cycles,
+}
 """Alula's own estimators by name."""
 
 

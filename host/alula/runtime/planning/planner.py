@@ -285,7 +285,7 @@ def planner(
     if not 0 <= least_gain < 1:
         raise PlanError(f"least_gain must be at least 0 and below 1, not {least_gain}")
     given = devices if isinstance(devices, Devices) else load_devices(devices)
-    asked = work or work_of(model, _shape(model))
+    asked = work or work_of(model, shape_of(model))
     held = prompt + new if context is None else context
     check_request(prompt, new, held, asked)
     tables = tabulate(asked, given, prompt=prompt, new=new, context=held, extrapolate=extrapolate)
@@ -352,7 +352,8 @@ def plan(
     ).plan()
 
 
-def _shape(model: str) -> Architecture:
+def shape_of(model: str) -> Architecture:
+    """Return the shape of a known name, which needs no weights, or of what `load` takes."""
     if model in SHAPES and not Path(model).exists():
         return SHAPES[model]
     from alula.runtime.loading import open_model

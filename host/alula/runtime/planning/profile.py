@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from alula.runtime.planning.devices import Profile
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.estimates import Estimate, Origin, Request
 from alula.runtime.planning.work import UnitWork
@@ -17,12 +18,15 @@ class ProfileTable:
 
     A time of the whole model is spread over its units: in prefill by their products, in decode by
     the weights that they read.
+
+    Args:
+        request: what it is made for.
+        profile: the times.
+        place: where they stand, for messages.
     """
 
-    def __init__(self, request: Request) -> None:
-        profile = request.record.profile
-        assert profile is not None
-        self._place = f"{request.name}.profile"
+    def __init__(self, request: Request, profile: Profile, place: str) -> None:
+        self._place = place
         if profile.model != request.model.name:
             raise PlanError(
                 f"the model must be {profile.model}, whose times the profile has,"

@@ -278,16 +278,18 @@ def timeline(
     latencies: np.ndarray,
     total: np.ndarray,
     busy: np.ndarray,
+    spans: np.ndarray,
 ) -> int:
     """Run a trace. Returns -1, or the step at which nothing could go on.
 
     Args:
         steps: int64 [steps, 4]: the columns above.
         works: float64 [steps, 7]: what each takes.
-        timing: float64 [steps, 2]: cycles of the sequencer before each, and its weight.
+        timing: float64 [steps, 3]: columns of `alula.cost.kernels.trace`.
         latencies: float64 [14].
         total: float64 [5], filled: cycles of the run, by account.
         busy: float64 [6], filled: cycles in which each engine works.
+        spans: float64 [steps, 2], filled: cycles at which each begins and ends; [0, 2]: not asked.
     """
     count = len(steps)
     width = int(works[:, PIECES].max()) + 1
@@ -305,6 +307,8 @@ def timeline(
         if timing[step, WEIGHT] != weight:
             _count(moments, total, weight)
             weight = timing[step, WEIGHT]
+        if spans.size and engine == SYS:
+            spans[step, 0] = moments[_NOW, 0]
         _add(moments, _NOW, timing[step, SPENT], ISSUE)
         busy[SYS] += weight * timing[step, SPENT]
         full = queued[engine] - DEPTH
@@ -341,6 +345,8 @@ def timeline(
                         _serial(moments, other, kind, work)
                     cycles = work[BEATS] * latencies[BEAT] if kind == MATRIX else work[CYCLES]
                     busy[other] += timing[this, WEIGHT] * cycles
+                    if spans.size:
+                        spans[this, 0], spans[this, 1] = moments[_BEGIN, 0], moments[_MOMENT, 0]
                     _take(mask, other, gone)
                     _give(moments, _MOMENT, steps[this, SIGNALS], other, given)
                     place = _TAKEN + other * DEPTH + taken[other] % DEPTH
@@ -356,6 +362,8 @@ def timeline(
                     _later(moments, _NOW, _OVER + other)
                 _add(moments, _NOW, latencies[ENDED], ISSUE)
             _give(moments, _NOW, steps[step, SIGNALS], SYS, given)
+            if spans.size:
+                spans[step, 1] = moments[_NOW, 0]
         else:
             if full >= 0:
                 _later(moments, _NOW, _TAKEN + engine * DEPTH + full % DEPTH)

@@ -13,11 +13,13 @@ PLAIN, LAYERS, CHUNKS = range(3)
 """Loops: run as they are; over layers, which are alike; over chunks, which grow evenly."""
 REGISTER, OFFSET = range(2)
 """A field's source: R[register] + offset."""
-ISSUE, WEIGHT = range(2)
-"""Columns of timing: cycles of the sequencer up to a step, and how often it stands for itself."""
+ISSUE, WEIGHT, LAYER, TIMING = range(4)
+"""Columns of timing: cycles of the sequencer up to a step, how often it stands for itself, and the
+iteration of a loop over layers around it, -1 if there is none."""
 MASK = 0xFFFFFFFF
-SAME = 4
-"""Iterations of a loop over layers that are run: the last two stand for the rest."""
+SAME, EVERY = 4, 1 << 40
+"""Iterations of a loop over layers that are run: so many, whose last two stand for the rest, or
+all."""
 _DEPTH = 4
 
 
@@ -26,6 +28,7 @@ def trace(
     code: np.ndarray,
     sources: np.ndarray,
     redirect: int,
+    same: int,
     registers: np.ndarray,
     chunks: np.ndarray,
     shares: np.ndarray,
@@ -42,12 +45,13 @@ def trace(
         code: int64 [steps, 6]: the columns above.
         sources: int64 [steps, fields, 2]: where fields come from; of LI the offset is its value.
         redirect: cycles to leave the straight line.
+        same: iterations of a loop over layers that are run.
         registers: int64 [32]: at the start; changed.
         chunks: int64 [n]: iterations of the loop over chunks that are run; empty: all.
         shares: float64 [n]: how many iterations each of them stands for.
         places: int64 [most], filled: the step of each that is noted.
         fields: int64 [most, fields], filled: its fields.
-        timing: float64 [most, 2], filled: its cycles and its weight.
+        timing: float64 [most, 3], filled: the columns above.
     """
     count, spent, at, depth, sample = 0, 0, 0, 0, 0
     # Of each loop around: its first step, the one behind it, iterations, those done, its kind.
@@ -85,6 +89,10 @@ def trace(
                 places[count] = at
                 fields[count] = values
                 timing[count, ISSUE], timing[count, WEIGHT] = spent, weights[depth]
+                timing[count, LAYER] = -1
+                for loop in range(depth):
+                    if loops[loop] == LAYERS and timing[count, LAYER] < 0:
+                        timing[count, LAYER] = done[loop]
                 count, spent = count + 1, 0
             if kind == END:
                 return count
@@ -97,11 +105,11 @@ def trace(
             done[loop] += 1
             left = totals[loop] - done[loop]
             skipped = 0
-            if left and loops[loop] == LAYERS and totals[loop] > SAME:
-                if done[loop] == SAME:
+            if left and loops[loop] == LAYERS and totals[loop] > same:
+                if done[loop] == same:
                     skipped = left
-                elif done[loop] == SAME - 2:
-                    weights[depth] = weights[loop] * (totals[loop] - SAME + 2) / 2
+                elif done[loop] == same - 2:
+                    weights[depth] = weights[loop] * (totals[loop] - same + 2) / 2
             elif left and loops[loop] == CHUNKS and chunks.size:
                 sample += 1
                 skipped = chunks[sample] - done[loop]
