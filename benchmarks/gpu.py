@@ -52,10 +52,10 @@ def rates(llm: Any, prompt: int, new: int) -> dict[str, Any]:
     }
 
 
-def transformers_generate(
-    model: str, device: str, dtype: Any, *, compiled: bool, new: int = NEW
-) -> dict[str, Any]:
-    """Decode tokens a second of transformers' own generate."""
+def transformers_model(
+    model: str, device: str, dtype: Any, *, compiled: bool
+) -> Callable[[int], float]:
+    """Return what gives the seconds of transformers' own generate of so many tokens."""
     from pathlib import Path
 
     import torch
@@ -78,6 +78,14 @@ def transformers_generate(
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
+    return run
+
+
+def transformers_generate(
+    model: str, device: str, dtype: Any, *, compiled: bool, new: int = NEW
+) -> dict[str, Any]:
+    """Decode tokens a second of transformers' own generate."""
+    run = transformers_model(model, device, dtype, compiled=compiled)
     for _ in range(3):
         run(new)
     whole = statistics.median(run(new) for _ in range(5))

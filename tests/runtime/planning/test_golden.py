@@ -258,3 +258,86 @@ def test_prima_cpp_leaves_a_small_model_on_one_gpu() -> None:
     assert plan.names == "*=gpu3"
     assert plan.decode_s / 64 == pytest.approx(15e-3, rel=0.1)
     assert math.isclose(plan.transfer_s, 0)
+
+
+EXO = {"spark": (1.47, 2.87), "mac": (5.57, 0.85)}
+"""Seconds of prefill and of decode on each device alone."""
+
+
+@pytest.mark.parametrize("handover", ["streamed", "whole"])
+def test_exo_streams_keys_and_values_under_the_prefill(handover: str) -> None:
+    """EXO 1.0 (blog.exolabs.net/nvidia-dgx-spark): Llama-3.1-8B in FP16, a prompt of 8,192 tokens.
+
+    A DGX Spark alone 1.47 + 2.87 s, an M3 Ultra 5.57 + 0.85 s; both over 10 Gb/s Ethernet with keys
+    and values layer by layer under the prefill 2.32 s. How many tokens were decoded is not told:
+    here 32. The planner: the same split, 2.35 s, with 0.86 s of keys and values, of which those of the
+    last piece are waited for, 0.03 s; moved whole they would make it 3.18 s.
+    """
+
+    def profile(prefill: float, decode: float) -> dict:
+        points = [
+            {"phase": "prefill", "length": 8192, "seconds": prefill},
+            {"phase": "decode", "length": 8192 + 31 / 2, "seconds": decode / 32},
+        ]
+        return {"model": "llama3-8b", "source": "published", "points": points}
+
+    devices = Devices.from_mapping(
+        {
+            "name": "exo",
+            "devices": {name: {"kind": "gpu", "profile": profile(*EXO[name])} for name in EXO},
+            "links": [{"between": ["spark", "mac"], "bandwidth_gbs": 1.25}],
+            "handover": handover,
+        },
+        "exo",
+    )
+    base = work_of("llama3-8b", SHAPES["llama3-8b"])
+    long = replace(base, max_context=8192 + 32)
+    plan = planner("llama3-8b", devices, prompt=8192, new=32, work=long).plan()
+    assert plan.names == "prefill:*=spark,decode:*=mac"
+    assert plan.alternatives == pytest.approx({"spark": 4.34, "mac": 6.42})
+    assert plan.price.moved == pytest.approx(8192 * 131_072 / 1.25e9)
+    if handover == "streamed":
+        assert plan.total_s == pytest.approx(2.32, rel=0.02)
+        assert plan.price.waited == pytest.approx(plan.price.moved / 32)
+    else:
+        assert plan.total_s == pytest.approx(2.32 + plan.price.moved, rel=0.001)
+
+
+def test_llama_cpp_leaves_a_slow_gpu_alone() -> None:
+    """llama.cpp #7244: Llama-2-7B in Q4_K_M, an 8-core i9 beside a Radeon Pro 5600M (Metal).
+
+    Tokens/s of a prompt of 512 and of 128 that follow: 26.46 and 7.22 on the CPU alone, 4.61 and
+    3.05 with 8 layers on the GPU, whose time a layer follows from that. The planner: no layer
+    there, and what 8 would cost.
+    """
+    rates = {"prefill": (26.46, 4.61, 512), "decode": (7.22, 3.05, 1)}
+
+    def profile(gpu: bool) -> dict:
+        points = []
+        for phase, (alone, split, tokens) in rates.items():
+            layer = tokens / alone / 32
+            layer += (tokens / split - tokens / alone) / 8 if gpu else 0.0
+            length = 512 if phase == "prefill" else 512 + 127 / 2
+            for unit, seconds in (("embed", 1e-9), ("layer", layer), ("head", 1e-9)):
+                points.append({"phase": phase, "unit": unit, "length": length, "seconds": seconds})
+        return {"model": "llama2-7b", "source": "published", "points": points}
+
+    devices = Devices.from_mapping(
+        {
+            "name": "macbook",
+            "devices": {
+                "cpu": {"kind": "cpu", "format": "q4_0", "profile": profile(gpu=False)},
+                "gpu": {"kind": "gpu", "format": "q4_0", "profile": profile(gpu=True)},
+            },
+            "links": [{"between": ["cpu", "gpu"], "bandwidth_gbs": 1000}],
+        },
+        "macbook",
+    )
+    alone = planner("llama2-7b", devices, prompt=512, new=128).plan()
+    assert alone.names == "*=cpu"
+    assert 512 / alone.prefill_s == pytest.approx(26.46)
+    assert 128 / alone.decode_s == pytest.approx(7.22)
+    pin = "layers.24-31=gpu,*=cpu"
+    split = planner("llama2-7b", devices, prompt=512, new=128, pin=pin, least_gain=0.0).plan()
+    assert 512 / (split.prefill_s + split.price.hidden["prefill"]) == pytest.approx(4.61, rel=0.01)
+    assert 128 / (split.decode_s + split.price.hidden["decode"]) == pytest.approx(3.05, rel=0.01)
