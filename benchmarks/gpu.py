@@ -5,7 +5,7 @@
 Every part is measured in its own process and in steps: what fails leaves its reason, and what a
 part has found before it fails or takes too long is kept. Times are the median of several runs, and
 rates are compared within one run of this script. Needs CUDA, and transformers with accelerate to
-read GGUF.
+read GGUF. With --device cpu every step is tried without a GPU; its figures are then of no use.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,11 +93,15 @@ def transformers_generate(
     return {"prefill_s": first, "decode_tokens_per_s": (new - 1) / (whole - first)}
 
 
-def their_rates(model: str, found: Found) -> dict[str, Any]:
-    """Measure transformers' own generate with a static cache and compile, in bf16."""
-    import torch
+def their_rates(device: str) -> Step:
+    """Return a step that measures transformers' generate in bf16, on CUDA with static cache."""
 
-    return transformers_generate(model, "cuda", torch.bfloat16, compiled=True)
+    def step(model: str, found: Found) -> dict[str, Any]:
+        import torch
+
+        return transformers_generate(model, device, torch.bfloat16, compiled=device == "cuda")
+
+    return step
 
 
 def their_cpu_rates(model: str, found: Found) -> dict[str, Any]:
@@ -117,36 +121,43 @@ def measured(map: str, prompt: int, new: int) -> Step:
     return lambda model, found: rates(session(model, map, 512), prompt, new)
 
 
-def equal_to_cpu(model: str, found: Found) -> dict[str, bool]:
-    """Whether exact tokens are a CPU's: on the GPU, and as its prompt's keys and values cross."""
-    maps = {"cpu": "*=torch-int:cpu", "crossing": "prefill:*=torch-int:cuda,*=torch-int:cpu"}
-    maps["back"] = "prefill:*=torch-int:cpu,*=torch-int:cuda"
-    prompt = [54, *IDS[1:SHORT_PROMPT]]
-    tokens = {
-        name: session(model, map, 512).generate(prompt, max_new_tokens=8).token_ids
-        for name, map in maps.items()
-    }
-    tokens["gpu"] = found["exact"]["token_ids"][:8]
-    return {name: one == tokens["cpu"] for name, one in tokens.items()}
+def equal_to_cpu(device: str) -> Step:
+    """Return a step: are exact tokens a CPU's on the GPU, and as keys and values cross?"""
+
+    def step(model: str, found: Found) -> dict[str, bool]:
+        cpu, gpu = "torch-int:cpu:0", f"torch-int:{device}"
+        maps = {"cpu": f"*={cpu}", "crossing": f"prefill:*={gpu},*={cpu}"}
+        maps["back"] = f"prefill:*={cpu},*={gpu}"
+        prompt = [54, *IDS[1:SHORT_PROMPT]]
+        tokens = {
+            name: session(model, map, 512).generate(prompt, max_new_tokens=8).token_ids
+            for name, map in maps.items()
+        }
+        tokens["gpu"] = found["exact"]["token_ids"][:8]
+        return {name: one == tokens["cpu"] for name, one in tokens.items()}
+
+    return step
 
 
-def calibrated(model: str, found: Found) -> dict[str, Any]:
-    """A table of the GPU, as `alula calibrate` makes it."""
-    from alula.runtime.calibration import calibrate
+def calibrated(device: str, lengths: Sequence[int] | None = None) -> Step:
+    """Return a step that makes a table of the GPU, as `alula calibrate` does."""
 
-    return calibrate(model, "torch-bf16:cuda").model_dump(exclude_defaults=True)
+    def step(model: str, found: Found) -> dict[str, Any]:
+        from alula.runtime.calibration import calibrate
+
+        table = calibrate(model, f"torch-bf16:{device}", lengths)
+        return table.model_dump(exclude_defaults=True)
+
+    return step
 
 
 def held_out(model: str, found: Found) -> dict[str, Any]:
     """What the table says of lengths that it does not have, of the whole model."""
-    from alula.runtime.calibration import calibrate
     from alula.runtime.loading import open_model
     from alula.runtime.planning.profile import straight_line
 
     layers = open_model(model).architecture.layers
-    table = _whole(found["table"], layers)
-    again = calibrate(model, "torch-bf16:cuda", HELD_OUT).model_dump(exclude_defaults=True)
-    held = _whole(again, layers)
+    table, held = (_whole(found[name], layers) for name in ("table", "again"))
     rows = []
     for (phase, length), seconds in held.items():
         known = sorted((one, table[phase, one]) for other, one in table if other == phase)
@@ -180,7 +191,7 @@ def split(model: str, found: Found) -> dict[str, Any]:
     """Prefill on the GPU and decode on the machine model: predicted beside observed."""
     from alula.runtime import Devices, load, plan
 
-    (gpu,) = calibrated(model, found)["devices"].values()
+    (gpu,) = found["table"]["devices"].values()
     devices = Devices.from_mapping(
         {
             "name": "gpu-and-accelerator",
@@ -218,31 +229,45 @@ PINS = {
     "layers": "layers.0-27=gpu,embed=gpu,*=accel",
     "gpu": "*=gpu",
 }
-PARTS: Mapping[str, Mapping[str, Step]] = {
-    "quick": {
-        "alula": measured("*=torch-bf16:cuda", PROMPT, NEW),
-        "transformers": their_rates,
-        "ratio": ratio("alula", "transformers"),
-        "alula_cpu": measured("*=torch-fp32:cpu", PROMPT, 32),
-        "transformers_cpu": their_cpu_rates,
-        "ratio_cpu": ratio("alula_cpu", "transformers_cpu"),
-    },
-    "exact": {
-        "float": measured("*=torch-float:cuda", SHORT_PROMPT, 64),
-        "exact": measured("*=torch-int:cuda", SHORT_PROMPT, 64),
-        "prefill_ratio": ratio("float", "exact", "prefill_s"),
-        "decode_ratio": ratio("exact", "float"),
-        "equal": equal_to_cpu,
-    },
-    "calibration": {"table": calibrated, "held_out": held_out},
-    "split": {"plans": split},
-}
+PARTS = ("quick", "exact", "calibration", "split")
 
 
-def machine() -> dict[str, Any]:
+def steps_of(part: str, device: str) -> Mapping[str, Step]:
+    """Return the steps of a part, in order."""
+    match part:
+        case "machine":
+            return {"machine": lambda *_: machine(device)}
+        case "quick":
+            return {
+                "alula": measured(f"*=torch-bf16:{device}", PROMPT, NEW),
+                "transformers": their_rates(device),
+                "ratio": ratio("alula", "transformers"),
+                "alula_cpu": measured("*=torch-fp32:cpu", PROMPT, 32),
+                "transformers_cpu": their_cpu_rates,
+                "ratio_cpu": ratio("alula_cpu", "transformers_cpu"),
+            }
+        case "exact":
+            return {
+                "float": measured(f"*=torch-float:{device}", SHORT_PROMPT, 64),
+                "exact": measured(f"*=torch-int:{device}", SHORT_PROMPT, 64),
+                "prefill_ratio": ratio("float", "exact", "prefill_s"),
+                "decode_ratio": ratio("exact", "float"),
+                "equal": equal_to_cpu(device),
+            }
+        case "calibration":
+            tables = {"table": calibrated(device), "again": calibrated(device, HELD_OUT)}
+            return {**tables, "held_out": held_out}
+        case _:
+            return {"table": calibrated(device), "plans": split}
+
+
+def machine(device: str) -> dict[str, Any]:
     """What this is measured on."""
     import torch
     import transformers
+
+    if device != "cuda":
+        return {"device": device, "torch": torch.__version__}
 
     driver = subprocess.run(
         ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
@@ -262,11 +287,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run_part(model: str, part: str) -> None:
+def run_part(model: str, part: str, device: str) -> None:
     """Run the steps of a part, and print what was found after each."""
     found: Found = {}
-    steps = {"machine": lambda *_: machine()} if part == "machine" else PARTS[part]
-    for name, step in steps.items():
+    for name, step in steps_of(part, device).items():
         start = time.perf_counter()
         try:
             found[name] = step(model, found)
@@ -276,9 +300,9 @@ def run_part(model: str, part: str) -> None:
         print("RESULT " + json.dumps(found), flush=True)
 
 
-def part_of(model: str, part: str, limit: float) -> Found:
+def part_of(model: str, part: str, device: str, limit: float) -> Found:
     """Return what a part finds in its own process; what it had found if it takes too long."""
-    words = [sys.executable, "-m", "benchmarks.gpu", model, "--one", part]
+    words = [sys.executable, "-m", "benchmarks.gpu", model, "--one", part, "--device", device]
     why: Found = {}
     try:
         done = subprocess.run(words, capture_output=True, timeout=limit, check=False)
@@ -300,10 +324,11 @@ def main() -> int:
     parser.add_argument("--out", default="gpu.json")
     parser.add_argument("--parts", default=",".join(PARTS), help=", ".join(PARTS))
     parser.add_argument("--limit", type=float, default=270, help="seconds of a part")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--one", choices=(*PARTS, "machine"), help="run this part, print JSON")
     given = parser.parse_args()
     if given.one:
-        run_part(given.model, given.one)
+        run_part(given.model, given.one, given.device)
         return 0
     parts = given.parts.split(",")
     if unknown := [part for part in parts if part not in PARTS]:
@@ -311,7 +336,7 @@ def main() -> int:
     results: Found = {}
     for part in ("machine", *parts):
         start = time.perf_counter()
-        results[part] = part_of(given.model, part, given.limit)
+        results[part] = part_of(given.model, part, given.device, given.limit)
         results[part]["took_s"] = time.perf_counter() - start
         print(part, json.dumps(results[part])[:4000], flush=True)
         with open(given.out, "w", encoding="utf-8") as file:

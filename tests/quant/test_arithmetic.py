@@ -49,6 +49,14 @@ def test_tree_sum(values):
     assert only(arithmetic.tree_sum(tensor(*values))) == oracle.total(list(map(Fraction, values)))
 
 
+@given(st.lists(numbers.map(abs), min_size=1, max_size=200))
+@example([3e38, 3e38, 3e38, 1.0] * 40)
+@example([2.0**-126, 0.0, 2.0**-126 * (1 + 2**-23)] * 30)
+def test_unsigned_sum(values):
+    found = only(arithmetic.unsigned_sum(tensor(*values)))
+    assert found == oracle.total(list(map(Fraction, values)))
+
+
 @given(st.integers(-1022, 1023))
 def test_power_of_two(exponent):
     assert arithmetic.power_of_two(torch.tensor([exponent])).item() == 2.0**exponent

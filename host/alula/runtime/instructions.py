@@ -88,11 +88,14 @@ def layers(
 ) -> Iterator[tuple[str, float, float]]:
     """Yield the model's units one after the other, from a run's start to its end.
 
-    A unit lasts until the next one's first instruction is over. Programs interleave the end of a
-    layer with the beginning of the next: that one has begun then.
+    A unit lasts until the next one's first instruction is over, the sequencer's apart, which runs
+    ahead. Programs interleave the end of a layer with the beginning of the next: that one has begun
+    then.
     """
     now, current, before, last = 0.0, "", "", 0.0
     for one in instructions:
+        if one.engine is Engine.SYS:
+            continue
         parts = one.unit.split(".")
         name = ".".join(parts[:2]) if parts[0] == "layers" else parts[0]
         if name and name not in (current, before, f"layers.{_ANY}"):

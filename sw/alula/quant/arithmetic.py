@@ -34,9 +34,17 @@ def in_pieces(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     )
 
 
+_HELD: dict[str, Tensor] = {}
+"""Numbers on devices, made once: a GPU would take as long for one as for a product."""
+
+
 def constant(value: float, like: Tensor) -> Tensor:
     """A number rounded to float32, beside a tensor; nothing is copied from the host."""
-    return torch.full((), value, dtype=torch.float32, device=like.device)
+    name = f"{value!r} {like.device}"
+    if name not in _HELD:
+        with torch.inference_mode(False):
+            _HELD[name] = torch.full((), value, dtype=torch.float32, device=like.device)
+    return _HELD[name]
 
 
 def rounded(values: Tensor) -> Tensor:
@@ -45,8 +53,18 @@ def rounded(values: Tensor) -> Tensor:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``fl(a * b)``, broadcast."""
-    return rounded(a.double() * b)
+    """``fl(a * b)``, broadcast; one of them has a dimension at least."""
+    # Beside a float64 number both are widened as they are multiplied, not before.
+    return rounded(torch.addcmul(_zero(a.device), a, b))
+
+
+def _zero(device: torch.device) -> Tensor:
+    """A zero in float64."""
+    name = f"zero {device}"
+    if name not in _HELD:
+        with torch.inference_mode(False):
+            _HELD[name] = torch.zeros(1, dtype=torch.float64, device=device)
+    return _HELD[name]
 
 
 def total(a: Tensor, b: Tensor) -> Tensor:
@@ -56,7 +74,7 @@ def total(a: Tensor, b: Tensor) -> Tensor:
 
 def difference(a: Tensor, b: Tensor) -> Tensor:
     """``fl(a - b)``, broadcast."""
-    return total(a, -b)
+    return hardshrink(a - b, _FLUSHED_SINGLE).clamp_(-LARGEST, LARGEST)
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
@@ -71,15 +89,28 @@ def exponents(values: Tensor) -> Tensor:
 
 def tree_sum(terms: Tensor) -> Tensor:
     """SUM over the last dimension, which is kept with length 1."""
+    return _in_order(terms, total)
+
+
+def unsigned_sum(terms: Tensor) -> Tensor:
+    """SUM of terms none of which is below 0, in a third of the operations.
+
+    A sum of two of them is 0 or no less than either, so that none is below 2**-126; and what
+    overflows stays the largest number whatever is added, so that it is made that at the end.
+    """
+    return _in_order(terms, torch.add).clamp_(max=LARGEST)
+
+
+def _in_order(terms: Tensor, add: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     short = -terms.shape[-1] % PARTIAL_SUMS
     if short:
         terms = pad(terms, (0, short))
     rounds = terms.unflatten(-1, (-1, PARTIAL_SUMS))
     partial = rounds[..., 0, :]
     for index in range(1, rounds.shape[-2]):
-        partial = total(partial, rounds[..., index, :])
+        partial = add(partial, rounds[..., index, :])
     half = PARTIAL_SUMS // 2
     while half:
-        partial = total(partial[..., :half], partial[..., half : 2 * half])
+        partial = add(partial[..., :half], partial[..., half : 2 * half])
         half //= 2
     return partial

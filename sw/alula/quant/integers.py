@@ -181,12 +181,11 @@ def _multiply_wide(x: Activations, weights: Tensor, scale: Tensor | None) -> Ten
     wide, outputs = x.wide()[..., : weights.shape[-1]], weights.shape[-2]
     each = max(wide.shape[-2:]) * max(1, weights[..., 0, 0].numel())
     step = max(1, piece_size(wide.device) // each)
-    result = wide.new_empty((*wide.shape[:-1], outputs), dtype=torch.float32)
-    unit = power_of_two(x.exponent)
+    unit, found = power_of_two(x.exponent), list[Tensor]()
     for first in range(0, outputs, step):
         part = slice(first, first + step)
         values = (wide @ weights[..., part, :].double().mT).float()
         if scale is not None:
             values = product(values, scale[..., None, part])
-        result[..., part] = rounded(unit * values)
-    return result
+        found.append(rounded(unit * values))
+    return found[0] if len(found) == 1 else torch.cat(found, dim=-1)

@@ -1,15 +1,23 @@
 """The SFU's instructions on torch tensors, as docs/reference/numerics.md states them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from alula.quant import kernels
-from alula.quant.arithmetic import constant, difference, product, total, tree_sum
+from alula.quant.arithmetic import constant, difference, product, total, tree_sum, unsigned_sum
 from alula.quant.functions import exp, recip, rsqrt
 
 
-def _mean(terms: Tensor, count: int | None = None) -> Tensor:
-    return product(tree_sum(terms), constant(1 / (count or terms.shape[-1]), terms))
+def _mean(
+    terms: Tensor, count: int | None = None, add: Callable[[Tensor], Tensor] = tree_sum
+) -> Tensor:
+    return product(add(terms), constant(1 / (count or terms.shape[-1]), terms))
+
+
+def _mean_square(x: Tensor, count: int | None = None) -> Tensor:
+    return _mean(product(x, x), count, unsigned_sum)
 
 
 def rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Tensor:
@@ -20,14 +28,14 @@ def rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Te
 
 
 def _rmsnorm(x: Tensor, gain: Tensor, eps: float, count: int | None = None) -> Tensor:
-    r = rsqrt(total(_mean(product(x, x), count), constant(eps, x)))
+    r = rsqrt(total(_mean_square(x, count), constant(eps, x)))
     return product(product(x, r), gain)
 
 
 def layernorm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
     """LAYERNORM over the last dimension."""
     d = difference(x, _mean(x))
-    r = rsqrt(total(_mean(product(d, d)), constant(eps, x)))
+    r = rsqrt(total(_mean_square(d), constant(eps, x)))
     return total(product(product(d, r), gain), bias)
 
 
@@ -46,7 +54,7 @@ def _softmax(x: Tensor, inside: Tensor, factors: Tensor) -> Tensor:
     largest = x.masked_fill(~inside, -torch.inf).amax(-1, keepdim=True)
     e = exp(difference(torch.where(inside, x, largest), largest))
     e = torch.where(inside, e, 0.0)
-    return product(product(e, recip(tree_sum(e))), factors)
+    return product(product(e, recip(unsigned_sum(e))), factors)
 
 
 def rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

@@ -200,41 +200,6 @@ def test_a_trace_with_too_many_instructions_tells_engines(
     assert len(tracks["MV"]) == len(whole["MV"])
 
 
-@pytest.mark.slow
-def test_a_trace_of_the_gateware(alula, small_model: Path, tmp_path: Path) -> None:
-    """Simulated: the cycles of each track are the run's exactly, instruction by instruction."""
-    path = tmp_path / "trace.json"
-    told = alula(
-        *("run", str(small_model), "--design", "nano", "--device", "rtl"),
-        *("--map", "prefill:*=torch,decode:*=accel", "--prompt-ids", ",".join(map(str, PROMPT))),
-        *("--max-new-tokens", "2", "--trace", str(path), "--json"),
-    )
-    assert told.code == 0, told.errors
-    (run,) = json.loads(told.out)["rtl"]["runs"]
-    events = json.loads(path.read_text())["traceEvents"]
-    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    cycles: dict[str, float] = {}
-    mnemonics: dict[str, list[str]] = {}
-    for event in events:
-        if event["ph"] != "X" or event["args"]["clock"] == "wall":
-            continue
-        assert event["args"]["clock"] == "simulated cycles"
-        track = names[event["pid"], event["tid"]]
-        cycles[track] = cycles.get(track, 0) + event["args"]["cycles"]
-        mnemonics.setdefault(track, []).append(event["name"])
-    assert set(cycles.values()) == {run["cycles"]}
-    assert {f"{engine.name} instructions" for engine in Engine} < set(cycles)
-    assert mnemonics["SYS instructions"][-2] == "END"
-    assert "layers.2" in mnemonics["layers"]
-    wall = [e for e in events if e["ph"] == "X" and e["args"]["clock"] == "wall"]
-    (answer,) = (e for e in wall if names[e["pid"], e["tid"]] == "answers")
-    host = [e for e in wall if names[e["pid"], e["tid"]] not in ("answers", "link")]
-    layers = {e["name"] for e in host if e["cat"] != "host"} - {"embed, layers.0-2, head"}
-    whole = sum(e["dur"] for e in host if e["name"] not in layers)
-    moved = sum(e["dur"] for e in wall if names[e["pid"], e["tid"]] == "link")
-    assert whole == pytest.approx(answer["dur"], rel=0.01, abs=moved)
-
-
 def accelerator_tracks(session: Session) -> dict[str, list[dict[str, Any]]]:
     """Return the events of the accelerator by the names of their tracks, in order of time."""
     events = trace_events(session)

@@ -270,8 +270,8 @@ def test_exo_streams_keys_and_values_under_the_prefill(handover: str) -> None:
 
     A DGX Spark alone 1.47 + 2.87 s, an M3 Ultra 5.57 + 0.85 s; both over 10 Gb/s Ethernet with keys
     and values layer by layer under the prefill 2.32 s. How many tokens were decoded is not told:
-    here 32. The planner: the same split, 2.35 s, with 0.86 s of keys and values, of which those of the
-    last piece are waited for, 0.03 s; moved whole they would make it 3.18 s.
+    here 32. The planner: the same split, 2.35 s, with 0.86 s of keys and values, of which the last
+    piece's are waited for, 0.03 s; moved whole they would make it 3.18 s.
     """
 
     def profile(prefill: float, decode: float) -> dict:
