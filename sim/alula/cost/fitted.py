@@ -1,6 +1,7 @@
 """Cycles that neither the contract nor the gateware declares: found in RTL, kept as data.
 
-They were read off programs of a few instructions. `fitted.json` has the commit of the gateware that
+They were read off programs of a few instructions, then moved until predictions of whole runs were
+near: what one of them lacks another may have. `fitted.json` has the commit of the gateware that
 they were found in, and the largest error of the model where nothing was fitted.
 """
 
