@@ -17,9 +17,10 @@ from alula.isa import Engine
 from alula.isa.instructions import BY_NAME
 from alula.runtime import DeviceError, RunError, Session, load, plan, tracing
 from alula.runtime.executor import Executor
-from alula.runtime.planning.devices import Devices
+from alula.runtime.loading import load_model, torch_worker
+from alula.runtime.planning.devices import DeviceRecord, Devices
 from alula.runtime.planning.planner import planner
-from alula.runtime.split import PHASES, Target, parse_rules, parse_split
+from alula.runtime.split import PHASES, Segment, Target, parse_rules, parse_split
 from alula.runtime.tracing import trace_events
 from alula.runtime.worker import KvRows, Output, Work
 
@@ -198,6 +199,24 @@ def test_a_trace_with_too_many_instructions_tells_engines(
     tracks = accelerator_tracks(session)
     assert 0 < len(tracks["MV instructions"]) < len(whole["MV instructions"])
     assert len(tracks["MV"]) == len(whole["MV"])
+
+
+@pytest.mark.parametrize("target", ["torch-int:cpu", "torch-float:cpu", "torch-fp32:cpu", "accel"])
+def test_a_plan_knows_what_workers_hand_out_when(small_model: Path, target: str) -> None:
+    """What the price of keys and values counts on, of a device's record and of its worker."""
+    kind = "accelerator" if target == "accel" else "cpu"
+    values = {"kind": kind, "target": target, "design": "nano" if target == "accel" else None}
+    values |= {"peak_tops": {"fp16": 1}, "bandwidth_gbs": 1, "estimator": "roofline"}
+    record = DeviceRecord.model_validate(values)
+    loaded = load_model(small_model, design="nano", map=f"*={target}", context=32)
+    worker = loaded.accelerator
+    if worker is None:
+        worker = torch_worker(Target(*target.split(":")), loaded.checkpoint, 32)  # type: ignore
+    seen: list[int] = []
+    segment = Segment(Target("torch-int"), True, range(3), True)
+    worker.run(segment, Work("prefill", np.array(PROMPT, np.uint32), 0, 1, False, seen.append))
+    assert (seen == [0, 1, 2]) == record.by_layer
+    assert worker.shared == record.shared
 
 
 def accelerator_tracks(session: Session) -> dict[str, list[dict[str, Any]]]:

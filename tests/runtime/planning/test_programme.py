@@ -263,6 +263,35 @@ def test_the_least_bottleneck_is_that_of_all(
     assert (np.array(told.memory) <= problem.capacity).all()
 
 
+@pytest.mark.parametrize(("back", "least"), [(0.1, 2.0), (9.0, 3.0)])
+def test_a_stretch_comes_back_where_that_is_cheaper_than_the_straight_way(
+    back: float, least: float
+) -> None:
+    """Three units that are alike, on a or b; what is before and behind them is on c, far from b."""
+    never = np.inf
+    ends, alike = [never, never, 0.0], [1.0, 1.0, never]
+    hops = np.array([[0, 0.1, 0.1], [back, 0, 9.0], [0.1, 9.0, 0]])
+    problem = Problem(
+        units=("embed", "layers.0", "layers.1", "layers.2", "head"),
+        devices=("a", "b", "c"),
+        work={
+            "prefill": np.array([ends, alike, alike, alike, ends]),
+            "decode": np.array([ends] * 5),
+        },
+        hops={"prefill": hops, "decode": np.zeros((3, 3))},
+        moves=np.zeros((5, 3, 3)),
+        ids=np.zeros((3, 3)),
+        steps=1,
+        memory=np.ones((5, 3)),
+        shared=np.zeros(3),
+        capacity=np.full(3, np.inf),
+    )
+    found = least_bottleneck(problem)
+    assert found is not None
+    assert bottleneck_s(price(problem, found.placement)) == pytest.approx(least)
+    assert found.placement["prefill"] == ([2, 0, 1, 0, 2] if least == 2 else [2, 0, 0, 0, 2])
+
+
 def test_many_ways_leave_few_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     """32 layers that are alike on three devices which hold a third of them each, and a little."""
     problem, weights = random_problem(5, 34, 3, 10.0)
