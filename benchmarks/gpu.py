@@ -152,7 +152,7 @@ def calibrated(device: str, lengths: Sequence[int] | None = None) -> Step:
 
 
 def held_out(model: str, found: Found) -> dict[str, Any]:
-    """What the table says of lengths that it does not have, of the whole model."""
+    """What the table says of lengths between those that it has, of the whole model."""
     from alula.runtime.loading import open_model
     from alula.runtime.planning.profile import straight_line
 
@@ -161,6 +161,8 @@ def held_out(model: str, found: Found) -> dict[str, Any]:
     rows = []
     for (phase, length), seconds in held.items():
         known = sorted((one, table[phase, one]) for other, one in table if other == phase)
+        if not known[0][0] <= length <= known[-1][0]:
+            continue
         low = max(row for row in known if row[0] <= length)
         high = min(row for row in known if row[0] >= length)
         told = low[1] if low == high else straight_line(low, high, length)
