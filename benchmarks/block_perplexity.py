@@ -2,13 +2,15 @@
 
     python -m benchmarks.block_perplexity [--windows 6]
 
-The same windows of Python's own prose, as long as the context of `benchmarks.blocks`, whose blocks
-are the first ones measured. Nothing is quantised, and no weight was trained for the blocks.
+Windows of Python's own prose, as long as the context of `benchmarks.blocks`, and its blocks.
+Nothing is quantised, and no weight was trained for the blocks.
 """
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,6 @@ from benchmarks.accuracy import text
 from benchmarks.blocks import CONTEXT, LOCAL, SINKS, STRIDE
 from benchmarks.report import MODEL, progress_shown, report
 
-PATTERNS = ((LOCAL, SINKS, STRIDE), (9, 1, 0), (1, 1, 4))
-"""Local blocks, sinks and stride: about 30% of the blocks each."""
 _ROWS = 256
 """Rows of logits that are made at a time."""
 
@@ -47,10 +47,12 @@ class Loss:
 
 
 @torch.inference_mode()
-def loss(checkpoint: Checkpoint, windows: Tensor) -> Loss:
+def loss(checkpoint: Checkpoint, windows: Tensor, progress: Callable[[int, int], None]) -> Loss:
+    """Run the float model on each window as a whole."""
     reference = FloatReference(checkpoint)
     total = late = 0.0
-    for ids in windows:
+    for done, ids in enumerate(windows):
+        progress(done, len(windows))
         hidden = reference.hidden(ids)[:-1]
         for start in range(0, len(hidden), _ROWS):
             logits = reference.head(hidden[start : start + _ROWS]).numpy()
@@ -67,26 +69,20 @@ def measure(windows: int) -> dict[str, Any]:
     checkpoint = open_model(MODEL)
     ids = needed_tokenizer(checkpoint).encode(text(), special=False)[: windows * CONTEXT]
     texts = torch.tensor(ids).view(windows, CONTEXT)
-    found: list[dict[str, Any]] = []
+    blocks = AttentionBlocks.spread(
+        checkpoint.architecture.kv_heads, local=LOCAL, sinks=SINKS, stride=STRIDE
+    )
     with progress_shown() as progress:
-        dense = loss(checkpoint, texts)
-        for done, (local, sinks, stride) in enumerate(PATTERNS, 1):
-            progress("patterns", done, len(PATTERNS) + 1)
-            blocks = AttentionBlocks.spread(
-                checkpoint.architecture.kv_heads, local=local, sinks=sinks, stride=stride
-            )
-            ours = loss(checkpoint.blocked(blocks), texts)
-            found.append(
-                {"local": local, "sinks": sinks, "stride": stride}
-                | {"share_of_blocks": blocks.share(CONTEXT)}
-                | ours.ratios(dense, windows)
-            )
-    perplexity = math.exp(dense.all / (windows * (CONTEXT - 1)))
+        dense, ours = (
+            loss(one, texts, partial(progress, name))
+            for name, one in (("dense", checkpoint), ("blocks", checkpoint.blocked(blocks)))
+        )
     return {
         "context": CONTEXT,
         "tokens": texts.numel(),
-        "dense_perplexity": perplexity,
-        "patterns": found,
+        "share_of_blocks": blocks.share(CONTEXT),
+        "dense_perplexity": math.exp(dense.all / (windows * (CONTEXT - 1))),
+        **ours.ratios(dense, windows),
     }
 
 
