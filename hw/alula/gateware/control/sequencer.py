@@ -140,10 +140,14 @@ class Sequencer(Component):
         m.submodules.loops, m.submodules.divider = now.loops, now.divider
         accepted = self._offer(m, now)
         m.d.sync += [
-            now.there.eq(self.available),
+            # Known a cycle ahead: much goes on from here.
+            self.take.eq(
+                self.available
+                & ((now.resolved & now.engines[Engine.SYS]) | (now.executes & ~self.take))
+            ),
             self.give.eq(self.retired),
             self.ended.eq(0),
-            *(flag.eq(0) for flag in (now.loading, now.decoding, now.turning, now.writing)),
+            *(flag.eq(0) for flag in now.states),
         ]
         with m.If(self.retired):
             m.d.sync += [self.signal.eq(now.signal), self.given.eq(now.place)]
@@ -151,7 +155,6 @@ class Sequencer(Component):
             self.address.eq(now.place),
             self.wait.eq(now.wait),
             self.waits.eq(now.awaits),
-            self.take.eq(now.executes & now.there),
             now.completes.eq(
                 (self.take & now.system.NOP)
                 | now.writing
@@ -162,7 +165,7 @@ class Sequencer(Component):
             now.arrives.eq(now.loading | now.fresh),
             self.retired.eq(now.completes | now.leaves),
             self.blocked.eq(now.offers.any() & ~accepted),
-            self.waiting.eq((now.executes & ~now.there) | self.blocked),
+            self.waiting.eq((now.executes & ~self.take) | self.blocked),
         ]
         with m.FSM(name="state"):
             with m.State("IDLE"):
@@ -174,7 +177,6 @@ class Sequencer(Component):
             with m.State("FETCH"):
                 m.d.sync += [
                     now.loading.eq(1),
-                    now.fetch.eq(now.fetch + 1),
                     now.after.eq(now.fetch + 1),
                     now.beyond.eq(now.place >= self.length),
                 ]
@@ -188,11 +190,16 @@ class Sequencer(Component):
             with m.State("TURN"):
                 self._turn(m, now)
             with m.State("DECODE"):
-                m.next = "RESOLVE"
+                self._begin(m, now)
             with m.State("RESOLVE"):
-                m.d.comb += now.resolves.eq(1)
-                m.d.sync += now.beyond.eq(now.after >= self.length)
-                self._check(m, now)
+                m.d.sync += [
+                    now.beyond.eq(now.after >= self.length),
+                    now.resolves.eq(~(now.refuses | now.resolved)),
+                ]
+                with m.If(now.refuses):
+                    m.next = "IDLE"
+                with m.Elif(now.resolved):
+                    m.next = "EXECUTE"
             with m.State("EXECUTE"):
                 with m.If(accepted):
                     self._continue(m, now)
@@ -213,6 +220,7 @@ class Sequencer(Component):
                 self._drain(m, now)
         self._advance(m, now)
         self._resolve(m, now)
+        self._check(m, now)
         return m
 
     def _stop(self, m: Module, reason: Reason | Signal) -> None:
@@ -221,7 +229,8 @@ class Sequencer(Component):
 
     def _go(self, m: Module, now: _Now, target: Value | int) -> None:
         """Leave the straight line."""
-        m.d.sync += [now.place.eq(target), now.fetch.eq(target)]
+        m.d.comb += [now.goes.eq(1), now.target.eq(target)]
+        m.d.sync += [now.place.eq(target), now.fetching.eq(1)]
         m.next = "FETCH"
 
     def _continue(self, m: Module, now: _Now) -> None:
@@ -230,7 +239,12 @@ class Sequencer(Component):
             m.d.sync += now.turning.eq(1)
             m.next = "TURN"
         with m.Else():
-            m.next = "RESOLVE"
+            self._begin(m, now)
+
+    def _begin(self, m: Module, now: _Now) -> None:
+        """Read the operands of what is at hand, from the next cycle on."""
+        m.d.sync += now.resolves.eq(1)
+        m.next = "RESOLVE"
 
     def _write(self, m: Module, now: _Now) -> None:
         """Write a register in the next cycle."""
@@ -268,13 +282,18 @@ class Sequencer(Component):
             m.d.sync += [now.refs.eq(decoder.refs), now.last_step.eq(decoder.last_step)]
         with m.If(now.finished):
             m.d.sync += [now.place.eq(now.after), now.after.eq(now.after + 1)]
+        with m.If(now.loads | now.fetching):
+            m.d.sync += now.fetch.eq(now.fetch + 1)
+        with m.Elif(now.goes):
+            m.d.sync += now.fetch.eq(now.target)
+        refusal = self._refusal(m, now)
         with m.If(now.loads):
             m.d.sync += [
-                now.fetch.eq(now.fetch + 1),
                 now.word.eq(decoder.held),
                 now.engines.eq(decoder.engine),
                 now.awaits.eq(decoder.engine[Engine.SYS]),
-                now.refusal.eq(self._refusal(m, now)),
+                now.refusal.eq(refusal),
+                now.refused.eq(refusal != Reason.NONE),
                 now.system.eq(decoder.system),
                 now.rd.eq(decoder.rd),
                 now.body.eq(decoder.body),
@@ -327,23 +346,25 @@ class Sequencer(Component):
 
     def _check(self, m: Module, now: _Now) -> None:
         """A step of RESOLVE: what is no instruction stops the program."""
-        loops = now.loops
-        m.d.sync += [
-            now.body_end.eq(now.after + now.body),
-            now.limit.eq(Mux(loops.empty, self.length, loops.top_end)),
+        loops, goes_on = now.loops, now.resolves & ~self.halt
+        m.d.comb += [
+            now.refuses.eq(goes_on & now.refused),
+            now.resolved.eq(goes_on & ~now.refused & (now.step == now.last_step)),
         ]
-        with m.If(self.halt):
-            pass
-        with m.Elif(now.refusal != Reason.NONE):
-            self._stop(m, now.refusal)
-        with m.Elif(now.step == now.last_step):
+        with m.If(now.resolves):
+            m.d.sync += [
+                now.body_end.eq(now.after + now.body),
+                now.limit.eq(Mux(loops.empty, self.length, loops.top_end)),
+            ]
+        with m.If(goes_on):
+            m.d.sync += now.step.eq(now.step + 1)
+        with m.If(now.refuses):
+            m.d.sync += [self.reason.eq(now.refusal), self.running.eq(0)]
+        with m.If(now.resolved):
             m.d.sync += [
                 now.executes.eq(now.engines[Engine.SYS]),
                 now.offers.eq(Cat(now.engines[engine] for engine in ENGINES)),
             ]
-            m.next = "EXECUTE"
-        with m.Else():
-            m.d.sync += now.step.eq(now.step + 1)
 
     def _execute(self, m: Module, now: _Now) -> None:
         """An instruction of SYS whose tokens are there."""
@@ -470,16 +491,18 @@ class _Now:
 
     `place` is its address, `after` the one behind it, `fetch` what the program memory reads; the
     decoder holds the next word, whose parts go into registers as it becomes the one at hand.
-    `loads`: It does. `arrives`: The program memory shows the next word. `fresh`: The first cycle of
-    an instruction. `loading`, `decoding`, `turning`, `writing`: The state is that of this name.
-    `engines`, `system`: Whose it is; which of those of SYS. `beyond`: The next one is behind the
-    program. `refusal`: Why it stops the program. `resolves`: Operands are read. `awaits`: It is of
-    SYS and has not taken its tokens; `executes`: It waits for nothing else; `there`: They are
-    there. `offers`: It is for one of these engines, and waits for the queue; `free`: That has had
-    room for a cycle. `ends`: The innermost loop's body ends behind it; `ends_before`: In front of
-    it. LOOP: `body_end` must be at most `limit`; `too_long`: It is not; `skips`: Nothing is
-    repeated; `enters`: It is seen to. `finished`: It is over, and the one behind it is next;
-    `completes`: So it is beyond EXECUTE. `leaves`: It is over, and another one is next or none.
+    `loads`: It does. `arrives`: The program memory shows the next word. `goes`: `target` is to be
+    fetched, off the straight line. `fresh`: The first cycle of an instruction. `fetching`,
+    `loading`, `decoding`, `resolves`, `turning`, `writing`: The state is that of this name, FETCH
+    to WRITE; registers. `engines`, `system`: Whose it is; which of those of SYS. `beyond`: The next
+    one is behind the program. `refusal`: Why it stops the program; `refused`: There is a reason;
+    `refuses`: It stops it. `resolved`: Its last operands are read. `awaits`: It is of SYS and has
+    not taken its tokens; `executes`: It waits for nothing else. `offers`: It is for one of these
+    engines, and waits for the queue; `free`: That has had room for a cycle. `ends`: The innermost
+    loop's body ends behind it; `ends_before`: In front of it. LOOP: `body_end` must be at most
+    `limit`; `too_long`: It is not; `skips`: Nothing is repeated; `enters`: It is seen to.
+    `finished`: It is over, and the one behind it is next; `completes`: So it is beyond EXECUTE.
+    `leaves`: It is over, and another one is next or none.
     """
 
     def __init__(self, program_words: int) -> None:
@@ -487,6 +510,7 @@ class _Now:
         self.place = Signal(place)
         self.after = Signal(range(program_words + 2))
         self.fetch = Signal(range(program_words + 3))
+        self.goes, self.target = Signal(), Signal(place)
         self.decoder, self.assembler, self.divider = Decoder(), Assembler(), Divider()
         self.loops = LoopStack(place_bits=len(self.place))
         self.arrives = Signal()
@@ -497,19 +521,21 @@ class _Now:
         self.signal = self.word[OPCODE_BITS + ENGINE_BITS :][:ENGINE_BITS]
         self.engines = Signal(len(Engine))
         self.system = Signal(SYSTEM)
-        self.loading, self.decoding = Signal(), Signal()
-        self.turning, self.writing = Signal(), Signal()
-        self.refusal = Signal(Reason)
+        self.fetching, self.loading, self.decoding = Signal(), Signal(), Signal()
+        self.resolves, self.turning, self.writing = Signal(), Signal(), Signal()
+        self.states = (
+            self.fetching, self.loading, self.decoding, self.resolves, self.turning, self.writing,
+        )  # fmt: skip
+        self.refusal, self.refused = Signal(Reason), Signal()
         self.refs = Signal(data.ArrayLayout(REFERENCE, MAX_SOURCES))
         self.last_step = Signal(range(STEPS))
         self.step = Signal(range(STEPS))
-        self.resolves = Signal()
+        self.refuses, self.resolved = Signal(), Signal()
         self.values = Signal(data.ArrayLayout(32, MAX_SOURCES))
         self.offers = Signal(len(ENGINES))
         self.free = Signal()
         self.awaits = Signal()
         self.executes = Signal()
-        self.there = Signal()
         self.rd = Signal(REGISTER_BITS)
         self.value = Signal(len(self.decoder.value))
         self.countdown = Signal(range(CYCLES["multiply"]))

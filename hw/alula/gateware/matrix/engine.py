@@ -133,6 +133,7 @@ class Mpe(Component):
         m.d.comb += [
             commands.mm_finished.eq(output.mm_done),
             commands.mv_finished.eq(output.mv_done),
+            operands.held.eq(self.held),
             operands.finished.eq(output.finished),
             self.may_end.eq(operands.may_end),
             output.start.eq(sums.start),

@@ -26,7 +26,7 @@ class Operands(Component):
         sets (int): Segments of row blocks that may be between here and their last write.
 
     Members:
-        block, activations: Those of `Mpe`.
+        block, held, activations: Those of `Mpe`.
         product (In stream of `product_layout`): The product of the next block, there before its
             first row block ends; taken with its last block.
         may_end (Out(1)), may_weigh (Out(1), with ``sparse``): Those of `WeightStream`.
@@ -41,6 +41,7 @@ class Operands(Component):
         super().__init__(
             {
                 "block": In(stream.Signature(block_layout(sizes.rows, sparse=sizes.sparse))),
+                "held": In(1),
                 "activations": In(stream.Signature(read_layout(sizes.tokens))),
                 "product": In(stream.Signature(product_layout(sizes))),
                 "fires": Out(1),
@@ -62,8 +63,13 @@ class Operands(Component):
         self._limit(m, ends, power)
         if sparse:
             self._weigh(m)
+        # The stream offers a block that it holds where it may end. Found here as well, of registers
+        # alone: all that passes depends on it.
+        offered = self.held & (self.may_end | ~step.last)
+        if sparse:
+            offered &= self.may_weigh | ~step.half
         m.d.comb += [
-            self.fires.eq(self.block.valid & self.activations.valid),
+            self.fires.eq(offered & self.activations.valid),
             self.block.ready.eq(self.activations.valid),
             self.activations.ready.eq(self.block.valid),
             ends.eq(self.fires & step.last),
@@ -76,7 +82,8 @@ class Operands(Component):
         side = self.activations.payload.side
         known = Signal(side.shape())
         powers = Signal(data.ArrayLayout(signed(POWER_BITS), tokens))
-        with m.If(self.fires & ~step.half):
+        # Both halves show it, so that it matters not when the first one passes.
+        with m.If(self.activations.valid & ~step.half):
             m.d.sync += known.eq(side)
             with m.If(step.first):
                 m.d.sync += [powers[t].eq(side[t].exponent) for t in range(tokens)]

@@ -30,10 +30,12 @@ class ProductUse(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        left = Signal(range(PRODUCTS_AHEAD + 1))
-        starves = Mux(self.works, ~self.there, left != 0)
+        left, ended = Signal(range(PRODUCTS_AHEAD + 1)), Signal()
+        # That one ends is known late in a cycle: it leaves in the next.
+        starves = Mux(self.works, ~self.there, left != ended)
         m.d.sync += [
-            left.eq(left + self.taken - (self.ends & self.works)),
+            ended.eq(self.ends & self.works),
+            left.eq(left + self.taken - ended),
             self.starved.eq(starves),
             self.blocked.eq(Mux(self.works, self.there & ~self.passes, self.waits) & ~starves),
         ]

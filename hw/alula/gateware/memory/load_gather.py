@@ -36,7 +36,7 @@ class LoadGather(Asker):
         m = Module()
         sizes, command, extent = self.sizes, self.command, self.extent
         sized, empty, excess, long = Signal(), Signal(), Signal(), Signal()
-        ids, ids_there = Signal(8 * sizes.whole_width), Signal()
+        ids, ids_there = Signal(8 * sizes.whole_width), Signal(init=1)
         ids_address, ids_left = Signal(33), Signal(range(sizes.whole_width // 4 + 1))
         address, rows_left = Signal(len(self.product) + 1), Signal(COUNT_BITS)
         # The row number at hand: beats of them stand still, so that no bit of them is chosen twice.
@@ -90,7 +90,7 @@ class LoadGather(Asker):
                 m.next = "Ids"
                 with m.If(long):
                     self.refuse(m, Code.OUT_OF_RANGE, command.dst)
-            self._next_ids(m, ids_address, ids_left, ids_there, ids_beyond)
+            self._next_ids(m, ids_address, ids_left, place, ids_there, ids_beyond)
             following(m, ("Row end", "Row check", "Row"))
             with m.State("Row"):
                 m.next = "Row job"
@@ -126,18 +126,20 @@ class LoadGather(Asker):
             transfer.address.eq(Mux(asks_row, address, ids_address)),
             transfer.beats.eq(Mux(asks_row, extent.beats, 1)),
         ]
+        with m.If(~ids_there):  # that they come is known late
+            m.d.sync += ids.eq(self.ids)
         with m.If(self.ids_valid):
-            m.d.sync += [ids.eq(self.ids), ids_there.eq(1), place.eq(0)]
+            m.d.sync += ids_there.eq(1)
         return m
 
     def _next_ids(
-        self, m: Module, address: Signal, left: Signal, there: Signal, beyond: Value
+        self, m: Module, address: Signal, left: Signal, place: Signal, there: Signal, beyond: Value
     ) -> None:
         """States that bring the next beat of ids, unless one is at hand."""
         job, most = self.job.payload, self.sizes.whole_width // 4
         with m.State("Ids"):
             with m.If(left == 0):
-                m.d.sync += [left.eq(most), there.eq(0)]
+                m.d.sync += [left.eq(most), place.eq(0), there.eq(0)]
                 m.next = "Ids job"
             with m.Elif(there):
                 m.next = "Factors"

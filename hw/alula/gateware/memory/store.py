@@ -1,6 +1,6 @@
 """ST: vector buffer and staging to memory."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -103,13 +103,15 @@ class Store(MemoryEngine):
             *(part.number.eq(self.number) for part in (runs, vector)),
             *(storer.command.eq(command) for storer in (vector, word, cache)),
         ]
-        of_cache, of_word, in_runs = Signal(), Signal(), Signal()
+        of_cache, of_word, of_vector, in_runs = (Signal(name=name) for name in _KINDS)
         rows = command.opcode.matches(opcode("ST.KEY"), opcode("ST.VALUE"))
+        one = command.opcode == opcode("ST.W")
         m.d.sync += [
             of_cache.eq(rows),
-            of_word.eq(command.opcode == opcode("ST.W")),
+            of_word.eq(one),
+            of_vector.eq(~(rows | one)),
             # What all bits of a beat depend on decides nothing else.
-            in_runs.eq(rows | (command.opcode == opcode("ST.W"))),
+            in_runs.eq(rows | one),
         ]
         m.d.comb += [
             getattr(master, name).payload.eq(
@@ -117,26 +119,22 @@ class Store(MemoryEngine):
             )
             for name in ("transfer", "beat")
         ]
-        with m.Switch(Cat(of_cache, of_word)):
-            for case, storer, writes in (
-                (m.Case(0b01), cache, runs),
-                (m.Case(0b10), word, runs),
-                (m.Default(), vector, vector),
-            ):
-                with case:
-                    for name in ("transfer", "beat"):
-                        source, target = getattr(writes, name), getattr(master, name)
-                        m.d.comb += [
-                            target.valid.eq(source.valid),
-                            source.ready.eq(target.ready),
-                        ]
-                    if storer is not vector:
-                        connect(m, storer.run, runs.run)
-                    m.d.comb += [
-                        storer.start.eq(begins),
-                        over.eq(storer.over),
-                        latch.report[0].eq(storer.fault),
-                    ]
+        for chosen, storer, writes in (
+            (of_cache, cache, runs),
+            (of_word, word, runs),
+            (of_vector, vector, vector),
+        ):
+            with m.If(chosen):
+                for name in ("transfer", "beat"):
+                    source, target = getattr(writes, name), getattr(master, name)
+                    m.d.comb += [target.valid.eq(source.valid), source.ready.eq(target.ready)]
+                if storer is not vector:
+                    connect(m, storer.run, runs.run)
+                m.d.comb += [
+                    storer.start.eq(begins),
+                    over.eq(storer.over),
+                    latch.report[0].eq(storer.fault),
+                ]
         with m.If(runs.fault.code != Code.NONE):
             m.d.comb += latch.report[0].eq(runs.fault)
         with m.If(master.error):
@@ -155,3 +153,6 @@ class Store(MemoryEngine):
                 m.d.sync += self.starved.eq(~Mux(cache.waits, self.staged.valid, self.word.valid))
             with m.Else():
                 m.d.sync += self.blocked.eq(sends | finishing)
+
+
+_KINDS = ("of_cache", "of_word", "of_vector", "in_runs")

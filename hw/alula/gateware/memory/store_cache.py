@@ -77,7 +77,7 @@ class StoreCache(Storer):
         request, staged: The read ports of the staging buffer.
         keys, values: Where runs of ST.KEY and ST.VALUE go: to a `CacheRuns` each.
         run: To `RunWriter`.
-        waits: For staging.
+        waits: For staging. A register.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class StoreCache(Storer):
         block_rows = self._cuts["keys"].block_rows
         request = self.request.payload
         m.d.comb += [request.row.eq(row), request.half.eq(progress.half), request.groups.eq(groups)]
+        m.d.comb += self.staged.ready.eq(self.waits)
         with m.FSM():
             with m.State("Idle"), m.If(self.start):
                 m.d.sync += [
@@ -157,11 +158,12 @@ class StoreCache(Storer):
             with m.State("Ask"):
                 m.d.comb += self.request.valid.eq(1)
                 with m.If(self.request.ready):
+                    m.d.sync += self.waits.eq(1)
                     m.next = "Take"
             with m.State("Take"):
-                m.d.comb += [self.staged.ready.eq(1), self.waits.eq(1)]
                 m.d.sync += progress.staged.eq(self.staged.payload)
                 with m.If(self.staged.valid):
+                    m.d.sync += self.waits.eq(0)
                     m.next = "Run"
             with m.State("Run"):
                 m.d.comb += [run.valid.eq(1), takes.eq(run.ready)]

@@ -12,6 +12,8 @@ LATENCY = 2
 """Cycles from a beat to its first word."""
 _EXPONENT = 0xFF
 _LARGEST = 0x7F7F_FFFF
+_ELEMENTS = ((0, 4), (1, 2))
+"""Whether an element is bf16, and its bytes."""
 
 
 def clean(bits: Value) -> Value:
@@ -67,14 +69,18 @@ class Unpack(Component):
         lanes = self.lanes
         row, active = Signal(row_layout(self.words, lanes)), self.active
         beat, held = Signal(8 * self.beat_bytes), Signal()
-        used = Signal(range(self.beat_bytes))
         place = Signal(range(lanes))
         raw = Signal(data.ArrayLayout(32, lanes))
         valid = Signal(range(lanes + 1))
         full, ends = Signal(), Signal()
         step, moves, takes, finishes = Signal(), Signal(), Signal(), Signal()
-        flushes, spent = Signal(), Signal()
+        flushes = Signal()
         covered, last_word = Signal(range(lanes + 1)), Signal()
+
+        sizes = {bf16: gcd(self.beat_bytes // size, lanes) * size for bf16, size in _ELEMENTS}
+        # Pieces of the beat that are left, as the place of a 1.
+        left = Signal(self.beat_bytes // min(sizes.values()))
+        spent = left[0]
 
         m.d.comb += [
             self.row.ready.eq(~active),
@@ -92,16 +98,24 @@ class Unpack(Component):
             m.d.comb += self.word.payload.data[lane].eq(Mux(lane < valid, clean(raw[lane]), 0))
         with m.If(self.row.valid & ~active):
             m.d.sync += [row.eq(self.row.payload), active.eq(1), held.eq(0)]
-            m.d.sync += [used.eq(0), place.eq(0), last_word.eq(self.row.payload.count <= lanes)]
+            m.d.sync += [place.eq(0), last_word.eq(self.row.payload.count <= lanes)]
         with m.If(takes):
-            m.d.sync += [beat.eq(self.beat.payload), held.eq(1), used.eq(0)]
+            m.d.sync += held.eq(1)
         with m.If(full & self.word.ready):
             m.d.sync += full.eq(0)
 
-        for bf16, size in ((0, 4), (1, 2)):
-            elements = self.beat_bytes // size
-            piece = gcd(elements, lanes)
-            taken = piece * size
+        # A beat comes where none is held or the last piece of one leaves. That it does is known
+        # late: until then it matters not what is here.
+        rest, pieces = Signal.like(beat), Signal.like(left)
+        with m.If((active & ~held) | moves):
+            with m.If(~held | spent):
+                m.d.sync += [beat.eq(self.beat.payload), left.eq(pieces)]
+            with m.Else():
+                m.d.sync += [beat.eq(rest), left.eq(left.rotate_right(1))]
+
+        for bf16, size in _ELEMENTS:
+            taken = sizes[bf16]
+            piece = taken // size
             with m.If(row.bf16 == bf16):
                 # A piece that is a word needs no place in it.
                 m.d.comb += [covered.eq(lanes), finishes.eq(last_word)]
@@ -110,10 +124,10 @@ class Unpack(Component):
                         covered.eq(place + piece),
                         finishes.eq(last_word & (row.count[: len(covered)] <= covered)),
                     ]
-                with m.If(takes):
-                    m.d.sync += spent.eq(taken == self.beat_bytes)
-                with m.Elif(step):
-                    m.d.sync += spent.eq(used == self.beat_bytes - 2 * taken)
+                m.d.comb += [
+                    rest.eq(Cat(beat[8 * taken :], self.beat.payload[-8 * taken :])),
+                    pieces.eq(1 << self.beat_bytes // taken - 1),
+                ]
                 values = [
                     Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
                     for i in range(piece)
@@ -124,12 +138,6 @@ class Unpack(Component):
                             m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
                 with m.If(step):
                     m.d.sync += place.eq(Mux(flushes, 0, covered))
-                    # What is left of a beat that is spent is not looked at.
-                    with m.If(~takes):
-                        m.d.sync += [
-                            beat[: -8 * taken].eq(beat[8 * taken :]),
-                            used.eq(used + taken),
-                        ]
         # What the next word will be may change until there is one: `step` comes later.
         with m.If(moves):
             m.d.sync += [
