@@ -18,14 +18,6 @@ IMPLEMENTATIONS = ("alula.design", "alula.gateware", "alula.model")
 """What describes, is and models the same machine: each has its `Sequencer`."""
 BENCH = ("alula.bench",)
 """Benches are written against its names alone, which are words of verification."""
-IMPLEMENTATIONS = ("alula.design", "alula.gateware", "alula.model")
-"""What describes, is and models the same machine: each has its `Sequencer`."""
-BENCH = ("alula.bench",)
-"""Benches are written against its names alone, which are words of verification."""
-IMPLEMENTATIONS = ("alula.design", "alula.gateware", "alula.model")
-"""What describes, is and models the same machine: each has its `Sequencer`."""
-BENCH = ("alula.bench",)
-"""Benches are written against its names alone, which are words of verification."""
 
 
 def complaints() -> Iterator[str]:
@@ -46,44 +38,6 @@ def complaints() -> Iterator[str]:
         for name in names:
             if not hasattr(module, name):
                 yield f"{found.name}.__all__ names {name!r}, which is not defined"
-    yield from _homonyms()
-
-
-def _homonyms() -> Iterator[str]:
-    """Yield one line for each public class whose name another class has, too."""
-    homes = defaultdict(list)
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith("alula.") and not _within(name, BENCH):
-            for word, item in vars(module).items():
-                if inspect.isclass(item) and item.__module__ == name and word == item.__name__:
-                    homes[word].append(name)
-    for word, modules in homes.items():
-        apart = [name for name in modules if not _within(name, IMPLEMENTATIONS)]
-        if not word.startswith("_") and len(modules) > 1 and apart:
-            yield f"{word} must be one class, not several ({', '.join(modules)})"
-
-
-def _within(name: str, packages: tuple[str, ...]) -> bool:
-    return name.startswith(tuple(f"{package}." for package in packages))
-    yield from _homonyms()
-
-
-def _homonyms() -> Iterator[str]:
-    """Yield one line for each public class whose name another class has, too."""
-    homes = defaultdict(list)
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith("alula.") and not _within(name, BENCH):
-            for word, item in vars(module).items():
-                if inspect.isclass(item) and item.__module__ == name and word == item.__name__:
-                    homes[word].append(name)
-    for word, modules in homes.items():
-        apart = [name for name in modules if not _within(name, IMPLEMENTATIONS)]
-        if not word.startswith("_") and len(modules) > 1 and apart:
-            yield f"{word} must be one class, not several ({', '.join(modules)})"
-
-
-def _within(name: str, packages: tuple[str, ...]) -> bool:
-    return name.startswith(tuple(f"{package}." for package in packages))
     yield from _homonyms()
 
 
