@@ -5,7 +5,8 @@ one, so that 32 layers take as many variables as one. A stretch is entered in on
 another, and what lies between is a walk, since as many steps lead into every state as out of it.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +25,9 @@ from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.fronts import NEAR
 from alula.runtime.planning.problem import Problem, Table
 
-_MOST_NODES, _MOST_S = 5_000, 120.0
-"""Nodes of the solver's tree, after which the best that is known is taken, with its gap; seconds
-that it may take whatever the tree."""
+_BOTTLENECK_S, _SECONDS_S = 8.0, 2.0
+"""Seconds in which the least bottleneck is looked for, and the quickest of those that have it;
+after that the best that is known is taken, with its gap."""
 _EXACT, _NEAR = 1e-7, 1e-3
 """Of the least bottleneck, what is no gap; of the seconds of a request, what need not be saved."""
 _TOLERANCE = 2e-6
@@ -118,27 +119,40 @@ class _Programme:
             self._limit(limit)
 
     def solve(self) -> Optimum | None:
-        """Return the optimum, None if no placement is within the limits on memory."""
-        states, least = self._connected(np.eye(1, self._count)[0], _EXACT)
+        """Return the optimum, None if no placement is within the limits on memory.
+
+        Raises:
+            PlanError: none was found in time.
+        """
+        states, least = self._search(
+            np.eye(1, self._count)[0], _EXACT, self._bottleneck, _BOTTLENECK_S
+        )
         if states is None:
-            return None
-        memory = self._chain.used(states)[: -self._timed]
-        if (memory > 1 + NEAR).any():
-            for row in self._memory:
-                self._rows.high[row] = 1 - _TOLERANCE
-            states, _ = self._connected(np.eye(1, self._count)[0], _EXACT)
-            if states is None:
+            if np.isinf(least):
                 return None
+            raise PlanError(
+                "a search for throughput failed: no plan within the devices' memory was found in"
+                f" {_BOTTLENECK_S:g} s; pins, or fewer devices, leave fewer"
+            )
         taken = self._bottleneck(states)
+        most = taken * (1 + _EXACT)
         self._rows.add(-np.inf, taken, (np.array([0]), 1))
-        quick, _ = self._connected(self._seconds(), _NEAR)
-        if quick is not None and self._bottleneck(quick) <= taken * (1 + _EXACT):
-            states = quick
+
+        def seconds(quick: States) -> float:
+            within = self._bottleneck(quick) <= most
+            return float(self._chain.used(quick)[-self._timed :].sum()) if within else np.inf
+
+        quick, _ = self._search(self._seconds(), _NEAR, seconds, _SECONDS_S)
+        states = states if quick is None else min((states, quick), key=seconds)
         gap = 1 - least / taken if taken > 0 else 0.0
         return Optimum(self._chain.placement(states), gap if gap > 2 * _EXACT else 0.0)
 
     def _bottleneck(self, states: States) -> float:
-        return float(self._chain.used(states)[-self._timed :].max())
+        """Return what is made least; inf beyond a limit on memory."""
+        used = self._chain.used(states)
+        if (used[: -self._timed] > 1 + NEAR).any():
+            return np.inf
+        return float(used[-self._timed :].max())
 
     def _seconds(self) -> Table:
         """Return what each variable adds to the seconds of a request."""
@@ -148,20 +162,43 @@ class _Programme:
                 np.add.at(found, columns, taken)
         return found
 
-    def _connected(self, objective: Table, gap: float) -> tuple[States | None, float]:
-        """Return states that make an objective least, and what any make it at least.
+    def _search(
+        self, objective: Table, gap: float, score: Callable[[States], float], limit_s: float
+    ) -> tuple[States | None, float]:
+        """Return the best states that are found, and what any make the objective at least.
 
-        A solution whose stretches fall apart is excluded, and the rest solved again.
+        A solution whose stretches fall apart is one with more steps than were counted; it is
+        excluded, and the rest solved again.
+
+        Args:
+            objective: what a one of each variable adds to it.
+            gap: how far from the least is near enough, as a share.
+            score: the objective of states; inf if they are not within all limits.
+            limit_s: seconds, after which the best so far is taken.
         """
-        while True:
-            found, least = self._solved(objective, gap)
+        end, best, lowest, least = time.monotonic() + limit_s, None, np.inf, -np.inf
+        while (left := end - time.monotonic()) > 0:
+            found, bound = self._solved(objective, gap, left)
+            least = max(least, bound)
             if found is None:
-                return None, least
+                break
+            states = np.concatenate([self._ordered(one, found) for one in self._stretches])
+            value = score(states)
+            if value < lowest:
+                best, lowest = states, value
             apart = [cut for one in self._stretches for cut in self._apart(one, found)]
+            if lowest <= least * (1 + gap) or (not apart and np.isfinite(value)):
+                break
+            for stretch, alone in apart:
+                self._connect(stretch, alone)
             if not apart:
-                return np.concatenate([self._ordered(one, found) for one in self._stretches]), least
-            for stretch, states in apart:
-                self._connect(stretch, states)
+                self._leave_room()
+        return best, least
+
+    def _leave_room(self) -> None:
+        """Let the limits on memory be met by more than what a solver may exceed them by."""
+        for row in self._memory:
+            self._rows.high[row] -= _TOLERANCE
 
     def _new(self, *shape: int) -> Numbers:
         numbers = np.arange(self._count, self._count + int(np.prod(shape)))
@@ -239,12 +276,10 @@ class _Programme:
             yield joint, passing
         yield self._closing, self._chain.ending[..., limit]
 
-    def _solved(self, objective: Table, gap: float) -> tuple[Numbers | None, float]:
+    def _solved(self, objective: Table, gap: float, limit_s: float) -> tuple[Numbers | None, float]:
         """Return the variables of a solution, and what an objective is at least.
 
-        Args:
-            objective: what a one of each variable adds to it.
-            gap: how far it may be from the least, as a share of it.
+        None and inf if there is none; None if none was found in time.
         """
         from scipy.optimize import milp
         from scipy.sparse import coo_array
@@ -262,16 +297,12 @@ class _Programme:
             integrality=whole,
             bounds=(0, most),
             constraints=(matrix.tocsc(), rows.low, rows.high),
-            options={"mip_rel_gap": gap, "node_limit": _MOST_NODES, "time_limit": _MOST_S},
+            options={"mip_rel_gap": gap, "time_limit": limit_s},
         )
         if found.status == 2:
             return None, np.inf
-        if found.x is None:
-            raise PlanError(
-                "a search for throughput failed: no plan within the devices' memory was found among"
-                f" {_MOST_NODES:,}; pins, or fewer devices, leave fewer"
-            )
-        return np.rint(found.x).astype(np.int64), float(found.mip_dual_bound)
+        least = -np.inf if found.mip_dual_bound is None else float(found.mip_dual_bound)
+        return None if found.x is None else np.rint(found.x).astype(np.int64), least
 
     def _ranges(self) -> tuple[Table, Table]:
         """Return the most of each variable, and 1 for those that are whole numbers.
@@ -306,7 +337,8 @@ class _Programme:
     def _ordered(self, stretch: _Stretch, found: Numbers) -> States:
         """Return a stretch's states in an order whose steps are those that were counted.
 
-        Hierholzer's walk over all steps, from its end.
+        Hierholzer's walk over all steps, from its end. Circles where it does not come go in front
+        of the last state.
         """
         (first,) = np.flatnonzero(found[stretch.enters])
         if stretch.length == 1:
@@ -320,7 +352,10 @@ class _Programme:
                 walk.append(onward[0])
             else:
                 order.append(walk.pop())
-        return np.array(order[::-1])
+        order.reverse()
+        apart = np.repeat(np.arange(self._states), left.sum(axis=1)).tolist()
+        place = max(1, len(order) - 1)
+        return np.array(order[:place] + apart + order[place:])
 
 
 def _alike(chain: StateChain) -> list[tuple[int, int]]:
