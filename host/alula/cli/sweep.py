@@ -1,5 +1,6 @@
 """`alula sweep`: the designs of a space that are worth building."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,15 +124,19 @@ def _print(found: "Found", files: list[Path]) -> None:
     checked = [row.checked for row in found.rows.values() if row.checked is not None]
     if checked:
         worst = max(map(abs, checked))
-        print(f"{len(checked)} points in RTL: the cycle model is off by {worst:.2%} at most")
+        print(f"{_points(checked)} in RTL: the cycle model is off by {worst:.2%} at most")
     if found.impossible:
-        print(f"{len(found.impossible):,} points cannot be:")
+        print(f"{_points(found.impossible)} cannot be:")
         for what, count, row in causes(found.impossible)[:5]:
             print(f"  {count:,} for {what}; the nearest: {row.reason}")
     if found.failed:
-        print(f"{len(found.failed):,} points failed, such as: {found.failed[0].failed}")
+        print(f"{_points(found.failed)} failed, such as: {found.failed[0].failed}")
     for one in found.space.sweep.references:
         values = ", ".join(f"{name} {value:g}" for name, value in one.values.items())
         print(f"published, {one.name}: {values} ({one.about})")
     for file in files:
         print(f"written: {file}")
+
+
+def _points(some: Sequence[object]) -> str:
+    return f"{len(some):,} point{'' if len(some) == 1 else 's'}"
