@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SIMULATED, SYNTHESISED = "simulated", "synthesised"
+SIMULATED, SYNTHESISED, ESTIMATED, PLACED = "simulated", "synthesised", "estimated", "placed"
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,20 @@ PROMISES = (
         digits=0,
         how=SYNTHESISED,
     ),
+    Promise("kv260: LUT a MAC", "synthesis", "lut_per_mac", 100, digits=0, how=SYNTHESISED),
+    Promise("kv260: clock", "synthesis", "mhz", 300, True, 1, " MHz", 0, ESTIMATED),
+    Promise(
+        "kv260: clock at the slow setting",
+        "synthesis",
+        "mhz_slow",
+        225,
+        True,
+        1,
+        " MHz",
+        0,
+        ESTIMATED,
+    ),
+    Promise("kv260: LUT levels", "synthesis", "levels", 7, digits=0, how=SYNTHESISED),
     Promise(
         "chain: INT8 products a DSP48E2",
         "synthesis",
@@ -183,6 +197,6 @@ PROMISES = (
         True,
         unit=" MHz",
         digits=1,
-        how=SYNTHESISED,
+        how=PLACED,
     ),
 )

@@ -1,4 +1,4 @@
-"""What kv260 takes of its part, module by module, and the DSP blocks of one chain."""
+"""What kv260 takes of its part, module by module, its clock, and the DSP blocks of one chain."""
 
 from alula.design import BLOCK, load_design
 from alula.gateware.hdl.repeat import emit
@@ -7,6 +7,8 @@ from alula.synth import synthesise, yosys
 from alula.synth.netlists import cells_of, netlists
 from alula.synth.report import module_uses
 from benchmarks.report import progress_shown, report
+
+CLOCK = ("levels", "mhz", "mhz_fast", "mhz_slow", "endpoints", "endpoints_over")
 
 
 def measure() -> dict[str, object]:
@@ -18,7 +20,11 @@ def measure() -> dict[str, object]:
         found = netlists(modules, family.synthesis, yosys(), progress)
         cells = {name: cells_of(netlist) for name, netlist in found.items()}
     chain = sum(item.total.dsp for item in module_uses(modules, cells, family))
-    return whole.as_dict() | {
+    table = whole.as_dict()
+    timing = table.pop("timing")
+    return table | {
+        **{name: timing[name] for name in CLOCK},
+        "lut_per_mac": whole.total.lut / design.macs_per_cycle,
         "largest_share": max(whole.shares.values()),
         "dsp_beyond_declared": whole.total.dsp - design.dsps,
         "chain_dsps": chain,
