@@ -24,7 +24,7 @@ def stuck(original: Any) -> Any:
 
     def elaborate(self: Mpe, platform: object) -> Module:
         m = original(self, platform)
-        with m.If(self.first == self.rows):
+        with m.If(self.first == self.sizes.rows):
             m.d.comb += self.write.payload.data[2][0].eq(1)
         return m
 
