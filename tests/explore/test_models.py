@@ -1,12 +1,14 @@
 """Models of a sweep: what was measured of their weights, and what was not."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from alula.design import DesignError
+from alula.design.shipped import shipped_recipes
 from alula.explore import Sweep
-from alula.explore.models import Quality, model_of, models_of, shipped_ratios
+from alula.explore.models import Quality, _formats, model_of, models_of, shipped_ratios
 from alula.explore.sweep_file import Perplexity
 
 MODEL = "smollm2-135m"
@@ -19,6 +21,16 @@ def test_ratios_that_come_with_alula_are_of_the_model_that_they_were_measured_wi
     assert model_of(MODEL, "w2-trained").quality == Quality(ratio=ratio)
     assert model_of("small", "w2-trained").quality == Quality()
     assert model_of(MODEL).quality == Quality()
+
+
+def test_a_recipe_of_the_users_has_no_ratio_of_a_shipped_one_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w2-trained").write_bytes(shipped_recipes()["w4"].read_bytes())
+    _formats.cache_clear()
+    assert model_of(MODEL, "w2-trained") == model_of(MODEL, "w4")
+    _formats.cache_clear()
 
 
 def test_what_a_sweep_gives_comes_first(small_sweep: Callable[..., Sweep]) -> None:

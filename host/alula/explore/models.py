@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alula.cost.plans import Formats
 from alula.design import DesignError
-from alula.design.shipped import shipped_folder
+from alula.design.shipped import named_file, shipped_folder, shipped_recipes
 from alula.explore.objectives import OF_WEIGHTS
 from alula.explore.sweep_file import Sweep
 from alula.ir import Architecture, Precision
@@ -100,8 +100,16 @@ def model_of(
     own = open_model(name, progress)
     if recipe is None:
         return replace(own, quality=quality.over(own.quality))
-    known = Quality(ratio=shipped_ratios().get((name, recipe)))
+    known = Quality(ratio=_shipped_ratio(name, recipe))
     return Model(own.shape, _formats(recipe, own.shape), quality.over(known))
+
+
+def _shipped_ratio(name: str, recipe: str) -> float | None:
+    """The ratio that comes with Alula; None where a file or folder at hand has one of the names."""
+    shipped = shipped_recipes()
+    if Path(name).exists() or named_file(recipe, shipped, "recipe") != shipped.get(recipe):
+        return None
+    return shipped_ratios().get((name, recipe))
 
 
 @cache
