@@ -181,7 +181,8 @@ def _multiply_wide(x: Activations, weights: Tensor, scale: Tensor | None) -> Ten
     wide, outputs = x.wide()[..., : weights.shape[-1]], weights.shape[-2]
     each = max(wide.shape[-2:]) * max(1, weights[..., 0, 0].numel())
     step = max(1, piece_size(wide.device) // each)
-    unit, found = power_of_two(x.exponent), list[Tensor]()
+    unit = power_of_two(x.exponent)
+    found: list[Tensor] = []  # torch.compile traces no list[Tensor]()
     for first in range(0, outputs, step):
         part = slice(first, first + step)
         values = (wide @ weights[..., part, :].double().mT).float()
