@@ -179,10 +179,13 @@ class OutputStage(Component):
                 }
             )
         )
-        busy = Signal()
+        busy, ending = Signal(), Signal()
         number, token, chunk = (
             Signal.like(turn[name], name=name) for name in ("number", "token", "chunk")
         )
+        later_token, later_chunk = Signal.like(token), Signal.like(chunk)
+        # Known a cycle ahead, but for one that ends as it starts.
+        ends_at_once = (self.info.last_token == 0) if chunks == 1 else Const(0)
         m.d.comb += [
             turn.begins.eq(self.start & ~busy),
             turn.valid.eq(self.start | busy),
@@ -190,13 +193,19 @@ class OutputStage(Component):
             turn.token.eq(token),
             turn.chunk.eq(chunk),
             turn.last_chunk.eq(chunk == chunks - 1),
-            turn.set_end.eq(turn.last_chunk & (token == self.info.last_token)),
+            turn.set_end.eq(Mux(busy, ending, ends_at_once)),
             self.taken.eq(turn.valid & turn.set_end),
+            later_token.eq(token + turn.last_chunk),
+            later_chunk.eq(Mux(turn.last_chunk, 0, chunk + 1)),
         ]
         with m.If(turn.valid):
-            m.d.sync += [busy.eq(~turn.set_end), number.eq(number + 1), chunk.eq(chunk + 1)]
-            with m.If(turn.last_chunk):
-                m.d.sync += [chunk.eq(0), token.eq(token + 1)]
+            m.d.sync += [
+                busy.eq(~turn.set_end),
+                number.eq(number + 1),
+                token.eq(later_token),
+                chunk.eq(later_chunk),
+                ending.eq((later_token == self.info.last_token) & (later_chunk == chunks - 1)),
+            ]
             with m.If(turn.set_end):
                 m.d.sync += [token.eq(0), number.eq(0)]
         return turn

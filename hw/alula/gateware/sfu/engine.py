@@ -137,6 +137,7 @@ class Sfu(wiring.Component):
 
         # Words into the lanes, and past them.
         m.d.comb += [
+            feed.start_b.eq(control.start_b),
             feed.go.eq(control.go),
             feed.late.eq(units.late),
             units.route.eq(now.route),

@@ -22,6 +22,7 @@ class SfuFeed(wiring.Component):
 
     Members:
         start (In): a pass starts.
+        start_b (In): the same of a pass with a second operand.
         now (In): the pass that runs, from `start` on.
         go (In): words may go.
         late (In): the lanes use their second factor in this cycle.
@@ -41,6 +42,7 @@ class SfuFeed(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "start_b": In(1),
                 "now": In(plan),
                 "go": In(1),
                 "late": In(1),
@@ -78,7 +80,7 @@ class SfuFeed(wiring.Component):
         room, both = in_flight.room, a.valid & (b.valid | ~now.uses_b)
         m.d.comb += [
             a.start.eq(self.start),
-            b.start.eq(self.start & now.uses_b),
+            b.start.eq(self.start_b),
             rotate.go.eq(go & room & rotates),
             rotate.words_valid.eq(both),
             rotate.a.eq(a.word),

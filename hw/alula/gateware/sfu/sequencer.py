@@ -36,6 +36,7 @@ class SfuSequencer(wiring.Component):
         begin (Out): `instruction` is in its first cycle.
         instruction (Out): the instruction that is there.
         start (Out): the pass `now` starts; a register.
+        start_b (Out): the same of a pass with a second operand; a register of its own.
         now (Out): the pass that runs, from `start` on; registers.
         go (Out): words of the pass may go: nothing else is being reduced; a register.
         reduce (Out): the pass is over, and what it left is to be finished.
@@ -57,6 +58,7 @@ class SfuSequencer(wiring.Component):
                 "begin": Out(1),
                 "instruction": Out(layout(Engine.MISC)),
                 "start": Out(1),
+                "start_b": Out(1),
                 "now": Out(plan),
                 "go": Out(1),
                 "reduce": Out(1),
@@ -91,7 +93,9 @@ class SfuSequencer(wiring.Component):
             self.command.ready.eq(~self.busy),
         ]
         rows_before = command.slot[(self.tokens - 1).bit_length() : 8]
-        m.d.sync += [before.eq(rows_before * planner.groups), self.start.eq(0)]
+        m.d.sync += before.eq(rows_before * planner.groups)
+        m.d.sync += [self.start.eq(0), self.start_b.eq(0)]
+        starts = [self.start.eq(1), self.start_b.eq(planner.plan.uses_b)]
         reduced = ~self.reducing | self.reduces
         with m.FSM():
             with m.State("IDLE"):
@@ -113,12 +117,12 @@ class SfuSequencer(wiring.Component):
                 with m.Elif(check.nothing):
                     m.next = "DONE"
                 with m.Else():
-                    m.d.sync += self.start.eq(1)
+                    m.d.sync += starts
                     m.next = "SETUP"
             with m.State("STOPPED"):
                 pass
             with m.State("PLAN"):
-                m.d.sync += [now.eq(planner.plan), self.start.eq(1)]
+                m.d.sync += [now.eq(planner.plan), *starts]
                 m.next = "SETUP"
             with m.State("SETUP"):
                 m.d.sync += self.go.eq(reduced)
