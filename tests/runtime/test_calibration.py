@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from benchmarks.gpu_page import results
 
 from alula.runtime import PlanError, RunError, devices, plan
 from alula.runtime.calibration import calibrate
@@ -31,6 +32,19 @@ def test_a_calibrated_device_can_be_planned_with(alula, small_model: Path, tmp_p
         for unit in ("layer", "head")
     )
     assert found.decode_s > 3 * layer * 0.1 + head * 0.1
+
+
+def test_the_table_that_ships_plans_and_is_the_one_whose_error_is_told() -> None:
+    found = plan("smollm2-135m", "h200", prompt=128, new=64)
+    assert found.map == "*=torch-bf16:cuda"
+    assert {one.origin for one in found.placement} == {"measured"}
+    assert "gpu: decode at 159.5 tokens interpolated between 128 and 255" in found.notes
+    held_out = results()["calibration"]["held_out"]
+    assert held_out["largest_error"] < 0.091
+    for row in held_out["rows"]:
+        pinned = plan("smollm2-135m", "h200", prompt=int(row["length"]), new=1, pin="*=gpu")
+        seconds = pinned.prefill_s if row["phase"] == "prefill" else pinned.decode_s
+        assert seconds == pytest.approx(row["predicted_s"], rel=5e-4)
 
 
 @pytest.mark.parametrize(

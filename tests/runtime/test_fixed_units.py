@@ -12,8 +12,8 @@ from alula.frontend.float_reference import FloatReference
 from alula.quant import QuantizedModel, padded
 from alula.quant.reference import IntegerReference
 from alula.runtime.executor import Executor
-from alula.runtime.fixed_units import FixedUnits, fixed_float, fixed_integer
-from alula.runtime.split import Phase, Target, parse_split
+from alula.runtime.fixed_units import FixedUnits, _Key, fixed_float, fixed_integer
+from alula.runtime.split import Phase, Segment, Target, parse_split
 from alula.runtime.torch_units import FloatUnits, IntegerUnits
 from alula.runtime.worker import Output
 
@@ -174,3 +174,25 @@ def test_a_layer_that_cannot_be_compiled_runs_as_it_is(
     assert found[0] == answer(plain, 3)[0]
     assert len(caplog.messages) == 2
     assert all(words in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("family", "tokens"), [("llama", 1), ("llama", 32), ("qwen3", 1), ("gpt2", 1)]
+)
+def test_an_exact_layer_can_be_traced(
+    family: str, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CUDA, where the operations are torch's own: on a device without numbers, not built."""
+    build = torch.compile
+    monkeypatch.setattr(
+        torch,
+        "compile",
+        lambda layer, *, options, **words: build(layer, backend="eager", **words),
+    )
+    model, nowhere = QuantizedModel(RandomCheckpoint(FAMILIES[family])), torch.device("meta")
+    units = fixed_integer(model, nowhere, CONTEXT)
+    segment = Segment(Target("torch-int", "meta"), True, range(2), True)
+    key = _Key(segment, tokens, CONTEXT)
+    # As in `_recorded` the plain step comes first, which makes the tables.
+    hidden, _, _ = units._plain(key, units._reference.run_layer).run()
+    assert units._plain(key, units._compiled()).run()[0].shape == hidden.shape

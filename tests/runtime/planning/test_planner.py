@@ -391,7 +391,10 @@ def test_the_command(alula, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("llama2-7b", "--devices", "none.yaml"), "must be a device file, or flightllm or lab"),
+        (
+            ("llama2-7b", "--devices", "none.yaml"),
+            "must be a device file, or flightllm, h200 or lab",
+        ),
         (("llama2-7b", "--devices", "flightllm", "--new", "0"), "new must be at least 1, not 0"),
         (("llama2-8b", "--devices", "flightllm"), "the model must be a GGUF file, a folder"),
         (
