@@ -1,11 +1,13 @@
 """What a GPU does: quick and exact modes, a calibration and its error, a split with an accelerator.
 
-    python -m benchmarks.gpu MODEL --out gpu.json [--parts quick,exact,calibration,split]
+    python -m benchmarks.gpu MODEL --out gpu.json [--parts quick,exact,calibration,split,rtl]
 
 Every part is measured in its own process and in steps: what fails leaves its reason, and what a
 part has found before it fails or takes too long is kept. Times are the median of several runs, and
-rates are compared within one run of this script. Needs CUDA, and transformers with accelerate to
-read GGUF. With --device cpu every step is tried without a GPU; its figures are then of no use.
+rates are compared within one run of this script. In `rtl` the device itself raises where gateware
+and machine model differ; its simulator may take minutes to build. Needs CUDA, and transformers with
+accelerate to read GGUF. With --device cpu every step is tried without a GPU; its figures are then
+of no use.
 """
 
 import argparse
@@ -226,12 +228,32 @@ def split(model: str, found: Found) -> dict[str, Any]:
     return told
 
 
+def decoded_in_rtl(device: str) -> Step:
+    """Return a step: a prompt on the GPU, then a token of the gateware in Verilator."""
+
+    def step(model: str, found: Found) -> dict[str, Any]:
+        from alula.runtime import load
+
+        map = f"prefill:*=torch-bf16:{device},*=accel"
+        llm = load(model, map=map, design="kv260", device="rtl", context=512)
+        llm.tokenizer = None
+        answer = llm.generate(IDS[:SHORT_PROMPT], max_new_tokens=2)
+        return {
+            "prompt": SHORT_PROMPT,
+            "token_ids": answer.token_ids,
+            "rtl_cycles": [run.counters["cycles"] for run in llm.runs],
+            "matches_model": True,
+        }
+
+    return step
+
+
 PINS = {
     "phases": "prefill:*=gpu,decode:*=accel",
     "layers": "layers.0-27=gpu,embed=gpu,*=accel",
     "gpu": "*=gpu",
 }
-PARTS = ("quick", "exact", "calibration", "split")
+PARTS = ("quick", "exact", "calibration", "split", "rtl")
 
 
 def steps_of(part: str, device: str) -> Mapping[str, Step]:
@@ -259,6 +281,8 @@ def steps_of(part: str, device: str) -> Mapping[str, Step]:
         case "calibration":
             tables = {"table": calibrated(device), "again": calibrated(device, HELD_OUT)}
             return {**tables, "held_out": held_out}
+        case "rtl":
+            return {"token": decoded_in_rtl(device)}
         case _:
             return {"table": calibrated(device), "plans": split}
 
