@@ -1,9 +1,11 @@
 """Buffers sized by CP-SAT, and what excludes each other."""
 
+import itertools
+
 import pytest
 from tests.explore.conftest import VALUES
 
-from alula.design import load_design
+from alula.design import Design, DesignError, load_design
 from alula.explore import Sweep, sweep
 from alula.explore.buffers import NAMES, size_buffers
 from alula.explore.models import model_of
@@ -11,22 +13,51 @@ from alula.ir import build_graph
 from alula.ir.padding import pad_heads
 from alula.mapper import place
 
+CASES = [("kv260", "smollm2-135m"), ("u280", "llama2-7b")]
 
-@pytest.mark.parametrize(("design", "model"), [("kv260", "smollm2-135m"), ("u280", "llama2-7b")])
+
+def _share(design: Design) -> float:
+    """Of its part's memory blocks, both kinds added."""
+    blocks, part = design.blocks, design.part
+    return blocks.bram36 / part.bram36 + blocks.uram / part.uram
+
+
+@pytest.mark.parametrize(("design", "model"), CASES)
 def test_the_smallest_hold_the_prefill_chunk_and_less_does_not(design: str, model: str) -> None:
     chosen, found = load_design(design), model_of(model)
     sizing = size_buffers(chosen, found)
     assert sizing.fields is not None
     smallest = chosen.replace(sizing.fields)
-    part = smallest.part
-    share = smallest.blocks.bram36 / part.bram36 + smallest.blocks.uram / part.uram
-    assert share <= chosen.blocks.bram36 / part.bram36 + chosen.blocks.uram / part.uram
+    assert _share(smallest) <= _share(chosen)
     graph = build_graph(pad_heads(found.shape))
     report = place(graph, smallest, 512).report
     assert report.fits
     assert report.chunk == chosen.prefill_chunk
     half = {"buffers.vector_kib": sizing.fields["buffers.vector_kib"] // 2}
     assert place(graph, smallest.replace(half), 512).report.chunk < chosen.prefill_chunk
+
+
+@pytest.mark.parametrize(("design", "model"), CASES)
+def test_what_takes_less_does_not_hold_the_chunk(design: str, model: str) -> None:
+    """Larger buffers count too: a deeper memory may go to the kind of block that suits it."""
+    chosen, found = load_design(design), model_of(model)
+    fields = size_buffers(chosen, found).fields
+    assert fields is not None
+    least = _share(chosen.replace(fields))
+    graph = build_graph(pad_heads(found.shape))
+    tokens = min(chosen.context_max, found.shape.max_context)
+    cheaper = 0
+    scales = ([size // 2, size * 3 // 4, size, 2 * size] for size in fields.values())
+    for sizes in itertools.product(*scales):
+        try:
+            other = chosen.replace(dict(zip(fields, sizes, strict=True)))
+        except DesignError:
+            continue
+        if _share(other) < least:
+            report = place(graph, other, tokens, found.formats.precision).report
+            assert not report.fits or report.chunk < chosen.prefill_chunk, sizes
+            cheaper += 1
+    assert cheaper > 20
 
 
 def test_given_buffers_stay() -> None:

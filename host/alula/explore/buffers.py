@@ -106,6 +106,25 @@ def _demands(design: Design, model: Model) -> Mapping[str, int]:
     return found
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A bank that a choice of sizes may have, and whether it takes blocks of either kind."""
+
+    bank: Bank
+    in_bram: Any
+    in_uram: Any
+
+    @property
+    def brams(self) -> Any:
+        """Block RAMs of 18 Kbit that it takes."""
+        return self.bank.brams * self.in_bram
+
+    @property
+    def urams(self) -> Any:
+        """UltraRAMs that it takes."""
+        return self.bank.urams * self.in_uram
+
+
 class _Problem:
     """Which size of each buffer, and which kind of block for each of its banks."""
 
@@ -119,12 +138,15 @@ class _Problem:
             for name, sizes in self._sizes.items()
         }
         self._reasons: dict[str, Any] = {}
-        self._bram: list[Any] = []
-        self._uram: list[Any] = []
+        self._kept: list[_Kept] = []
         for name in NAMES:
             self._model.add_exactly_one(self._chosen[name])
             self._demand(name, given)
             self._blocks(name)
+        for bank in design.banks:
+            if bank.buffer not in NAMES:
+                self._put(bank, 1)
+        self._bind()
         self._limits()
 
     def solve(self) -> dict[str, int] | None:
@@ -195,16 +217,25 @@ class _Problem:
         in_uram = self._model.new_bool_var("")
         in_bram = self._model.new_bool_var("")
         self._model.add(in_uram + in_bram == chosen)
-        self._bram.append(bank.brams * in_bram)
-        self._uram.append(bank.urams * in_uram)
+        self._kept.append(_Kept(bank, in_bram, in_uram))
+
+    def _bind(self) -> None:
+        """Banks are where a design binds them: of its other kind only if its own is taken."""
+        part = self._design.part
+        bram = uram = 0
+        for kept in sorted(self._kept, key=lambda kept: -kept.bank.bits):
+            if part.uram and kept.bank.deep:
+                taken = uram + kept.bank.urams > part.uram
+                self._model.add(taken).only_enforce_if(kept.in_bram)
+            else:
+                taken = bram + kept.bank.brams > 2 * part.bram36
+                self._model.add(taken).only_enforce_if(kept.in_uram)
+            bram, uram = bram + kept.brams, uram + kept.urams
 
     def _limits(self) -> None:
-        part, fixed = self._design.part, 0
-        for bank in self._design.banks:
-            if bank.buffer not in NAMES:
-                fixed += bank.brams
+        part = self._design.part
         # Block RAM is counted in halves.
-        bram, uram = sum(self._bram) + fixed, sum(self._uram)
+        bram, uram = sum(kept.brams for kept in self._kept), sum(kept.urams for kept in self._kept)
         limits = (
             (bram, 2 * part.bram36, f"{part.bram36:,} BRAM36"),
             (uram, part.uram, f"{part.uram:,} UltraRAM"),

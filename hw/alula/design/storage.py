@@ -46,6 +46,11 @@ class Bank:
         """UltraRAMs that all copies take."""
         return self.copies * -(-self.width // URAM_WIDTH) * -(-self.depth // URAM_DEPTH)
 
+    @property
+    def deep(self) -> bool:
+        """Whether it fills at least half of an UltraRAM's depth."""
+        return 2 * self.depth >= URAM_DEPTH
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -73,15 +78,15 @@ class MemoryBinding:
 def bind_memories(banks: Sequence[Bank], limit: Blocks) -> MemoryBinding:
     """Return where the banks are kept, the largest placed first.
 
-    A bank that fills at least half of an UltraRAM's depth goes there, another to block RAM; where
-    no blocks are left, to the other kind if it has room.
+    A deep bank goes to UltraRAM where the part has any, another to block RAM; where no blocks are
+    left, to the other kind if it has room.
     """
     brams = urams = 0
     ultra = set()
     for bank in sorted(banks, key=lambda bank: -bank.bits):
         bram_has_room = brams + bank.brams <= 2 * limit.bram36
         uram_has_room = urams + bank.urams <= limit.uram
-        deep = limit.uram > 0 and 2 * bank.depth >= URAM_DEPTH
+        deep = limit.uram > 0 and bank.deep
         if (deep and (uram_has_room or not bram_has_room)) or (uram_has_room and not bram_has_room):
             urams += bank.urams
             ultra.add(bank.name)
