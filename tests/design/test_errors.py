@@ -8,11 +8,14 @@ import yaml
 
 from alula.design import Design, DesignError, load_design, problem
 
+KV260 = load_design("kv260")
 KEYS = "name, part, clock_mhz, cores, memory, mpe, sfu, buffers, context_max or prefill_chunk"
 BUFFERS = (
-    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 179 BRAM36 and 130 UltraRAM"
-    " (kv260: buffers)"
+    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 186.5 BRAM36 and 128"
+    " UltraRAM (kv260: buffers)"
 )
+MOST_ACTIVATION_KIB = 65536 * 32 * KV260.mpe.tokens // 1024
+"""65,536 groups of 32 values of each token."""
 MAPPING = "row and, in any order, rank, bank, bankgroup and column"
 
 
@@ -56,11 +59,18 @@ VALUES = [
     ),
     (
         "buffers.activation_kib",
-        8193,
-        "must be at most 8192 (65536 groups), not 8193 (kv260: buffers.activation_kib)",
+        MOST_ACTIVATION_KIB + 1,
+        (
+            f"must be at most {MOST_ACTIVATION_KIB} (65536 groups), not {MOST_ACTIVATION_KIB + 1}"
+            " (kv260: buffers.activation_kib)"
+        ),
     ),
     ("context_max", 100, "must be a multiple of 32, not 100 (kv260: context_max)"),
-    ("prefill_chunk", 15, "must be a multiple of 4 (mpe.tokens), not 15 (kv260: prefill_chunk)"),
+    (
+        "prefill_chunk",
+        15,
+        f"must be a multiple of {KV260.mpe.tokens} (mpe.tokens), not 15 (kv260: prefill_chunk)",
+    ),
     ("name", "", "must be text of at least 1 characters, not '' (kv260: name)"),
     ("name", 7, "must be text, not 7 (kv260: name)"),
     ("name", "a\n", r"must be text that matches ^[A-Za-z0-9_.-]+$, not 'a\n' (kv260: name)"),
@@ -79,8 +89,11 @@ VALUES = [
     ("speed", 1, f"must be one of the keys {KEYS}, not 'speed' (kv260: speed)"),
     (
         "part.dsp",
-        421,
-        "must be a design of at most 421 DSP48E2 (part.dsp), not one of 422 (kv260: mpe)",
+        KV260.dsps - 1,
+        (
+            f"must be a design of at most {KV260.dsps - 1} DSP48E2 (part.dsp), not one of"
+            f" {KV260.dsps} (kv260: mpe)"
+        ),
     ),
     (
         "buffers.vector_kib",

@@ -31,19 +31,20 @@ def test_kv260_sizes() -> None:
     assert design.channels_per_core == 1
     assert design.chains_per_channel == 8
     assert design.rows == 8
-    assert design.macs_per_cycle == 512
-    assert design.multiplier_dsps == 256
-    assert design.accumulator_dsps == 64
-    assert (design.output_width, design.output_dsps) == (4, 8)
+    assert design.macs_per_cycle == 1024
+    assert design.multiplier_dsps == 512
+    assert design.accumulator_dsps == 128
+    assert (design.output_width, design.output_dsps) == (8, 16)
     assert design.sfu_dsps == 84
-    assert design.dsps == 422
+    assert design.dsps == 750
     assert design.stream_beats == 2048
     assert design.vector_words == 16384
-    assert design.activation_words == 4096
+    assert design.activation_words == 2048
     assert design.staging_bytes == design.program_bytes == 65536
     assert design.capacity_bytes == design.channel_bytes == 4 << 30
-    # Rings 36.5, ports 32, scales of staging 1, the SFU's tables 22.5.
-    assert (design.blocks.bram36, design.blocks.uram) == (92, 46)
+    # Rings 36.5, ports 32, scales of activations 7.5 and of staging 1, the SFU's tables 22.5.
+    # Vectors 32, activations 15, staging 2, the program 2.
+    assert (design.blocks.bram36, design.blocks.uram) == (99.5, 51)
 
 
 def test_u280_leaves_two_channels_for_host_and_program() -> None:
@@ -80,7 +81,7 @@ def test_sparse_muxes_are_hardware_of_their_own() -> None:
 
 def test_hashes() -> None:
     assert {name: load_design(name).hash for name in NAMES} == {
-        "kv260": "7fd02b2ce6ed9e40",
+        "kv260": "fae8c7f0032165dd",
         "kv260-sparse": "396ffde34a3ff724",
         "nano": "11008db05ea706b6",
         "nano-sparse": "a8f67a90c680a91c",

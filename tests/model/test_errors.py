@@ -16,6 +16,7 @@ from alula.model import (
 )
 
 BIG = 0x7000_0000
+TOKENS, GROUPS = KV260.mpe.tokens, KV260.activation_groups
 V8 = "fmt=V8 blocks=1 groups=1"
 LOADED = f"LD.W to=MV addr=0 {V8}\n"
 
@@ -38,9 +39,9 @@ FAULTS = [
         "MV must take V8 blocks=1 groups=1 as streamed, not W8 blocks=1 groups=2",
     ),
     (
-        LOADED + f"MV {V8} rows=5 stride=1",
+        LOADED + f"MV {V8} rows={TOKENS + 1} stride=1",
         UndefinedBehaviour,
-        "MV rows must be at most 4, not 5",
+        f"MV rows must be at most {TOKENS}, not {TOKENS + 1}",
     ),
     (
         LOADED + f"MV {V8} rows=0 stride=1",
@@ -187,9 +188,9 @@ FAULTS = [
         "ST.KEY values of a row must be at most 480, not 512",
     ),
     (
-        LOADED + f"MV {V8} src=2048 rows=1 stride=1",
+        LOADED + f"MV {V8} src={GROUPS} rows=1 stride=1",
         OutOfRange,
-        "MV src must be within 2048 groups of the activation buffer, not 2048..2048",
+        f"MV src must be within {GROUPS} groups of the activation buffer, not {GROUPS}..{GROUPS}",
     ),
     (
         LOADED + f"MV {V8} rows=2 stride=1 dst=16383",
@@ -197,9 +198,10 @@ FAULTS = [
         "MV dst must be within 16384 words of the vector buffer, not 16383..16384",
     ),
     (
-        "QUANT src=0 dst=2047 slot=4 rows=1 len=16",
+        f"QUANT src=0 dst={GROUPS - 1} slot={TOKENS} rows=1 len=16",
         OutOfRange,
-        "QUANT dst must be within 2048 groups of the activation buffer, not 2047..2048",
+        f"QUANT dst must be within {GROUPS} groups of the activation buffer,"
+        f" not {GROUPS - 1}..{GROUPS}",
     ),
     (
         "SOFTMAX src=16383 rows=1 len=1 scale=0",

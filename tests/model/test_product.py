@@ -172,7 +172,10 @@ def test_indices_of_a_row_block_must_fit_half_of_the_stream() -> None:
     design = KV260.replace({"mpe.sparse": True, "buffers.stream_kib": 4})
     bench = Bench(design)
     shape = "fmt=W2 nm=8:16 groups=r1"
-    text = f"LD.W to=MM addr=0 {shape} blocks=1\nMM {shape} outputs=16 src=0 rows=5 dst=0 stride=1"
+    text = (
+        f"LD.W to=MM addr=0 {shape} blocks=1\n"
+        f"MM {shape} outputs=16 src=0 rows={design.mpe.tokens + 1} dst=0 stride=1"
+    )
     bench.machine.write(0, pack(random_weights("W2", design, 1, 17, nm="8:16"), design))
     bench.run(text, r1=16)
     expected = "MM index beats of a row block must be at most 32, not 34"
