@@ -126,9 +126,11 @@ def _by_kind(
 
 
 def commit() -> str:
-    """Of the gateware that is synthesised; "dirty" with changes that are in none."""
-    words = ["git", "describe", "--always", "--exclude=*", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    """Of the gateware that is synthesised; "dirty" where it has changes that are in none."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    head = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "hw"], check=False).returncode
+    return f"{head}-dirty" if changed else head
 
 
 def _write(path: Path, values: Any) -> None:

@@ -40,10 +40,9 @@ class TimedDesign:
 
     def share(self, item: WeightFormat, blocks: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """The share of the weight stream's places that matrices need, of their scarcest ring."""
-        kinds = (kind for kind in self.depths if kind is not BeatKind.SCALE)
         shares = [
-            item.count(kind, blocks, groups) / self.depths[kind]  # pyright: ignore[reportArgumentType]
-            for kind in kinds
+            item.count(kind, blocks, groups) / depth  # pyright: ignore[reportArgumentType]
+            for kind, depth in self.depths.items()
         ]
         return np.maximum.reduce(shares)
 
