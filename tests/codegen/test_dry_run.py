@@ -105,7 +105,7 @@ def test_rows_beyond_an_instruction_are_found(monkeypatch: pytest.MonkeyPatch) -
 def test_rows_beyond_an_instruction_are_split() -> None:
     """Prompts of every length around a chunk run, and give what a narrow chunk gives."""
     whole = load_design("kv260").replace({"prefill_chunk": 8, "mpe.tokens": 8})
-    narrow = load_design("kv260").replace({"prefill_chunk": 4})
+    narrow = load_design("kv260").replace({"prefill_chunk": 4, "mpe.tokens": 4})
     model = QuantizedModel(RandomCheckpoint(replace(WIDE, layers=1)))
     benches = [Bench(compile_model(model, design, 96)) for design in (whole, narrow)]
     for length in (1, 7, 8, 9, 17):

@@ -43,15 +43,15 @@ def _misfits(report: FitReport) -> set[str]:
 def test_larger_models_fit_kv260_with_smaller_chunks(name: str) -> None:
     report = fit_report(SHAPES[name], KV260, 2048)
     assert report.fits, report.table()
-    assert (report.chunk, report.design_chunk) == (8, 16)
-    assert "A prefill chunk is 8 tokens: the design's 16 do not fit." in report.table()
+    assert (report.chunk, report.design_chunk) == (8, 32)
+    assert "A prefill chunk is 8 tokens: the design's 32 do not fit." in report.table()
 
 
 def test_small_models_keep_the_chunk_of_the_design() -> None:
     report = fit_report(SMOLLM2, KV260, 8192)
     assert report.fits, report.table()
-    assert report.chunk == 16
-    assert report.table().endswith("A prefill chunk is 16 tokens.")
+    assert report.chunk == KV260.prefill_chunk
+    assert report.table().endswith(f"A prefill chunk is {report.chunk} tokens.")
 
 
 def test_memory_is_what_a_7b_model_lacks() -> None:
@@ -131,5 +131,5 @@ def test_a_long_stream_is_needed_only_where_it_is_replayed() -> None:
 
 def test_a_decode_that_does_not_fit_twice_fits_once() -> None:
     many = replace(FAMILIES["multi-query"], heads=32, max_context=8192)
-    report = fit_report(many, KV260.replace({"prefill_chunk": 4}), 4096)
+    report = fit_report(many, KV260.replace({"prefill_chunk": KV260.mpe.tokens}), 4096)
     assert report.fits, report.table()

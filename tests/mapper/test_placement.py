@@ -81,7 +81,8 @@ def test_buffers_that_share_an_arena_take_turns() -> None:
 
 
 def test_prefill_takes_fewer_rows_of_scores_when_the_context_is_long() -> None:
-    graph, small = build_graph(SMOLLM2), KV260.replace({"buffers.vector_kib": 512})
+    graph = build_graph(SMOLLM2)
+    small = KV260.replace({"buffers.vector_kib": 512, "prefill_chunk": 2 * KV260.mpe.tokens})
     buffers = [
         map_prefill(graph, small, map_memory(graph, small, context)) for context in (256, 8192)
     ]
@@ -93,7 +94,8 @@ def test_prefill_takes_fewer_rows_of_scores_when_the_context_is_long() -> None:
 @pytest.mark.parametrize("context", [32, 512, 8192])
 def test_halves_of_a_chunk_take_turns_at_any_context_or_at_none(context: int) -> None:
     graph = build_graph(SMOLLM2)
-    for design, streams in ((KV260, 2), (KV260.replace({"prefill_chunk": 4}), 1)):
+    one_pass = KV260.replace({"prefill_chunk": KV260.mpe.tokens})
+    for design, streams in ((KV260, 2), (one_pass, 1)):
         buffers = map_prefill(graph, design, map_memory(graph, design, context))
         assert buffers.streams == streams
         assert buffers.streams * buffers.rows >= design.prefill_chunk

@@ -200,8 +200,10 @@ FAULTS = [
     (
         f"QUANT src=0 dst={GROUPS - 1} slot={TOKENS} rows=1 len=16",
         OutOfRange,
-        f"QUANT dst must be within {GROUPS} groups of the activation buffer,"
-        f" not {GROUPS - 1}..{GROUPS}",
+        (
+            f"QUANT dst must be within {GROUPS} groups of the activation buffer,"
+            f" not {GROUPS - 1}..{GROUPS}"
+        ),
     ),
     (
         "SOFTMAX src=16383 rows=1 len=1 scale=0",
