@@ -9,6 +9,7 @@ import pytest
 from benchmarks.ports import one_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.model.bench import program
 from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, sized
 
 from alula.codegen import ProgramPlan, attempt, plan
@@ -38,12 +39,12 @@ def test_it_does_what_the_machine_does(phase: str, position: int, tokens: int) -
     """Layers and chunks that are left out are counted by those that stand for them."""
     found = planned(NANO, SMALL)
     inputs = RunInputs(position=position, tokens=tokens, layers=SMALL.layers).registers()
-    program: Program = found.decode if phase == "decode" else found.prefill
+    made: Program = found.decode if phase == "decode" else found.prefill
     machine = Machine(NANO)
     beats = np.zeros((found.memory.beats, NANO.bytes_per_cycle), np.uint8)
     machine.load(Image(NANO.hash, beats, found.memory.regions))
-    counters = machine.run(program, inputs).as_dict()
-    predicted = time_program(program, NANO, inputs)
+    counters = machine.run(made, inputs).as_dict()
+    predicted = time_program(made, NANO, inputs)
     # Lengths in groups of 32 are met by chance where chunks are sampled.
     exact = phase == "decode" or tokens <= 48
     within = 1e-9 if exact else 0.01
@@ -76,6 +77,24 @@ def test_decode_waits_for_memory_and_prefill_for_the_chains() -> None:
     decode, prefill = predict(KV260, SMOLLM2, "decode"), predict(few, SMOLLM2, "prefill", 64)
     assert decode.accounts["memory"] > 0.9 * decode.cycles
     assert prefill.accounts["compute"] > 0.9 * prefill.cycles
+
+
+def test_a_product_waits_for_the_sync_in_front_of_it() -> None:
+    """As long as if it took the token itself."""
+
+    def cycles(sync: str, wait: str) -> float:
+        text = f"""
+            LD.W to=MM fmt=W8 addr=0 blocks=64 groups=4
+            ADD dst=0 a=0 b=0 rows=200 words=64 signal=MM
+            {sync}
+            MM {wait} fmt=W8 src=0 groups=4 outputs=512 rows=8 dst=0 stride=32
+            END
+        """
+        return time_program(program(KV260, text), KV260, {}).cycles
+
+    alone = cycles("", "")
+    for sync, wait in (("MM.SYNC wait=MISC", ""), ("", "wait=MISC")):
+        assert cycles(sync, wait) > alone + 500
 
 
 def test_parts_of_a_model_are_parts_of_its_cost() -> None:

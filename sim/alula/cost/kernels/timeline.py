@@ -244,6 +244,7 @@ def _multiply(
         return False
     many = int(slots[slot, 0])
     if stream[GOING] < 0:
+        _later(moments, _BEGIN, _READY + engine)
         _after(moments, _MOMENT, _BEGIN, latencies[BEGIN], DEPENDENCY)
         _later(moments, _MULTIPLIED, _MOMENT)
         stream[GOING] = 0
