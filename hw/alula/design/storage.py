@@ -7,6 +7,9 @@ SHALLOW = 64
 """Words up to which a memory is made of look-up tables."""
 BRAM18_WIDTHS = {512: 36, 1024: 18, 2048: 9, 4096: 4, 8192: 2, 16384: 1}
 """Bits of the words of a block RAM of 18 Kbit, by their number: AMD's and Lattice's alike."""
+COLUMN = 9
+"""Bits that a block memory can write without those beside them: what is written apart has whole
+columns of its own (AMD UG573, byte-wide write enable). Narrower blocks have but one column."""
 URAM_WIDTH = 72
 URAM_DEPTH = 4096
 
@@ -15,13 +18,15 @@ URAM_DEPTH = 4096
 class Bank:
     """One on-chip memory, `copies` times: words of `width` bits, `depth` words deep.
 
-    Its name begins with that of the buffer that it is a part of.
+    Its name begins with that of the buffer that it is a part of. `piece`: bits of a word that are
+    written without the others; 0: whole words.
     """
 
     name: str
     width: int
     depth: int
     copies: int
+    piece: int = 0
 
     @property
     def buffer(self) -> str:
@@ -34,17 +39,25 @@ class Bank:
         return self.width * self.depth * self.copies
 
     @property
+    def in_columns(self) -> int:
+        """Bits of a word in blocks that write by columns."""
+        if not self.piece:
+            return self.width
+        return self.width // self.piece * -(-self.piece // COLUMN) * COLUMN
+
+    @property
     def brams(self) -> int:
         """Block RAMs of 18 Kbit that all copies take, whole ones for each copy."""
         return self.copies * min(
-            -(-self.width // width) * -(-self.depth // depth)
+            -(-(self.in_columns if width >= COLUMN else self.width) // width)
+            * -(-self.depth // depth)
             for depth, width in BRAM18_WIDTHS.items()
         )
 
     @property
     def urams(self) -> int:
         """UltraRAMs that all copies take."""
-        return self.copies * -(-self.width // URAM_WIDTH) * -(-self.depth // URAM_DEPTH)
+        return self.copies * -(-self.in_columns // URAM_WIDTH) * -(-self.depth // URAM_DEPTH)
 
     @property
     def deep(self) -> bool:

@@ -27,7 +27,8 @@ SCAN = "scan"
 
 _FILE = "verilog.json"
 
-_MEMORY = re.compile(r"^  (reg \[(\d+):0\] \S+ +\[(\d+):0\];)", re.MULTILINE)
+_MEMORY = re.compile(r"^  (reg \[(\d+):0\] (\S+) +\[(\d+):0\];)", re.MULTILINE)
+_PIECE = re.compile(r"^ +(\S+?) *\[.*?\]\[(\d+):(\d+)\] <= ", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", re.MULTILINE)
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
 
@@ -88,9 +89,9 @@ def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
     """
     counts = instances(modules)
     banks = [
-        Bank(f"{module}/{number}", width, depth, counts[module])
+        Bank(f"{module}/{number}", width, depth, counts[module], piece)
         for module, text in modules.items()
-        for number, (width, depth) in enumerate(memories(text))
+        for number, (width, depth, piece) in enumerate(memories(text))
         if depth > SHALLOW
     ]
     ultra = bind_memories(banks, Blocks(design.part.bram36, design.part.uram)).ultra
@@ -107,9 +108,16 @@ def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
     return {module: annotate(module, text) for module, text in modules.items()}
 
 
-def memories(text: str) -> list[tuple[int, int]]:
-    """Return width in bits and depth of each memory of a module's text."""
-    return [(int(width) + 1, int(depth) + 1) for _, width, depth in _MEMORY.findall(text)]
+def memories(text: str) -> list[tuple[int, int, int]]:
+    """Return of each memory of a module's text its width in bits, depth, and bits written apart.
+
+    The last are 0 where whole words are written.
+    """
+    pieces = {name: 1 + int(high) - int(low) for name, high, low in _PIECE.findall(text)}
+    return [
+        (int(width) + 1, int(depth) + 1, pieces.get(name, 0))
+        for _, width, name, depth in _MEMORY.findall(text)
+    ]
 
 
 def ports_of(name: str, text: str) -> dict[str, tuple[str, int]]:

@@ -10,6 +10,7 @@ from amaranth.lib import data, enum, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Member, Out
 
+from alula.design.engines import LIMB
 from alula.gateware.control.command import (
     ENGINES,
     MAX_SOURCES,
@@ -31,8 +32,6 @@ from alula.isa.encoding import ENGINE_BITS, OPCODE_BITS
 from alula.isa.fields import REGISTER_BITS, REGISTERS
 from alula.isa.instructions import BY_NAME, Engine
 
-LIMB = 32
-"""Bits that the host writes of an instruction at once."""
 BODY_BITS = BY_NAME["LOOP"].field("body").width
 CYCLES = {
     "operands": 1,
