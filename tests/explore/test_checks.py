@@ -13,7 +13,7 @@ from alula.cost.simulate import built_for
 from alula.design import Design, load_design
 from alula.explore import Sweep, sweep
 from alula.explore import checks as checking
-from alula.explore.checks import Simulated, groups_of, simulate
+from alula.explore.checks import Simulated, groups_of, simulate, widened
 from alula.explore.row import Row
 from alula.explore.space import DesignSpace
 from alula.rtl.emission import emitted_top
@@ -177,3 +177,21 @@ def test_a_token_in_rtl_is_near_what_the_model_says(small_sweep) -> None:
     assert (part.whole, part.layers) == (False, 1)
     assert part.cycles < whole.cycles
     assert part.modelled == pytest.approx(part.cycles, rel=0.03)
+
+
+def test_no_row_claims_less_error_than_a_check_found() -> None:
+    told = {"decode_cycles": 0.01, "prefill_cycles": 0.03, "mhz": 0.1}
+    rows = {
+        0: Row({}, errors=told),
+        1: Row({}, how="simulated", checked=-0.02, errors={**told, "decode_cycles": 0.0}),
+        2: Row({}, checked=0.015, errors={**told, "mhz": None}),
+        3: Row({}),
+    }
+    found = widened(rows)
+    assert set(found) == {0, 1, 2}
+    assert [found[number].errors["decode_cycles"] for number in found] == [0.02, 0.0, 0.02]
+    assert [found[number].errors["prefill_cycles"] for number in found] == [0.03] * 3
+    assert found[0].errors["tokens_per_s"] == pytest.approx(1.02 * 1.1 - 1)
+    assert found[1].errors["tokens_per_s"] == pytest.approx(0.1)
+    assert found[2].errors["tokens_per_s"] is None
+    assert rows[0].errors is told

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from alula.cost import predict
-from alula.explore.evaluation import key, timed
+from alula.explore.evaluation import errors_of_times, key, timed
 from alula.explore.objectives import RESOURCES
 from alula.explore.pools import Pool
 from alula.explore.row import Row
@@ -167,6 +167,22 @@ def _built(space: DesignSpace, row: Row) -> str:
     from alula.cost.simulate import built_for
 
     return built_for(space.question(row.values).design).hash
+
+
+def widened(rows: Mapping[int, Row]) -> dict[int, Row]:
+    """Return rows whose cycles may be off by no less than any check of theirs found."""
+    checked = [abs(row.checked) for row in rows.values() if row.checked is not None]
+    worst = max(checked, default=0.0)
+    found = {}
+    for number, row in rows.items():
+        decode, prefill = (row.errors.get(f"{phase}_cycles") for phase in ("decode", "prefill"))
+        if decode is None or prefill is None:
+            continue
+        # What was simulated itself is not off.
+        decode = 0.0 if row.how == "simulated" else max(decode, worst)
+        errors = errors_of_times(decode, max(prefill, worst), row.errors["mhz"])
+        found[number] = replace(row, errors={**row.errors, **errors})
+    return found
 
 
 def _simulated(space: DesignSpace, rows: Sequence[Row]) -> list[Row]:

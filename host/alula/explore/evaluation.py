@@ -157,11 +157,7 @@ def _fill_cycles(question: Question, row: Row) -> None:
     row.accounts, row.engines = token.accounts, token.by_engine
     row.bound_cycles, row.prefill_bytes = token.bound, first.bytes
     _fill_times(row, question, token.cycles, first.cycles, token.bytes)
-    row.errors |= {"decode_cycles": token.error, "prefill_cycles": first.error}
-    row.errors |= {
-        "tokens_per_s": together(token.error, row.errors["mhz"]),
-        "ttft_s": together(first.error, row.errors["mhz"]),
-    }
+    row.errors |= errors_of_times(token.error, first.error, row.errors["mhz"])
 
 
 def _fill_resources(row: Row, take: Resources, design: Design, clock: str) -> None:
@@ -186,6 +182,16 @@ def _fill_times(row: Row, question: Question, token: float, first: float, moved:
     row.perplexity = question.model.quality.perplexity
     row.perplexity_ratio = question.model.quality.ratio
     timed(row, question.design)
+
+
+def errors_of_times(decode: float, prefill: float, mhz: float | None) -> dict[str, float | None]:
+    """Return by how much cycles and times may be off, from what cycles and the clock may be."""
+    return {
+        "decode_cycles": decode,
+        "prefill_cycles": prefill,
+        "tokens_per_s": together(decode, mhz),
+        "ttft_s": together(prefill, mhz),
+    }
 
 
 def together(*errors: float | None) -> float | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from alula.design.error import DesignError
 from alula.explore import evaluation
-from alula.explore.checks import check_points, need_tools, simulated_points
+from alula.explore.checks import check_points, need_tools, simulated_points, widened
 from alula.explore.evaluation import Bounded
 from alula.explore.idle import check_axes
 from alula.explore.objectives import signed
@@ -150,6 +150,7 @@ class _Run:
             self._rows |= check_points(
                 self._space, self._rows, self._best(), self._pool, self._store, self._progress
             )
+            self._rows |= widened(self._rows)
         exact = isinstance(searcher, All) and searcher.left == 0
         exact = exact and self._asked == candidates
         if isinstance(searcher, ByBounds):
