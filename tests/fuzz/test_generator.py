@@ -15,6 +15,7 @@ from alula.isa.effects import Space
 from alula.isa.instructions import BY_NAME
 from alula.model import Machine, Retired
 from alula.model.errors import MachineError
+from alula.model.races import Races
 
 NANO = load_design("nano")
 SPARSE = load_design("nano-sparse")
@@ -96,6 +97,13 @@ def test_no_order_that_the_tokens_allow_gives_another_memory(machine: Machine, n
         found.append(machine.read(0, case.image.beats))
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
+
+
+@pytest.mark.parametrize("number", PROGRAMS)
+def test_no_program_has_a_race(machine: Machine, number: int) -> None:
+    case = random_case(machine.design, SEED, number)
+    machine.load(case.image)
+    machine.run(case.program(), {}, on_retire=Races(machine.state).retired)
 
 
 @pytest.mark.parametrize("number", PROGRAMS[::4])

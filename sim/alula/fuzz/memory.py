@@ -1,7 +1,8 @@
 """The memory of a random program: what lies where, and what it holds at the start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Self
 
 import numpy as np
 
@@ -81,6 +82,11 @@ class Area:
     def holds(self, group: int) -> bool:
         """Whether a group of the buffer is of this part."""
         return self.base <= group < self.base + self.tiles * self.groups
+
+    def read_as(self, groups: int) -> Self | None:
+        """The same place with rows of so many groups; None where it is too small for one."""
+        tiles = self.tiles * self.groups // groups
+        return replace(self, groups=groups, tiles=tiles) if tiles else None
 
 
 @dataclass(frozen=True)

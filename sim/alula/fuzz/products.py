@@ -37,6 +37,8 @@ def products(draw: Draw, between: list[Maker]) -> list[Piece]:
         if draw.random.random() < 0.6:
             meanwhile += quant(draw, area)
             draw.group += 1
+        elif draw.random.random() < 0.2:
+            area = draw.random.choice(draw.places.areas).read_as(matrix.groups) or area
         pairs += (_chosen if draw.random.random() < 0.25 else _whole)(draw, matrix, area)
     for _ in range(draw.random.randint(0, 2)):
         meanwhile += draw.random.choice(between)(draw)

@@ -5,8 +5,8 @@ its writes are words of 8 bytes, each with the bytes that count, and their check
 on the order. Lock step compares these checksums with the gateware's.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from alula.isa.effects import Range, Space
 from alula.isa.formula import numbers
 from alula.isa.kv import STAGING_VALUES, kv_places
 from alula.model.kernels.checksum import checksum
+from alula.model.places import Known, memory_bytes, slots, staging_rows, words
 from alula.model.scheduler import Retired
 from alula.model.state import State
 
@@ -115,74 +116,57 @@ def _number(space: Space, value: int) -> Writes:
 # Ranges
 
 
-_Known = Mapping[str, Any]
-"""The instruction's fields as numbers, and the machine's sizes."""
-
-
-def _vector(state: State, one: Range, known: _Known, _: Retired) -> Iterator[Writes]:
-    first = one.first(known) + np.arange(one.rows(known)) * one.stride(known)
-    index = first[:, None] + np.arange(one.count(known))
+def _vector(state: State, one: Range, known: Known, _: Retired) -> Iterator[Writes]:
+    index = words(one, known)
     if index.size:
         size = 4 * state.lanes
         flat = state.vector_bits.view(np.uint8).reshape(-1, size)
-        yield _whole(Space.VECTOR, first * size, flat[index].reshape(len(first), -1))
+        yield _whole(Space.VECTOR, index[:, 0] * size, flat[index].reshape(len(index), -1))
 
 
-def _activations(state: State, one: Range, known: _Known, _: Retired) -> Iterator[Writes]:
-    values, scale, exponent = state.activations
-    groups = one.count(known)
-    row = (one.skip(known) + np.arange(one.rows(known)))[:, None]
-    slot = row % state.tokens
-    first = one.first(known) + row // state.tokens * groups
-    group = first + np.arange(groups)
-    at = group * state.tokens + slot
-    q = values[group, slot]
+def _activations(state: State, one: Range, known: Known, _: Retired) -> Iterator[Writes]:
+    values, scale, exponent = (part.reshape(-1, *part.shape[2:]) for part in state.activations)
+    at = slots(one, known)
+    q = values[at]
     yield _whole(Space.ACTIVATIONS, at.reshape(-1) * GROUP, q.reshape(-1, GROUP).view(np.uint8))
     total = q.sum(axis=-1, dtype=np.int64)
-    power = np.broadcast_to(exponent[first, slot].astype(np.int64), total.shape)
-    side = scale[group, slot] | (total & 0x3FFF) << 8 | (power & 0x3FF) << 22
+    side = scale[at] | (total & 0x3FFF) << 8 | (exponent[at].astype(np.int64) & 0x3FF) << 22
     yield _small(Space.SIDES, at, side, 4)
 
 
-def _staging(state: State, one: Range, known: _Known, _: Retired) -> Iterator[Writes]:
-    row = one.first(known) + np.arange(one.rows(known))
+def _staging(state: State, one: Range, known: Known, _: Retired) -> Iterator[Writes]:
+    row = staging_rows(one, known)
     values = np.ascontiguousarray(state.staging[row, : GROUP * one.count(known)])
     yield _whole(Space.STAGING, row * STAGING_ROW, values.view(np.uint8))
     yield _small(Space.SCALES, row, state.staging_scale[row], 2)
 
 
-def _bytes(one: Range, known: _Known, width: int) -> np.ndarray:
-    """Where the bytes of a range of memory are, row by row."""
-    first = one.first(known) + np.arange(one.rows(known))[:, None] * one.stride(known)
-    return (first * width + one.skip(known) + np.arange(one.count(known))).reshape(-1)
-
-
-def _memory(state: State, one: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
+def _memory(state: State, one: Range, known: Known, retired: Retired) -> Iterator[Writes]:
     memory = state.memory
     if one.part:
         others = (other for other in retired.op.instruction.effects.writes if not other.part)
         places = kv_places(memory.width, memory.lane, **retired.values)
         for other in others:
-            places = np.setdiff1d(places, _bytes(other, known, memory.width))
-        places = places.reshape(-1)
+            places = np.setdiff1d(places, memory_bytes(other, known))
     else:
-        places = _bytes(one, known, memory.width)
+        places = memory_bytes(one, known)
+    places = places.reshape(-1)
     yield _scattered(Space.MEMORY, places, memory.bytes[places])
 
 
-def _stream(state: State, one: Range, known: _Known, retired: Retired) -> Iterator[Writes]:
+def _stream(state: State, one: Range, known: Known, retired: Retired) -> Iterator[Writes]:
     """The bytes that were read, in order."""
     (source,) = retired.op.instruction.effects.reads
-    data = state.memory.bytes[_bytes(source, known, state.memory.width)]
+    data = state.memory.bytes[memory_bytes(source, known)]
     yield _whole(Space.STREAM, np.zeros(1, np.int64), data.reshape(1, one.count(known)))
 
 
-def _register(_state: State, _range: Range, _known: _Known, retired: Retired) -> Iterator[Writes]:
+def _register(_state: State, _range: Range, _known: Known, retired: Retired) -> Iterator[Writes]:
     if retired.values["rd"]:
         yield _number(Space.REGISTER, retired.result)
 
 
-def _best(state: State, _range: Range, _known: _Known, _: Retired) -> Iterator[Writes]:
+def _best(state: State, _range: Range, _known: Known, _: Retired) -> Iterator[Writes]:
     yield _number(Space.BEST, max(state.best_index, 0))
 
 

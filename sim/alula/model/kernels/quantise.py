@@ -39,8 +39,8 @@ def quantise(v, src, rows, length, stride, q, scale, exponent, dst, slot):
         unit = math.ldexp(1.0, -common)
         place = (slot + row) // tokens * groups + dst
         t = (slot + row) % tokens
-        exponent[place, t] = common
         for g in range(groups):
+            exponent[place + g, t] = common
             u = min(max(math.ceil(np.float64(tops[g]) * unit), 1), SCALE_MAX)
             scale[place + g, t] = u
             inverse = RECIPROCALS[u]
