@@ -17,10 +17,10 @@ KV260 = load_design("kv260")
 @pytest.mark.parametrize(
     ("shape", "design", "context", "most"),
     [
-        (SMOLLM2, "kv260", 512, (356, 180)),
-        (replace(SMOLLM2, qk_norm=True), "kv260", 512, (372, 186)),
-        (GPT2, "kv260", 1024, (372, 298)),
-        (LLAMA2_7B, "u280", 4096, (318, 528)),
+        (SMOLLM2, "kv260", 512, (535, 180)),
+        (replace(SMOLLM2, qk_norm=True), "kv260", 512, (511, 186)),
+        (GPT2, "kv260", 1024, (500, 298)),
+        (LLAMA2_7B, "u280", 4096, (473, 528)),
     ],
 )
 def test_programs_are_small_and_read_as_text(
@@ -83,3 +83,9 @@ def test_a_design_too_small_is_refused_before_any_weight_is_read() -> None:
 def test_a_program_must_fit_its_buffer() -> None:
     with pytest.raises(DoesNotFit, match=r"program \(prefill\) must be at most 2,048 bytes"):
         plan(SMOLLM2, KV260.replace({"buffers.program_kib": 2}), 512)
+
+
+def test_a_chunk_stays_whole_where_the_program_of_its_halves_is_too_long() -> None:
+    short = KV260.replace({"buffers.program_kib": 8})
+    whole, halves = (plan(SMOLLM2, design, 512).prefill for design in (short, KV260))
+    assert len(whole.code) < short.program_bytes < len(halves.code)

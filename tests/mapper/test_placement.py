@@ -1,11 +1,12 @@
 """Placement: regions and buffers do not overlap, and the fit report says what does not fit."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.shapes import GPT2, LLAMA2_7B, SMOLLM2
+from tests.shapes import GPT2, LLAMA2_7B, SMOLLM2, sized
 
 from alula.design import load_design
 from alula.ir import Architecture, build_graph
@@ -99,6 +100,25 @@ def test_halves_of_a_chunk_take_turns_at_any_context_or_at_none(context: int) ->
         buffers = map_prefill(graph, design, map_memory(graph, design, context))
         assert buffers.streams == streams
         assert buffers.streams * buffers.rows >= design.prefill_chunk
+
+
+WIDE = replace(sized(SMOLLM2, 576, 128, 1536), max_context=1024)
+"""K and V of a head take memory longer than the SFU takes for a pass of scores."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunk", "rows", "copies"),
+    [(SMOLLM2, 32, 8, 2), (SMOLLM2, 16, 8, 1), (WIDE, 32, 16, 1)],
+)
+def test_rows_of_a_half_alternate_where_the_sfu_takes_longer_than_memory(
+    shape: Architecture, chunk: int, rows: int, copies: int
+) -> None:
+    graph, design = build_graph(shape), KV260.replace({"prefill_chunk": chunk})
+    buffers = map_prefill(graph, design, map_memory(graph, design, 512))
+    assert (buffers.streams, buffers.rows) == (2, chunk // 2)
+    assert (buffers.attention_rows, buffers.copies) == (rows, copies)
+    assert ("scores1" in buffers.vector) == (copies == 2)
+    assert not {"scales1", "query0"} & (buffers.vector.keys() | buffers.activation.keys())
 
 
 def test_decode_alternates_between_two_copies() -> None:

@@ -1,15 +1,15 @@
 """Attention over the KV cache: appending a chunk, and attending to it."""
 
-from collections.abc import Callable
-
 from alula.codegen.emitter import engine_of
-from alula.codegen.scope import Count, Scope
+from alula.codegen.scope import Count, Scope, pieces_of
 from alula.design import GROUP
 from alula.ir import Node
 from alula.isa import Engine, Ref
 from alula.mapper import BufferMap
 
 CACHE = "memory.kv"
+KEYS, VALUES = f"{CACHE}.keys", f"{CACHE}.values"
+"""Parts of it, where K is read while V is still written."""
 
 
 def constants(buffers: BufferMap, *, chunked: bool) -> list[tuple[str, int]]:
@@ -18,7 +18,7 @@ def constants(buffers: BufferMap, *, chunked: bool) -> list[tuple[str, int]]:
     moving = ["scores0"]
     for copy in range(1, buffers.copies):
         moving += [f"scales{copy}", f"scores{copy}", f"probability{copy}"]
-    constants = [(name, places[name]) for name in moving]
+    constants = [(name, places[name]) for name in moving if name in places]
     if chunked and buffers.streams == 1:
         constants.append(("attention_rows", buffers.attention_rows))
     return constants
@@ -34,54 +34,91 @@ def measure(scope: Scope) -> None:
 
 def quantise_rows(scope: Scope, node: Node, rows: Count) -> None:
     """K and V rows into staging, those of K first, heads of a token together."""
-    kv = scope.memory.kv
-    for index, name in enumerate(node.inputs):
-        scope.emit.op(
-            "QUANTKV",
-            reads=scope.touch(name),
-            writes=[f"staging.{name}"],
-            src=scope.vector(name),
-            dst=index * scope.buffers.rows * kv.heads,
-            rows=rows,
-            heads=kv.heads,
-            dim=kv.head_dim,
-            stride=scope.row_words(name),
-        )
+    for index in range(len(node.inputs)):
+        quantise_heads(scope, node, index, rows, 0, scope.memory.kv.heads)
+
+
+def quantise_heads(
+    scope: Scope,
+    node: Node,
+    index: int,
+    rows: Count,
+    start: int,
+    heads: int,
+    piece: int | None = None,
+) -> None:
+    """Some heads' rows of K (index 0) or V (1) into staging, behind those of the heads before."""
+    kv, name = scope.memory.kv, node.inputs[index]
+    scope.emit.op(
+        "QUANTKV",
+        reads=scope.touch(name, piece=piece),
+        writes=staging(name, piece),
+        src=scope.vector(name) + start * scope.words(kv.head_dim),
+        dst=(index * kv.heads + start) * scope.buffers.rows,
+        rows=rows,
+        heads=heads,
+        dim=kv.head_dim,
+        stride=scope.row_words(name),
+    )
+
+
+def staging(name: str, piece: int | None = None) -> set[str]:
+    """Resources of a value's rows in staging."""
+    return {f"staging.{one}" for one in pieces_of(name, piece)}
 
 
 def append(scope: Scope, node: Node, rows: Count) -> None:
     """Quantise K and V rows and write them to the cache."""
-    emit, kv = scope.emit, scope.memory.kv
     quantise_rows(scope, node, rows)
-    _values_base(scope)
-    emit.alu("SMUL", "count", "v_pitch", kv.v_blocks)
-    shape = {
-        "heads": kv.heads,
-        "rows": rows,
-        "groups": kv.head_dim // GROUP,
-        "position": emit.reg(scope.start),
-    }
-    key, value = node.inputs
-    emit.op(
-        "ST.KEY",
-        reads=[f"staging.{key}"],
-        writes=[CACHE],
-        src=0,
-        addr=emit.reg("kv_base"),
-        stride=emit.reg("k_stride"),
-        **shape,
-    )
-    emit.op(
-        "ST.VALUE",
-        reads=[f"staging.{value}"],
-        writes=[CACHE],
-        src=scope.buffers.rows * kv.heads,
-        addr=emit.reg("v_address"),
-        stride=emit.reg("v_stride"),
-        pitch=emit.reg("v_pitch"),
-        scales=emit.reg("count"),
-        **shape,
-    )
+    store_keys(scope, node, rows, 0, scope.memory.kv.heads)
+    store_values(scope, node, rows)
+
+
+def store_keys(
+    scope: Scope, node: Node, rows: Count, start: int, heads: int, piece: int | None = None
+) -> None:
+    """Write some heads' rows of K to the cache."""
+    emit, name = scope.emit, node.inputs[0]
+    with emit.scratch():
+        place = "kv_base"
+        if start:
+            place = "k_address"
+            emit.alu("SMUL", place, "k_stride", start)
+            emit.add(place, place, emit.reg("kv_base"))
+        emit.op(
+            "ST.KEY",
+            reads=staging(name, piece),
+            writes=[KEYS if scope.stream else CACHE],
+            src=start * scope.buffers.rows,
+            addr=emit.reg(place),
+            stride=emit.reg("k_stride"),
+            heads=heads,
+            rows=rows,
+            groups=scope.memory.kv.head_dim // GROUP,
+            position=emit.reg(scope.start),
+        )
+
+
+def store_values(scope: Scope, node: Node, rows: Count) -> None:
+    """Write rows of V to the cache."""
+    emit, kv = scope.emit, scope.memory.kv
+    with emit.scratch():
+        _values_base(scope)
+        emit.alu("SMUL", "count", "v_pitch", kv.v_blocks)
+        emit.op(
+            "ST.VALUE",
+            reads=staging(node.inputs[1]),
+            writes=[VALUES if scope.stream else CACHE],
+            src=scope.buffers.rows * kv.heads,
+            addr=emit.reg("v_address"),
+            stride=emit.reg("v_stride"),
+            pitch=emit.reg("v_pitch"),
+            scales=emit.reg("count"),
+            heads=kv.heads,
+            rows=rows,
+            groups=kv.head_dim // GROUP,
+            position=emit.reg(scope.start),
+        )
 
 
 def _values_base(scope: Scope) -> None:
@@ -407,42 +444,3 @@ def _chunk_step(scope: Scope, step: Step, heads: _Heads, output: str) -> None:
     emit.alu("SMUL", "count", "attention_rows", width)
     emit.add("word", "word", count)
     emit.add("kv_len", "kv_len", most)
-
-
-def attend_beside(scope: Scope, node: Node, beside: Callable[[], None]) -> None:
-    """One stream's attention, a head at a time; `beside` is what the matrix engine does meanwhile.
-
-    `beside` may use registers `address`, `count` and `last`; `head` counts from 0.
-    """
-    emit, kv = scope.emit, scope.memory.kv
-    width, words = scope.row_words("q"), scope.words(kv.head_dim)
-    step = Step(scope, 0, scope.rows, Engine.MM, scope.many)
-    heads = _Heads(scope)
-    address, count = heads.address, heads.count
-    emit.add("v_groups", scope.start, scope.rows)
-    emit.ceil_div("v_groups", "v_groups", GROUP)
-
-    def row(value: str) -> Ref:
-        emit.alu("SMUL", "address", "head", words)
-        return emit.reg("address", scope.vector(value))
-
-    emit.add("head", None, 0)
-    with emit.loop(scope.graph.architecture.heads):
-        step.quantise(row("q"), width)
-        heads.keys()
-        emit.add("count", scope.start, scope.rows)
-        emit.ceil_div("count", "count", scope.design.rows)
-        step.load_keys(address, count)
-        emit.add("count", scope.start, scope.rows)
-        step.multiply(count)
-        heads.scales()
-        emit.alu("SMUL", "count", "v_groups", GROUP)
-        step.load_scales(address, count)
-        step.normalise(emit.reg(scope.start, 1), count, causal=True)
-        origin = emit.origin
-        beside()
-        emit.origin = origin
-        heads.values()
-        emit.add("count", "address", 0)
-        step.weigh(count, row(node.output), width)
-        emit.add("head", "head", 1)

@@ -4,7 +4,7 @@ The last blocks lie in a ring, twice, so that every window is one piece; those t
 one piece behind it (`alula.mapper.kv`).
 """
 
-from alula.codegen.attention import CACHE, quantise_rows
+from alula.codegen.attention import CACHE, quantise_rows, staging
 from alula.codegen.scope import Count, Scope
 from alula.design import GROUP
 from alula.ir import AttentionBlocks, Node
@@ -79,7 +79,7 @@ def append_chunk(scope: Scope, node: Node) -> None:
             emit.op(
                 "QUANTKV",
                 reads=scope.touch(name),
-                writes=[f"staging.{name}"],
+                writes=staging(name),
                 src=scope.vector(name) + head * scope.words(kv.head_dim),
                 dst=(index * kv.heads + head) * scope.buffers.rows,
                 rows=scope.rows,
@@ -188,7 +188,7 @@ def _store(
         addresses = Addresses(scope, heads.start)
         emit.op(
             "ST.KEY",
-            reads=[f"staging.{key}"],
+            reads=staging(key),
             writes=[cache],
             src=source(0),
             addr=addresses.keys(),
@@ -199,7 +199,7 @@ def _store(
         emit.alu("SMUL", "count", "v_pitch", kv.v_blocks)
         emit.op(
             "ST.VALUE",
-            reads=[f"staging.{value}"],
+            reads=staging(value),
             writes=[cache],
             src=source(1),
             addr=address,

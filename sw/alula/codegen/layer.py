@@ -78,7 +78,7 @@ def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
         emit.add("word", None, place)
 
     def token() -> None:
-        for first, heads in _pieces(node.heads):
+        for first, heads in _pieces(0, node.heads):
             offset = first * scope.words(dim)
             head = emit.reg("word", offset) if scope.chunked else place + offset
             _normalise(scope, "RMSNORM", node, head, heads, dim, used)
@@ -88,19 +88,26 @@ def _head_norm(scope: Scope, node: Node, rows: Count) -> None:
     scope.each_row(token)
 
 
-def _pieces(heads: int) -> Iterator[tuple[int, int]]:
+def _pieces(start: int, heads: int) -> Iterator[tuple[int, int]]:
     """Heads in pieces that an instruction counts to: the first of each, and how many."""
-    for first in range(0, heads, MOST_ROWS):
-        yield first, min(MOST_ROWS, heads - first)
+    for first in range(start, start + heads, MOST_ROWS):
+        yield first, min(MOST_ROWS, start + heads - first)
 
 
 def _rope(scope: Scope, node: Node, rows: Count) -> None:
+    rotate(scope, node, rows, 0, node.heads)
+
+
+def rotate(
+    scope: Scope, node: Node, rows: Count, start: int, count: int, piece: int | None = None
+) -> None:
+    """Rotate some heads of a value, all of it or a piece."""
     dim = scope.graph.architecture.head_dim
-    for first, heads in _pieces(node.heads):
+    for first, heads in _pieces(start, count):
         scope.emit.op(
             "ROPE",
-            reads=scope.touch(node.output, "position"),
-            writes=scope.touch(node.output),
+            reads=scope.touch(node.output, piece=piece) | scope.touch("position"),
+            writes=scope.touch(node.output, piece=piece),
             src=scope.vector(node.output) + first * scope.words(dim),
             table=scope.vector("position"),
             rows=rows,

@@ -6,20 +6,19 @@ is behind: its MLP of a layer runs in the next iteration of the loop over layers
 is of no rows. (Software pipelining: Lam, PLDI 1988.)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from alula.codegen import attention
-from alula.codegen.emitter import engine_of, most_offset
-from alula.codegen.layer import emit_node, load_vectors
+from alula.codegen.beside import Beside, head_cycles, origin, sfu_cycles
+from alula.codegen.half_attention import attend_beside
+from alula.codegen.layer import load_vectors
+from alula.codegen.queries import Keys, Queries, emit_nodes
 from alula.codegen.runs import any_layer, enter_run, next_layer, start_layers
 from alula.codegen.scope import Scope, Stream
 from alula.ir import Node
-from alula.isa.formats import SCALES_PER_BEAT
 
-_MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "groups")
-_AHEAD = Stream(0, rows="rows0", many="rows0", layer="layer", start="position")
-_BEHIND = Stream(1, rows="rows1", many="many1", layer="layer", start="start1")
+_AHEAD = Stream(0, rows="rows0", many="rows0", layer="layer")
+_BEHIND = Stream(1, rows="rows1", many="many1", layer="layer")
 
 
 def emit_layers(scope: Scope) -> None:
@@ -30,7 +29,6 @@ def emit_layers(scope: Scope) -> None:
     emit.alu("SMIN", "many1", "rows1", 1)
     emit.alu("SSUB", "many1", "rows1", emit.reg("many1"))
     emit.add("many1", "many1", 1)
-    emit.add("start1", "position", emit.reg("rows0"))
     start_layers(scope)
     for run in scope.memory.runs:
         _emit_run(scope.through(run))
@@ -48,14 +46,16 @@ def _emit_run(scope: Scope) -> None:
     with emit.loop(count, layers=scope.run.first):
         _side_by_side(ahead, before)
         emit.alu("SSUB", "rows1", "rows", emit.reg("rows0"))
+        emit.add("position", "position", emit.reg("rows0"))
         _side_by_side(behind, ahead)
         emit.origin = "layers.*"
+        emit.alu("SSUB", "position", "position", emit.reg("rows0"))
         emit.add("layer_before", "layer", 0)
         next_layer(scope)
     with emit.loop(any_layer(scope)):
         _, mlp = _halves(before)
         _vectors(before, mlp)
-        _emit(before, mlp)
+        emit_nodes(before, mlp)
 
 
 def _halves(scope: Scope) -> tuple[list[Node], list[Node]]:
@@ -66,41 +66,47 @@ def _halves(scope: Scope) -> tuple[list[Node], list[Node]]:
 
 
 def _side_by_side(attending: Scope, other: Scope) -> None:
-    """One half goes from its norm to the MLP's input, the other through its MLP."""
+    """One half goes from its norm to the MLP's input, the other through its MLP.
+
+    What the SFU does for the one is hidden by products of the other: norm, rotation and queries,
+    heads, and the attention's quantisation.
+    """
     nodes, mlp = _halves(attending)
+    first = next(index for index, node in enumerate(nodes) if node.op == "product")
     attend = next(index for index, node in enumerate(nodes) if node.op == "attend")
+    last = max(index for index, node in enumerate(nodes[:attend]) if node.op == "product")
+    output = next(
+        index for index, node in enumerate(nodes) if index > attend and node.op == "product"
+    )
     add = next(index for index, node in enumerate(nodes) if index > attend and node.op == "add")
     activation = next(index for index, node in enumerate(mlp) if "activation" in node.op)
     down = next(
         index for index, node in enumerate(mlp) if index > activation and node.op == "product"
     )
-    last = max(index for index, node in enumerate(mlp[:activation]) if node.op == "product")
-    tiled = _tiles(other, mlp[last])
+    place = nodes[output].inputs[0]
+    keys = Keys(attending, nodes[first:last])
+    queries = Queries(attending, nodes[last:attend], place, keys.left)
+    norm = sfu_cycles(attending, [mlp[-1], *nodes[:first]])
+    quantised = sfu_cycles(attending, nodes[attend + 1 : output])
+    products = [node for node in mlp[:down] if node.op == "product"]
+    around = norm + queries.left + quantised
+    beside = Beside(other, products, around, head_cycles(attending))
 
     _vectors(other, mlp)
-    _emit(other, mlp[:last])
-    if tiled is None:
-        _emit(other, [mlp[last]])
-    _emit(attending, nodes[:attend])
+    emit_nodes(attending, nodes[:first])
+    beside.hide(norm)
+    keys.emit()
+    queries.emit()
+    beside.hide(queries.left)
+    attending.emit.origin = nodes[attend].unit
     with attending.emit.scratch():
-        attending.emit.origin = nodes[attend].unit
-        attention.attend_beside(attending, nodes[attend], tiled or (lambda: None))
-    _emit(attending, nodes[attend + 1 : add])
-    _emit(other, mlp[last + 1 : down])
-    _emit(attending, nodes[add:])
+        attend_beside(attending, nodes[attend], place, beside.beside_head)
+    beside.rest()
+    emit_nodes(attending, nodes[attend + 1 : add])
+    emit_nodes(other, [node for node in mlp[:down] if node.op != "product"])
+    emit_nodes(attending, nodes[add:])
     _vectors(other, mlp[down:])
-    _emit(other, mlp[down:])
-
-
-def _emit(scope: Scope, nodes: Sequence[Node]) -> None:
-    for node in nodes:
-        scope.emit.origin = _origin(scope, node)
-        emit_node(scope, node, scope.rows)
-
-
-def _origin(scope: Scope, node: Node) -> str:
-    behind = scope.stream is not None and scope.stream.layer != "layer"
-    return node.unit.replace("layers.*", "layers.*-1") if behind else node.unit
+    emit_nodes(other, mlp[down:])
 
 
 def _vectors(scope: Scope, nodes: Sequence[Node]) -> None:
@@ -108,70 +114,6 @@ def _vectors(scope: Scope, nodes: Sequence[Node]) -> None:
     for node in nodes:
         if node.op == "bias":
             name, vectors = scope.vectors_of(node.parameters[0])
-            scope.emit.origin = _origin(scope, node)
+            scope.emit.origin = origin(scope, node)
             load_vectors(scope, name, vectors, scope.layer(vectors.offset))
             return
-
-
-def _tiles(scope: Scope, node: Node) -> Callable[[], None] | None:
-    """Return what emits the part of a product that goes with attention head `head`.
-
-    Each part is some scale beats' worth of row blocks, so it begins with beats of its own. None
-    where there are too few for every head, where they do not end with a word, or where a stride or
-    a row needs a register of its own, which none is left for.
-    """
-    emit, heads = scope.emit, scope.graph.architecture.heads
-    matrix = scope.run.section.matrices[node.unit]
-    rows = SCALES_PER_BEAT * matrix.format.pattern.segments * scope.design.rows
-    units = -(-matrix.blocks // SCALES_PER_BEAT)
-    long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS
-    if units < heads or rows % scope.design.sfu.lanes or long:
-        return None
-    shape = matrix.fields
-    engine = engine_of(True)
-
-    def part() -> None:
-        with emit.scratch():
-            multiply()
-
-    def multiply() -> None:
-        emit.origin = _origin(scope, node)
-        emit.alu("SMUL", "address", "head", units)
-        emit.alu("SDIV", "address", "address", heads)
-        emit.add("count", "head", 1)
-        emit.alu("SMUL", "count", "count", units)
-        emit.alu("SDIV", "count", "count", heads)
-        emit.alu("SSUB", "count", "count", emit.reg("address"))
-        emit.alu("SMUL", "count", "count", SCALES_PER_BEAT)
-        emit.alu("SMUL", "last", "address", SCALES_PER_BEAT)
-        emit.alu("SSUB", "last", None, emit.reg("last"))
-        emit.add("last", "last", matrix.blocks)
-        emit.alu("SMIN", "count", "count", emit.reg("last"))
-        emit.alu("SMUL", "last", "address", matrix.format.beats(SCALES_PER_BEAT, matrix.groups))
-        emit.add("last", "last", scope.layer(0))
-        emit.op(
-            "LD.W",
-            to=engine.name,
-            addr=emit.reg("last", matrix.offset),
-            blocks=emit.reg("count"),
-            **shape,
-        )
-        emit.alu("SMUL", "last", "address", rows)
-        emit.alu("SSUB", "last", None, emit.reg("last"))
-        emit.add("last", "last", matrix.outputs)
-        emit.alu("SMUL", "count", "count", rows // SCALES_PER_BEAT)
-        emit.alu("SMIN", "count", "count", emit.reg("last"))
-        emit.alu("SMUL", "address", "address", scope.words(rows))
-        emit.op(
-            engine.name,
-            reads=scope.touch(node.inputs[0]),
-            writes=scope.touch(node.output),
-            src=scope.activation(node.inputs[0]),
-            outputs=emit.reg("count"),
-            rows=scope.many,
-            dst=emit.reg("address", scope.vector(node.output)),
-            stride=scope.row_words(node.output),
-            **shape,
-        )
-
-    return part

@@ -68,27 +68,39 @@ def attempt(
     """The plan of a model, or the report that says what does not fit, without levers.
 
     Only if `proved` is every operand of the programs known to be within its limits. `make` is used
-    instead of `generate`.
+    instead of `generate`. A chunk is not cut in two where that takes more registers or a longer
+    program than there is room for.
     """
     make = make or generate
     graph = _graph(architecture)
     placement = place(graph, design, context, precision)
     if not placement.report.fits:
         return placement.report
-    try:
-        programs = make(graph, design, placement)
-    except OutOfRegisters:
+    programs = _made(make, graph, design, placement)
+    if programs is None or not all(item.fits for item in _program_items(programs, design)):
         placement = place(graph, design, context, precision, halves=False)
-        try:
-            programs = make(graph, design, placement)
-        except OutOfRegisters:
-            item = FitItem("registers", "prefill", REGISTERS, REGISTERS - 1, "")
-            return replace(placement.report, items=[*placement.report.items, item])
+        programs = _made(make, graph, design, placement)
+    if programs is None:
+        item = FitItem("registers", "prefill", REGISTERS, REGISTERS - 1, "")
+        return replace(placement.report, items=[*placement.report.items, item])
     items = [*placement.report.items, *_program_items(programs, design)]
     report = replace(placement.report, items=items)
     if proved and report.fits:
         report = replace(report, items=[*items, *_excesses(programs, design, placement, graph)])
     return ProgramPlan(graph, placement.memory, *programs, report) if report.fits else report
+
+
+def _made(
+    make: Callable[[Graph, Design, ModelPlacement], tuple[Program, Program]],
+    graph: Graph,
+    design: Design,
+    placement: ModelPlacement,
+) -> tuple[Program, Program] | None:
+    """The programs of a placed graph; None if they take more registers than there are."""
+    try:
+        return make(graph, design, placement)
+    except OutOfRegisters:
+        return None
 
 
 @lru_cache(maxsize=32)

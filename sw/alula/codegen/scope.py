@@ -12,6 +12,8 @@ from alula.isa import Ref
 from alula.mapper import BufferMap, LayerRun, MemoryMap, Vectors
 
 POSITION = "position"
+PIECES = {"q": 2, "k": 2}
+"""Values of which some heads are used while the others are not there yet."""
 Count = Ref | int
 """A number of rows: known, or in a register."""
 
@@ -25,14 +27,12 @@ class Stream:
         rows: tokens; may be none.
         many: the same, but at least one: a product takes its weights from the stream in any case.
         layer: beat of the layer's tensors.
-        start: position of the first token.
     """
 
     number: int
     rows: str
     many: str
     layer: str
-    start: str
 
 
 class Scope:
@@ -90,7 +90,7 @@ class Scope:
     @property
     def start(self) -> str:
         """The register with the position of the first row at hand."""
-        return self.stream.start if self.stream else "position"
+        return POSITION
 
     def words(self, elements: int) -> int:
         """Vector buffer words of a row."""
@@ -111,22 +111,25 @@ class Scope:
         position = self.graph.architecture.position_width
         return self.words(position if name == POSITION else self.graph.width(name))
 
-    def touch(self, *names: str) -> set[str]:
+    def touch(self, *names: str, piece: int | None = None) -> set[str]:
         """Resources of values in a buffer: each stream's rows, and turns in the same place.
 
-        Two values conflict exactly if they share a resource.
+        Two values conflict exactly if they share a resource. `piece`: one of `PIECES` of a value.
         """
         resources: set[str] = set()
         for name in names:
-            if not self._by_row(name):
-                resources.add(name)
-            elif self.stream:
-                resources.add(f"{name}.{self.stream.number}")
-            else:
-                resources |= {f"{name}.{number}" for number in range(self.buffers.streams)}
-            for other in self.buffers.vector:
-                if self.buffers.overlap(name, other):
-                    resources.add(" | ".join(sorted((name, other))))
+            pieces = pieces_of(name, piece)
+            resources |= {
+                " | ".join(sorted((one, other)))
+                for one in pieces
+                for value in self.buffers.vector
+                if self.buffers.overlap(name, value)
+                for other in pieces_of(value)
+            }
+            if self._by_row(name):
+                streams = [self.stream.number] if self.stream else range(self.buffers.streams)
+                pieces = [f"{one}.{number}" for one in pieces for number in streams]
+            resources.update(pieces)
         return resources
 
     def _by_row(self, name: str) -> bool:
@@ -159,3 +162,10 @@ class Scope:
         """The resource that holds a tensor on chip, and the tensor's first word."""
         name, vectors = self.vectors_of(tensor)
         return name, self.vector(name) + vectors.words[tensor]
+
+
+def pieces_of(name: str, piece: int | None = None) -> list[str]:
+    """The pieces of a value that are told apart, or one of them."""
+    if piece is not None:
+        return [f"{name}/{piece}"]
+    return [f"{name}/{number}" for number in range(PIECES[name])] if name in PIECES else [name]

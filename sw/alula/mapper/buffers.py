@@ -29,11 +29,12 @@ class BufferMap:
     """Addresses in the vector buffer (words), the activation buffer (groups) and staging (rows).
 
     `streams`: two where the halves of a chunk take turns, one half in the attention while the other
-    is in the MLP; the arenas of both lie apart then. `rows`: tokens of a stream. `attention_rows`:
-    rows of one attention step. `copies`: score, probability and V scale buffers, two where heads
-    alternate. Where a model attends to some blocks only, `kept` has what those before the window
-    add to the attention, and `windowN` the probabilities of the window. Buffers that grow with the
-    context come last, and only they depend on it.
+    is in the MLP; the arenas of both lie apart then, and a half's queries lie where its quantised
+    attention will be. `rows`: tokens of a stream. `attention_rows`: rows of one attention step.
+    `copies`: score, probability and V scale buffers, two where heads alternate; two of scores alone
+    where the rows of a half do. Where a model attends to some blocks only, `kept` has what those
+    before the window add to the attention, and `windowN` the probabilities of the window. Buffers
+    that grow with the context come last, and only they depend on it.
     """
 
     streams: int
@@ -109,8 +110,12 @@ def map_buffers(
         widths["attention"]["kept"] = rows * words(architecture.query_size)
     score_stride = words(positions.window + positions.kept)
     for copy in range(copies):
-        widths["attention"][f"scales{copy}"] = score_stride
-        widths["attention"][f"scores{copy}"] = attention_rows * score_stride
+        left = attention_rows
+        if streams > 1:
+            left = min(attention_rows, rows - copy * attention_rows)
+        if copy == 0 or streams == 1:
+            widths["attention"][f"scales{copy}"] = score_stride
+        widths["attention"][f"scores{copy}"] = left * score_stride
     stacks: dict[str, _Stack] = {}
     for arena, sizes in widths.items():
         apart = streams > 1 and arena == "attention"
@@ -124,14 +129,17 @@ def map_buffers(
         if value.kind == A8:
             activation.take(value.name, -(-streams * rows // tokens) * value.groups)
     passes = -(-attention_rows // tokens)
-    most = -(-max(rows, attention_rows) // tokens)
-    for copy in range(copies):
-        activation.take(f"query{copy}", most * (architecture.head_dim // GROUP))
-    if positions.window:
+    if streams == 1:
+        most = -(-max(rows, attention_rows) // tokens)
         for copy in range(copies):
-            activation.take(f"window{copy}", passes * (positions.window // GROUP))
-    for copy in range(copies):
-        activation.take(f"probability{copy}", passes * (positions.kept // GROUP))
+            activation.take(f"query{copy}", most * (architecture.head_dim // GROUP))
+        if positions.window:
+            for copy in range(copies):
+                activation.take(f"window{copy}", passes * (positions.window // GROUP))
+        for copy in range(copies):
+            activation.take(f"probability{copy}", passes * (positions.kept // GROUP))
+    else:
+        activation.take("probability0", -(-rows // tokens) * (positions.kept // GROUP))
 
     places = dict(fixed.places)
     for stack in stacks.values():
@@ -183,6 +191,7 @@ def map_prefill(
     """
     tokens, chunk = design.mpe.tokens, memory.chunk
     half = -(-chunk // (2 * tokens)) * tokens
+    turn = _turn_rows(graph, design, half)
 
     def halved(context: int) -> BufferMap:
         return map_buffers(
@@ -192,8 +201,8 @@ def map_prefill(
             positions=Attended.of(graph.architecture, context),
             streams=2,
             rows=half,
-            attention_rows=half,
-            copies=1,
+            attention_rows=turn,
+            copies=-(-half // turn),
         )
 
     longest = min(design.context_max, graph.architecture.max_context)
@@ -217,6 +226,18 @@ def map_prefill(
         attention_rows = max(tokens, attention_rows // 2 // tokens * tokens)
         if blocks is not None:
             attention_rows = _divisor(BLOCK, attention_rows)
+
+
+def _turn_rows(graph: Graph, design: Design, half: int) -> int:
+    """Rows of a turn of a half's attention: all, or about as many in each of two that alternate.
+
+    Each turn streams K and V. So two are made only where that takes no longer than the SFU's five
+    passes over their scores.
+    """
+    tokens = design.mpe.tokens
+    rows = -(-half // (2 * tokens)) * tokens
+    streamed = 2 * graph.architecture.head_dim / design.bytes_per_cycle
+    return rows if streamed <= 5 * rows / design.sfu.lanes else half
 
 
 def _divisor(number: int, most: int) -> int:

@@ -1,0 +1,177 @@
+"""Products of one half of a chunk in parts, beside what the SFU does for the other half.
+
+A part begins with beats of its own: it is some scale beats' worth of row blocks.
+"""
+
+from collections.abc import Sequence
+
+from alula.codegen.emitter import engine_of, most_offset
+from alula.codegen.layer import product
+from alula.codegen.scope import Count, Scope
+from alula.ir import Node
+from alula.isa import Ref
+from alula.isa.formats import SCALES_PER_BEAT
+from alula.isa.formula import numbers
+
+TURN = 40
+"""About the cycles that the SFU takes for a row of a reduction beyond its words."""
+POSITIONS = 128
+"""Positions that are attended to where products are shared out between the heads."""
+_MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "groups")
+
+
+class Parts:
+    """A product in parts of so many row blocks; in one where they may not begin anywhere.
+
+    Attributes:
+        rows: results of a part.
+        units: parts that there are.
+        cycles: of the matrix engine for one, about.
+        all_cycles: for all of them.
+        whole: parts that are no shorter than others; 0 where there is only one.
+        each: of those, how many go with a head.
+    """
+
+    def __init__(self, scope: Scope, node: Node) -> None:
+        self.scope, self.node = scope, node
+        self.matrix = matrix = scope.run.section.matrices[node.unit]
+        self.blocks = SCALES_PER_BEAT
+        self.rows = self.blocks * matrix.format.pattern.segments * scope.design.rows
+        self.whole = matrix.outputs // self.rows
+        long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS
+        if self.rows % scope.design.sfu.lanes or long:
+            self.blocks, self.rows, self.whole = matrix.blocks, matrix.outputs, 0
+        self.units = -(-matrix.blocks // self.blocks)
+        passes = -(-scope.buffers.rows // scope.design.mpe.tokens)
+        halves = numbers({"fmt": matrix.format.name, "nm": matrix.format.pattern.name})["HALVES"]
+        self.cycles = self.blocks * passes * halves * matrix.groups
+        self.all_cycles = self.units * self.cycles
+        self.each = 0
+
+    def emit(self, first: int, count: int, piece: int | None = None) -> None:
+        """Parts from one on; their results are all of the product's, or a piece."""
+        if count == self.units:
+            self._whole()
+        elif count:
+            matrix, place = self.matrix, self.scope.vector(self.node.output)
+            skipped = first * self.blocks
+            blocks = min(count * self.blocks, matrix.blocks - skipped)
+            outputs = min(count * self.rows, matrix.outputs - first * self.rows)
+            self._multiply(
+                self.scope.layer(matrix.offset + matrix.format.beats(skipped, matrix.groups)),
+                place + self.scope.words(first * self.rows),
+                blocks,
+                outputs,
+                piece,
+            )
+
+    def beside_head(self) -> None:
+        """Those that go with head `head`."""
+        if not self.each:
+            return
+        emit, matrix, scope = self.scope.emit, self.matrix, self.scope
+        blocks, outputs = self.each * self.blocks, self.each * self.rows
+        with emit.scratch():
+            emit.alu("SMUL", "address", "head", matrix.format.beats(blocks, matrix.groups))
+            emit.add("address", "address", scope.layer(0))
+            emit.alu("SMUL", "count", "head", scope.words(outputs))
+            place = emit.reg("count", scope.vector(self.node.output))
+            self._multiply(emit.reg("address", matrix.offset), place, blocks, outputs)
+
+    def _multiply(
+        self, addr: Ref, place: Count, blocks: int, outputs: int, piece: int | None = None
+    ) -> None:
+        scope, emit, engine, node = self.scope, self.scope.emit, engine_of(True), self.node
+        emit.origin = origin(scope, node)
+        emit.op("LD.W", to=engine.name, addr=addr, blocks=blocks, **self.matrix.fields)
+        emit.op(
+            engine.name,
+            reads=scope.touch(node.inputs[0]),
+            writes=scope.touch(node.output, piece=piece),
+            src=scope.activation(node.inputs[0]),
+            outputs=outputs,
+            rows=scope.many,
+            dst=place,
+            stride=scope.row_words(node.output),
+            **self.matrix.fields,
+        )
+
+    def _whole(self) -> None:
+        scope, node = self.scope, self.node
+        scope.emit.origin = origin(scope, node)
+        place = scope.layer(self.matrix.offset)
+        product(scope, node, self.matrix, place, scope.many, scope.row_words(node.output))
+
+
+class Beside:
+    """Products of a half, cut so that each part hides some of what the SFU does for the other half.
+
+    Some go with each attention head, and those that do not are emitted as they are asked for.
+
+    Args:
+        scope: the half whose products they are.
+        nodes: the products.
+        around: cycles of the SFU that are to be hidden before and behind the heads, about.
+        head: cycles of the SFU that are to be hidden with a head.
+    """
+
+    def __init__(self, scope: Scope, nodes: Sequence[Node], around: int, head: int) -> None:
+        self._parts = [Parts(scope, node) for node in nodes]
+        heads = scope.graph.architecture.heads
+        left = (sum(one.all_cycles for one in self._parts) - around) / heads
+        for one in reversed(self._parts):
+            wanted = -(-left // one.cycles)
+            if wanted * one.cycles > head:
+                wanted = left // one.cycles
+            one.each = min(one.whole // heads, max(0, int(wanted)))
+            left, head = min(left, head) - one.each * one.cycles, head - one.each * one.cycles
+        self._next = [one.each * heads for one in self._parts]
+
+    def hide(self, cycles: int) -> None:
+        """Emit what takes the matrix engine about so long, as far as there is as much."""
+        for number, one in enumerate(self._parts):
+            count = min(one.units - self._next[number], -(-max(0, cycles) // one.cycles))
+            one.emit(self._next[number], count)
+            self._next[number] += count
+            cycles -= count * one.cycles
+
+    def rest(self) -> None:
+        """Emit what is left of what does not go with a head."""
+        for number, one in enumerate(self._parts):
+            one.emit(self._next[number], one.units - self._next[number])
+            self._next[number] = one.units
+
+    def beside_head(self, turn: int, turns: int) -> None:
+        """Emit what goes with head `head`, at one of its turns."""
+        for one in self._parts[turn::turns]:
+            one.beside_head()
+
+
+def origin(scope: Scope, node: Node) -> str:
+    """The unit that a node belongs to, of this layer or of the one before."""
+    behind = scope.stream is not None and scope.stream.layer != "layer"
+    return node.unit.replace("layers.*", "layers.*-1") if behind else node.unit
+
+
+def sfu_cycles(scope: Scope, nodes: Sequence[Node]) -> int:
+    """About the cycles that the SFU takes for some nodes of a half."""
+    kv = scope.memory.kv
+    total = 0
+    for node in nodes:
+        words = scope.words(scope.graph.width(node.inputs[0]))
+        if node.op == "quantise":
+            total += scope.buffers.rows * (2 * words + TURN)
+        elif node.op == "norm":
+            total += scope.buffers.rows * 2 * (words + TURN)
+        elif node.op == "head_norm":
+            total += scope.buffers.rows * (2 * words + node.heads * TURN)
+        elif node.op == "append":
+            total += 2 * scope.buffers.rows * (2 * words + kv.heads * TURN)
+        elif node.op != "product":
+            total += scope.buffers.rows * words
+    return total
+
+
+def head_cycles(scope: Scope) -> int:
+    """About the cycles that the SFU takes for the scores of a head of a half."""
+    return scope.buffers.rows * (5 * scope.words(POSITIONS) + 3 * TURN)
