@@ -119,6 +119,21 @@ class StateChain:
         """Prices at which the limits cost nothing."""
         return np.zeros(self.uses.shape[-1])
 
+    @property
+    def straight(self) -> bool:
+        """Whether no way around takes less of anything than from state to state.
+
+        Then no state need be left and come back to among units that are alike: what ran there the
+        second time may run there the first time. What the first and the last unit of all have
+        between them does not change with it if each is unlike its neighbour.
+        """
+        return _is_straight(self.passing)
+
+    @property
+    def straight_is_cheapest(self) -> bool:
+        """Whether no way around costs less, either."""
+        return self.straight and _is_straight(self.edges)
+
     def backwards(self, prices: Table) -> Table:
         """Return [units, first, states]: the least that follows a unit in a state, but for waiting.
 
@@ -149,7 +164,12 @@ class StateChain:
 
     def within(self, states: States) -> bool:
         """Whether a way is within all limits."""
-        return bool((self.used(states) <= 1 + NEAR).all())
+        return self.holds(self.used(states))
+
+    @staticmethod
+    def holds(used: Table) -> bool:
+        """Whether shares of limits are not exceeded."""
+        return bool((used <= 1 + NEAR).all())
 
     def used(self, states: States) -> Table:
         """Return the share of each limit that a way uses."""
@@ -275,6 +295,12 @@ def _edges(problem: Problem, hidden: Mapping[Phase, float], before: States, afte
     """Return [from, to]: what hidden states cost that cross from a state to another."""
     prefill, decode = (problem.hops[phase] * hidden[phase] for phase in PHASES)
     return prefill[before[:, None], before] + decode[after[:, None], after]
+
+
+def _is_straight(table: Table) -> bool:
+    """Whether [from, to, ...] is never more than by way of another state."""
+    around = table[:, :, None] + table[None]
+    return bool((table[:, None] <= around + NEAR).all())
 
 
 def _one_hot(devices: States, count: int) -> NDArray[np.bool_]:

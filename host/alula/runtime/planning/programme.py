@@ -6,10 +6,13 @@ another that ends in the same state costs no more, takes no more of anything and
 move, if it cannot stay within a limit, or if what it costs at least is more than a way that is
 known. What is left at the end is the optimum.
 
-Where more ways are open than can be carried in a moment, those with the least hope are left behind,
-and what the best of them costs at least says how far from the optimum the result may be.
+Where more ways are open than can be carried in a moment, an integer programme, in which units that
+are alike count as one, finds the optimum. If it cannot, or not in time, those ways with the least
+hope are left behind, and what the best of them costs at least says how far from the optimum the
+result may be.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,16 +28,18 @@ from alula.runtime.planning.chain import (
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.fronts import NEAR, undominated
 from alula.runtime.planning.handover import Backlog
+from alula.runtime.planning.least_cost import least_cost
 from alula.runtime.planning.problem import Problem, Table
 
-_FEW_WAYS, _MANY_WAYS, _MORE = 1_000, 12_000, 8
-"""Ways that the first pass forwards carries, those of the last one, and how many times more each
-pass carries than the one before."""
+_FEW_WAYS, _MANY_WAYS = 1_000, 12_000
+"""Ways that are carried forwards before the integer programme, and after it if it did not do."""
+_SOLVER_S = 4.0
+"""Seconds that the integer programme may take."""
+_EXACT = 1e-6
+"""Of a cost, what no solver tells apart."""
 _PRICE_STEPS = 120
 _PATIENCE = 6
 """Steps without a better bound before they become shorter."""
-_MOST_WAYS = 96_000
-"""Ways that are carried where not even one within the limits is known."""
 
 
 class Undecided(PlanError):
@@ -101,24 +106,27 @@ def cheapest(
         ways = [way for way in (known, found) if way is not None]
         known = min(ways, key=chain.cost, default=None)
         bounds += _bounds(chain, prices)
-    most = _FEW_WAYS
-    while True:
-        cost = np.inf if known is None else chain.cost(known)
-        found, least = _forwards(chain, bounds, cost, most)
-        known = known if found is None else found
-        if known is None and np.isinf(least):
+    least = -np.inf
+    steps: list[tuple[Callable[[float], tuple[States | None, float]], float]] = [
+        (lambda cost: _forwards(chain, bounds, cost, _FEW_WAYS), NEAR),
+        (lambda _: least_cost(chain, _SOLVER_S, busy=limits is not None), _EXACT),
+        (lambda cost: _forwards(chain, bounds, cost, _MANY_WAYS), NEAR),
+    ]
+    for step, near in steps:
+        found, bound = step(np.inf if known is None else chain.cost(known))
+        ways = [way for way in (known, found) if way is not None]
+        known = min(ways, key=chain.cost, default=None)
+        least = max(least, bound)
+        if known is None and np.isinf(least) and least > 0:
             return None
-        cost = np.inf if known is None else chain.cost(known)
-        if known is not None and least >= cost * (1 - NEAR):
+        if known is not None and least >= chain.cost(known) * (1 - near):
             return Optimum(chain.placement(known), 0.0)
-        if known is not None and most >= _MANY_WAYS:
-            return Optimum(chain.placement(known), 1 - least / cost)
-        if known is None and most >= _MOST_WAYS:
-            raise Undecided(
-                f"the limits must leave a plan among {most:,} ways, not only beyond; pins, or fewer"
-                " devices, leave fewer"
-            )
-        most = _MANY_WAYS if most < _MANY_WAYS else most * _MORE
+    if known is None:
+        raise Undecided(
+            f"the limits must leave a plan among {_MANY_WAYS:,} ways, not only beyond; pins, or"
+            " fewer devices, leave fewer"
+        )
+    return Optimum(chain.placement(known), 1 - least / chain.cost(known))
 
 
 def _prices(chain: StateChain, cheapest: States) -> tuple[Table, States | None, bool]:
