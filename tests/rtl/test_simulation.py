@@ -1,5 +1,7 @@
 """Verilated modules as shared libraries: ports of every width, many cycles in one call."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +50,14 @@ def test_ports_of_every_width() -> None:
                 assert simulation.get(f"out_{width}") == given | following << width
         with pytest.raises(ValueError, match=r"^in_9 must be 0 to 511, not 512$"):
             simulation.set("in_9", 512)
+
+
+def test_simulations_end_in_any_order() -> None:
+    """In a process of its own, which the wrong order would hang."""
+    opened = "one, other = (RtlDevice(load_design('nano')) for _ in range(2))"
+    imports = "from alula.design import load_design; from alula.rtl.device import RtlDevice"
+    script = f"{imports}; {opened}; other.close(); one.close()"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
 
 
 def test_many_cycles_in_one_call(capsys: pytest.CaptureFixture[str]) -> None:

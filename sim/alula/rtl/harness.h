@@ -13,6 +13,9 @@ struct Observer {
 };
 
 struct Simulation {
+    // Scopes take themselves out of the thread's context, which may be another simulation's.
+    ~Simulation() { Verilated::threadContextp(context.get()); }
+
     std::unique_ptr<VerilatedContext> context{new VerilatedContext};
     std::unique_ptr<Vtop> top{new Vtop{context.get(), ""}};
     std::unique_ptr<Observer> observer;

@@ -55,7 +55,7 @@ Lockstep::Lockstep(Simulation& simulation, const Plan& plan)
       spaces_(plan.spaces, plan.spaces + plan.instructions),
       simulation_(simulation),
       running_(plan.running),
-      window_(plan.window) {
+      window_(plan.window), file_(plan.window.file ? plan.window.file : "") {
     for (uint32_t index = 0; index < plan.write_count; ++index)
         channels_.push_back({plan.writes[index], {}, {}});
     uint32_t last = 0;
@@ -88,9 +88,9 @@ bool Lockstep::settled() {
 
 void Lockstep::show() {
 #if VM_TRACE
-    if (window_.file && !waves_ && engines_[window_.engine].retired >= window_.retired &&
+    if (!file_.empty() && !waves_ && engines_[window_.engine].retired >= window_.retired &&
         !window_.delay--)
-        waves_.reset(new Waves(simulation_, window_.file, cycle_, ~uint64_t{0}));
+        waves_.reset(new Waves(simulation_, file_.c_str(), cycle_, ~uint64_t{0}));
     if (waves_) waves_->see(cycle_, false);
 #endif
 }

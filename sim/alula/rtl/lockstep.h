@@ -138,6 +138,7 @@ private:
     Simulation& simulation_;
     Signal running_;
     Window window_;
+    std::string file_;  // of the window's waves; "": none
     bool begun_ = false, counts_ = false;  // a run has begun; this cycle is one of its
     uint64_t cycle_ = ~uint64_t{0};  // of the run, from 0
 #if VM_TRACE
