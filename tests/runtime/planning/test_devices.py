@@ -59,6 +59,14 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda v: v["devices"]["gpu"].update(bandwidth_gbs=0),
         "must be above 0, not 0 (f: devices.gpu.bandwidth_gbs)",
     ),
+    "a number that is hardly one": (
+        lambda v: v["links"][0].update(bandwidth_gbs=1e-320),
+        "must be at least 1e-12, not 1e-320 (f: links.0.bandwidth_gbs)",
+    ),
+    "a number beyond all": (
+        lambda v: v["devices"]["gpu"].update(busy_w=1e308),
+        "must be at most 1e12, not 1e+308 (f: devices.gpu.busy_w)",
+    ),
     "text for a number": (
         lambda v: v["devices"]["gpu"].update(bandwidth_gbs="fast"),
         "must be a number, not 'fast' (f: devices.gpu.bandwidth_gbs)",

@@ -274,6 +274,34 @@ def test_objectives_by_hand() -> None:
     assert sparing.energy_j <= min(split.energy_j, cheap.energy_j, first.energy_j)
 
 
+@pytest.mark.parametrize(
+    ("objective", "missing"), [("energy", "busy_w or idle_w"), ("cost", "price_per_hour")]
+)
+def test_what_is_counted_must_be_known(objective: str, missing: str) -> None:
+    plain = devices(gbs=20)
+    rates = dict.fromkeys(("busy_w", "idle_w", "price_per_hour"), 0.0)
+    free = {name: one.model_copy(update=rates) for name, one in plain.devices.items()}
+    with pytest.raises(PlanError) as error:
+        asked(plain.model_copy(update={"devices": free}), objective=objective)
+    expected = f"objective {objective} must have devices with {missing} above 0, not without (two)"
+    assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("objective", ["energy", "cost"])
+def test_a_device_may_cost_nothing(objective: str) -> None:
+    """What runs there is free, but nothing runs where it may not, and a share of 0 is none."""
+    plain = devices(gbs=20)
+    free = plain.devices["cpu"].model_copy(
+        update={"busy_w": 0.0, "idle_w": 0.0, "price_per_hour": 0.0}
+    )
+    changed = plain.model_copy(update={"devices": {**plain.devices, "cpu": free}})
+    request = asked(changed, objective=objective)
+    found = request.plan()
+    assert (found.names, found.value) == ("*=cpu", 0.0)
+    (line,) = [one for one in request.explain("head", found) if one.startswith("  gpu: ")][:1]
+    assert "instead of 0, with" in line
+
+
 def test_throughput_fills_all_devices() -> None:
     quick = asked(devices(gbs=20)).plan()
     many = asked(devices(gbs=20), objective="throughput", least_gain=0.0).plan()

@@ -234,7 +234,7 @@ def chain_of(
     """Return a problem as a chain; what is not limited is left out of its limits."""
     count = len(problem.devices)
     before, after = (axis.ravel() for axis in np.indices((count, count)))
-    work = {phase: problem.work[phase] * weights.work[phase] for phase in PHASES}
+    work = {phase: _weighted(problem.work[phase], weights.work[phase]) for phase in PHASES}
     moves = problem.moves[:, before, after]
     nodes = work["prefill"][:, before] + work["decode"][:, after]
     streamed = None
@@ -257,6 +257,12 @@ def chain_of(
         ending=ending,
         streamed=streamed,
     )
+
+
+def _weighted(work: Table, weights: Table) -> Table:
+    """Return work by its weights; a weight of 0 lets no unit run where it may not."""
+    may = np.isfinite(work)
+    return np.where(may, np.where(may, work, 0.0) * weights, np.inf)
 
 
 def _limited(

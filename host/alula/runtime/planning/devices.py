@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from alula.design.error import DesignError, listed, meant, shown
@@ -13,8 +13,18 @@ from alula.design.record import Record
 from alula.design.shipped import named_file, shipped_devices
 from alula.runtime.split import TARGET
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+def _countable(value: float) -> float:
+    """Return a number whose products with others stay numbers: 0, or neither tiny nor huge."""
+    if 0 < value < 1e-12:
+        raise PydanticCustomError("greater_than_equal", "too small", {"ge": "1e-12"})
+    if value > 1e12:
+        raise PydanticCustomError("less_than_equal", "too large", {"le": "1e12"})
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_countable)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_countable)]
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
 
 Format = Literal["fp32", "fp16", "bf16", "int8", "q4_0", "contract"]
@@ -96,7 +106,7 @@ class DeviceRecord(Record):
     bandwidth_gbs: Positive | None = None
     """Of its memory, 10^9 bytes a second."""
 
-    efficiency: Annotated[float, Field(gt=0, le=1)] = 1.0
+    efficiency: Annotated[float, Field(gt=0, le=1), AfterValidator(_countable)] = 1.0
     """The share of peak and bandwidth that a roofline counts on."""
 
     launch_us: NotNegative = 0

@@ -80,10 +80,9 @@ class Planner:
         if single is not None and chosen != single:
             split, alone = self._value(chosen), self._value(single)
             if split > alone * (1 - self.least_gain):
-                saved = 1 - split / alone
-                if saved > 0:
+                if split < alone:
                     notes.append(
-                        f"a split would save {saved:.1%}, less than the least gain of"
+                        f"a split would save {1 - split / alone:.1%}, less than the least gain of"
                         f" {self.least_gain:.1%}"
                     )
                 chosen = single
@@ -165,10 +164,10 @@ class Planner:
         if forced is None:
             return "no plan has it there: memory does not allow it"
         found = self._value(forced.placement)
-        more = found - plan.value
+        more = f" ({found / plan.value - 1:+.1%})" if plan.value else ""
         moved = price(self.free, forced.placement)
         return (
-            f"{found:.5g} instead of {plan.value:.5g} ({more / plan.value:+.1%}), with"
+            f"{found:.5g} instead of {plan.value:.5g}{more}, with"
             f" {seconds:.4g} s of its own computing and {moved.transfer_s:.4g} s crossing"
         )
 
@@ -285,6 +284,7 @@ def planner(
     if not 0 <= least_gain < 1:
         raise PlanError(f"least_gain must be at least 0 and below 1, not {least_gain}")
     given = devices if isinstance(devices, Devices) else load_devices(devices)
+    _check_rates(objective, given)
     asked = work or work_of(model, shape_of(model))
     held = prompt + new if context is None else context
     check_request(prompt, new, held, asked)
@@ -350,6 +350,16 @@ def plan(
         least_gain=least_gain,
         extrapolate=extrapolate,
     ).plan()
+
+
+def _check_rates(objective: Objective, devices: Devices) -> None:
+    """Raise PlanError if no device has what an objective counts."""
+    rates = {"energy": ("busy_w", "idle_w"), "cost": ("price_per_hour",)}.get(objective, ())
+    if rates and not any(getattr(one, rate) for one in devices.devices.values() for rate in rates):
+        raise PlanError(
+            f"objective {objective} must have devices with {listed(list(rates))} above 0, not"
+            f" without ({devices.name})"
+        )
 
 
 def shape_of(model: str) -> Architecture:
