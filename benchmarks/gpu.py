@@ -295,16 +295,16 @@ def machine(device: str) -> dict[str, Any]:
     if device != "cuda":
         return {"device": device, "torch": torch.__version__}
 
-    driver = subprocess.run(
+    drivers = subprocess.run(
         ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
         capture_output=True,
         text=True,
         check=False,
-    ).stdout.strip()
+    ).stdout.split()
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "gpu": torch.cuda.get_device_name(0),
-        "driver": driver,
+        "driver": ", ".join(sorted(set(drivers))),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "transformers": transformers.__version__,

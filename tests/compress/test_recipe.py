@@ -12,6 +12,7 @@ from alula.design.shipped import shipped_recipes
 from alula.frontend.compressed import matrix_shapes
 from alula.ir import Precision
 from alula.ir.shapes import SHAPES
+from alula.mapper import traffic
 
 RECIPES = Path(__file__).parents[2] / "designs" / "recipes"
 MATRICES = [
@@ -55,6 +56,10 @@ REFUSED = {
     "a slip of the pen": (
         [{"units": "mpl", "bits": 3}],
         r"not 'mpl'; did you mean mlp\? \(x.yaml: rules.0.units\)",
+    ),
+    "a slip in a whole name": (
+        [{"units": "layers.1.atn.q", "bits": 3}],
+        r"not 'layers.1.atn.q'; did you mean layers.1.attn.q\? \(x.yaml: rules.0.units\)",
     ),
     "a rule that later ones take everything of": (
         [{"units": "mlp", "bits": 3}, {"units": "layers", "bits": 4}],
@@ -117,6 +122,18 @@ def test_shipped_recipes_apply_to_every_layer(name: str) -> None:
     shape = SHAPES["smollm2-135m"]
     names = [matrix for unit in shape.units for matrix in matrix_shapes(shape, unit)]
     assert found.choices(names, name).keys() == set(names)
+
+
+def test_the_default_reads_less_than_a_model_without_a_recipe() -> None:
+    shape = SHAPES["smollm2-135m"]
+    names = [matrix for unit in shape.units for matrix in matrix_shapes(shape, unit)]
+    found, _ = load_recipe("default")
+    sizes = [
+        traffic(shape, precision).read(position=0, tokens=1)
+        for precision in (precision_of(found.choices(names, "x.yaml")), Precision())
+    ]
+    assert sizes == [88_527_236, 88_582_532]
+    assert not found.needs_text
 
 
 def test_the_schema_is_as_generated() -> None:

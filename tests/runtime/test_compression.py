@@ -103,6 +103,20 @@ def test_a_model_is_compressed(compress: Compress, alula: Alula, tmp_path: Path)
     assert checkpoint.manifest.recipe["name"] == "test"
 
 
+def test_the_default_recipe_needs_no_text_but_one_to_test_on(
+    alula: Alula, small_model: Path, tmp_path: Path, text: Path
+) -> None:
+    words = ("--out", tmp_path / "out", "--test", text, "--test-tokens", 300, "--json")
+    found = alula("compress", small_model, *words).json
+    assert found["calibration_tokens"] == 0
+    formats = {unit["unit"]: unit["format"] for unit in found["units"]}
+    assert {name for name, title in formats.items() if title == "W3"} == {
+        "layers.0.attn.q",
+        "layers.0.attn.k",
+    }
+    assert formats["lm_head"] == "W8"
+
+
 def budget(*limits: str, formats: str = "[W2, W3, W4]") -> str:
     """A recipe's budget; it measures on few tokens."""
     return f"budget: {{{', '.join(limits)}, formats: {formats}, tokens: 64}}\n"

@@ -20,14 +20,6 @@ def _recipes() -> list[str]:
 @guarded
 def compress(
     model: options.Model,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="A recipe file, or the name of one that ships.",
-            show_default=False,
-            autocompletion=_recipes,
-        ),
-    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -36,6 +28,10 @@ def compress(
             show_default=False,
         ),
     ],
+    recipe: Annotated[
+        str,
+        typer.Option(help="A recipe file, or the name of one that ships.", autocompletion=_recipes),
+    ] = "default",
     design: options.Design = "kv260",
     text: Annotated[
         list[Path] | None,
@@ -61,6 +57,8 @@ def compress(
     integers, compared with the dense model in fp32.
 
     [bold]Examples[/bold]
+
+    alula compress smollm2-135m --text book.txt --out build/smollm2
 
     alula compress smollm2-135m --recipe w3 --text /usr/share/doc --out build/w3
 

@@ -305,6 +305,6 @@ def _refuse_idle(rule: Rule, names: list[str], place: str) -> None:
     first, last = names[0], names[-1]
     raise DesignError(
         f"{listed(list(KINDS))}, or a regular expression for some of {first} to {last}",
-        shown(rule.units) + ("" if rule.units in KINDS else meant(rule.units, KINDS)),
+        shown(rule.units) + ("" if rule.units in KINDS else meant(rule.units, [*KINDS, *names])),
         place,
     )
