@@ -354,12 +354,19 @@ def test_a_plan_is_saved_edited_and_loaded(tmp_path: Path) -> None:
         ({"shape": "0123456789abcdef"}, "the plan must be of this smollm2-135m, not of another"),
         ({"new": 0}, "must be at least 1, not 0"),
         ({"colour": 1}, "must be one of the keys model, shape"),
+        ({"devices": {"links": []}}, r"not none to cpu \(.*: devices.links\)"),
+        (
+            {"devices": {"links": [{"between": ["gpu", "cpux"], "bandwidth_gbs": 1}]}},
+            r"must be two of gpu and cpu, not cpux; .*: devices.links.0.between\)",
+        ),
     ],
 )
 def test_plans_that_are_edited_wrongly(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     path = tmp_path / "plan.yaml"
     plan("smollm2-135m", devices(), prompt=8, new=8).save(path)
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change, sort_keys=False))
+    saved = yaml.safe_load(path.read_text())
+    whole = {"devices": saved["devices"] | change["devices"]} if "devices" in change else change
+    path.write_text(yaml.safe_dump(saved | whole, sort_keys=False))
     with pytest.raises((PlanError, DesignError), match=words) as caught:
         load_plan(path)
     assert "\n" not in str(caught.value)

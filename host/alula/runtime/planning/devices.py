@@ -218,7 +218,7 @@ class Devices(Record):
 
     def check_whole(self, source: str) -> None:
         """Check that the links join all devices without a cycle; see `Record.check_whole`."""
-        _check_links(self, source)
+        check_links(self, f"{source}: ")
 
 
 def load_devices(source: str | Path) -> Devices:
@@ -237,7 +237,16 @@ def impossible(key: str, expected: str, actual: str) -> PydanticCustomError:
     return PydanticCustomError("impossible", "impossible", dict(context))
 
 
-def _check_links(devices: Devices, source: str) -> None:
+def check_links(devices: Devices, source: str) -> None:
+    """Check that the links join all devices without a cycle.
+
+    Args:
+        devices: whose.
+        source: what a field's name is told behind.
+
+    Raises:
+        DesignError: they do not.
+    """
     names = list(devices.devices)
     home = {name: name for name in names}
 
@@ -247,7 +256,7 @@ def _check_links(devices: Devices, source: str) -> None:
         return name
 
     for index, link in enumerate(devices.links):
-        place = f"{source}: links.{index}.between"
+        place = f"{source}links.{index}.between"
         for name in link.between:
             if name not in home:
                 wanted = f"two of {listed(names, 'and')}"
@@ -259,4 +268,4 @@ def _check_links(devices: Devices, source: str) -> None:
     apart = [name for name in names if root(name) != root(names[0])]
     if apart:
         wanted = f"links that join {names[0]} to every device"
-        raise DesignError(wanted, f"none to {listed(apart, 'and')}", f"{source}: links")
+        raise DesignError(wanted, f"none to {listed(apart, 'and')}", f"{source}links")

@@ -14,7 +14,7 @@ from alula.design.record import Record
 from alula.folders import new_file
 from alula.plan_options import Objective
 from alula.runtime.errors import SplitError
-from alula.runtime.planning.devices import Devices
+from alula.runtime.planning.devices import Devices, check_links
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.plan import Plan
 from alula.runtime.planning.planner import Planner, planner
@@ -53,6 +53,10 @@ class PlanRecord(Record):
 
     devices: Devices
     """The devices."""
+
+    def check_whole(self, source: str) -> None:
+        """Check the devices' links; see `Record.check_whole`."""
+        check_links(self.devices, f"{source}: devices.")
 
 
 def save(plan: Plan, path: Path) -> None:
