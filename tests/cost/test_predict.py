@@ -14,6 +14,7 @@ from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, sized
 
 from alula.codegen import ProgramPlan, attempt, plan
 from alula.cost import ACCOUNTS, Sizes, bound, predict, time_program
+from alula.cost.machine import machine
 from alula.cost.memory import memory_term
 from alula.cost.sampling import shares
 from alula.design import Design, load_design
@@ -70,6 +71,28 @@ def test_ports_pass_less_than_the_dram_gives() -> None:
     slower = KV260.replace({"clock_mhz": 250})
     for design in (slower, one_port(slower)):
         assert memory_term(design).beat == pytest.approx(1, rel=1e-12)
+
+
+def test_writes_turn_the_bus() -> None:
+    """Of nano's DDR3-800: five of its clocks are a cycle, a burst takes four."""
+    term, timings = memory_term(NANO), NANO.memory.channel.timings
+    back = timings["CWL"] + 4 + timings["tWTR_L"]
+    drain = timings["CL"] + 4 + 2 - timings["CWL"] + timings["tRP"] + timings["tRCD"] + back
+    assert term.store == pytest.approx((4 + drain / 16) / 5)
+    assert term.spare > 0.1  # a beat of the port is 5 clocks, a burst 4
+    assert memory_term(one_port(KV260)).spare == 0
+
+
+def test_what_is_stored_keeps_memory_from_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_writes = predict(KV260, SMOLLM2, "decode").cycles
+    term = memory_term(KV260)
+    monkeypatch.setattr("alula.cost.machine.memory_term", lambda design: replace(term, store=0))
+    machine.cache_clear()
+    try:
+        without = predict(KV260, SMOLLM2, "decode").cycles
+    finally:
+        machine.cache_clear()
+    assert 0 < with_writes - without < 0.02 * without
 
 
 def test_decode_waits_for_memory_and_prefill_for_the_chains() -> None:

@@ -27,6 +27,7 @@ class TimedDesign:
         latencies: those of `alula.cost.kernels.timeline`, in cycles.
         depths: beats that each ring of the weight stream holds.
         beat_bytes: of a beat, all channels.
+        channels: of memory, that writes are spread over.
         chains: that a channel feeds.
     """
 
@@ -36,6 +37,7 @@ class TimedDesign:
     latencies: np.ndarray
     depths: dict[BeatKind, int]
     beat_bytes: int
+    channels: int
     chains: int
 
     def share(self, item: WeightFormat, blocks: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -57,6 +59,7 @@ def machine(design: Design) -> TimedDesign:
     for place, value in {
         timeline.READ: term.read,
         timeline.BEAT: term.beat,
+        timeline.STORE: max(0.0, term.store - term.spare * FITTED["run"]),
         timeline.FIFO: QUEUE - 1,
         timeline.ASK_ROW: FITTED["ask_row"],
         timeline.ASK_MATRIX: FITTED["ask_matrix"],
@@ -79,5 +82,6 @@ def machine(design: Design) -> TimedDesign:
         numbers,
         depths,
         design.bytes_per_cycle,
+        design.channels,
         design.chains_per_channel,
     )

@@ -150,7 +150,9 @@ def _stored(
     heads, tokens, groups = (np.asarray(known[name]) for name in ("heads", "rows", "groups"))
     # A run of K is 16 values; one of V is what a channel's beat has of a position: half its chains.
     runs = 2 * groups if instruction.name == "ST.KEY" else -(-64 * groups // machine.chains)
-    busy = known["STORE"] + machine.memory.write + heads * tokens * (runs + 1) * FITTED["run"]
+    writes = heads * tokens * (runs + 1)
+    busy = known["STORE"] + machine.memory.write + writes * FITTED["run"]
+    found[rows, timeline.BEATS] = writes / machine.channels
     found[rows, timeline.CYCLES] = np.where(heads * tokens * groups, busy, known["STORE_IDLE"])
     moved[rows, 1] = heads * tokens * (32 * groups + 2)
 

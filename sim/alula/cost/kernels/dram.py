@@ -12,7 +12,8 @@ ROW, RANK, BANK, BANK_GROUP, COLUMN = range(5)
 """Fields of an address, in the order of `alula.design.dram.FIELDS`."""
 (CL, RCD, RP, RAS, RC, RRD_S, RRD_L, CCD_S, CCD_L, FAW, RTP, RFC, REFI) = range(13)
 """Places of the timings, in DRAM clocks."""
-_TURN = 2
+TURN = 2
+"""DRAM clocks that the bus stands still when it changes its driver."""
 _NEVER = -1
 
 
@@ -29,6 +30,7 @@ def read_times(
     accesses_per_beat: int,
     beats_per_access: int,
     channels: int,
+    port: float,
 ) -> None:
     """Fill `times` with the core cycle in which each beat of a sequential read is complete.
 
@@ -44,6 +46,7 @@ def read_times(
         accesses_per_beat: 1 where an access has several beats.
         beats_per_access: 1 where a beat takes several.
         channels: that are read in step; their refreshes are spread over the interval.
+        port: core cycles that a beat takes at the port.
     """
     ranks, groups, banks = sizes[0], sizes[1], sizes[2]
     every = ranks * groups * banks
@@ -128,13 +131,13 @@ def read_times(
             precharge[channel, place] = max(precharge[channel, place], at + timings[RTP])
             group_read[channel, whole] = at + timings[CCD_L]
             for other in range(ranks):
-                gap = timings[CCD_S] if other == rank else burst + _TURN
+                gap = timings[CCD_S] if other == rank else burst + TURN
                 rank_read[channel, other] = max(rank_read[channel, other], at + gap)
             issued[channel, access % DEPTH] = at + 1
             latest = max(latest, at + timings[CL] + burst)
         arrived = latest * cycles_per_clock
         if (access + 1) % accesses_per_beat == 0:
             for beat in range(beats_per_access):
-                passed = max(passed + 1.0, arrived)
+                passed = max(passed + port, arrived)
                 times[access // accesses_per_beat * beats_per_access + beat] = passed
         taken[access % RETURN] = int(max(passed, arrived) / cycles_per_clock)

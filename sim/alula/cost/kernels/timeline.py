@@ -21,11 +21,12 @@ SERIAL, ROWS, MATRIX, PRODUCT, SYNC, SYSTEM, END = range(7)
 """What a step is: one after the other on its engine; loads rows; loads a matrix; multiplies; only
 waits and signals; the same on the sequencer; the end."""
 (CYCLES, BEATS, SHARE, PIECES, ASKS, TAIL, FIRST, WORKS) = range(8)
-"""Columns of works: cycles of its engine; beats of memory; share of the weight stream's places;
-pieces in which a matrix comes and goes; cycles of asking beyond the first, of PRODUCT those behind
-the last weight on the chains; cycles from the last weight to the end; to the first request."""
+"""Columns of works: cycles of its engine; beats of memory, of ST writes to a channel; share of the
+weight stream's places; pieces in which a matrix comes and goes; cycles of asking beyond the first,
+of PRODUCT those behind the last weight on the chains; cycles from the last weight to the end; to
+the first request."""
 (READ, BEAT, FIFO, ASK_ROW, ASK_MATRIX, HELD_ROW, HELD_MATRIX) = range(7)
-(DELIVER, GAP, BEGIN, FINISH, FREE, STARTED, ENDED, LATENCIES) = range(7, 15)
+(DELIVER, GAP, BEGIN, FINISH, FREE, STARTED, ENDED, STORE, LATENCIES) = range(7, 16)
 """Latencies, in cycles; see `alula.cost.machine`."""
 DEPTH = 16
 """Instructions that wait in front of an engine."""
@@ -121,14 +122,21 @@ def _give(moments: np.ndarray, moment: int, mask: int, giver: int, given: np.nda
 
 
 @kernel()
-def _serial(moments: np.ndarray, engine: int, kind: int, work: np.ndarray) -> None:
-    """One after the other; instructions that follow each other overlap by a cycle."""
+def _serial(
+    moments: np.ndarray, engine: int, kind: int, work: np.ndarray, latencies: np.ndarray
+) -> None:
+    """One after the other; instructions that follow each other overlap by a cycle.
+
+    Writes keep memory from the reads that are under way.
+    """
     _later(moments, _BEGIN, _READY + engine)
     if engine in (MM, MV):
         _later(moments, _BEGIN, _OVER + engine)
     account = DEPENDENCY
     if kind == SERIAL:
         account = MEMORY if engine == ST else COMPUTE
+    if engine == ST and moments[_DATA, 0] > moments[_BEGIN, 0]:
+        _add(moments, _DATA, work[BEATS] * latencies[STORE], MEMORY)
     _after(moments, _MOMENT, _BEGIN, work[CYCLES], account)
     _copy(moments, _OVER + engine, _MOMENT)
     _after(moments, _READY + engine, _MOMENT, -1.0, account)
@@ -287,7 +295,7 @@ def timeline(
         steps: int64 [steps, 4]: the columns above.
         works: float64 [steps, 7]: what each takes.
         timing: float64 [steps, 3]: columns of `alula.cost.kernels.trace`.
-        latencies: float64 [14].
+        latencies: float64 [15].
         total: float64 [5], filled: cycles of the run, by account.
         busy: float64 [6], filled: cycles in which each engine works.
         spans: float64 [steps, 2], filled: cycles at which each begins and ends; [0, 2]: not asked.
@@ -343,7 +351,7 @@ def timeline(
                     elif other == LD:
                         _rows(moments, kind, work, latencies)
                     else:
-                        _serial(moments, other, kind, work)
+                        _serial(moments, other, kind, work, latencies)
                     cycles = work[BEATS] * latencies[BEAT] if kind == MATRIX else work[CYCLES]
                     busy[other] += timing[this, WEIGHT] * cycles
                     if spans.size:
