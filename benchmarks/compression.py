@@ -126,8 +126,8 @@ class Measurement:
 
     def _check(self, recipe: Recipe, name: str) -> None:
         """Refuse what would be measured as something else than the recipe says."""
-        if recipe.budget is not None or recipe.attention is not None:
-            raise SystemExit(f"{name} must have rules alone, not a budget or attention")
+        if any(part is not None for part in (recipe.budget, recipe.attention, recipe.fold)):
+            raise SystemExit(f"{name} must have rules alone, not a budget, attention or a fold")
         wanted = recipe.recover
         if wanted is None:
             return

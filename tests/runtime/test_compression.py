@@ -19,7 +19,7 @@ from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
 from alula.ir import AttentionBlocks, Precision
 from alula.quant import QuantizedModel
-from alula.runtime import load
+from alula.runtime import compression, load
 
 RULES = """\
 - {units: layers, bits: 3, pattern: "8:16"}
@@ -115,6 +115,58 @@ def test_the_default_recipe_needs_no_text_but_one_to_test_on(
         "layers.0.attn.k",
     }
     assert formats["lm_head"] == "W8"
+
+
+def test_what_a_model_says_is_a_text(
+    alula: Alula, small_model: Path, tmp_path: Path, text: Path
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    calibration = "{samples: true, tokens: 128, window: 32}"
+    rules = "- {units: layers, bits: 3, method: compensate}\n"
+    recipe.write_text(f"name: test\nrules:\n{rules}calibration: {calibration}\n")
+    words = ("--recipe", recipe, "--out", tmp_path / "out", "--test", text, "--json")
+    found = alula("compress", small_model, *words, "--test-tokens", 300).json
+    assert found["calibration_tokens"] == 128
+    (line,) = alula("compress", small_model, *words[:2], "--out", tmp_path / "other").errors
+    assert (
+        line == f"alula: a text must be given by --text or calibration.texts, not none ({recipe})"
+    )
+
+
+def test_a_folded_model_says_the_same(
+    compress: Compress, alula: Alula, tmp_path: Path, other: Path
+) -> None:
+    """Its residual stream is turned: a profile compares it with the dense model's turned alike."""
+    rules = "- {units: layers, bits: 8, method: nearest}\n"
+    words = ("--json", "--test", other)
+    plain = compress(*words, "--out", tmp_path / "plain", rules=rules).json
+    more = "fold: {rotate: true, scale: 0.5}\n"
+    found = compress(*words, rules=rules, more=more).json
+    assert found["perplexity"] == pytest.approx(plain["perplexity"], rel=3e-2)
+    assert found["reference_perplexity"] == plain["reference_perplexity"]
+    assert found["bytes_per_token"] == plain["bytes_per_token"]
+    text = tmp_path / "few.txt"
+    text.write_text("a b c d e f g h")
+    rows = alula("profile", tmp_path / "out", "--text", text, "--tokens", 8, "--json").json["units"]
+    assert all(row["own"]["snr_db"] > 25 for row in rows)
+
+
+def test_a_model_that_cannot_be_turned_is_refused(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(checkpoint: object) -> None:
+        raise ValueError("rotate must be off for a model that has layernorm, not on")
+
+    monkeypatch.setattr(compression, "rotated", refused)
+    (line,) = compress(more="fold: {rotate: true}\n").errors
+    assert line == (
+        "alula: fold: rotate must be off for a model that has layernorm, not on "
+        f"({tmp_path / 'recipe.yaml'})"
+    )
+    (line,) = compress(more="fold: {}\n").errors
+    assert line == (
+        f"alula: must be rotate, a scale, or both, not neither ({tmp_path / 'recipe.yaml'}: fold)"
+    )
 
 
 def budget(*limits: str, formats: str = "[W2, W3, W4]") -> str:

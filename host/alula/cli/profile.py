@@ -42,7 +42,7 @@ def profile(
     from alula.runtime import profiling
     from alula.runtime.errors import RunError
     from alula.runtime.loading import needed_tokenizer, open_model
-    from alula.runtime.reference import dense_of
+    from alula.runtime.reference import dense_alike
 
     if tokens < 2:
         raise RunError(f"tokens must be at least 2, not {tokens}")
@@ -52,7 +52,7 @@ def profile(
     with progress_bar() as progress:
         checkpoint = open_model(model, progress)
         compressed = isinstance(checkpoint, CompressedCheckpoint)
-        dense = dense_of(checkpoint, progress) if compressed else checkpoint
+        dense = dense_alike(checkpoint, progress) if compressed else checkpoint
         most = min(tokens, checkpoint.architecture.max_context)
         ids = needed_tokenizer(checkpoint).encode(content, special=False)[:most]
         found = profiling.profile(checkpoint, dense, chosen, ids, progress)

@@ -11,8 +11,10 @@ from typing import Any
 from alula.codegen.plan import fit_report
 from alula.compress import CompressedModel, compress
 from alula.compress.distillation import Distillation
+from alula.compress.folding import input_sizes, rotated, scaled
 from alula.compress.recipe import MatrixChoice, Recipe, Recovery, precision_of
 from alula.compress.recovery import recover
+from alula.compress.samples import sampled
 from alula.compress.saving import save
 from alula.compress.work import WorkFolder
 from alula.design import GROUP, Design
@@ -24,6 +26,7 @@ from alula.ir.precision import HEAD
 from alula.mapper import DoesNotFit, traffic
 from alula.mapper.traffic import matrix_bytes
 from alula.progress import Progress, silent
+from alula.quant import padded
 from alula.quant.reference import IntegerReference
 from alula.runtime import evaluation
 from alula.runtime.budgeting import BudgetChooser
@@ -143,15 +146,17 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
     shaped = _shaped(checkpoint, recipe, place)
     if recipe.budget is None:
         _check_fit(shaped, request.design, precision_of(choices))
-    calibration, tested = _texts(request, checkpoint, needed_tokenizer(checkpoint))
+    calibration, tested = _texts(request, checkpoint, needed_tokenizer(checkpoint), progress)
+    source = _folded(request, checkpoint, calibration)
+    shaped = _shaped(source, recipe, place)
     if recipe.budget is not None:
         device = torch_device(request.torch_device)
         chooser = BudgetChooser(shaped, request.design, recipe, place, device, progress)
         choices = chooser.choices(choices, calibration)
     precision = precision_of(choices)
-    work = WorkFolder(request.work, _identity(checkpoint, choices, calibration))
+    work = WorkFolder(request.work, _identity(source, choices, calibration))
     model = compress(
-        checkpoint,
+        source,
         precision,
         calibration or None,
         methods={name: choice.method for name, choice in choices.items()},
@@ -160,7 +165,7 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
         progress=progress,
     )
     if recipe.recover is not None:
-        model = _recovered(request, recipe.recover, checkpoint, model, progress)
+        model = _recovered(request, recipe.recover, source, model, progress)
     model = CompressedModel(shaped, precision, model.chosen, model.vectors)
     units = _units(model, choices)
     found = _evaluated(request, checkpoint, model, tested, progress)
@@ -204,6 +209,25 @@ def _shaped(checkpoint: Checkpoint, recipe: Recipe, place: str) -> Checkpoint:
     if recipe.attention is None:
         return checkpoint
     return checkpoint.blocked(recipe.attention.blocks(checkpoint.architecture.kv_heads, place))
+
+
+def _folded(
+    request: CompressionRequest, checkpoint: Checkpoint, calibration: Sequence[Sequence[int]]
+) -> Checkpoint:
+    """The dense model from the weights that a recipe folds into it."""
+    wanted = request.recipe.fold
+    if wanted is None:
+        return checkpoint
+    if wanted.rotate:
+        try:
+            checkpoint = rotated(checkpoint)
+        except ValueError as error:
+            raise RunError(f"fold: {error} ({request.recipe_path})") from None
+    if wanted.scale:
+        device = torch_device(request.torch_device)
+        sizes = input_sizes(padded(checkpoint), calibration, device)
+        checkpoint = scaled(checkpoint, sizes, wanted.scale)
+    return checkpoint
 
 
 def _lasting_name(model: str) -> str:
@@ -256,7 +280,9 @@ def _recovered(
 
 def _check_apart(request: CompressionRequest) -> None:
     """RunError if the text to test on is one of those that the recipe reads."""
-    if request.test is None or not request.recipe.needs_text:
+    recipe = request.recipe
+    reads = recipe.recover is not None or (recipe.needs_text and not recipe.calibration.samples)
+    if request.test is None or not reads:
         return
     test = request.test.resolve()
     for path in _calibration_paths(request):
@@ -279,7 +305,10 @@ def _calibration_paths(request: CompressionRequest) -> list[Path]:
 
 
 def _texts(
-    request: CompressionRequest, checkpoint: Checkpoint, tokenizer: BoundedTokenizer
+    request: CompressionRequest,
+    checkpoint: Checkpoint,
+    tokenizer: BoundedTokenizer,
+    progress: Progress,
 ) -> tuple[list[list[int]], list[int]]:
     """The windows to calibrate on, none if nothing needs them, and the tokens to test on."""
     recipe, wanted = request.recipe, request.recipe.calibration
@@ -287,6 +316,18 @@ def _texts(
     window, test_window = min(wanted.window, context), min(evaluation.WINDOW, context)
     count = max(1, wanted.tokens // window) if recipe.needs_text else 0
     held_out = 0 if request.test else max(1, request.test_tokens // test_window)
+    said: list[list[int]] = []
+    if wanted.samples and count:
+        device = torch_device(request.torch_device)
+        said = sampled(
+            checkpoint,
+            windows=count,
+            tokens=window,
+            seed=wanted.seed,
+            device=device,
+            progress=progress,
+        )
+    count -= len(said)
     drawn: list[list[int]] = []
     if count + held_out:
         drawn = draw_windows(
@@ -301,7 +342,7 @@ def _texts(
         tested = tokenizer.encode(text_of(request.test), special=False)[: request.test_tokens]
         if len(tested) < 2:
             raise PromptError(f"the text must be at least 2 tokens, not {len(tested)}")
-    return [ids[:window] for ids in drawn[:count]], tested
+    return said + [ids[:window] for ids in drawn[:count]], tested
 
 
 def _identity(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from alula.compress.folding import rotated
 from alula.frontend import Checkpoint, FrontendError
 from alula.frontend.compressed import CompressedCheckpoint
 from alula.frontend.float_reference import FloatReference
@@ -84,6 +85,15 @@ def dense_of(checkpoint: CompressedCheckpoint, progress: Progress = silent) -> C
     if found.content_id != dense.content_id:
         raise RunError(f"{wanted}, not what is now at {dense.source}")
     return found
+
+
+def dense_alike(checkpoint: CompressedCheckpoint, progress: Progress = silent) -> Checkpoint:
+    """Return that model with the residual stream of the compressed one.
+
+    RunError as of `dense_of`.
+    """
+    dense, fold = dense_of(checkpoint, progress), checkpoint.manifest.recipe.get("fold")
+    return rotated(dense) if fold and fold.get("rotate") else dense
 
 
 def _available_memory() -> int:

@@ -54,6 +54,13 @@ class InputRecorder(FloatReference):
         self.layer(index, hidden, positions)
         return self._inputs[name].flatten(0, -2)
 
+    def layer_and_inputs(
+        self, index: int, hidden: Tensor, positions: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """A layer's output, and what goes into its matrices, ``[all tokens, K]`` by their names."""
+        out = self.layer(index, hidden, positions)
+        return out, {name: values.flatten(0, -2) for name, values in self._inputs.items()}
+
     def head_input(self, hidden: Tensor) -> Tensor:
         """What goes into the head behind the last layer, ``[all tokens, hidden_size]``."""
         return self._norm(hidden, self.unit("head"), "final_norm").flatten(0, -2)

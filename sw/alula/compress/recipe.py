@@ -72,6 +72,9 @@ class CalibrationText(Record):
     texts: list[str] = Field(default_factory=list)
     """Files and folders, from where the recipe lies; --text gives others."""
 
+    samples: bool = False
+    """Instead of texts windows that the dense model says itself; training still reads texts."""
+
     tokens: Annotated[int, Field(ge=2, le=1 << 26)] = 1 << 15
     """Tokens that are read."""
 
@@ -102,6 +105,17 @@ class Recovery(Record):
 
     select: Annotated[int, Field(ge=0, le=1 << 24)] = Distillation.select
     """Steps from one choice of what patterns keep to the next; 0: the first one stays."""
+
+
+class Folding(Record):
+    """What changes weights before their integers are chosen, and not what the model computes."""
+
+    rotate: bool = False
+    """Turn the residual stream, so that what is large in a few channels is spread over all."""
+
+    scale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Divide what goes into matrices by this power of its size on the calibration's text, channel
+    by channel, and multiply their weights (AWQ); 0: neither."""
 
 
 class Attention(Record):
@@ -194,6 +208,9 @@ class Recipe(Record):
     calibration: CalibrationText = Field(default_factory=CalibrationText)
     """The text on which integers are chosen."""
 
+    fold: Folding | None = None
+    """Rotation and scales that are folded into the weights before; neither if it is left out."""
+
     recover: Recovery | None = None
     """Training after that; none if it is left out."""
 
@@ -208,6 +225,8 @@ class Recipe(Record):
             _check_budget(self.budget, f"{source}: budget")
         elif not self.rules:
             raise DesignError("rules, a budget, or both", "neither", source)
+        if self.fold == Folding():
+            raise DesignError("rotate, a scale, or both", "neither", f"{source}: fold")
 
     def choices(self, matrices: Iterable[str], source: str) -> dict[str, MatrixChoice]:
         """Return what applies to each matrix of a model.
@@ -252,8 +271,10 @@ class Recipe(Record):
 
     @property
     def needs_text(self) -> bool:
-        """Whether a rule's method chooses integers on a text."""
-        return self.budget is not None or any(needs_text(rule.method) for rule in self.rules)
+        """Whether something is chosen or measured on a text."""
+        if self.budget is not None or (self.fold is not None and self.fold.scale > 0):
+            return True
+        return any(needs_text(rule.method) for rule in self.rules)
 
 
 def load_recipe(source: str | Path) -> tuple[Recipe, Path]:

@@ -89,6 +89,27 @@ class Checkpoint:
             notes=self.notes,
         )
 
+    def rewritten(self, change: Callable[[str, FloatArray], NDArray], mark: str) -> Checkpoint:
+        """The same function from other weights; the head is a tensor of its own.
+
+        Args:
+            change: gives a tensor in place of that of a name.
+            mark: tells it from others that are made of this one.
+        """
+        shape = replace(self.architecture, tied_head=False)
+
+        def reader(name: str) -> Callable[[], FloatArray]:
+            return lambda: change(name, self.tensor(name)).astype(np.float32)
+
+        return Checkpoint(
+            shape,
+            {name: reader(name) for name in shape.tensors()},
+            source=self.source,
+            content_id=sha256(f"{self.content_id} {mark}".encode()).hexdigest(),
+            tokenizer_source=self.tokenizer_source,
+            notes=self.notes,
+        )
+
     def sealed(self, original: Original) -> Checkpoint:
         """The same with its original, and weights that must stay as they are now.
 

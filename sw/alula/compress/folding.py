@@ -1,0 +1,142 @@
+"""The same function from weights that round better: what changes them is folded into neighbours.
+
+`rotated` turns the residual stream by an orthogonal matrix, which spreads what is large in a few of
+its channels over all (QuaRot: Ashkboos et al., arXiv 2404.00456). `scaled` makes weights of large
+inputs larger, and the inputs smaller (AWQ: Lin et al., arXiv 2306.00978). Neither costs anything
+where the model runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alula.compress.calibration import InputRecorder
+from alula.frontend import Checkpoint
+from alula.ir.precision import HEAD
+from alula.quant.floats import FloatArray
+from alula.quant.source import Source
+
+_READERS = {
+    "attn_norm": ("attn.q", "attn.k", "attn.v"),
+    "mlp_norm": ("mlp.gate", "mlp.up"),
+    "final_norm": (HEAD,),
+}
+"""The matrices that read what a norm gives."""
+_NORM_OF = {matrix: norm for norm, matrices in _READERS.items() for matrix in matrices}
+_WRITERS = ("attn.o", "mlp.down")
+"""The matrices whose output is added to the residual stream."""
+_SEED = 0
+_Wide = NDArray[np.float64]
+
+
+def rotated(checkpoint: Checkpoint) -> Checkpoint:
+    """The model with its residual stream turned; gains of norms are folded into what reads them.
+
+    Always by the same matrix.
+
+    Raises:
+        ValueError: the model's norms are not all those of RMS at the beginning of a branch.
+    """
+    shape = checkpoint.architecture
+    if shape.norm != "rmsnorm" or shape.post_norms:
+        found = "norms behind branches" if shape.post_norms else shape.norm
+        raise ValueError(f"rotate must be off for a model that has {found}, not on")
+    turn = _orthogonal(shape.hidden_size)
+
+    def changed(name: str, values: FloatArray) -> _Wide:
+        layer, unit, kind = _parts(name)
+        if unit in _NORM_OF and kind == "weight":
+            gain = checkpoint.tensor(f"{layer}{_NORM_OF[unit]}.weight")
+            return (values * gain.astype(np.float64)) @ turn
+        if unit in _READERS:
+            return np.ones(values.shape)
+        if unit in _WRITERS and kind == "weight":
+            return turn.T @ values
+        return values @ turn if unit in (*_WRITERS, "embed") else values.astype(np.float64)
+
+    return checkpoint.rewritten(changed, "rotated")
+
+
+def scaled(checkpoint: Checkpoint, sizes: Mapping[str, FloatArray], strength: float) -> Checkpoint:
+    """The model with inputs of matrices divided by a power of their size.
+
+    Those are what norms give, and what goes into `mlp.down` where the MLP is gated.
+
+    Args:
+        checkpoint: the model.
+        sizes: root mean squares of the channels, as `input_sizes` gives them.
+        strength: the power, 0 to 1.
+    """
+    factors = {name: _factors(size, strength) for name, size in sizes.items()}
+
+    def changed(name: str, values: FloatArray) -> _Wide:
+        layer, unit, kind = _parts(name)
+        result = values.astype(np.float64)
+        if kind == "weight":
+            result *= factors.get(layer + _NORM_OF.get(unit, unit), 1.0)
+        if unit in _READERS:
+            return values / factors[layer + unit]
+        if unit == "mlp.up" and (behind := factors.get(f"{layer}mlp.down")) is not None:
+            result = (result.T / behind).T
+        return result
+
+    return checkpoint.rewritten(changed, f"scaled {strength} {_digest(factors)}")
+
+
+@torch.inference_mode()
+def input_sizes(
+    source: Source, windows: Sequence[Sequence[int]], device: str | torch.device = "cpu"
+) -> dict[str, FloatArray]:
+    """Root mean squares of the channels that `scaled` divides, on a text, by norm or matrix."""
+    shape, model = source.architecture, InputRecorder(source, device)
+    positions = torch.arange(len(windows[0]), device=device)
+    hidden = [model.embed(ids, positions) for ids in torch.tensor(windows, device=device)]
+    found: dict[str, FloatArray] = {}
+    for layer in range(shape.layers):
+        wanted = {"attn_norm": "attn.q", "mlp_norm": "mlp.up"}
+        wanted |= {"mlp.down": "mlp.down"} if shape.gated_mlp else {}
+        sums: dict[str, Tensor] = {}
+        for number, one in enumerate(hidden):
+            hidden[number], inputs = model.layer_and_inputs(layer, one, positions)
+            for name, matrix in wanted.items():
+                square = inputs[matrix].double().square().mean(0)
+                sums[name] = sums[name] + square if number else square
+        for name, total in sums.items():
+            found[f"layers.{layer}.{name}"] = _root(total / len(hidden))
+        model.forget(f"layers.{layer}")
+    squares = [model.head_input(one).double().square().mean(0) for one in hidden]
+    return found | {"final_norm": _root(torch.stack(squares).mean(0))}
+
+
+def _root(squares: Tensor) -> FloatArray:
+    return squares.sqrt().float().cpu().numpy()
+
+
+def _factors(size: FloatArray, strength: float) -> _Wide:
+    """Powers of sizes, their geometric mean 1."""
+    wide = np.maximum(size.astype(np.float64), 1e-6 * size.max(initial=1e-30))
+    logs = strength * np.log(wide)
+    return np.exp(logs - logs.mean())
+
+
+def _digest(factors: Mapping[str, _Wide]) -> str:
+    return sha256(b"".join(values.tobytes() for values in factors.values())).hexdigest()
+
+
+def _orthogonal(size: int) -> _Wide:
+    """A random orthogonal matrix, each as likely as any other."""
+    turn, upper = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((size, size)))
+    return turn * np.sign(np.diag(upper))
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """`layers.3.`, `attn.q` and `weight` of a tensor's name."""
+    unit, _, kind = name.rpartition(".")
+    if not unit.startswith("layers."):
+        return "", unit, kind
+    _, layer, rest = unit.split(".", 2)
+    return f"layers.{layer}.", rest, kind
