@@ -110,7 +110,14 @@ def plan(
         print()
         rows = [(f"{one.total_s:.4g}", f"{1 / one.interval_s:.4g}", one.names) for one in plans]
         print_table(("latency s", "requests/s", "map"), rows)
+        for line in dict.fromkeys(note for one in plans for note in one.notes):
+            print_text(f"note: {line}")
 
 
 def _point(one: "Plan") -> dict[str, object]:
-    return {"total_s": one.total_s, "requests_per_s": 1 / one.interval_s, "map": one.names}
+    return {
+        "total_s": one.total_s,
+        "requests_per_s": 1 / one.interval_s,
+        "map": one.names,
+        "notes": list(one.notes),
+    }

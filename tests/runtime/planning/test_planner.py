@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,13 @@ def test_throughput_fills_all_devices() -> None:
     assert intervals == sorted(intervals, reverse=True)
     assert front[0].total_s == pytest.approx(quick.total_s)
     assert intervals[-1] == pytest.approx(many.interval_s, rel=1e-5)
+    few = asked(devices(gbs=20)).front(4)
+    assert [few[0].names, few[-1].names] == [front[0].names, front[-1].names]
+    assert {one.names for one in few} <= {one.names for one in front}
+    middle = [one.interval_s for one in few[1:-1]]
+    steps = [one / other for one, other in pairwise([intervals[0], *middle, intervals[-1]])]
+    assert len(few) == 4
+    assert max(steps) < intervals[0] / intervals[-1] / 1.1
 
 
 def test_explanations_are_plans_of_their_own() -> None:

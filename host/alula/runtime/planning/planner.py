@@ -11,6 +11,7 @@ from alula.design.error import listed, meant
 from alula.ir import Architecture
 from alula.ir.shapes import SHAPES
 from alula.plan_options import LEAST_GAIN, OBJECTIVES, Objective
+from alula.runtime.planning.chain import Optimum
 from alula.runtime.planning.devices import Devices, load_devices
 from alula.runtime.planning.errors import PlanError
 from alula.runtime.planning.objectives import (
@@ -70,12 +71,7 @@ class Planner:
         found = best(self.objective, problem, records, self.new)
         if found is None:
             raise self._nowhere()
-        chosen, notes = found.placement, list(self.tables.notes)
-        if found.gap > 0:
-            notes.append(
-                f"the least possible {self.objective} is at most {found.gap:.2%} below this plan's:"
-                " more ways are open than were compared"
-            )
+        chosen, notes = found.placement, [*self.tables.notes, *_gap(self.objective, found)]
         single = self._best_single()
         if single is not None and chosen != single:
             split, alone = self._value(chosen), self._value(single)
@@ -148,8 +144,12 @@ class Planner:
         return lines
 
     def front(self, most: int = 12) -> list[Plan]:
-        """Return plans that no other beats in latency and throughput both, quickest first."""
-        return [self.planned(one) for one in front(self.tables.problem, bottleneck_s, most)]
+        """Return plans that no other beats in latency and throughput both, quickest first.
+
+        Where there are more than `most`, they are spread over the front.
+        """
+        found = front(self.tables.problem, bottleneck_s, most)
+        return [self.planned(one.placement, _gap("latency", one)) for one in found]
 
     def _forced(self, phase: Phase, index: int, device: int, plan: Plan) -> str:
         """Return what the best plan costs that has a unit on a device."""
@@ -350,6 +350,17 @@ def plan(
         least_gain=least_gain,
         extrapolate=extrapolate,
     ).plan()
+
+
+def _gap(objective: Objective, found: Optimum) -> tuple[str, ...]:
+    """Return what is said of a plan that may not be the best."""
+    if not found.gap:
+        return ()
+    line = (
+        f"the least possible {objective} is at most {found.gap:.2%} below this plan's: more ways"
+        " are open than were compared"
+    )
+    return (line,)
 
 
 def _check_rates(objective: Objective, devices: Devices) -> None:

@@ -33,17 +33,13 @@ from alula.runtime.planning.problem import Problem, Table
 
 _FEW_WAYS, _MANY_WAYS = 1_000, 12_000
 """Ways that are carried forwards before the integer programme, and after it if it did not do."""
-_SOLVER_S = 4.0
-"""Seconds that the integer programme may take."""
+SOLVER_S = 4.0
+"""Seconds that the integer programme may take by default."""
 _EXACT = 1e-6
 """Of a cost, what no solver tells apart."""
 _PRICE_STEPS = 120
 _PATIENCE = 6
 """Steps without a better bound before they become shorter."""
-
-
-class Undecided(PlanError):
-    """Whether there is a placement at all was not found out."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,11 @@ def _bounds(chain: StateChain, prices: Table) -> list[_Bound]:
 
 
 def cheapest(
-    problem: Problem, weights: ObjectiveWeights, limits: PlanLimits | None = None
+    problem: Problem,
+    weights: ObjectiveWeights,
+    limits: PlanLimits | None = None,
+    *,
+    solver_s: float = SOLVER_S,
 ) -> Optimum | None:
     """Return a placement with the least weighted seconds within all limits; None if there is none.
 
@@ -85,9 +85,10 @@ def cheapest(
         problem: what is placed.
         weights: what a second counts.
         limits: what must not be exceeded besides memory.
+        solver_s: seconds that the integer programme may take.
 
     Raises:
-        Undecided: too many ways are open to find one within the limits, or to say that none is.
+        PlanError: too many ways are open to find one within the limits, or to say that none is.
     """
     chain = chain_of(problem, weights, limits)
     bounds = _bounds(chain, chain.free)
@@ -109,7 +110,7 @@ def cheapest(
     least = -np.inf
     steps: list[tuple[Callable[[float], tuple[States | None, float]], float]] = [
         (lambda cost: _forwards(chain, bounds, cost, _FEW_WAYS), NEAR),
-        (lambda _: least_cost(chain, _SOLVER_S, busy=limits is not None), _EXACT),
+        (lambda _: least_cost(chain, solver_s, busy=limits is not None), _EXACT),
         (lambda cost: _forwards(chain, bounds, cost, _MANY_WAYS), NEAR),
     ]
     for step, near in steps:
@@ -122,7 +123,7 @@ def cheapest(
         if known is not None and least >= chain.cost(known) * (1 - near):
             return Optimum(chain.placement(known), 0.0)
     if known is None:
-        raise Undecided(
+        raise PlanError(
             f"the limits must leave a plan among {_MANY_WAYS:,} ways, not only beyond; pins, or"
             " fewer devices, leave fewer"
         )
