@@ -128,6 +128,8 @@ def test_what_keeps_a_limit(small_sweep) -> None:
     [
         ({"name": ["a", "b"]}, "name"),
         ({"part.number": [None, "x"], "sfu.lanes": [2, 4]}, "part.number"),
+        # At most places of the space no point can be.
+        ({"part.name": ["a", "b"], "mpe.tokens": [2, 32, 64, 128]}, "part.name"),
     ],
 )
 def test_an_axis_that_cannot_matter(small_sweep, axes: dict[str, list[Any]], name: str) -> None:

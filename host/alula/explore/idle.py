@@ -25,7 +25,7 @@ def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
     ]
     for axis, name in enumerate(space.names):
         progress("axes", axis, len(space.names))
-        if space.sizes[axis] > 1 and not any(_matters(space, place, axis) for place in tried):
+        if space.sizes[axis] > 1 and _idle(space, tried, axis):
             asked = listed(
                 [*dict.fromkeys([*space.sweep.objectives, *space.sweep.constraints])], "and"
             )
@@ -33,10 +33,21 @@ def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
             raise DesignError(wanted, "varied: it cannot matter", f"axes.{name}")
 
 
-def _matters(space: DesignSpace, places: np.ndarray, axis: int) -> bool:
+def _idle(space: DesignSpace, tried: list[np.ndarray], axis: int) -> bool:
+    """Whether an axis changes nothing at any place, at one of which at least a point can be."""
+    somewhere = False
+    for place in tried:
+        matters = _matters(space, place, axis)
+        if matters:
+            return False
+        somewhere |= matters is False
+    return somewhere
+
+
+def _matters(space: DesignSpace, places: np.ndarray, axis: int) -> bool | None:
     """Whether values of an axis differ in what comes of them, the other axes as they are.
 
-    Where none of them can be, it may.
+    None: no point can be there, whatever the value, which says nothing.
     """
     size = space.sizes[axis]
     chosen = np.unique(np.linspace(0, size - 1, min(size, _TRIED)).round().astype(np.int64))
@@ -47,7 +58,7 @@ def _matters(space: DesignSpace, places: np.ndarray, axis: int) -> bool:
         rows.append(evaluated(space, space.values(int(space.number(own[None])[0]))))
         if _outcome(space, rows[-1]) != _outcome(space, rows[0]):
             return True
-    return not any(row.found for row in rows)
+    return False if any(row.found for row in rows) else None
 
 
 def _outcome(space: DesignSpace, row: Row) -> tuple[object, ...]:
