@@ -12,7 +12,13 @@ from alula.frontend.float_reference import FloatReference
 from alula.quant import QuantizedModel, padded
 from alula.quant.reference import IntegerReference
 from alula.runtime.executor import Executor
-from alula.runtime.fixed_units import FixedUnits, _Key, fixed_float, fixed_integer
+from alula.runtime.fixed_units import (
+    FixedUnits,
+    _first_largest,
+    _Key,
+    fixed_float,
+    fixed_integer,
+)
 from alula.runtime.split import Phase, Segment, Target, parse_split
 from alula.runtime.torch_units import FloatUnits, IntegerUnits
 from alula.runtime.worker import Output
@@ -27,6 +33,15 @@ def as_graphs(units: FixedUnits, monkeypatch: pytest.MonkeyPatch) -> FixedUnits:
     monkeypatch.setattr(units, "_graphs", True)
     monkeypatch.setattr(units, "_recorded", lambda key, step: step)
     return units
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_of_the_largest_logits_the_first_is_chosen(kind: torch.dtype) -> None:
+    """As the machine model chooses; torch's own argmax says nothing of equals."""
+    logits = torch.full((5000,), -2.0, dtype=kind)
+    logits[[700, 41, 4999, 2048]] = 3.0
+    assert int(_first_largest(logits)) == 41
+    assert int(_first_largest(-logits)) == 0
 
 
 def answer(executor: Executor, count: int) -> tuple[list[int], list[np.ndarray]]:

@@ -366,6 +366,9 @@ def _weights(reference: FixedFloat | FixedInteger, index: int) -> Any:
 
 
 def _first_largest(logits: Tensor) -> Tensor:
-    """Return the first of the places that hold the largest number."""
+    """Return the first of the places that hold the largest number; torch's argmax returns any."""
+    if logits.device.type == "cpu":
+        numbers = logits.float() if logits.dtype.itemsize < 4 else logits
+        return torch.tensor(int(numbers.numpy().argmax()))
     places = torch.arange(len(logits), device=logits.device)
     return torch.where(logits == logits.amax(), places, len(logits)).amin()
