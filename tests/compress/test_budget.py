@@ -1,7 +1,10 @@
 """The solver of budgets against every choice there is."""
 
 import itertools
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -89,3 +92,34 @@ def test_nearest_is_told(limits: dict[str, float]) -> None:
 
     best = min(excess(sums(taken)) for taken in every(options, 2))
     assert excess(caught.value.nearest) == pytest.approx(best, rel=1e-2)
+
+
+CHOICE = """
+import random
+from alula.compress import budget
+from alula.compress.budget import Option, choose
+budget._EFFORT, draw = 0.5, random.Random(1)
+options = {
+    f"layers.{layer}.{kind}": [
+        Option(f"W{bits}", bits * 100, bits, draw.random() / bits**2) for bits in (2, 3, 4, 8)
+    ]
+    for layer in range(16)
+    for kind in range(4)
+}
+print(choose(options, {"bytes": 330 * 64}, most_runs=6))
+"""
+
+
+def test_every_process_chooses_the_same() -> None:
+    """Where the best is not found in time too: kept work goes on only with the same choice."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", CHOICE],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1

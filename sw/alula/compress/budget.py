@@ -90,7 +90,7 @@ class _Problem:
             if before is None:
                 continue
             end = ends.setdefault(int(layer), self._model.new_bool_var(f"end before {layer}"))
-            for title in chosen.keys() | before.keys():
+            for title in {**chosen, **before}:
                 pair = [one.get(title, 0) for one in (chosen, before)]
                 self._model.add(pair[0] - pair[1] <= end)
         self._model.add(sum(ends.values()) <= most - 1)
