@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
 from alula.ir import AttentionBlocks, Precision
 from alula.quant import QuantizedModel
-from alula.runtime import compression, load
+from alula.runtime import compression, evaluation, load
 
 RULES = """\
 - {units: layers, bits: 3, pattern: "8:16"}
@@ -213,6 +214,26 @@ def test_a_budget_of_perplexity(compress: Compress, tmp_path: Path) -> None:
         more = budget(f"perplexity_ratio: {ratio}", formats="[W2, W3, W4, W8]")
         sizes.append(compress("--json", *out, rules="", more=more).json["bytes_per_token"])
     assert sizes[0] > sizes[1]
+
+
+def test_a_ratio_over_the_budget_is_told(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is added up beforehand is an estimate."""
+    measured = evaluation.evaluate
+
+    def worse(*words: Any, **more: Any) -> evaluation.Evaluation:
+        return replace(measured(*words, **more), ratio=1.5)
+
+    monkeypatch.setattr(evaluation, "evaluate", worse)
+    more = budget("perplexity_ratio: 1.4", formats="[W4, W8]")
+    found = compress("--json", rules="", more=more)
+    assert found.json["ratio"] == 1.5
+    (line,) = (line for line in found.errors if "perplexity_ratio" in line)
+    assert line == (
+        "alula: perplexity_ratio is 1.5000 as measured, over the 1.4000 asked for: ask for less "
+        f"({tmp_path / 'recipe.yaml'}: budget)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a model and a recipe to a folder with the compressed model, and what it is worth."""
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ from alula.runtime.tokenizer_sources import tokenizer_copy
 from alula.runtime.torch_units import IntegerUnits, torch_device
 from alula.sources import sources_id
 
+_LOG = logging.getLogger(__name__)
 HELD_OUT = "held out of the calibration's texts"
 
 
@@ -169,6 +171,7 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
     model = CompressedModel(shaped, precision, model.chosen, model.vectors)
     units = _units(model, choices)
     found = _evaluated(request, checkpoint, model, tested, progress)
+    _tell_excess(recipe, found.ratio, place)
     result = Compressed(
         average_bits=average_bits(model),
         stored_bits=8
@@ -198,6 +201,19 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
         )
     work.remove()
     return result
+
+
+def _tell_excess(recipe: Recipe, ratio: float, place: str) -> None:
+    """Warn where perplexity is over the budget: what is added up beforehand is an estimate."""
+    asked = recipe.budget.perplexity_ratio if recipe.budget else None
+    if asked is not None and ratio > asked:
+        _LOG.warning(
+            "perplexity_ratio is %.4f as measured, over the %.4f asked for: ask for less "
+            "(%s: budget)",
+            ratio,
+            asked,
+            place,
+        )
 
 
 def _matrix_names(architecture: Architecture) -> list[str]:
