@@ -206,6 +206,7 @@ def test_ways_left_behind_are_accounted_for(seed: int, tight: float, pieces: int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programme, "_FEW_WAYS", 2)
         patch.setattr(programme, "_MANY_WAYS", 6)
+        patch.setattr(programme, "_SOLVED_DEVICES", 0)
         found = cheapest(problem, weights)
     if found is None:
         assert np.isinf(expected)

@@ -35,11 +35,19 @@ _FEW_WAYS, _MANY_WAYS = 1_000, 12_000
 """Ways that are carried forwards before the integer programme, and after it if it did not do."""
 SOLVER_S = 4.0
 """Seconds that the integer programme may take by default."""
+_SOLVED_DEVICES = 5
+"""Of more than so many devices it ends in no such time: it is asked only if nothing else is known.
+"""
 _EXACT = 1e-6
 """Of a cost, what no solver tells apart."""
 _PRICE_STEPS = 120
 _PATIENCE = 6
 """Steps without a better bound before they become shorter."""
+
+
+_Step = tuple[Callable[[float], tuple[States | None, float]], float]
+"""What looks for a way that costs less and says what any costs at least, and how exactly it does.
+"""
 
 
 @dataclass(frozen=True)
@@ -108,12 +116,13 @@ def cheapest(
         known = min(ways, key=chain.cost, default=None)
         bounds += _bounds(chain, prices)
     least = -np.inf
-    steps: list[tuple[Callable[[float], tuple[States | None, float]], float]] = [
-        (lambda cost: _forwards(chain, bounds, cost, _FEW_WAYS), NEAR),
-        (lambda _: least_cost(chain, solver_s, busy=limits is not None), _EXACT),
-        (lambda cost: _forwards(chain, bounds, cost, _MANY_WAYS), NEAR),
-    ]
-    for step, near in steps:
+    few: _Step = lambda cost: _forwards(chain, bounds, cost, _FEW_WAYS), NEAR
+    many: _Step = lambda cost: _forwards(chain, bounds, cost, _MANY_WAYS), NEAR
+    solver: _Step = lambda _: least_cost(chain, solver_s, busy=limits is not None), _EXACT
+    solved = chain.devices <= _SOLVED_DEVICES
+    for step, near in (few, solver, many) if solved else (few, many, solver):
+        if step is solver[0] and not solved and known is not None:
+            break
         found, bound = step(np.inf if known is None else chain.cost(known))
         ways = [way for way in (known, found) if way is not None]
         known = min(ways, key=chain.cost, default=None)
