@@ -288,6 +288,22 @@ def test_what_is_counted_must_be_known(objective: str, missing: str) -> None:
     assert str(error.value) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"prompt": "x"}, "prompt must be a whole number, not 'x'"),
+        ({"prompt": True}, "prompt must be a whole number, not True"),
+        ({"new": 1.5}, "new must be a whole number, not 1.5"),
+        ({"context": float("nan")}, "context must be a whole number, not nan"),
+        ({"pin": 3}, "pin must be a map as text, not 3"),
+    ],
+)
+def test_wrong_types_from_python(given: dict[str, Any], line: str) -> None:
+    with pytest.raises(PlanError) as error:
+        asked(devices(), **given)
+    assert str(error.value) == line
+
+
 @pytest.mark.parametrize("objective", ["energy", "cost"])
 def test_a_device_may_cost_nothing(objective: str) -> None:
     """What runs there is free, but nothing runs where it may not, and a share of 0 is none."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,11 @@ def planner(
             f"objective must be {listed(list(OBJECTIVES))}, not {objective!r}"
             f"{meant(str(objective), OBJECTIVES)}"
         )
+    for name, number in (("prompt", prompt), ("new", new), ("context", context)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
+            raise PlanError(f"{name} must be a whole number, not {number!r}")
+    if not isinstance(pin, str):
+        raise PlanError(f"pin must be a map as text, not {pin!r}")
     if not 0 <= least_gain < 1:
         raise PlanError(f"least_gain must be at least 0 and below 1, not {least_gain}")
     given = devices if isinstance(devices, Devices) else load_devices(devices)
