@@ -120,13 +120,12 @@ def _beat(
         np.array([timings[name] for name in _TIMINGS]),
         np.array([FIELDS.index(field) for field, _ in channel.mapping]),
         np.array([bits for _, bits in channel.mapping]),
-        np.array([channel.ranks, channel.part.bank_groups, channel.part.banks]),
+        np.array([channels, channel.ranks, channel.part.bank_groups, channel.part.banks]),
         channel.hashed,
         channel.burst_clocks,
         cycles_per_clock,
         per_beat,
         per_access,
-        channels,
         port,
     )
     last = times[-1]

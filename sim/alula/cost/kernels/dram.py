@@ -29,7 +29,6 @@ def read_times(
     cycles_per_clock: float,
     accesses_per_beat: int,
     beats_per_access: int,
-    channels: int,
     port: float,
 ) -> None:
     """Fill `times` with the core cycle in which each beat of a sequential read is complete.
@@ -39,16 +38,16 @@ def read_times(
         timings: int64 [13], as the constants above say.
         fields: int64 [slices]: what an access's number chooses, from its lowest bit; then the row.
         bits: int64 [slices]: of each.
-        sizes: int64 [3]: ranks, bank groups, banks of a group.
+        sizes: int64 [4]: channels that are read in step, their refreshes spread over the interval;
+            ranks, bank groups, banks of a group.
         hashed: bank and bank group are XORed with the lowest bits of the row.
         burst: DRAM clocks that a burst takes on the bus.
         cycles_per_clock: core cycles of a DRAM clock.
         accesses_per_beat: 1 where an access has several beats.
         beats_per_access: 1 where a beat takes several.
-        channels: that are read in step; their refreshes are spread over the interval.
         port: core cycles that a beat takes at the port.
     """
-    ranks, groups, banks = sizes[0], sizes[1], sizes[2]
+    channels, ranks, groups, banks = sizes[0], sizes[1], sizes[2], sizes[3]
     every = ranks * groups * banks
     row_of = np.full((channels, every), _NEVER, np.int64)
     activate = np.zeros((channels, every), np.int64)
