@@ -14,15 +14,18 @@ from alula.isa.formats import MATRIX_FORMATS
 
 SHAPE = replace(FAMILIES["llama"], layers=2)
 WINDOWS = np.random.default_rng(2).integers(0, 160, (2, 48)).tolist()
+APART = np.random.default_rng(3).integers(0, 160, (3, 32)).tolist()
 WANTED = {"layers.0.mlp.down": ["W2", "W4"], "layers.1.attn.q": ["W3"], "lm_head": ["W8"]}
 
 
 def logits(reference: FloatReference) -> torch.Tensor:
-    return torch.cat([reference.logits(ids) for ids in WINDOWS]).log_softmax(-1)
+    return torch.cat([reference.logits(ids) for ids in APART]).log_softmax(-1)
 
 
-def test_a_divergence_is_that_of_the_changed_model() -> None:
-    found = measure(RandomCheckpoint(SHAPE), WINDOWS, WANTED)
+def test_a_divergence_is_that_of_the_changed_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its integers are chosen on one text, what they cost is measured on the other."""
+    monkeypatch.setattr("alula.compress.sensitivity.BATCH", 1)
+    found = measure(RandomCheckpoint(SHAPE), WINDOWS, APART, WANTED)
     dense = FloatReference(RandomCheckpoint(SHAPE))
     expected = logits(dense)
     tensors = dense.unit("layers.1")
@@ -42,7 +45,7 @@ def test_a_divergence_is_that_of_the_changed_model() -> None:
 
 
 def test_fewer_bits_cost_more_and_only_what_is_asked_for_is_measured() -> None:
-    found = measure(RandomCheckpoint(SHAPE), WINDOWS, WANTED)
+    found = measure(RandomCheckpoint(SHAPE), WINDOWS, APART, WANTED)
     assert {name: [*values] for name, values in found.items()} == WANTED
     assert found["layers.0.mlp.down"]["W2"] > found["layers.0.mlp.down"]["W4"] > 0
 
@@ -53,11 +56,17 @@ def test_what_is_known_is_taken() -> None:
     whole = measure(
         RandomCheckpoint(SHAPE),
         WINDOWS,
+        APART,
         WANTED,
         keep=lambda found: kept.append({name: dict(values) for name, values in found.items()}),
     )
     assert [len(one) for one in kept] == [1, 2, 3]
     marked = {**kept[0], "layers.0.mlp.down": {"W2": -1.0, "W4": -2.0}}
-    again = measure(RandomCheckpoint(SHAPE), WINDOWS, WANTED, known=marked)
+    again = measure(RandomCheckpoint(SHAPE), WINDOWS, APART, WANTED, known=marked)
     assert again["layers.0.mlp.down"] == {"W2": -1.0, "W4": -2.0}
     assert again["lm_head"] == whole["lm_head"]
+
+
+def test_nothing_is_read_where_all_is_known() -> None:
+    known = {name: dict.fromkeys(titles, 1.0) for name, titles in WANTED.items()}
+    assert measure(RandomCheckpoint(SHAPE), [[999]], [[999]], WANTED, known=known) == known

@@ -172,7 +172,7 @@ def test_a_model_that_cannot_be_turned_is_refused(
 
 def budget(*limits: str, formats: str = "[W2, W3, W4]") -> str:
     """A recipe's budget; it measures on few tokens."""
-    return f"budget: {{{', '.join(limits)}, formats: {formats}, tokens: 64}}\n"
+    return f"budget: {{{', '.join(limits)}, formats: {formats}, tokens: 64, whole_tokens: 512}}\n"
 
 
 @pytest.mark.slow
@@ -207,32 +207,77 @@ def test_a_budget_of_cycles(compress: Compress, tmp_path: Path, small_model: Pat
 
 @pytest.mark.slow
 def test_a_budget_of_perplexity(compress: Compress, tmp_path: Path) -> None:
-    """Fewer bytes are found for a larger ratio."""
+    """Fewer bytes are found for a larger ratio; either is kept on text that is held apart."""
     sizes = []
-    for ratio in (1.0005, 1.01):
+    for ratio in (1.02, 1.06):
         out = ("--out", tmp_path / str(ratio))
         more = budget(f"perplexity_ratio: {ratio}", formats="[W2, W3, W4, W8]")
-        sizes.append(compress("--json", *out, rules="", more=more).json["bytes_per_token"])
+        found = compress("--json", *out, rules="", more=more).json
+        assert found["budget_ratio"] <= ratio
+        sizes.append(found["bytes_per_token"])
     assert sizes[0] > sizes[1]
+    assert (
+        compress("--json", rules="", more=budget("bytes_per_token: 100000")).json["budget_ratio"]
+        is None
+    )
+
+
+APART, TESTED = 512, 1024
+"""Tokens of windows that are held apart, and of those to test on."""
+
+
+def worse(ratios: dict[int, list[float]], monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """Make evaluations give ratios, by the tokens of the text, in turn; how many there were."""
+    measured, seen = evaluation.evaluate, dict.fromkeys(ratios, 0)
+
+    def given(executor: Any, reference: Any, ids: list[int], *rest: Any, **more: Any) -> Any:
+        found = measured(executor, reference, ids[:8], *rest, **more)
+        seen[len(ids)] += 1
+        return replace(found, ratio=ratios[len(ids)][seen[len(ids)] - 1])
+
+    monkeypatch.setattr(evaluation, "evaluate", given)
+    return seen
 
 
 def test_a_ratio_over_the_budget_is_told(
     compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is added up beforehand is an estimate."""
-    measured = evaluation.evaluate
-
-    def worse(*words: Any, **more: Any) -> evaluation.Evaluation:
-        return replace(measured(*words, **more), ratio=1.5)
-
-    monkeypatch.setattr(evaluation, "evaluate", worse)
+    """The text to test on may be another kind than what the budget was kept on."""
+    worse({APART: [1.3], TESTED: [1.5]}, monkeypatch)
     more = budget("perplexity_ratio: 1.4", formats="[W4, W8]")
-    found = compress("--json", rules="", more=more)
-    assert found.json["ratio"] == 1.5
+    found = compress("--json", "--test-tokens", TESTED, rules="", more=more)
+    assert (found.json["ratio"], found.json["budget_ratio"]) == (1.5, 1.3)
     (line,) = (line for line in found.errors if "perplexity_ratio" in line)
     assert line == (
         "alula: perplexity_ratio is 1.5000 as measured, over the 1.4000 asked for: ask for less "
         f"({tmp_path / 'recipe.yaml'}: budget)"
+    )
+
+
+def test_a_model_over_the_budget_is_chosen_anew(
+    compress: Compress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was measured stays known: after Ctrl-C the second one goes on."""
+    seen = worse({APART: [1.45, 1.3], TESTED: [1.2, 1.2]}, monkeypatch)
+    more = budget("perplexity_ratio: 1.35", formats="[W3, W4, W8]")
+    words = ("--json", "--test-tokens", TESTED)
+    with monkeypatch.context() as patch:
+        stop_after(2, patch, KeyboardInterrupt(), of_model=2)
+        assert compress(*words, rules="", more=more).code == 2
+    assert seen == {APART: 1, TESTED: 0}
+    found = compress(*words, rules="", more=more).json
+    assert seen == {APART: 2, TESTED: 1}
+    assert found["budget_ratio"] == 1.3
+    compress(*words, "--out", tmp_path / "again", rules="", more=more)
+    assert seen == {APART: 2, TESTED: 2}
+
+
+def test_a_text_too_short_to_measure_on(compress: Compress) -> None:
+    more = "budget: {bytes_per_token: 90000, tokens: 1000000}\n"
+    (line,) = compress(rules="", more=more).errors
+    assert line.startswith(
+        "alula: the text must have 15642 windows of 256 tokens (16 to choose integers on, 15625 "
+        "to measure the budget on, 1 to test on), not "
     )
 
 
@@ -260,6 +305,16 @@ def test_a_pattern_in_a_budget_needs_an_engine_that_has_it(compress: Compress) -
     more = budget("bytes_per_token: 90000", formats='["W4 2:4"]')
     (line,) = compress("--design", "nano", rules="", more=more).errors
     assert "without mpe.sparse" in line
+
+
+def test_copies_are_no_text_to_measure_on(compress: Compress, tmp_path: Path) -> None:
+    (tmp_path / "same.txt").write_text("a" * 30_000)
+    more = budget("bytes_per_token: 90000")
+    (line,) = compress("--text", tmp_path / "same.txt", rules="", more=more).errors
+    assert line == (
+        "alula: the text must have windows to measure the budget on that differ from those to "
+        "choose integers on, not copies of them alone"
+    )
 
 
 ATTENTION = "attention: {local: 1, stride: 2}\n"
@@ -353,13 +408,16 @@ class Stopped(RuntimeError):
     """Stands for whatever ends a process."""
 
 
-def stop_after(units: int, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Raise as soon as some units are kept."""
-    add = WorkFolder.add
+def stop_after(
+    units: int, monkeypatch: pytest.MonkeyPatch, error: BaseException, of_model: int = 1
+) -> None:
+    """Raise as soon as some units of the first model, or a later one, are kept."""
+    add, begun = WorkFolder.add, []
 
     def stopping(self: WorkFolder, unit: str, matrices: dict) -> None:
         add(self, unit, matrices)
-        if self.done == units:
+        begun.extend([unit] if self.done == 1 else [])
+        if self.done == units and len(begun) == of_model:
             raise error
 
     monkeypatch.setattr(WorkFolder, "add", stopping)

@@ -66,7 +66,8 @@ def compress(
     """
     from alula.compress.recipe import load_recipe
     from alula.design import load_design
-    from alula.runtime.compression import CompressionRequest, compress_model
+    from alula.runtime.compression import compress_model
+    from alula.runtime.compression_request import CompressionRequest
     from alula.runtime.errors import RunError
 
     if test_tokens < 2:
@@ -102,3 +103,5 @@ def compress(
     print(f"reference       {result.reference_perplexity:.4f} (the dense model, fp32)")
     print(f"ratio           {result.ratio:.4f}")
     print(f"over {result.test_tokens} tokens of {result.test}")
+    if result.budget_ratio is not None:
+        print(f"budget's ratio  {result.budget_ratio:.4f} on text that no integer was chosen on")

@@ -1,10 +1,11 @@
 """Formats for a recipe's budget: what each costs is measured and modelled, then solved exactly."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from math import exp
+from math import exp, log
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from alula.ir import Precision
 from alula.ir.precision import HEAD
 from alula.mapper import DoesNotFit, FitReport, traffic
 from alula.progress import Progress
+from alula.runtime.compression_texts import Texts, first_tokens
 from alula.runtime.errors import RunError
 from alula.sources import sources_id
 
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 _KIND = "sensitivities"
 _REST = "all but matrices"
 _ROUNDS = 32
+_MOST_MEASURED = 6
+"""Choices that are measured whole until one keeps the ratio."""
+_AIM = 0.95
+"""Of the loss that should keep the ratio as far as was measured, what is tried next."""
 _FIELDS = {"bytes": "bytes_per_token", "cycles": "decode_cycles", "loss": "perplexity_ratio"}
 
 
@@ -61,46 +67,90 @@ class BudgetChooser:
         self._device, self._progress = device, progress
 
     def choices(
-        self, named: Mapping[str, MatrixChoice], windows: Sequence[Sequence[int]]
-    ) -> dict[str, MatrixChoice]:
+        self,
+        named: Mapping[str, MatrixChoice],
+        texts: Texts,
+        ratio: Callable[[Mapping[str, MatrixChoice], float], float],
+    ) -> tuple[dict[str, MatrixChoice], float | None]:
         """Choose.
+
+        What single matrices lose adds up to an estimate of what all lose; where a ratio is asked
+        for, the whole is measured, and chosen anew for less until that keeps it.
 
         Args:
             named: what applies to each matrix by rules, or where there are none.
-            windows: token ids of the calibration's text.
+            texts: to choose integers on, and to measure on.
+            ratio: measures that of perplexities by choices; it is told the most that is allowed.
+
+        Returns:
+            The choices, and their ratio as measured where the budget asks for one.
 
         Raises:
             RunError: nothing keeps within the budget; the message says what is nearest.
             DoesNotFit: the design cannot run the model.
         """
+        titles = self._titles(named)
+        losses = self._measured(self._open(titles), texts)
+        options, limits = self._options(titles, losses), self._budget.limits
+        most, tried = self._budget.perplexity_ratio, []
+        for _ in range(_MOST_MEASURED):
+            try:
+                formats = self._solved(options, limits)
+            except Unreachable as error:
+                if not tried:
+                    raise RunError(self._nearest(error.nearest)) from None
+                break
+            found = self._chosen(named, formats)
+            if most is None:
+                return found, None
+            reached = ratio(found, most)
+            if reached <= most:
+                return found, reached
+            tried.append((reached, found))
+            estimate = sum(losses[name][title] for name, title in formats.items())
+            limits = limits | {"loss": _AIM * estimate * log(most) / log(reached)}
+        reached, found = min(tried, key=itemgetter(0))
+        raise RunError(self._nearest(self._sums(found) | {"loss": log(reached)}, "measured"))
+
+    def _titles(self, named: Mapping[str, MatrixChoice]) -> dict[str, Sequence[str]]:
+        """The formats that each matrix may have."""
         fixed = self._recipe.named(named)
-        titles = {
+        return {
             name: [choice.format] if name in fixed else self._budget.formats
             for name, choice in named.items()
         }
-        losses = self._measured(self._open(titles), windows)
-        options = self._options(titles, losses)
-        found = self._solved(options)
+
+    def _chosen(
+        self, named: Mapping[str, MatrixChoice], formats: Mapping[str, str]
+    ) -> dict[str, MatrixChoice]:
+        """What applies to each matrix with the formats that were chosen for the others."""
+        fixed = self._recipe.named(named)
         return {
             name: choice
             if name in fixed
-            else MatrixChoice(found[name], "nearest" if name == HEAD else "descent")
+            else MatrixChoice(formats[name], "nearest" if name == HEAD else "descent")
             for name, choice in named.items()
         }
+
+    def _sums(self, found: Mapping[str, MatrixChoice]) -> dict[str, float]:
+        """Bytes and cycles of choices, in the order of the limits, where they are limited."""
+        precision = precision_of(found)
+        makers = {
+            "bytes": lambda: traffic(self._shape, precision).read(position=0, tokens=1),
+            "cycles": lambda: self._cycles(precision),
+        }
+        return {name: make() for name, make in makers.items() if name in self._budget.limits}
 
     def _open(self, titles: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
         """The matrices whose divergence counts: the others' is in every choice alike."""
         all_count = self._budget.perplexity_ratio is not None
         return {name: one for name, one in titles.items() if all_count or len(one) > 1}
 
-    def _measured(
-        self, titles: Mapping[str, Sequence[str]], windows: Sequence[Sequence[int]]
-    ) -> Sensitivities:
+    def _measured(self, titles: Mapping[str, Sequence[str]], texts: Texts) -> Sensitivities:
         """Divergences, which are kept by content: what is there already is not measured again."""
-        length = min(len(windows[0]), self._budget.tokens)
-        some = [ids[:length] for ids in windows[: max(1, self._budget.tokens // length)]]
+        apart = first_tokens(texts.apart, self._budget.tokens)
         code = sources_id("alula.compress", "alula.quant", "alula.frontend")
-        key = json.dumps([self._checkpoint.content_id, some, code])
+        key = json.dumps([self._checkpoint.content_id, texts.calibration, apart, code])
         place = cache_folder() / _KIND / f"{sha256(key.encode()).hexdigest()}.json"
 
         def keep(found: Sensitivities) -> None:
@@ -110,7 +160,8 @@ class BudgetChooser:
 
         return measure(
             self._checkpoint,
-            some,
+            texts.calibration,
+            apart,
             titles,
             known=_kept(place),
             keep=keep,
@@ -168,14 +219,13 @@ class BudgetChooser:
         """Modelled cycles of decoding the first token."""
         return round(predict(self._design, self._shape, "decode", precision=precision).cycles)
 
-    def _solved(self, options: Mapping[str, Sequence[Option]]) -> dict[str, str]:
-        """Formats that keep within the budget as compiled: programs and cycles are tried."""
-        limits, most_runs, over = self._budget.limits, self._most_runs(), 0.0
+    def _solved(
+        self, options: Mapping[str, Sequence[Option]], limits: Mapping[str, float]
+    ) -> dict[str, str]:
+        """Formats that keep within limits as compiled: programs and cycles are tried."""
+        limits, most_runs, over = dict(limits), self._most_runs(), 0.0
         for _ in range(_ROUNDS):
-            try:
-                found = choose(options, limits, most_runs=most_runs)
-            except Unreachable as error:
-                raise RunError(self._nearest(error.nearest)) from None
+            found = choose(options, limits, most_runs=most_runs)
             del found[_REST]
             precision = precision_of({name: MatrixChoice(one, "") for name, one in found.items()})
             report = attempt(self._shape, self._design, GROUP, precision)
@@ -188,7 +238,7 @@ class BudgetChooser:
                 over = self._cycles(precision) - self._budget.decode_cycles
             if over <= 0:
                 return found
-            limits = limits | {"cycles": limits["cycles"] - over}
+            limits["cycles"] -= over
         raise RunError(
             f"decode_cycles must be met within {_ROUNDS} tries of the cycle model, not missed by "
             f"{over:,.0f} ({self._place}: budget)"
@@ -208,9 +258,13 @@ class BudgetChooser:
         room = self._design.program_bytes
         return 1 + min((room - one) // max(1, two - one) for one, two in zip(*sizes, strict=True))
 
-    def _nearest(self, sums: Mapping[str, float]) -> str:
-        asked = self._budget.limits
-        told = ", ".join(f"{_FIELDS[name]} {_shown(name, value)}" for name, value in sums.items())
+    def _nearest(self, sums: Mapping[str, float], ratio: str = "estimated") -> str:
+        """What no choice keeps, and what is nearest; `ratio` says how its ratio is known."""
+        asked, known = self._budget.limits, {"cycles": " (modelled)", "loss": f" ({ratio})"}
+        told = ", ".join(
+            f"{_FIELDS[name]} {_shown(name, value)}{known.get(name, '')}"
+            for name, value in sums.items()
+        )
         wanted = ", ".join(f"{_FIELDS[name]} {_shown(name, asked[name])}" for name in sums)
         return (
             f"a budget must be one that formats keep within, nearest {told}, not {wanted} "

@@ -9,17 +9,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from alula import files
 from alula.codegen.plan import fit_report
 from alula.compress import CompressedModel, compress
 from alula.compress.distillation import Distillation
 from alula.compress.folding import input_sizes, rotated, scaled
 from alula.compress.recipe import MatrixChoice, Recipe, Recovery, precision_of
 from alula.compress.recovery import recover
-from alula.compress.samples import sampled
 from alula.compress.saving import save
 from alula.compress.work import WorkFolder
 from alula.design import GROUP, Design
-from alula.folders import new_folder
+from alula.folders import cache_folder, new_file, new_folder
 from alula.frontend import Checkpoint
 from alula.frontend.compressed import CompressedCheckpoint, matrix_shapes
 from alula.ir import Architecture, Precision
@@ -31,51 +31,27 @@ from alula.quant import padded
 from alula.quant.reference import IntegerReference
 from alula.runtime import evaluation
 from alula.runtime.budgeting import BudgetChooser
-from alula.runtime.errors import PromptError, RunError
+from alula.runtime.compression_request import CompressionRequest
+from alula.runtime.compression_texts import (
+    Texts,
+    calibration_paths,
+    check_apart,
+    first_tokens,
+    texts_of,
+)
+from alula.runtime.errors import RunError
 from alula.runtime.executor import Executor
 from alula.runtime.loading import needed_tokenizer, open_model
 from alula.runtime.reference import reference_of
 from alula.runtime.split import parse_split
-from alula.runtime.texts import draw_windows, text_of
-from alula.runtime.tokenizer import BoundedTokenizer
+from alula.runtime.texts import draw_windows
 from alula.runtime.tokenizer_sources import tokenizer_copy
 from alula.runtime.torch_units import IntegerUnits, torch_device
 from alula.sources import sources_id
 
 _LOG = logging.getLogger(__name__)
 HELD_OUT = "held out of the calibration's texts"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressionRequest:
-    """What is to be compressed, and how.
-
-    Attributes:
-        model: the dense model, as `load` takes it.
-        design: what it is to run on.
-        recipe: how.
-        recipe_path: where the recipe lies.
-        texts: to calibrate on; none: those of the recipe.
-        test: the text to test on; None: windows of the calibration's texts that it does not read.
-        test_tokens: of that text.
-        out: the folder to make.
-        torch_device: where the float models run.
-    """
-
-    model: str
-    design: Design
-    recipe: Recipe
-    recipe_path: Path
-    texts: Sequence[Path]
-    test: Path | None
-    test_tokens: int
-    out: Path
-    torch_device: str = "cpu"
-
-    @property
-    def work(self) -> Path:
-        """The folder that keeps what is done until all is."""
-        return self.out.with_name(f"{self.out.name}.work")
+_RATIOS = "budget_ratios"
 
 
 @dataclass(frozen=True)
@@ -93,6 +69,8 @@ class Compressed:
         test: the text of both.
         test_tokens: tokens of it.
         calibration_tokens: tokens that integers were chosen on.
+        budget_ratio: of perplexities before training, on the calibration's text where no integer
+            was chosen; None unless a budget asks for one.
         units: for each matrix its name, format, method and bytes.
     """
 
@@ -105,6 +83,7 @@ class Compressed:
     test: str
     test_tokens: int
     calibration_tokens: int
+    budget_ratio: float | None
     units: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,7 +119,7 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
             "a text to test on must be given by --test, not held out of those that training reads "
             f"({place}: recover)"
         )
-    _check_apart(request)
+    check_apart(request)
     checkpoint = open_model(request.model, progress)
     if isinstance(checkpoint, CompressedCheckpoint):
         raise RunError(f"the model must be dense, not compressed already ({request.model})")
@@ -148,29 +127,22 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
     shaped = _shaped(checkpoint, recipe, place)
     if recipe.budget is None:
         _check_fit(shaped, request.design, precision_of(choices))
-    calibration, tested = _texts(request, checkpoint, needed_tokenizer(checkpoint), progress)
-    source = _folded(request, checkpoint, calibration)
+    texts = texts_of(request, checkpoint, needed_tokenizer(checkpoint), progress)
+    source = _folded(request, checkpoint, texts.calibration)
     shaped = _shaped(source, recipe, place)
+    candidates = _Candidates(request, checkpoint, source, shaped, texts, progress)
+    budget_ratio = None
     if recipe.budget is not None:
         device = torch_device(request.torch_device)
         chooser = BudgetChooser(shaped, request.design, recipe, place, device, progress)
-        choices = chooser.choices(choices, calibration)
+        choices, budget_ratio = chooser.choices(choices, texts, candidates.ratio)
     precision = precision_of(choices)
-    work = WorkFolder(request.work, _identity(source, choices, calibration))
-    model = compress(
-        source,
-        precision,
-        calibration or None,
-        methods={name: choice.method for name, choice in choices.items()},
-        device=torch_device(request.torch_device),
-        work=work,
-        progress=progress,
-    )
+    model = candidates.compressed(choices)
     if recipe.recover is not None:
         model = _recovered(request, recipe.recover, source, model, progress)
     model = CompressedModel(shaped, precision, model.chosen, model.vectors)
     units = _units(model, choices)
-    found = _evaluated(request, checkpoint, model, tested, progress)
+    found = _evaluated(request, checkpoint, model, texts.tested, evaluation.WINDOW, progress)
     _tell_excess(recipe, found.ratio, place)
     result = Compressed(
         average_bits=average_bits(model),
@@ -183,7 +155,8 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
         ratio=found.ratio,
         test=str(request.test) if request.test else HELD_OUT,
         test_tokens=found.tokens,
-        calibration_tokens=sum(map(len, calibration)),
+        calibration_tokens=sum(map(len, texts.calibration)),
+        budget_ratio=budget_ratio,
         units=units,
     )
     with new_folder(request.out) as folder:
@@ -199,12 +172,91 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
             figures={name: value for name, value in result.as_dict().items() if name != "units"},
             progress=progress,
         )
-    work.remove()
+    candidates.remove()
     return result
 
 
+class _Candidates:
+    """What a model becomes by choices of formats and methods, one after the other."""
+
+    def __init__(
+        self,
+        request: CompressionRequest,
+        dense: Checkpoint,
+        source: Checkpoint,
+        shaped: Checkpoint,
+        texts: Texts,
+        progress: Progress,
+    ) -> None:
+        self._request, self._dense, self._source, self._shaped = request, dense, source, shaped
+        self._texts, self._progress = texts, progress
+        self._work: WorkFolder | None = None
+
+    def compressed(self, choices: Mapping[str, MatrixChoice]) -> CompressedModel:
+        """The model by choices; what is done is kept in the request's folder for work."""
+        self._work = WorkFolder(self._request.work, self._identity(choices))
+        return compress(
+            self._source,
+            precision_of(choices),
+            self._texts.calibration or None,
+            methods={name: choice.method for name, choice in choices.items()},
+            device=torch_device(self._request.torch_device),
+            work=self._work,
+            progress=self._progress,
+        )
+
+    def ratio(self, choices: Mapping[str, MatrixChoice], most: float) -> float:
+        """The ratio of perplexities on the text that is held apart, kept by content.
+
+        A model of more than `most` is forgotten, so that the next one has the folder for work.
+        """
+        budget = self._request.recipe.budget
+        assert budget is not None
+        apart = first_tokens(self._texts.apart, budget.whole_tokens)
+        code = sources_id("alula.runtime.evaluation")
+        key = json.dumps([self._identity(choices), self._shaped.content_id, apart, code])
+        place = cache_folder() / _RATIOS / f"{sha256(key.encode()).hexdigest()}.json"
+        found = _kept_ratio(place)
+        if found is None:
+            made = self.compressed(choices)
+            model = CompressedModel(self._shaped, made.precision, made.chosen)
+            tokens = [token for ids in apart for token in ids]
+            found = _evaluated(
+                self._request, self._dense, model, tokens, len(apart[0]), self._progress
+            ).ratio
+            if found > most:
+                self.remove()
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with new_file(place) as file:
+                file.write(json.dumps(found).encode())
+        return found
+
+    def remove(self) -> None:
+        """Remove the folder for work of the last one."""
+        assert self._work is not None
+        self._work.remove()
+
+    def _identity(self, choices: Mapping[str, MatrixChoice]) -> dict[str, str]:
+        """Everything that the chosen integers depend on, each as a hash."""
+        parts = {
+            "the model": self._source.content_id,
+            "the rules": json.dumps({name: asdict(one) for name, one in choices.items()}),
+            "the calibration's text": json.dumps(self._texts.calibration),
+            "Alula's code": sources_id("alula.compress", "alula.quant", "alula.frontend"),
+        }
+        return {name: sha256(text.encode()).hexdigest() for name, text in parts.items()}
+
+
+def _kept_ratio(place: Path) -> float | None:
+    """What was measured before; None where the file is absent or damaged."""
+    try:
+        return float(json.loads(files.read_bytes(place)))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def _tell_excess(recipe: Recipe, ratio: float, place: str) -> None:
-    """Warn where perplexity is over the budget: what is added up beforehand is an estimate."""
+    """Warn where perplexity is over the budget, which is kept on other text and before training."""
     asked = recipe.budget.perplexity_ratio if recipe.budget else None
     if asked is not None and ratio > asked:
         _LOG.warning(
@@ -267,7 +319,7 @@ def _recovered(
 ) -> CompressedModel:
     """The model trained on windows of the calibration's texts."""
     ids = draw_windows(
-        _calibration_paths(request),
+        calibration_paths(request),
         needed_tokenizer(checkpoint),
         windows=wanted.windows,
         tokens=min(wanted.window, checkpoint.architecture.max_context),
@@ -294,93 +346,12 @@ def _recovered(
         raise RunError(f"recover: {error} ({request.recipe_path})") from None
 
 
-def _check_apart(request: CompressionRequest) -> None:
-    """RunError if the text to test on is one of those that the recipe reads."""
-    recipe = request.recipe
-    reads = recipe.recover is not None or (recipe.needs_text and not recipe.calibration.samples)
-    if request.test is None or not reads:
-        return
-    test = request.test.resolve()
-    for path in _calibration_paths(request):
-        if path.resolve() in (test, *test.parents):
-            raise RunError(
-                f"a text to test on must be none of those to calibrate on, not one of {path} "
-                f"({request.test})"
-            )
-
-
-def _calibration_paths(request: CompressionRequest) -> list[Path]:
-    """The files and folders to calibrate on. RunError if there are none."""
-    recipe, folder = request.recipe, request.recipe_path.parent
-    paths = list(request.texts) or [folder / one for one in recipe.calibration.texts]
-    if not paths:
-        raise RunError(
-            f"a text must be given by --text or calibration.texts, not none ({request.recipe_path})"
-        )
-    return paths
-
-
-def _texts(
-    request: CompressionRequest,
-    checkpoint: Checkpoint,
-    tokenizer: BoundedTokenizer,
-    progress: Progress,
-) -> tuple[list[list[int]], list[int]]:
-    """The windows to calibrate on, none if nothing needs them, and the tokens to test on."""
-    recipe, wanted = request.recipe, request.recipe.calibration
-    context = checkpoint.architecture.max_context
-    window, test_window = min(wanted.window, context), min(evaluation.WINDOW, context)
-    count = max(1, wanted.tokens // window) if recipe.needs_text else 0
-    held_out = 0 if request.test else max(1, request.test_tokens // test_window)
-    said: list[list[int]] = []
-    if wanted.samples and count:
-        device = torch_device(request.torch_device)
-        said = sampled(
-            checkpoint,
-            windows=count,
-            tokens=window,
-            seed=wanted.seed,
-            device=device,
-            progress=progress,
-        )
-    count -= len(said)
-    drawn: list[list[int]] = []
-    if count + held_out:
-        drawn = draw_windows(
-            _calibration_paths(request),
-            tokenizer,
-            windows=count + held_out,
-            tokens=max(window, test_window),
-            seed=wanted.seed,
-        )
-    tested = [token for ids in drawn[count:] for token in ids[:test_window]]
-    if request.test:
-        tested = tokenizer.encode(text_of(request.test), special=False)[: request.test_tokens]
-        if len(tested) < 2:
-            raise PromptError(f"the text must be at least 2 tokens, not {len(tested)}")
-    return said + [ids[:window] for ids in drawn[:count]], tested
-
-
-def _identity(
-    checkpoint: Checkpoint,
-    choices: Mapping[str, MatrixChoice],
-    calibration: Sequence[Sequence[int]],
-) -> dict[str, str]:
-    """Everything that the chosen integers depend on, each as a hash."""
-    parts = {
-        "the model": checkpoint.content_id,
-        "the rules": json.dumps({name: asdict(one) for name, one in choices.items()}),
-        "the calibration's text": json.dumps(calibration),
-        "Alula's code": sources_id("alula.compress", "alula.quant", "alula.frontend"),
-    }
-    return {name: sha256(text.encode()).hexdigest() for name, text in parts.items()}
-
-
 def _evaluated(
     request: CompressionRequest,
     checkpoint: Checkpoint,
     model: CompressedModel,
     tested: Sequence[int],
+    window: int,
     progress: Progress,
 ) -> evaluation.Evaluation:
     """Perplexities of the compressed model, in exact integers, and of the dense one."""
@@ -389,7 +360,7 @@ def _evaluated(
     executor = Executor(split, dict.fromkeys(split.targets, units))
     reference = reference_of(checkpoint, progress)
     context = checkpoint.architecture.max_context
-    return evaluation.evaluate(executor, reference, tested, context, progress)
+    return evaluation.evaluate(executor, reference, tested, context, progress, window=window)
 
 
 def _weights(model: CompressedModel) -> int:

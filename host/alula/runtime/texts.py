@@ -26,6 +26,7 @@ def draw_windows(
     windows: int,
     tokens: int,
     seed: int,
+    purpose: str = "",
 ) -> list[list[int]]:
     """Return windows of a text, drawn at random from all of its files alike.
 
@@ -36,6 +37,7 @@ def draw_windows(
         windows: how many.
         tokens: of a window.
         seed: of the drawing; the same files and seed give the same windows.
+        purpose: what they are for, behind their number in an error's text.
 
     Raises:
         PromptError: there are fewer, or a file that is named is no text.
@@ -55,7 +57,7 @@ def draw_windows(
     found += islice(chain.from_iterable(begun), windows - len(found))
     if len(found) < windows:
         raise PromptError(
-            f"the text must have {windows} windows of {tokens} tokens, not {len(found)} "
+            f"the text must have {windows} windows of {tokens} tokens{purpose}, not {len(found)} "
             f"({', '.join(map(str, paths))})"
         )
     return found

@@ -13,7 +13,7 @@ from alula.quant.source import Source
 
 SHARED = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
 """The matrices of a layer in the order they run, those that read the same input together."""
-_BATCH = 8
+BATCH = 8
 """Windows that go through a layer together."""
 _DAMPING = 0.01
 
@@ -96,7 +96,7 @@ class Calibration:
         """Moments of the inputs of a matrix; those that read the same input have the same."""
         unit, name = _place(matrix)
         found: Moments | None = None
-        for one, two in zip(*(part.split(_BATCH) for part in self._hidden), strict=True):
+        for one, two in zip(*(part.split(BATCH) for part in self._hidden), strict=True):
             y, x = (
                 model.head_input(hidden)
                 if unit is None
@@ -117,7 +117,7 @@ class Calibration:
     def pass_through(self, index: int) -> None:
         """Hidden states behind a layer."""
         dense, ours = (
-            torch.cat([model.layer(index, part, self._positions) for part in hidden.split(_BATCH)])
+            torch.cat([model.layer(index, part, self._positions) for part in hidden.split(BATCH)])
             for model, hidden in zip((self._dense, self._ours), self._hidden, strict=True)
         )
         self._hidden = (dense, ours)

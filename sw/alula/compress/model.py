@@ -109,11 +109,14 @@ class _Run:
         """The matrices of all units."""
         layers = self._shape.layers
         units = [*(f"layers.{index}" for index in range(layers)), "head"]
+        kept = {unit: work.find(unit, self._wanted(unit)) for unit in units}
         found: dict[str, QuantizedMatrix] = {}
-        texts = None if windows is None else Calibration(self._source, windows, device)
+        texts = None
+        if windows is not None and None in kept.values():
+            texts = Calibration(self._source, windows, device)
         for done, unit in enumerate(units):
             progress(_STAGE, done, len(units))
-            matrices = work.find(unit, self._wanted(unit))
+            matrices = kept[unit]
             if matrices is None:
                 matrices = self._choose(unit, texts)
                 work.add(unit, matrices)

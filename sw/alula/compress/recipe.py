@@ -162,8 +162,8 @@ class FormatBudget(Record):
     """The most cycles that this takes on the design, modelled."""
 
     perplexity_ratio: Annotated[float, Field(gt=1, le=1e6)] | None = None
-    """The most of perplexity over the dense model's, as the divergences of single matrices, whose
-    errors are compensated, add up to. Bytes are then the least instead."""
+    """The most of perplexity over the dense model's, on text that no integer is chosen on, before
+    training. Bytes are then the least instead."""
 
     formats: Annotated[list[str], Field(min_length=1, max_length=len(MATRIX_FORMATS))] = Field(
         default_factory=lambda: ["W2", "W3", "W4", "W8"]
@@ -171,7 +171,11 @@ class FormatBudget(Record):
     """What is chosen from."""
 
     tokens: Annotated[int, Field(ge=2, le=1 << 20)] = 512
-    """Of the calibration's text, to measure on what a matrix in a format costs."""
+    """Of the calibration's text, none of those that integers are chosen on: to measure on what a
+    matrix in a format costs."""
+
+    whole_tokens: Annotated[int, Field(ge=2, le=1 << 20)] = 4096
+    """Of the same, to measure the ratio of the whole model on."""
 
     @property
     def limits(self) -> dict[str, float]:

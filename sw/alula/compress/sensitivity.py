@@ -1,11 +1,11 @@
 """What each matrix costs in each format: the divergence with this matrix alone quantised."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from alula.compress.calibration import SHARED, InputRecorder, Moments
+from alula.compress.calibration import BATCH, SHARED, InputRecorder
 from alula.compress.descent import round_to_nearest, solve
 from alula.ir.precision import HEAD
 from alula.isa.formats import MATRIX_FORMATS
@@ -20,6 +20,7 @@ Sensitivities = dict[str, dict[str, float]]
 def measure(
     checkpoint: Source,
     windows: Sequence[Sequence[int]],
+    apart: Sequence[Sequence[int]],
     wanted: Mapping[str, Sequence[str]],
     *,
     known: Sensitivities | None = None,
@@ -31,32 +32,31 @@ def measure(
 
     A matrix's integers are chosen as `compensate` does, for what goes into it in the dense model
     (the head's by rounding); all other matrices are as they were. The divergence is KL(dense ||
-    quantised), mean over the tokens of the text; for small ones its sum over matrices is about the
-    logarithm of the perplexity's ratio.
+    quantised), mean over tokens that no integer was chosen on; for small ones its sum over matrices
+    is about the logarithm of the perplexity's ratio.
 
     Args:
         checkpoint: the dense model.
-        windows: token ids of a text, all of one length.
+        windows: token ids of a text to choose integers on, all of one length.
+        apart: of another one to measure on, all of one length.
         wanted: titles of the formats to try, by matrix.
         known: what an earlier start measured, which is taken.
         keep: gets all that was measured after each matrix.
         device: where the model runs.
         progress: told of each matrix.
     """
-    run = _Run(padded(checkpoint), torch.tensor(windows), torch.device(device))
     found = {name: dict(values) for name, values in (known or {}).items()}
     missing = {
         name: [title for title in titles if title not in found.get(name, {})]
         for name, titles in wanted.items()
     }
     done = sum(not titles for titles in missing.values())
-    for names in run.groups(missing):
-        moments: Moments | None = None
-        for name in names:
+    if done < len(missing):
+        run = _Run(padded(checkpoint), windows, apart, torch.device(device))
+        for name, moment in run.matrices(missing):
             progress("measuring", done, len(missing))
-            moments = moments or run.moments(name)
             for title in missing[name]:
-                found.setdefault(name, {})[title] = run.divergence(name, title, moments)
+                found.setdefault(name, {})[title] = run.divergence(name, title, moment)
             keep(found)
             done += 1
     progress("measuring", len(missing), len(missing))
@@ -64,56 +64,70 @@ def measure(
 
 
 class _Run:
-    """The dense model on a text, layer by layer."""
+    """The dense model on two texts, layer by layer."""
 
-    def __init__(self, source: Source, windows: Tensor, device: torch.device) -> None:
+    def __init__(
+        self,
+        source: Source,
+        windows: Sequence[Sequence[int]],
+        apart: Sequence[Sequence[int]],
+        device: torch.device,
+    ) -> None:
         self._model = InputRecorder(source, device)
         self._layers = source.architecture.layers
-        self._positions = torch.arange(windows.shape[1], device=device)
-        self._hidden = torch.stack(
-            [self._model.embed(ids, self._positions) for ids in windows.to(device)]
-        )
         self._layer = 0
-        logits = self._model.head(self._through(self._hidden, 0))
+        self._seen = self._embedded(windows)
+        self._apart = self._embedded(apart)
+        logits = self._model.head(self._through(self._apart, 0))
         self._expected = logits.log_softmax(-1).flatten(0, -2)
 
-    def groups(self, missing: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-        """Matrices that something is missing of, in order, those with the same input together."""
+    def matrices(self, missing: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Tensor | None]]:
+        """Matrices that something is missing of, in order, with their inputs' second moments.
+
+        The head, which is rounded, has none.
+        """
         for layer in range(self._layers):
-            for kinds in SHARED:
-                names = [f"layers.{layer}.{kind}" for kind in kinds]
-                if names := [name for name in names if missing.get(name)]:
-                    yield names
-            self._hidden = self._model.layer(layer, self._hidden, self._positions)
+            names = {
+                name: kinds[0]
+                for kinds in SHARED
+                for kind in kinds
+                if missing.get(name := f"layers.{layer}.{kind}")
+            }
+            moments = self._moments(set(names.values()))
+            for name, first in names.items():
+                yield name, moments[first]
+            self._apart = self._model.layer(layer, self._apart, self._positions(self._apart))
             self._layer = layer + 1
         if missing.get(HEAD):
-            yield [HEAD]
+            yield HEAD, None
 
     @torch.inference_mode()
-    def moments(self, name: str) -> Moments:
-        """Second moments of a matrix's input."""
-        if name == HEAD:
-            x = self._model.head_input(self._hidden)
-        else:
-            kind = name.split(".", 2)[2]
-            x = self._model.input(self._layer, kind, self._hidden, self._positions)
-        own = (x.T @ x).double()
-        return Moments(own, own)
+    def _moments(self, kinds: Collection[str]) -> dict[str, Tensor]:
+        """Second moments of matrices' inputs in a layer, which the text to choose on passes."""
+        found: dict[str, Tensor] = {}
+        for part in self._seen.split(BATCH):
+            out, inputs = self._model.layer_and_inputs(self._layer, part, self._positions(part))
+            for kind in kinds:
+                x = inputs[kind]
+                square = (x.T @ x).double()
+                found[kind] = found[kind] + square if kind in found else square
+            part.copy_(out)
+        return found
 
     @torch.inference_mode()
-    def divergence(self, name: str, title: str, moments: Moments) -> float:
+    def divergence(self, name: str, title: str, moment: Tensor | None) -> float:
         """The divergence with a matrix in a format, which is as it was afterwards."""
         unit, fmt = _unit(name), MATRIX_FORMATS[title]
         tensors, tensor = self._model.unit(unit), f"{name.removeprefix(f'{unit}.')}.weight"
         weight = tensors[tensor]
         codes = (
             round_to_nearest(weight, fmt)
-            if name == HEAD
-            else solve(weight, fmt, moments.own.to(weight.device), 0)
+            if moment is None
+            else solve(weight, fmt, moment.to(weight.device), 0)
         )
         tensors[tensor] = codes.weights().to(weight)
         try:
-            logits = self._model.head(self._through(self._hidden, self._layer))
+            logits = self._model.head(self._through(self._apart, self._layer))
         finally:
             tensors[tensor] = weight
         found = logits.log_softmax(-1).flatten(0, -2)
@@ -122,8 +136,16 @@ class _Run:
     @torch.inference_mode()
     def _through(self, hidden: Tensor, first: int) -> Tensor:
         for layer in range(first, self._layers):
-            hidden = self._model.layer(layer, hidden, self._positions)
+            hidden = self._model.layer(layer, hidden, self._positions(hidden))
         return hidden
+
+    @torch.inference_mode()
+    def _embedded(self, windows: Sequence[Sequence[int]]) -> Tensor:
+        ids = torch.tensor(windows, device=self._model.device)
+        return torch.stack([self._model.embed(one, range(ids.shape[1])) for one in ids])
+
+    def _positions(self, hidden: Tensor) -> Tensor:
+        return torch.arange(hidden.shape[1], device=hidden.device)
 
 
 def _unit(matrix: str) -> str:
