@@ -14,16 +14,20 @@ import pytest
 import torch
 from tests.shapes import FAMILIES, UNEVEN, RandomCheckpoint
 
-from alula.codegen import Build, compile_model
+from alula.codegen import Build, compile_model, plan
 from alula.codegen.scope import Scope
 from alula.design import Design, load_design
-from alula.ir import Precision
+from alula.ir import Architecture, Precision
+from alula.ir.bands import title_of
+from alula.ir.padding import pad_heads
 from alula.isa import Program, RunInputs
 from alula.isa.formats import MATRIX_FORMATS
 from alula.mapper import DoesNotFit
+from alula.mapper.traffic import matrix_bytes
 from alula.model import Machine
 from alula.model.races import Race, Races
-from alula.quant import QuantizedModel
+from alula.quant import QuantizedModel, pack
+from alula.quant.banded import parts_of
 from alula.quant.reference import IntegerReference
 
 CONTEXT = 96
@@ -84,6 +88,7 @@ def _bits(values: torch.Tensor) -> np.ndarray:
 
 DESIGNS = {name: load_design(name) for name in ("tiny", "kv260", "u280")}
 SPARSE = load_design("nano-sparse")
+TWO_CORES = SPARSE.replace({"cores": 2, "memory.channels": 2, "part.dsp": 2000})
 DESIGNS["undivided"] = DESIGNS["tiny"].replace({"prefill_chunk": 2})
 """The last one's chunks are too short for two halves."""
 
@@ -183,8 +188,81 @@ def test_layers_of_runs_are_named() -> None:
         ]
 
 
-def test_a_pattern_needs_an_engine_that_has_it() -> None:
-    model = QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]), Precision("W4 8:16"))
+@pytest.mark.parametrize(
+    ("family", "design"),
+    [
+        ("smollm", "nano-sparse"),
+        ("multi-query", "nano-sparse"),
+        ("uneven qwen3", "nano-sparse"),
+        ("post-layernorms", "nano-sparse"),
+        ("qwen2", "tiny"),
+        ("llama", "undivided"),
+        ("gpt2", "kv260"),
+        ("smollm", "two cores"),
+    ],
+)
+def test_bands_of_rows(family: str, design: str) -> None:
+    """Rows of each matrix in formats by 16, drawn at random, other ones in the last layer."""
+    shape = (FAMILIES | UNEVEN)[family]
+    found = {**DESIGNS, "nano-sparse": SPARSE, "two cores": TWO_CORES}[design]
+    formats = [title for title in MATRIX_FORMATS if found.mpe.sparse or ":" not in title]
+    step = max(16, found.rows * 8 if found.mpe.sparse else found.rows)
+    precision = drawn_bands(shape, formats, step)
+    compare(QuantizedModel(RandomCheckpoint(shape), precision), found)
+
+
+def drawn_bands(shape: Architecture, formats: Sequence[str], step: int) -> Precision:
+    """Formats for each `step` rows of all matrices but the head."""
+    pick, matrices = random.Random(len(formats)), {}
+    for name, (rows, _) in pad_heads(shape).projections.items():
+        for unit in (f"layers.*.{name}", f"layers.{shape.layers - 1}.{name}"):
+            ends = [*range(step, rows, step), rows]
+            matrices[unit] = title_of(
+                (pick.choice(formats), end - first) for first, end in itertools.pairwise([0, *ends])
+            )
+    return Precision(matrices=matrices)
+
+
+def test_bands_lie_behind_each_other_at_the_contract_s_size() -> None:
+    """Each begins with a beat, and has the bytes of a matrix that is packed alone."""
+    shape = FAMILIES["smollm"]
+    title = "W4 4:16 x 32 + W4 x 16 + W3 8:16 x 48"
+    model = QuantizedModel(RandomCheckpoint(shape), Precision(matrices={"layers.*.mlp.up": title}))
+    build = compile_model(model, SPARSE, CONTEXT)
+    memory = plan(shape, SPARSE, CONTEXT, model.precision).memory
+    stored = memory.runs[0].section.matrices["layers.*.mlp.up"]
+    sizes = [
+        (MATRIX_FORMATS[one], blocks)
+        for one, blocks in (("W4 4:16", 4), ("W4", 8), ("W3 8:16", 12))
+    ]
+    assert [band.beats for band in stored.bands] == [fmt.beats(blocks, 2) for fmt, blocks in sizes]
+    assert stored.tile_beats == sum(fmt.beats(blocks, 2) for fmt, blocks in sizes)
+    # No group or row block shares a beat with one that is not there: nothing is padded.
+    assert stored.tile_beats * SPARSE.bytes_per_cycle == sum(
+        matrix_bytes(fmt, rows, 64)
+        for fmt, rows in ((sizes[0][0], 32), (sizes[1][0], 16), (sizes[2][0], 48))
+    )
+    start = build.image.regions["layers"].start + memory.runs[0].beat(1) + stored.offset
+    found = build.image.data[start : start + stored.tile_beats]
+    expected = [pack(part, 1, SPARSE.rows) for part in parts_of(model.matrix("layers.1.mlp.up"))]
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+@pytest.mark.parametrize("title", ["W4 4:16 x 12 + W4 x 84", "W4 x 2 + W3 x 94"])
+def test_bands_must_begin_with_row_blocks(title: str) -> None:
+    """4:16 takes 8 rows of nano-sparse, a word of results 4."""
+    model = QuantizedModel(
+        RandomCheckpoint(FAMILIES["smollm"]), Precision(matrices={"layers.*.mlp.up": title})
+    )
+    message = r"rows of a band \(both\) must be at most (12|2) rows on nano-sparse, not (24|4)"
+    with pytest.raises(DoesNotFit, match=message):
+        compile_model(model, SPARSE, CONTEXT)
+
+
+@pytest.mark.parametrize("up", ["W4 8:16", "W4 x 64 + W4 8:16 x 32"])
+def test_a_pattern_needs_an_engine_that_has_it(up: str) -> None:
+    precision = Precision(matrices={"layers.*.mlp.up": up})
+    model = QuantizedModel(RandomCheckpoint(FAMILIES["smollm"]), precision)
     with pytest.raises(DoesNotFit, match=r"N:M patterns"):
         compile_model(model, load_design("nano"), CONTEXT)
 

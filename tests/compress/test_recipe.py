@@ -40,7 +40,7 @@ def test_later_rules_count_first() -> None:
         "layers.1.mlp.up": MatrixChoice("W3", "descent"),
         "lm_head": MatrixChoice("W8", "nearest"),
     }
-    assert precision_of(found).format("layers.0.attn.o").title == "W2"
+    assert precision_of(found).title("layers.0.attn.o") == "W2"
 
 
 def test_what_no_rule_names_is_as_by_default() -> None:

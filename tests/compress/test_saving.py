@@ -14,6 +14,7 @@ from alula.frontend.compressed import MANIFEST, CompressedCheckpoint
 from alula.frontend.float_reference import FloatReference
 from alula.ir import Precision
 from alula.quant import QuantizedModel, padded
+from alula.quant.banded import matrix_title, parts_of
 from alula.quant.reference import IntegerReference
 
 IDS = [3, 5, 7, 11, 2]
@@ -36,17 +37,28 @@ def saved(folder: Path, family: str = "smollm", precision: Precision = MIXED) ->
     return model
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *UNEVEN])
-def test_a_model_comes_back_bit_for_bit(family: str, tmp_path: Path) -> None:
-    model = saved(tmp_path / "model", family)
+BANDS = Precision(
+    "W3 8:16",
+    "W8",
+    {"layers.*.mlp.down": "W2", "layers.1.attn.k": "W4 4:16 x 16 + W3 x 16 + W4 8:16 x 32"},
+)
+
+
+@pytest.mark.parametrize(
+    ("family", "precision"),
+    [*((family, MIXED) for family in (*FAMILIES, *UNEVEN)), ("smollm", BANDS), ("uneven", BANDS)],
+)
+def test_a_model_comes_back_bit_for_bit(family: str, precision: Precision, tmp_path: Path) -> None:
+    model = saved(tmp_path / "model", family, precision)
     checkpoint = load(tmp_path / "model")
     assert isinstance(checkpoint, CompressedCheckpoint)
     again = QuantizedModel(checkpoint)
     for name in model.shapes:
         one, other = model.matrix(name), again.matrix(name)
-        assert one.layout == other.layout
-        for part in ("q", "c", "s", "m"):
-            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+        assert matrix_title(one) == matrix_title(other) == precision.title(name)
+        for mine, theirs in zip(parts_of(one), parts_of(other), strict=True):
+            for part in ("q", "c", "s", "m"):
+                np.testing.assert_array_equal(getattr(mine, part), getattr(theirs, part))
     first, second = (IntegerReference(each).logits(IDS) for each in (model, again))
     assert torch.equal(first, second)
 
@@ -144,11 +156,17 @@ DAMAGE = {
     ),
     "an unknown format": (
         lambda f: edited(f, formats=dict.fromkeys(manifest_of(f)["formats"], "W5")),
-        "formats: layers must be one of W4, .*, not W5",
+        "formats: head must be one of W4, .*, not W5",
     ),
     "another format": (
         lambda f: edited(f, formats=dict.fromkeys(manifest_of(f)["formats"], "W4")),
         r"layers.0.attn.k.index must be absent, not U8 \(64, 16\)",
+    ),
+    "bands of other rows": (
+        lambda f: edited(
+            f, formats=manifest_of(f)["formats"] | {"layers.0.attn.k": "W4 x 32 + W3 x 64"}
+        ),
+        r"formats: bands must be of 64 rows together, not of 96 \(W4 x 32 [+] W3 x 64\) \(",
     ),
     "a matrix without a format": (
         lambda f: edited(f, formats={"lm_head": "W8"}),

@@ -1,7 +1,7 @@
 """What a token must move, against arithmetic by hand, the memory map and the machine model."""
 
 import pytest
-from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, RandomCheckpoint
+from tests.shapes import FAMILIES, GPT2, LLAMA2_7B, SMOLLM2, RandomCheckpoint, sized
 
 from alula.codegen import compile_model
 from alula.design import load_design
@@ -45,6 +45,16 @@ def test_memory_holds_little_more(shape: Architecture, design: str, precision: P
     pairs = [(found.layers[run.first], run.section) for run in memory.runs]
     for bytes_, section in [*pairs, (found.head, memory.head)]:
         assert 0.96 < bytes_ / (section.beats * chosen.bytes_per_cycle) <= 1
+
+
+@pytest.mark.parametrize("used", [32, 20])
+def test_bands_by_hand(used: int) -> None:
+    """4 heads of 32 rows, of which some may be padding, half of them below 16."""
+    shape = sized(FAMILIES["llama"], 64, used, 96)
+    found = traffic(shape, Precision("W4", matrices={"layers.*.attn.q": "W4 8:16 x 16 + W8 x 112"}))
+    plain = traffic(shape, Precision("W4", matrices={"layers.*.attn.q": "W8"}))
+    rows = used // 2
+    assert plain.layers[0] - found.layers[0] == rows * (64 + 2) - rows * (32 // 2 + 32 // 2 + 2 + 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

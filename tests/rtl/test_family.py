@@ -47,6 +47,17 @@ def test_every_format(sparse: Pair, fmt: str) -> None:
     sparse.prefill_and_decode(compile_model(model, SPARSE, 96), PROMPT)
 
 
+def test_bands_of_rows(sparse: Pair) -> None:
+    """Rows of a matrix in formats of their own: some keep 4 of 16, others 8 or all of them."""
+    title = "W4 4:16 x 16 + W4 x 32 + W4 8:16 x 16"
+    named = {f"layers.*.{name}": title for name in ("attn.q", "attn.k", "attn.o", "mlp.down")}
+    named["layers.*.attn.q"] = "W4 8:16 x 32 + W3 4:16 x 48 + W2 2:16 x 32 + W8 2:4 x 16"
+    named |= {f"layers.*.mlp.{name}": "W4 4:16 x 48 + W4 x 48" for name in ("gate", "up")}
+    shape = replace(FAMILIES["smollm"], layers=1)
+    model = QuantizedModel(RandomCheckpoint(shape), Precision(matrices=named))
+    sparse.prefill_and_decode(compile_model(model, SPARSE, 96), PROMPT)
+
+
 def test_attention_to_blocks(pair: Pair) -> None:
     """Chunks and tokens on both sides of a block's end, until the ring has come round."""
     blocks = AttentionBlocks(local=1, sinks=1, strides=(2, 0), offsets=(1, 0))

@@ -369,9 +369,13 @@ def _weights(model: CompressedModel) -> int:
 
 def average_bits(model: CompressedModel) -> float:
     """Bits of a value, mean over the weights of all matrices but the head."""
-    counts = {name: math.prod(size) for name, size in model.shapes.items() if name != HEAD}
-    bits = sum(count * model.precision.format(name).bits for name, count in counts.items())
-    return bits / sum(counts.values())
+    bits = count = 0
+    for name, (rows, inputs) in model.shapes.items():
+        if name != HEAD:
+            bands = model.precision.bands(name, rows)
+            bits += inputs * sum(band.rows * band.format.bits for band in bands)
+            count += rows * inputs
+    return bits / count
 
 
 def _units(model: CompressedModel, choices: Mapping[str, MatrixChoice]) -> list[dict[str, Any]]:
@@ -380,8 +384,11 @@ def _units(model: CompressedModel, choices: Mapping[str, MatrixChoice]) -> list[
             "unit": name,
             "format": choices[name].format,
             "method": choices[name].method,
-            "weights": math.prod(size),
-            "bytes": matrix_bytes(model.precision.format(name), *size),
+            "weights": rows * inputs,
+            "bytes": sum(
+                matrix_bytes(band.format, band.rows, inputs)
+                for band in model.precision.bands(name, rows)
+            ),
         }
-        for name, size in model.shapes.items()
+        for name, (rows, inputs) in model.shapes.items()
     ]

@@ -58,7 +58,7 @@ class LowerBounds:
 
 @dataclass(frozen=True)
 class _Product:
-    """A matrix: results of a row, segments of its pattern, cycles of a row block."""
+    """A band of a matrix: results of a row, segments of its pattern, cycles of a row block."""
 
     outputs: int
     segments: int
@@ -134,10 +134,12 @@ def _demand(shape: Architecture, formats: Formats) -> _Demand:
         found = []
         for node in graph.sections[section]:
             if node.op == "product":
-                item = precision.format(in_layer(node.unit, layer))
-                known = numbers({"fmt": item.name, "nm": item.pattern.name})
-                cycles = known["HALVES"] * graph.values[node.inputs[0]].groups
-                found.append(_Product(graph.width(node.output), known["P"], cycles))
+                rows = graph.width(node.output)
+                for band in precision.bands(in_layer(node.unit, layer), rows):
+                    fmt = band.format
+                    known = numbers({"fmt": fmt.name, "nm": fmt.pattern.name})
+                    cycles = known["HALVES"] * graph.values[node.inputs[0]].groups
+                    found.append(_Product(band.rows, known["P"], cycles))
         return tuple(found)
 
     units = [node.unit for node in graph.sections["layer"] if node.op == "product"]

@@ -12,6 +12,7 @@ from alula.ir import Node
 from alula.isa import Ref
 from alula.isa.formats import SCALES_PER_BEAT
 from alula.isa.formula import numbers
+from alula.mapper import StoredBand
 
 TURN = 40
 """About the cycles that the SFU takes for a row of a reduction beyond its words."""
@@ -22,6 +23,8 @@ _MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "gro
 
 class Parts:
     """A product in parts of so many row blocks; in one where they may not begin anywhere.
+
+    That is where the matrix has bands, or fields are too small.
 
     Attributes:
         rows: results of a part.
@@ -35,16 +38,17 @@ class Parts:
     def __init__(self, scope: Scope, node: Node) -> None:
         self.scope, self.node = scope, node
         self.matrix = matrix = scope.run.section.matrices[node.unit]
+        self._band = band = matrix.bands[0]
         self.blocks = SCALES_PER_BEAT
-        self.rows = self.blocks * matrix.format.pattern.segments * scope.design.rows
+        self.rows = self.blocks * band.format.pattern.segments * scope.design.rows
         self.whole = matrix.outputs // self.rows
-        long = scope.row_words(node.output) > _MOST_STRIDE or matrix.groups > _MOST_GROUPS
-        if self.rows % scope.design.sfu.lanes or long:
-            self.blocks, self.rows, self.whole = matrix.blocks, matrix.outputs, 0
-        self.units = -(-matrix.blocks // self.blocks)
+        long = scope.row_words(node.output) > _MOST_STRIDE or band.groups > _MOST_GROUPS
+        if self.rows % scope.design.sfu.lanes or long or len(matrix.bands) > 1:
+            self.blocks, self.rows, self.whole = band.blocks, matrix.outputs, 0
+        self.units = -(-matrix.outputs // self.rows)
         passes = -(-scope.buffers.rows // scope.design.mpe.tokens)
-        halves = numbers({"fmt": matrix.format.name, "nm": matrix.format.pattern.name})["HALVES"]
-        self.cycles = self.blocks * passes * halves * matrix.groups
+        blocks = [(self.blocks, band), *((one.blocks, one) for one in matrix.bands[1:])]
+        self.cycles = passes * sum(count * _halves(one) * one.groups for count, one in blocks)
         self.all_cycles = self.units * self.cycles
         self.each = 0
 
@@ -53,12 +57,12 @@ class Parts:
         if count == self.units:
             self._whole()
         elif count:
-            matrix, place = self.matrix, self.scope.vector(self.node.output)
+            matrix, band, place = self.matrix, self._band, self.scope.vector(self.node.output)
             skipped = first * self.blocks
-            blocks = min(count * self.blocks, matrix.blocks - skipped)
+            blocks = min(count * self.blocks, band.blocks - skipped)
             outputs = min(count * self.rows, matrix.outputs - first * self.rows)
             self._multiply(
-                self.scope.layer(matrix.offset + matrix.format.beats(skipped, matrix.groups)),
+                self.scope.layer(matrix.offset + band.format.beats(skipped, band.groups)),
                 place + self.scope.words(first * self.rows),
                 blocks,
                 outputs,
@@ -69,21 +73,21 @@ class Parts:
         """Those that go with head `head`."""
         if not self.each:
             return
-        emit, matrix, scope = self.scope.emit, self.matrix, self.scope
+        emit, band, scope = self.scope.emit, self._band, self.scope
         blocks, outputs = self.each * self.blocks, self.each * self.rows
         with emit.scratch():
-            emit.alu("SMUL", "address", "head", matrix.format.beats(blocks, matrix.groups))
+            emit.alu("SMUL", "address", "head", band.format.beats(blocks, band.groups))
             emit.add("address", "address", scope.layer(0))
             emit.alu("SMUL", "count", "head", scope.words(outputs))
             place = emit.reg("count", scope.vector(self.node.output))
-            self._multiply(emit.reg("address", matrix.offset), place, blocks, outputs)
+            self._multiply(emit.reg("address", self.matrix.offset), place, blocks, outputs)
 
     def _multiply(
         self, addr: Ref, place: Count, blocks: int, outputs: int, piece: int | None = None
     ) -> None:
         scope, emit, engine, node = self.scope, self.scope.emit, engine_of(True), self.node
         emit.origin = origin(scope, node)
-        emit.op("LD.W", to=engine.name, addr=addr, blocks=blocks, **self.matrix.fields)
+        emit.op("LD.W", to=engine.name, addr=addr, blocks=blocks, **self._band.fields)
         emit.op(
             engine.name,
             reads=scope.touch(node.inputs[0]),
@@ -93,7 +97,7 @@ class Parts:
             rows=scope.many,
             dst=place,
             stride=scope.row_words(node.output),
-            **self.matrix.fields,
+            **self._band.fields,
         )
 
     def _whole(self) -> None:
@@ -145,6 +149,11 @@ class Beside:
         """Emit what goes with head `head`, at one of its turns."""
         for one in self._parts[turn::turns]:
             one.beside_head()
+
+
+def _halves(band: StoredBand) -> int:
+    """Cycles of a row block for each group and pass."""
+    return numbers({"fmt": band.format.name, "nm": band.format.pattern.name})["HALVES"]
 
 
 def origin(scope: Scope, node: Node) -> str:

@@ -11,6 +11,7 @@ from alula.ir.precision import in_layer
 from alula.isa import RegionName
 from alula.mapper import MemoryMap, Section, StoredMatrix
 from alula.quant import QuantizedMatrix, QuantizedModel, pack
+from alula.quant.banded import parts_of
 from alula.quant.floats import bf16_bits
 
 
@@ -40,14 +41,15 @@ class _Writer:
             flat[first : first + tensors[name].size] = tensors[name]
 
     def matrix(self, start: int, matrix: StoredMatrix, model: QuantizedModel, unit: str) -> None:
-        """A matrix, tile by tile."""
-        quantised = model.matrix(unit)
-        tile = matrix.tile
-        for index in range(matrix.tiles):
-            part = quantised if tile == matrix.outputs else _tile(quantised, index * tile, tile)
+        """A matrix, tile by tile, or band by band."""
+        parts, tile = parts_of(model.matrix(unit)), matrix.tile
+        if tile != matrix.outputs:
+            (whole,) = parts
+            parts = (_tile(whole, index * tile, tile) for index in range(matrix.tiles))
+        for part in parts:
             beats = pack(part, self.design.channels, self.design.rows)
-            first = start + index * matrix.tile_beats
-            self.data[first : first + len(beats)] = beats
+            self.data[start : start + len(beats)] = beats
+            start += len(beats)
 
 
 def _tile(matrix: QuantizedMatrix, start: int, rows: int) -> QuantizedMatrix:

@@ -181,21 +181,23 @@ def _quantise(scope: Scope, node: Node, rows: Count) -> None:
 def product(
     scope: Scope, node: Node, matrix: StoredMatrix, addr: Ref, rows: Count, dst_words: int
 ) -> None:
-    """Stream a matrix and multiply: `dst_words` is the width of a result row."""
+    """Stream a matrix and multiply, band by band: `dst_words` is the width of a result row."""
     emit, engine = scope.emit, engine_of(scope.chunked)
-    shape = matrix.fields
-    emit.op("LD.W", to=engine.name, addr=addr, blocks=matrix.blocks, **shape)
-    emit.op(
-        engine.name,
-        reads=scope.touch(node.inputs[0]),
-        writes=scope.touch(node.output),
-        src=scope.activation(node.inputs[0]),
-        outputs=matrix.tile,
-        rows=rows,
-        dst=scope.vector(node.output),
-        stride=dst_words,
-        **shape,
-    )
+    for band in matrix.bands:
+        shape = band.fields
+        place = Ref(addr.register, addr.offset + band.offset)
+        emit.op("LD.W", to=engine.name, addr=place, blocks=band.blocks, **shape)
+        emit.op(
+            engine.name,
+            reads=scope.touch(node.inputs[0]),
+            writes=scope.touch(node.output),
+            src=scope.activation(node.inputs[0]),
+            outputs=band.outputs,
+            rows=rows,
+            dst=scope.vector(node.output) + scope.words(band.first),
+            stride=dst_words,
+            **shape,
+        )
 
 
 def _product(scope: Scope, node: Node, rows: Count) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alula.frontend.float_reference import FloatReference
 from alula.ir.precision import HEAD
-from alula.quant import QuantizedMatrix
+from alula.quant.banded import WeightMatrix
 from alula.quant.source import Source
 
 SHARED = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
@@ -108,7 +108,7 @@ class Calibration:
         assert found is not None
         return found
 
-    def take(self, matrix: str, chosen: QuantizedMatrix, scale: float) -> None:
+    def take(self, matrix: str, chosen: WeightMatrix, scale: float) -> None:
         """Go on with the matrix that was chosen, which has been multiplied by `scale`."""
         unit, name = _place(matrix)
         weights = torch.from_numpy(chosen.dequantize() / np.float32(scale))

@@ -11,7 +11,8 @@ from alula.compress.work import NO_WORK, UnitStore
 from alula.ir import Precision
 from alula.ir.precision import HEAD
 from alula.progress import Progress, silent
-from alula.quant import QuantizedMatrix, QuantizedModel, padded
+from alula.quant import QuantizedModel, padded
+from alula.quant.banded import WeightMatrix, joined
 from alula.quant.floats import FloatArray, clean
 from alula.quant.source import Source
 
@@ -37,14 +38,14 @@ class CompressedModel(QuantizedModel):
         self,
         checkpoint: Source,
         precision: Precision,
-        chosen: Mapping[str, QuantizedMatrix],
+        chosen: Mapping[str, WeightMatrix],
         vectors: Mapping[str, FloatArray] = {},
     ) -> None:
         super().__init__(checkpoint, precision)
         self.chosen = dict(chosen)
         self.vectors = dict(vectors)
 
-    def matrix(self, name: str) -> QuantizedMatrix:
+    def matrix(self, name: str) -> WeightMatrix:
         """A matrix by name: the one that was chosen, else the nearest."""
         return self.chosen[name] if name in self.chosen else super().matrix(name)
 
@@ -105,12 +106,12 @@ class _Run:
 
     def chosen(
         self, windows: Tensor | None, device: torch.device, work: UnitStore, progress: Progress
-    ) -> dict[str, QuantizedMatrix]:
+    ) -> dict[str, WeightMatrix]:
         """The matrices of all units."""
         layers = self._shape.layers
         units = [*(f"layers.{index}" for index in range(layers)), "head"]
         kept = {unit: work.find(unit, self._wanted(unit)) for unit in units}
-        found: dict[str, QuantizedMatrix] = {}
+        found: dict[str, WeightMatrix] = {}
         texts = None
         if windows is not None and None in kept.values():
             texts = Calibration(self._source, windows, device)
@@ -137,19 +138,22 @@ class _Run:
             if unit == "head"
             else {f"{unit}.{name}": size for name, size in shape.projections.items()}
         )
-        return {name: (self._precision.format(name).title, size) for name, size in sizes.items()}
+        return {name: (self._precision.title(name), size) for name, size in sizes.items()}
 
-    def _choose(self, unit: str, texts: Calibration | None) -> dict[str, QuantizedMatrix]:
-        found: dict[str, QuantizedMatrix] = {}
+    def _choose(self, unit: str, texts: Calibration | None) -> dict[str, WeightMatrix]:
+        found: dict[str, WeightMatrix] = {}
         for names in _groups(self._wanted(unit)):
             seen: Moments | None = None
             for name in names:
-                fmt = self._precision.format(name)
                 weight = torch.from_numpy(self._source.tensor(f"{name}.weight"))
                 if self._needs_text(name):
                     assert texts is not None
                     seen = seen or texts.moments(name)
-                found[name] = self._method(name)(weight, fmt, seen, self._scale(name))
+                choose, scale = self._method(name), self._scale(name)
+                found[name] = joined(
+                    choose(weight[band.span], band.format, seen, scale)
+                    for band in self._precision.bands(name, len(weight))
+                )
                 if texts is not None and unit != "head":
                     texts.take(name, found[name], self._scale(name))
         return found

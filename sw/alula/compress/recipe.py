@@ -243,7 +243,7 @@ class Recipe(Record):
             DesignError: a rule applies to none.
         """
         default, names = Precision(), list(matrices)
-        chosen = {name: MatrixChoice(default.format(name).title, DEFAULT_METHOD) for name in names}
+        chosen = {name: MatrixChoice(default.title(name), DEFAULT_METHOD) for name in names}
         last: dict[str, int] = {}
         for number, rule in enumerate(self.rules):
             for name in filter(rule.expression.fullmatch, names):

@@ -11,6 +11,7 @@ from alula.compress.grid import Codes
 from alula.compress.model import CompressedModel
 from alula.ir.precision import HEAD
 from alula.progress import Progress, silent
+from alula.quant.banded import BandedMatrix
 from alula.quant.padded import padded
 from alula.quant.source import Source
 
@@ -39,14 +40,16 @@ def recover(
         progress: called for each step.
 
     Raises:
-        ValueError: `keep` is of another training; fewer windows than a step takes.
+        ValueError: `keep` is of another training; fewer windows than a step takes; a matrix has
+            bands.
     """
     source = padded(checkpoint)
-    codes = {
-        name: Codes.of(matrix, torch.from_numpy(source.tensor(f"{name}.weight")))
-        for name, matrix in model.chosen.items()
-        if name != HEAD
-    }
+    codes: dict[str, Codes] = {}
+    for name, matrix in model.chosen.items():
+        if isinstance(matrix, BandedMatrix):
+            raise ValueError(f"matrices must have one format each, not bands ({name})")
+        if name != HEAD:
+            codes[name] = Codes.of(matrix, torch.from_numpy(source.tensor(f"{name}.weight")))
     found = distil(
         checkpoint,
         codes,

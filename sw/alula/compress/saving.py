@@ -24,15 +24,16 @@ from alula.frontend.compressed import (
 )
 from alula.frontend.content import file_digests
 from alula.progress import Progress, silent
-from alula.quant import QuantizedMatrix, QuantizedModel
+from alula.quant import QuantizedModel
+from alula.quant.banded import WeightMatrix
 from alula.quant.floats import FloatArray, bf16_bits, round_bf16
 from alula.quant.stored import to_arrays
 
 
-def matrix_tensors(name: str, matrix: QuantizedMatrix) -> dict[str, Tensor]:
+def matrix_tensors(name: str, matrix: WeightMatrix) -> dict[str, Tensor]:
     """The arrays of a matrix under their names in a file."""
     return {
-        f"{name}.{part}": _bf16(array) if part == "c" else torch.from_numpy(array)
+        f"{name}.{part}": _bf16(array) if array.dtype == np.uint16 else torch.from_numpy(array)
         for part, array in to_arrays(matrix).items()
     }
 
@@ -81,7 +82,7 @@ def save(
         schema_version=SCHEMA,
         dense=Dense(source=name, content_id=dense or checkpoint.content_id),
         architecture=replace(shape, tied_head=False).to_json(),
-        formats={matrix: model.precision.format(matrix).title for matrix in model.shapes},
+        formats={matrix: model.precision.title(matrix) for matrix in model.shapes},
         recipe=dict(recipe),
         figures=dict(figures),
         files=dict(zip(names, digests, strict=True)),

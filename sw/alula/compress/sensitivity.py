@@ -7,8 +7,8 @@ from torch import Tensor
 
 from alula.compress.calibration import BATCH, SHARED, InputRecorder
 from alula.compress.descent import round_to_nearest, solve
+from alula.ir.bands import bands_of
 from alula.ir.precision import HEAD
-from alula.isa.formats import MATRIX_FORMATS
 from alula.progress import Progress, silent
 from alula.quant import padded
 from alula.quant.source import Source
@@ -117,15 +117,16 @@ class _Run:
     @torch.inference_mode()
     def divergence(self, name: str, title: str, moment: Tensor | None) -> float:
         """The divergence with a matrix in a format, which is as it was afterwards."""
-        unit, fmt = _unit(name), MATRIX_FORMATS[title]
+        unit = _unit(name)
         tensors, tensor = self._model.unit(unit), f"{name.removeprefix(f'{unit}.')}.weight"
         weight = tensors[tensor]
-        codes = (
-            round_to_nearest(weight, fmt)
+        codes = [
+            round_to_nearest(weight[band.span], band.format)
             if moment is None
-            else solve(weight, fmt, moment.to(weight.device), 0)
-        )
-        tensors[tensor] = codes.weights().to(weight)
+            else solve(weight[band.span], band.format, moment.to(weight.device), 0)
+            for band in bands_of(title, len(weight))
+        ]
+        tensors[tensor] = torch.cat([one.weights() for one in codes]).to(weight)
         try:
             logits = self._model.head(self._through(self._apart, self._layer))
         finally:

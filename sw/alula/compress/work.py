@@ -18,11 +18,11 @@ from alula import files
 from alula.compress.saving import matrix_tensors
 from alula.folders import new_file
 from alula.frontend.compressed import arrays_of, unit_file
-from alula.isa.formats import MATRIX_FORMATS
-from alula.quant import QuantizedMatrix
+from alula.ir.bands import bands_of
+from alula.quant.banded import WeightMatrix
 from alula.quant.stored import from_arrays
 
-Matrices = dict[str, QuantizedMatrix]
+Matrices = dict[str, WeightMatrix]
 _FILE = "work.json"
 _DONE = "units"
 _MOST_BYTES = 1 << 34
@@ -97,11 +97,12 @@ class WorkFolder:
             if hashlib.sha256(content).hexdigest() != self._digests[unit]:
                 return None
             tensors = load_tensors(content)
-            return {
-                name: from_arrays(fmt, shape, arrays_of(name, fmt, shape, tensors.__getitem__))
-                for name, (title, shape) in wanted.items()
-                for fmt in (MATRIX_FORMATS[title],)
-            }
+            found = Matrices()
+            for name, (title, (rows, inputs)) in wanted.items():
+                bands = bands_of(title, rows)
+                arrays = arrays_of(name, bands, inputs, tensors.__getitem__)
+                found[name] = from_arrays(bands, inputs, arrays)
+            return found
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
 

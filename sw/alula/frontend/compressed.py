@@ -7,7 +7,7 @@ after the unit: vectors by their canonical names, the embedding as bf16, and the
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,11 +25,11 @@ from alula.frontend.refusal import FrontendError
 from alula.frontend.safetensors_files import check_header, read_json
 from alula.ir import Precision
 from alula.ir.architecture import Architecture
+from alula.ir.bands import Band
 from alula.ir.padding import pad_heads
 from alula.ir.precision import HEAD
-from alula.isa.formats import MATRIX_FORMATS, WeightFormat
 from alula.progress import Progress, silent
-from alula.quant.matrix import QuantizedMatrix
+from alula.quant.banded import WeightMatrix
 from alula.quant.padded import unpadded
 from alula.quant.stored import array_shapes, from_arrays
 
@@ -139,7 +139,7 @@ class CompressedCheckpoint(Checkpoint):
             tokenizer_source=_tokenizer(folder, manifest),
         )
 
-    def matrix(self, name: str) -> QuantizedMatrix:
+    def matrix(self, name: str) -> WeightMatrix:
         """A matrix as it was stored.
 
         Raises:
@@ -148,11 +148,12 @@ class CompressedCheckpoint(Checkpoint):
         """
         if name not in self._sizes:
             raise KeyError(f"{self.source} has no matrix {name!r}")
-        fmt, size = MATRIX_FORMATS[self.manifest.formats[name]], self._sizes[name]
+        rows, inputs = self._sizes[name]
+        bands = self.precision.bands(name, rows)
         with _opened(self._folder / unit_file(self._units[name])) as file:
-            arrays = arrays_of(name, fmt, size, file.get_tensor)
+            arrays = arrays_of(name, bands, inputs, file.get_tensor)
         try:
-            return from_arrays(fmt, size, arrays)
+            return from_arrays(bands, inputs, arrays)
         except ValueError as error:
             raise FrontendError(f"{name}: {error} ({self.source})") from None
 
@@ -186,7 +187,7 @@ def load_compressed(folder: Path, progress: Progress = silent) -> CompressedChec
     architecture = _architecture(manifest, place)
     precision = _precision(manifest, architecture, place)
     for unit in architecture.units:
-        _check_unit(folder, manifest, architecture, unit)
+        _check_unit(folder, manifest, precision, architecture, unit)
     parts = {
         **manifest.files,
         **manifest.formats,
@@ -242,21 +243,34 @@ def _architecture(manifest: Manifest, place: Path) -> Architecture:
 
 
 def _precision(manifest: Manifest, architecture: Architecture, place: Path) -> Precision:
-    names = {name for unit in architecture.units for name in matrix_shapes(architecture, unit)}
-    if different := sorted(names ^ manifest.formats.keys()):
+    sizes = {
+        name: size
+        for unit in architecture.units
+        for name, size in matrix_shapes(architecture, unit).items()
+    }
+    if different := sorted(sizes.keys() ^ manifest.formats.keys()):
         raise FrontendError(f"formats must name each matrix, and {different[0]} differs ({place})")
     try:
-        return Precision.of(manifest.formats)
+        precision = Precision.of(manifest.formats)
+        for name, (rows, _) in sizes.items():
+            precision.bands(name, rows)
+        return precision
     except ValueError as error:
         raise FrontendError(f"formats: {error} ({place})") from None
 
 
-def _check_unit(folder: Path, manifest: Manifest, architecture: Architecture, unit: str) -> None:
+def _check_unit(
+    folder: Path,
+    manifest: Manifest,
+    precision: Precision,
+    architecture: Architecture,
+    unit: str,
+) -> None:
     """FrontendError unless the unit's file has its tensors and no others."""
     name = unit_file(unit)
     if name not in manifest.files:
         raise FrontendError(f"files must name {name}, not leave it out ({folder / MANIFEST})")
-    wanted = _wanted(manifest, architecture, unit)
+    wanted = _wanted(precision, architecture, unit)
     with _opened(folder / name) as file:
         found = {}
         for tensor in file.keys():  # noqa: SIM118 - not a mapping
@@ -269,7 +283,7 @@ def _check_unit(folder: Path, manifest: Manifest, architecture: Architecture, un
 
 
 def _wanted(
-    manifest: Manifest, architecture: Architecture, unit: str
+    precision: Precision, architecture: Architecture, unit: str
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and shape of each tensor of a unit's file."""
     matrices = matrix_shapes(architecture, unit)
@@ -278,9 +292,9 @@ def _wanted(
         for name, shape in architecture.unit_tensors(unit).items()
         if name.removesuffix(".weight") not in matrices
     }
-    for name, size in matrices.items():
-        fmt: WeightFormat = MATRIX_FORMATS[manifest.formats[name]]
-        for part, (dtype, shape) in array_shapes(fmt, size).items():
+    for name, (rows, inputs) in matrices.items():
+        bands = precision.bands(name, rows)
+        for part, (dtype, shape) in array_shapes(bands, inputs).items():
             wanted[f"{name}.{part}"] = (_DTYPES[np.dtype(dtype).name], shape)
     return wanted
 
@@ -309,12 +323,12 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def arrays_of(
-    name: str, fmt: WeightFormat, shape: tuple[int, int], tensor: Callable[[str], "torch.Tensor"]
+    name: str, bands: Sequence[Band], inputs: int, tensor: Callable[[str], "torch.Tensor"]
 ) -> dict[str, NDArray[Any]]:
     """The arrays of a matrix out of a file, of bf16 numbers the bits; `tensor` reads one of it."""
     import torch
 
-    found = {part: tensor(f"{name}.{part}") for part in array_shapes(fmt, shape)}
+    found = {part: tensor(f"{name}.{part}") for part in array_shapes(bands, inputs)}
     return {
         part: values.view(torch.uint16).numpy()
         if values.dtype == torch.bfloat16

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Self
 
-from alula.isa.formats import MATRIX_FORMATS, WeightFormat
+from alula.ir.bands import Band, bands_of, formats_of
+from alula.isa.formats import MATRIX_FORMATS
 
 HEAD = "lm_head"
 _LAYER = re.compile(r"layers\.\d+\.")
@@ -29,10 +30,11 @@ class Precision:
         layers: of all matrices of layers that are not named.
         head: of the head.
         matrices: of those that are, by unit: `layers.*.mlp.down` of all layers,
-            `layers.3.mlp.down` of one, which counts before that.
+            `layers.3.mlp.down` of one, which counts before that. These may have bands of rows in
+            several formats: `W4 4:16 x 192 + W4 x 384`.
 
     Raises:
-        ValueError: a format that is none of `MATRIX_FORMATS`.
+        ValueError: a format that is none of `MATRIX_FORMATS`, nor bands where they may be.
     """
 
     layers: str = "W4"
@@ -40,18 +42,20 @@ class Precision:
     matrices: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        named = {"layers": self.layers, "head": self.head, **self.matrices}
-        for name, title in named.items():
+        for name, title in {"layers": self.layers, "head": self.head}.items():
             if title not in MATRIX_FORMATS:
                 known = ", ".join(MATRIX_FORMATS)
                 raise ValueError(f"{name} must be one of {known}, not {title}")
+        for title in self.matrices.values():
+            formats_of(title)
 
     @classmethod
     def of(cls, formats: Mapping[str, str]) -> Self:
         """The precision of a model by the title of each matrix's format: `layers.0.attn.q: W4`."""
         titles = dict(formats)
         head = titles.pop(HEAD)
-        common, _ = Counter(titles.values()).most_common(1)[0]
+        whole = Counter(title for title in titles.values() if title in MATRIX_FORMATS)
+        (common, _), *_ = whole.most_common(1) or [(cls.layers, 0)]
         by_unit: dict[str, set[str]] = {}
         for name, title in titles.items():
             by_unit.setdefault(_LAYER.sub("layers.*.", name), set()).add(title)
@@ -70,17 +74,21 @@ class Precision:
         if not any(_LAYER.match(name) for name in self.matrices):
             yield 0, layers
             return
-        formats = [
-            [self.format(in_layer(unit, layer)) for unit in units] for layer in range(layers)
-        ]
+        formats = [[self.title(in_layer(unit, layer)) for unit in units] for layer in range(layers)]
         for _, found in groupby(range(layers), key=formats.__getitem__):
             run = list(found)
             yield run[0], len(run)
 
-    def format(self, matrix: str) -> WeightFormat:
-        """The format of a matrix, by the name of its unit; `layers.*`: where no layer is named."""
+    def title(self, matrix: str) -> str:
+        """Title of the format of a matrix, by the name of its unit.
+
+        `layers.*` stands where no layer is named.
+        """
         if matrix == HEAD:
-            return MATRIX_FORMATS[self.head]
+            return self.head
         unit = _LAYER.sub("layers.*.", matrix)
-        found = self.matrices.get(matrix) or self.matrices.get(unit, self.layers)
-        return MATRIX_FORMATS[found]
+        return self.matrices.get(matrix) or self.matrices.get(unit, self.layers)
+
+    def bands(self, matrix: str, rows: int) -> tuple[Band, ...]:
+        """The bands of a matrix of so many rows. ValueError if they are of another number."""
+        return bands_of(self.title(matrix), rows)

@@ -2,7 +2,15 @@
 
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
 from alula.mapper.kv import KvLayout
-from alula.mapper.memory import LayerRun, MemoryMap, Section, StoredMatrix, Vectors, map_memory
+from alula.mapper.memory import (
+    LayerRun,
+    MemoryMap,
+    Section,
+    StoredBand,
+    StoredMatrix,
+    Vectors,
+    map_memory,
+)
 from alula.mapper.placement import ModelPlacement, place
 from alula.mapper.report import DoesNotFit, FitItem, FitReport, Lever
 from alula.mapper.traffic import Traffic, traffic
@@ -18,6 +26,7 @@ __all__ = [
     "MemoryMap",
     "ModelPlacement",
     "Section",
+    "StoredBand",
     "StoredMatrix",
     "Traffic",
     "Vectors",

@@ -71,7 +71,7 @@ def buffer_items(
 
 def _products(memory: MemoryMap) -> list[tuple[WeightFormat, int]]:
     """Format and groups of a row of everything that is multiplied."""
-    weights = [(matrix.format, matrix.groups) for matrix in memory.matrices]
+    weights = [(band.format, band.groups) for matrix in memory.matrices for band in matrix.bands]
     keys = (FORMATS["W8"], memory.kv.head_dim // GROUP)
     return [*weights, keys, (FORMATS["V8"], memory.attended.longest // GROUP)]
 
@@ -100,6 +100,19 @@ def pattern_items(memory: MemoryMap, design: Design) -> list[FitItem]:
     if all(fmt.pattern is DENSE for fmt, _ in _products(memory)):
         return []
     return [FitItem("N:M patterns", "both", 1, int(design.mpe.sparse), "engine", "mpe.sparse")]
+
+
+def band_items(memory: MemoryMap, design: Design) -> list[FitItem]:
+    """What bands of rows need: the next one begins with a row block and with a word of results."""
+    rows = [
+        (lcm(band.format.pattern.segments * design.rows, design.sfu.lanes, band.outputs), band)
+        for matrix in memory.matrices
+        for band in matrix.bands[:-1]
+    ]
+    if not rows:
+        return []
+    demand, band = max(rows, key=lambda one: one[0] / one[1].outputs)
+    return [FitItem("rows of a band", "both", demand, band.outputs, "rows", "")]
 
 
 def block_items(graph: Graph, design: Design) -> list[FitItem]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from alula.design import GROUP, Design
 from alula.ir import Graph, Node, Precision
+from alula.ir.bands import Band
 from alula.ir.precision import in_layer
 from alula.isa import RegionName
 from alula.isa.formats import DENSE, WeightFormat
@@ -29,17 +30,17 @@ class Vectors:
 
 
 @dataclass(frozen=True)
-class StoredMatrix:
-    """A weight matrix, the head's in `tiles` of `tile` outputs: each `blocks` x `groups`."""
+class StoredBand:
+    """Rows of a matrix in one format, `blocks` x `groups`: one instruction streams them."""
 
-    unit: str
+    first: int
+    """The first row."""
     outputs: int
-    tile: int
     offset: int
+    """Beats from where the matrix, or a tile of it, begins."""
     format: WeightFormat
     blocks: int
     groups: int
-    tiles: int = 1
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -48,9 +49,26 @@ class StoredMatrix:
         return {"fmt": self.format.name, "groups": self.groups, **pattern}
 
     @property
+    def beats(self) -> int:
+        """Beats that it takes."""
+        return self.format.beats(self.blocks, self.groups)
+
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """A weight matrix, the head's in `tiles` of `tile` outputs: each the rows of `bands`."""
+
+    unit: str
+    outputs: int
+    tile: int
+    offset: int
+    bands: tuple[StoredBand, ...]
+    tiles: int = 1
+
+    @property
     def tile_beats(self) -> int:
         """Beats of one tile."""
-        return self.format.beats(self.blocks, self.groups)
+        return sum(band.beats for band in self.bands)
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,16 @@ def vector_lengths(graph: Graph, nodes: Iterable[Node]) -> dict[str, int]:
     }
 
 
+def _stored(bands: Iterable[Band], groups: int, design: Design) -> Iterator[StoredBand]:
+    """Bands one after the other, each beginning with a beat."""
+    offset = 0
+    for band in bands:
+        blocks = -(-band.rows // (band.format.pattern.segments * design.rows))
+        stored = StoredBand(band.first, band.rows, offset, band.format, blocks, groups)
+        yield stored
+        offset += stored.beats
+
+
 def _section(
     graph: Graph,
     nodes: tuple[Node, ...],
@@ -119,15 +147,14 @@ def _section(
                 continue
             outputs = graph.width(node.output)
             tile = head_tile(design) if layer is None else outputs
-            fmt = precision.format(in_layer(node.unit, layer))
+            bands = precision.bands(in_layer(node.unit, layer), tile)
+            groups = graph.values[node.inputs[0]].groups
             matrix = StoredMatrix(
                 node.unit,
                 outputs,
                 tile,
                 offset,
-                fmt,
-                -(-tile // (fmt.pattern.segments * design.rows)),
-                graph.values[node.inputs[0]].groups,
+                tuple(_stored(bands, groups, design)),
                 -(-outputs // tile),
             )
             matrices[node.unit] = matrix

@@ -8,6 +8,7 @@ from alula.ir import Graph, Precision
 from alula.mapper.buffers import BufferMap, map_decode, map_prefill
 from alula.mapper.fit import (
     accumulator_item,
+    band_items,
     block_items,
     buffer_items,
     context_item,
@@ -66,6 +67,7 @@ def place(
         *buffer_items("decode", decode, memory, design),
         accumulator_item(memory, design),
         *pattern_items(memory, design),
+        *band_items(memory, design),
         *block_items(graph, design),
     ]
     freed = freed_bytes(graph, design, memory)

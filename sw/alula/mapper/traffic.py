@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from alula.design import GROUP
-from alula.ir import Architecture, AttentionBlocks, Graph, Precision
+from alula.ir import Architecture, AttentionBlocks, Graph, Node, Precision
+from alula.ir.bands import bands_of
+from alula.ir.graph import whole_groups
 from alula.ir.lower import lower
+from alula.ir.padding import head_places
 from alula.ir.passes import quantise
 from alula.ir.precision import in_layer
 from alula.isa.formats import DENSE, WeightFormat
@@ -113,15 +118,26 @@ def _section(graph: Graph, name: str, precision: Precision, layer: int | None) -
     nodes = graph.sections[name]
     vectors = vector_lengths(graph, nodes)
     matrices = (
-        matrix_bytes(
-            precision.format(in_layer(node.unit, layer)),
-            graph.width(node.output),
-            graph.width(node.inputs[0]),
-        )
+        matrix_bytes(fmt, rows, graph.width(node.inputs[0]))
         for node in nodes
         if node.op == "product"
+        for fmt, rows in _bands(graph, node, precision.title(in_layer(node.unit, layer)))
     )
     return _FP32 * sum(vectors.values()) + sum(matrices)
+
+
+def _bands(graph: Graph, node: Node, title: str) -> list[tuple[WeightFormat, int]]:
+    """Formats of a product's rows, without the rows that pad heads, which bands have too."""
+    used, rows = graph.architecture.head_dim, graph.width(node.output)
+    whole = whole_groups(used)
+    if used == whole or not node.unit.endswith(("attn.q", "attn.k", "attn.v")):
+        return [(band.format, band.rows) for band in bands_of(title, rows)]
+    padded = rows // used * whole
+    places = np.add.outer(np.arange(0, padded, whole), head_places(used, whole)).ravel()
+    return [
+        (band.format, int(np.count_nonzero((places >= band.first) & (places < band.span.stop))))
+        for band in bands_of(title, padded)
+    ]
 
 
 def matrix_bytes(fmt: WeightFormat, outputs: int, inputs: int) -> int:

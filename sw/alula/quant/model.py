@@ -7,8 +7,8 @@ import numpy as np
 
 from alula.ir import Precision
 from alula.ir.precision import HEAD
+from alula.quant.banded import WeightMatrix, quantize_bands
 from alula.quant.floats import FloatArray, clean, round_bf16
-from alula.quant.matrix import QuantizedMatrix, quantize
 from alula.quant.padded import padded
 from alula.quant.source import QuantizedSource, Source
 
@@ -59,7 +59,7 @@ class QuantizedModel:
         """``(N, K)`` of every matrix, by name, in the order they are used; the head is the last."""
         return dict(self._shapes)
 
-    def matrix(self, name: str) -> QuantizedMatrix:
+    def matrix(self, name: str) -> WeightMatrix:
         """``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` or ``lm_head``.
 
         Raises:
@@ -71,7 +71,7 @@ class QuantizedModel:
             result = self._stored.matrix(name)
         else:
             weight = self._scaled(f"{name}.weight", self._checkpoint.tensor(f"{name}.weight"))
-            result = quantize(weight, self.precision.format(name).title)
+            result = quantize_bands(weight, self.precision.bands(name, len(weight)))
         if self._progress is not None:
             self._progress(name, math.prod(result.shape))
         return result

@@ -3,8 +3,8 @@
 from typing import Protocol, runtime_checkable
 
 from alula.ir import Architecture, Precision
+from alula.quant.banded import WeightMatrix
 from alula.quant.floats import FloatArray
-from alula.quant.matrix import QuantizedMatrix
 
 
 class Source(Protocol):
@@ -29,6 +29,6 @@ class QuantizedSource(Source, Protocol):
         """The formats of the matrices."""
         ...
 
-    def matrix(self, name: str) -> QuantizedMatrix:
+    def matrix(self, name: str) -> WeightMatrix:
         """A matrix as the machine holds it, heads padded and the attention scale folded in."""
         ...
