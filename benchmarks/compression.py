@@ -31,7 +31,6 @@ from gguf import GGMLQuantizationType, dequantize, quantize
 from torch import Tensor
 
 from alula.compress import CompressedModel, compress
-from alula.compress.distillation import Distillation
 from alula.compress.recipe import Recipe, load_recipe, precision_of
 from alula.compress.recovery import recover
 from alula.compress.student import Student
@@ -200,7 +199,7 @@ class Measurement:
     def _trained(self, recipe: Recipe, model: CompressedModel) -> dict[str, Any]:
         wanted = recipe.recover
         assert wanted is not None
-        settings = Distillation(wanted.steps, wanted.batch, wanted.rate, wanted.select)
+        settings = wanted.settings(seed=0)
         start = time.perf_counter()
         with progress_shown() as progress:
             model = recover(

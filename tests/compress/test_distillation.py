@@ -1,5 +1,6 @@
 """Codes that are trained: nearer to the dense model, resumable, those of the formats."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.shapes import FAMILIES, RandomCheckpoint
 from alula.compress.descent import round_to_nearest
 from alula.compress.distillation import Distillation, distil
 from alula.compress.grid import Codes
+from alula.frontend.float_reference import FloatReference
 from alula.isa.formats import MATRIX_FORMATS
 from alula.quant.padded import padded
 
@@ -52,6 +54,41 @@ def test_they_say_what_the_dense_model_says(family: str) -> None:
     )
 
 
+@pytest.mark.parametrize("task", [0.0, 0.25, 1.0])
+def test_the_loss_is_that_of_its_parts(task: float) -> None:
+    """KL to the dense model at every token, cross-entropy at those that have a next one."""
+    checkpoint, codes = started("smollm")
+    ids = windows(checkpoint)[:3]
+    settings = Distillation(steps=1, batch=3, task_loss=task)
+    (found,) = distil(checkpoint, codes, ids, settings).losses
+    dense, ours = FloatReference(padded(checkpoint)), FloatReference(padded(checkpoint))
+    for name, one in codes.items():
+        unit, kind = name.rsplit(".", 2)[0], name.split(".", 2)[2]
+        folded = ours.architecture.attention_scale if kind == "attn.q" else 1.0
+        ours.unit(unit)[f"{kind}.weight"] = one.weights() / folded
+    expected, said = (
+        torch.stack([model.logits(one.tolist()) for one in ids]).log_softmax(-1)
+        for model in (dense, ours)
+    )
+    apart = (expected.exp() * (expected - said)).sum(-1).mean()
+    surprise = -said[:, :-1].gather(2, ids[:, 1:, None]).mean()
+    assert abs(apart - surprise) > 0.1
+    assert found == pytest.approx(float((1 - task) * apart + task * surprise), rel=1e-4)
+
+
+def test_task_loss_learns_the_text() -> None:
+    """Where the dense model knows nothing of it: divergence alone learns none of it."""
+    checkpoint, codes = started("smollm")
+    ids = windows(checkpoint)[:8]
+    surprise = []
+    for task in (0.0, 0.9):
+        settings = Distillation(steps=40, rate=2e-2, task_loss=task)
+        found = distil(checkpoint, codes, ids, settings)
+        (last,) = distil(checkpoint, found.codes, ids, Distillation(steps=1, task_loss=1.0)).losses
+        surprise.append(last)
+    assert surprise[1] < surprise[0] - 0.3, surprise
+
+
 def test_it_goes_on_from_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alula.compress.distillation._SAVE_SECONDS", 0)
     checkpoint, codes = started("smollm")
@@ -68,6 +105,8 @@ def test_it_goes_on_from_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     assert keep.exists()
     with pytest.raises(ValueError, match=r"training must be of this training, not of another"):
         distil(checkpoint, codes, ids, Distillation(steps=11), keep=keep)
+    with pytest.raises(ValueError, match=r"training must be of this training, not of another"):
+        distil(checkpoint, codes, ids, replace(settings, task_loss=0.1), keep=keep)
     resumed = distil(checkpoint, codes, ids, settings, keep=keep)
     assert resumed.losses == whole.losses
     for name, one in whole.codes.items():

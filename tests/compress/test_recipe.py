@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from alula.compress.recipe import MatrixChoice, Recipe, load_recipe, precision_of
+from alula.compress.distillation import Distillation
+from alula.compress.recipe import MatrixChoice, Recipe, Recovery, load_recipe, precision_of
 from alula.design import DesignError, load_design
 from alula.design.shipped import shipped_recipes
 from alula.frontend.compressed import matrix_shapes
@@ -95,6 +96,19 @@ INVALID = {
     ),
     "unknown key": ({"units": "mlp", "bits": 4, "bit": 3}, r"must be one of the keys units, bits"),
 }
+
+
+def test_training_is_as_the_recipe_says() -> None:
+    wanted = Recovery(steps=9, batch=2, rate=0.5, select=3, task_loss=0.25)
+    assert wanted.settings(seed=4) == Distillation(9, 2, 0.5, 3, seed=4, task_loss=0.25)
+    assert Recovery(steps=9).settings(seed=0) == Distillation(9)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.5, "half"])
+def test_a_weight_of_the_task_is_a_share(weight: object) -> None:
+    words = {"name": "x", "rules": [{"units": "all", "bits": 4}]}
+    with pytest.raises(DesignError, match=r"\(x.yaml: recover.task_loss\)"):
+        Recipe.from_mapping(words | {"recover": {"steps": 1, "task_loss": weight}}, "x.yaml")
 
 
 @pytest.mark.parametrize("kind", INVALID)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.conftest import Alula
 
+from alula.compress import distillation
 from alula.compress.work import WorkFolder
 from alula.cost import predict
 from alula.design import load_design
@@ -396,6 +397,27 @@ def test_training_needs_another_text_to_test_on(compress: Compress) -> None:
     """Windows that are held out of the texts would be among those that training draws."""
     (line,) = compress(more=TRAINED).errors
     assert line.startswith("alula: a text to test on must be given by --test, not held out of")
+
+
+def test_a_training_of_another_recipe_is_refused(
+    compress: Compress, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing but the weight of the task is another."""
+    save = distillation._Training.save
+
+    def stopping(self: Any, path: Path) -> None:
+        save(self, path)
+        raise KeyboardInterrupt
+
+    rules = "- {units: layers, bits: 3, method: nearest}\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(distillation, "_SAVE_SECONDS", 0)
+        patch.setattr(distillation._Training, "save", stopping)
+        assert compress("--test", other, rules=rules, more=TRAINED).code == 2
+    more = TRAINED.replace("}", ", task_loss: 0.1}")
+    (line,) = compress("--test", other, rules=rules, more=more).errors
+    assert "training.pt must be of this training, not of another" in line
+    assert (tmp_path / "out.work" / "training.pt").exists()
 
 
 def test_a_text_too_short_to_train_on(compress: Compress, other: Path) -> None:

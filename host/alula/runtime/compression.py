@@ -12,7 +12,6 @@ from typing import Any
 from alula import files
 from alula.codegen.plan import fit_report
 from alula.compress import CompressedModel, compress
-from alula.compress.distillation import Distillation
 from alula.compress.folding import input_sizes, rotated, scaled
 from alula.compress.recipe import MatrixChoice, Recipe, Recovery, precision_of
 from alula.compress.recovery import recover
@@ -325,19 +324,12 @@ def _recovered(
         tokens=min(wanted.window, checkpoint.architecture.max_context),
         seed=request.recipe.calibration.seed,
     )
-    settings = Distillation(
-        steps=wanted.steps,
-        batch=wanted.batch,
-        rate=wanted.rate,
-        select=wanted.select,
-        seed=request.recipe.calibration.seed,
-    )
     try:
         return recover(
             checkpoint,
             model,
             ids,
-            settings,
+            wanted.settings(request.recipe.calibration.seed),
             device=torch_device(request.torch_device),
             keep=request.work / "training.pt",
             progress=progress,

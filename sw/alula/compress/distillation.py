@@ -2,8 +2,9 @@
 
 The dense model's distribution of the next token is the goal at every token of a text (knowledge
 distillation: Hinton et al., arXiv 1503.02531; for quantised weights LLM-QAT, arXiv 2305.17888; with
-patterns AST, arXiv 2407.20584). Levels, scales, mins, the choice of what a pattern keeps and the
-gains of norms are trained; embedding and head stay as they are.
+patterns AST, arXiv 2407.20584), alone or together with the text's own next token. Levels, scales,
+mins, the choice of what a pattern keeps and the gains of norms are trained; embedding and head stay
+as they are.
 """
 
 import hashlib
@@ -38,6 +39,7 @@ _SAVE_SECONDS = 60
 """How long training goes on until it is kept."""
 _BETAS = (0.9, 0.99)
 _EPSILON = 1e-12
+_NO_TOKEN = -100
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Distillation:
         select: steps from one choice of what patterns keep to the next; 0: it stays.
         decay: share that weights which are not kept lose in a step.
         seed: of the order of windows, and of where weights start within their levels.
+        task_loss: weight of the cross-entropy to the text's next token, 0 to 1; that of the
+            divergence from the dense model is the rest.
     """
 
     steps: int
@@ -59,6 +63,7 @@ class Distillation:
     select: int = 20
     decay: float = 2e-4
     seed: int = 0
+    task_loss: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Recovered:
     Attributes:
         codes: of each matrix that was given.
         gains: the norms' gains by the name of their tensor, float32.
-        losses: mean divergence of each step, nats a token.
+        losses: mean of each step, nats a token.
     """
 
     codes: dict[str, Codes]
@@ -150,7 +155,10 @@ class _Training:
         trained = {f"{name}.weight": weight for name, weight in self._latents.weights.items()}
         self._student = Student(source, trained | self._gains.values, device)
         self._teacher = Student(source, {}, device)
-        self._apart = torch.compile(_divergence) if on_gpu else _divergence
+        lost = _lost if settings.task_loss else _apart
+        self._lost = torch.compile(lost) if on_gpu else lost
+        task, tokens = settings.task_loss, windows.shape[1]
+        self._weights = torch.tensor([1 - task, task * tokens / max(1, tokens - 1)], device=device)
         self._adam = self._optimiser(settings.rate)
         self._ids = torch.zeros(settings.batch, windows.shape[1], dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)
@@ -252,19 +260,20 @@ class _Training:
             hidden = self._student.text(self._ids)
             leaf = hidden.detach().requires_grad_()
             self._loss.zero_()
-            for ours, theirs in zip(leaf.split(_CHUNK), goal.split(_CHUNK), strict=True):
-                part = self._divergence(ours, theirs) / len(leaf)
+            parts = (part.split(_CHUNK) for part in (leaf, goal, _next_tokens(self._ids)))
+            for ours, theirs, targets in zip(*parts, strict=True):
+                part = self._lost_by(ours, theirs, targets) / len(leaf)
                 part.backward()
                 self._loss += part.detach()
         hidden.backward(leaf.grad)
         self._latents.backward()
         self._gains.backward()
 
-    def _divergence(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        """Of the next token's distribution, ours from theirs, in nats, summed over tokens."""
+    def _lost_by(self, ours: Tensor, theirs: Tensor, targets: Tensor) -> Tensor:
+        """The loss for the last layer's outputs, in nats, summed over tokens."""
         with torch.no_grad():
             goal = self._teacher.head(theirs)
-        return self._apart(self._student.head(ours), goal)
+        return self._lost(self._student.head(ours), goal, targets, self._weights)
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._student.device.type != "cuda":
@@ -272,10 +281,29 @@ class _Training:
         return torch.autocast("cuda", torch.bfloat16, cache_enabled=False)
 
 
-def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Of logits ``[tokens, vocab_size]``, in nats, summed over tokens."""
+def _apart(ours: Tensor, theirs: Tensor, *rest: Tensor) -> Tensor:
+    """How far logits ``[tokens, vocab_size]`` are from the dense model's, as `_lost` has it."""
     goal, found = (F.log_softmax(logits.float(), -1) for logits in (theirs, ours))
     return F.kl_div(found, goal, reduction="sum", log_target=True)
+
+
+def _lost(ours: Tensor, theirs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Of logits ``[tokens, vocab_size]``, in nats, summed over tokens.
+
+    Args:
+        ours: the student's.
+        theirs: the dense model's.
+        targets: the text's next tokens, `_NO_TOKEN` behind the last one of a window.
+        weights: of the divergence from the dense model, and of the cross-entropy to the text.
+    """
+    found = F.log_softmax(ours.float(), -1)
+    task = F.nll_loss(found, targets, reduction="sum", ignore_index=_NO_TOKEN)
+    return weights[0] * _apart(ours, theirs) + weights[1] * task
+
+
+def _next_tokens(windows: Tensor) -> Tensor:
+    """What follows each token of windows, flat."""
+    return F.pad(windows[:, 1:], (0, 1), value=_NO_TOKEN).flatten()
 
 
 def _key(codes: Mapping[str, Codes], windows: Tensor, settings: Distillation) -> str:

@@ -106,6 +106,21 @@ class Recovery(Record):
     select: Annotated[int, Field(ge=0, le=1 << 24)] = Distillation.select
     """Steps from one choice of what patterns keep to the next; 0: the first one stays."""
 
+    task_loss: Annotated[float, Field(ge=0, le=1)] = Distillation.task_loss
+    """Weight of the cross-entropy to the text's next token; that of the divergence from the dense
+    model is the rest."""
+
+    def settings(self, seed: int) -> Distillation:
+        """What training takes; `seed` is that of the calibration's text."""
+        return Distillation(
+            steps=self.steps,
+            batch=self.batch,
+            rate=self.rate,
+            select=self.select,
+            seed=seed,
+            task_loss=self.task_loss,
+        )
+
 
 class Folding(Record):
     """What changes weights before their integers are chosen, and not what the model computes."""
