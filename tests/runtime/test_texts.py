@@ -55,6 +55,15 @@ def test_all_of_a_file_can_be_had(folder: Path, tokenizer: BoundedTokenizer) -> 
     assert str(caught.value) == f"the text must have 199 windows of 100 tokens, not 198 ({one[0]})"
 
 
+def test_a_file_is_read_once(folder: Path, tokenizer: BoundedTokenizer) -> None:
+    """By links too: windows of the one would be held out of windows of the other."""
+    (folder / "link.txt").symlink_to(folder / "a.txt")
+    paths = [folder / "a.txt", folder / "link.txt", folder / "deep" / ".." / "a.txt"]
+    assert len(draw_windows(paths, tokenizer, windows=198, tokens=100, seed=1)) == 198
+    with pytest.raises(PromptError, match="must have 199 windows of 100 tokens, not 198"):
+        draw_windows(paths, tokenizer, windows=199, tokens=100, seed=1)
+
+
 def test_what_is_named_must_be_text(folder: Path, tokenizer: BoundedTokenizer) -> None:
     for name in ("none.bin", "broken.gz"):
         with pytest.raises(PromptError, match="the file must be UTF-8 text, not other bytes"):

@@ -32,7 +32,8 @@ def draw_windows(
 
     Args:
         paths: files, or folders of them. Of folders what is no UTF-8 text is left out. Files that
-            end in .gz are unpacked, and of HTML there is the text.
+            end in .gz are unpacked, and of HTML there is the text. A file that is there twice, by
+            a link or by two names, is read once.
         tokenizer: the model's.
         windows: how many.
         tokens: of a window.
@@ -84,16 +85,16 @@ def text_of(path: Path) -> str:
 
 
 def _files(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
-    """Every file, and whether it was named itself."""
-    found: list[tuple[Path, bool]] = []
+    """Every file once, links to it left out, and whether it was named itself."""
+    found: dict[Path, tuple[Path, bool]] = {}
     for path in paths:
-        if path.is_dir():
-            found += [(file, False) for file in sorted(path.rglob("*")) if file.is_file()]
-        else:
-            found.append((path, True))
+        inside = path.is_dir()
+        for file in sorted(path.rglob("*")) if inside else [path]:
+            if file.is_file() or not inside:
+                found.setdefault(file.resolve(), (file, not inside))
         if len(found) > _MOST_FILES:
             raise PromptError(f"a folder must have at most {_MOST_FILES} files, not more ({path})")
-    return found
+    return list(found.values())
 
 
 def _text(path: Path, named: bool) -> str:
