@@ -125,8 +125,10 @@ class Measurement:
 
     def _check(self, recipe: Recipe, name: str) -> None:
         """Refuse what would be measured as something else than the recipe says."""
-        if any(part is not None for part in (recipe.budget, recipe.attention, recipe.fold)):
-            raise SystemExit(f"{name} must have rules alone, not a budget, attention or a fold")
+        parts = (recipe.budget, recipe.attention, recipe.fold, *(one.mix for one in recipe.rules))
+        if any(part is not None for part in parts):
+            message = "must have rules alone, not a budget, attention, a fold or a mix"
+            raise SystemExit(f"{name} {message}")
         wanted = recipe.recover
         if wanted is None:
             return

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alula.compress.distillation import Distillation
-from alula.compress.recipe import MatrixChoice, Recipe, Recovery, load_recipe, precision_of
+from alula.compress.recipe import MatrixChoice, Mix, Recipe, Recovery, load_recipe, precision_of
 from alula.design import DesignError, load_design
 from alula.design.shipped import shipped_recipes
 from alula.frontend.compressed import matrix_shapes
@@ -76,6 +76,7 @@ def test_rules_without_effect_are_refused(kind: str) -> None:
         recipe(*rules).choices(MATRICES, "x.yaml")
 
 
+MIX = {"formats": ["W4 4:16", "W4 8:16", "W4"], "keep": 0.5}
 INVALID = {
     "bits": ({"units": "mlp", "bits": 5}, r"must be 2, 3, 4 or 8, not 5 \(x.yaml: rules.0.bits\)"),
     "pattern": (
@@ -92,6 +93,46 @@ INVALID = {
     ),
     "nearest with one": (
         {"units": "mlp", "bits": 4, "pattern": "2:4", "method": "nearest"},
+        r"must be magnitude, wanda, compensate or descent with a pattern, not nearest",
+    ),
+    "neither bits nor a mix": (
+        {"units": "mlp"},
+        r"must be bits or a mix, not neither \(x.yaml: rul",
+    ),
+    "both": (
+        {"units": "mlp", "bits": 4, "mix": MIX},
+        r"must be bits or a mix, not both \(x.yaml: r",
+    ),
+    "a pattern beside a mix": (
+        {"units": "mlp", "pattern": "2:4", "mix": MIX},
+        r"must be dense where a mix has patterns, not 2:4 \(x.yaml: rules.0.pattern\)",
+    ),
+    "a format of a mix": (
+        {"units": "mlp", "mix": MIX | {"formats": ["W4", "W5"]}},
+        r"must be W4, .* or W2 8:16, not 'W5' \(x.yaml: rules.0.mix.formats.1\)",
+    ),
+    "one format twice": (
+        {"units": "mlp", "mix": MIX | {"formats": ["W4", "W4"]}},
+        r"must be different formats, not W4 or W4 \(x.yaml: rules.0.mix.formats\)",
+    ),
+    "one format": (
+        {"units": "mlp", "mix": MIX | {"formats": ["W4"]}},
+        r"\(x.yaml: rules.0.mix.form",
+    ),
+    "no limit": (
+        {"units": "mlp", "mix": {"formats": ["W4", "W4 2:4"]}},
+        r"must be keep or stored_bits, not neither \(x.yaml: rules.0.mix\)",
+    ),
+    "two limits": (
+        {"units": "mlp", "mix": MIX | {"stored_bits": 3.0}},
+        r"must be keep or stored_bits, not both \(x.yaml: rules.0.mix\)",
+    ),
+    "less than is kept": (
+        {"units": "mlp", "mix": MIX | {"keep": 0.2}},
+        r"must be at least 0.25, what the sparsest of the formats keeps, not 0.2 \(x.yaml: rules.0",
+    ),
+    "nearest with a mix of patterns": (
+        {"units": "mlp", "mix": MIX, "method": "nearest"},
         r"must be magnitude, wanda, compensate or descent with a pattern, not nearest",
     ),
     "unknown key": ({"units": "mlp", "bits": 4, "bit": 3}, r"must be one of the keys units, bits"),
@@ -125,6 +166,42 @@ def test_a_pattern_needs_a_design_that_can_run_it() -> None:
         sparse.check_design(load_design("nano"), "x.yaml")
     assert str(caught.value) == (
         "must be dense on nano, a design without mpe.sparse, not 2:4 (x.yaml: rules.1.pattern)"
+    )
+
+
+def test_a_mix_needs_a_design_that_can_run_it() -> None:
+    """kv260-sparse takes 32 rows of 4:16 together, nano-sparse 8, and 4 results are a word."""
+    found = recipe({"units": "mlp", "bits": 3}, {"units": "attn.q", "mix": MIX | {"rows": 48}})
+    found.check_design(load_design("nano-sparse"), "x.yaml")
+    for name, message in {
+        "nano": "must be dense on nano, a design without mpe.sparse, not W4 4:16 "
+        "(x.yaml: rules.1.mix.formats.0)",
+        "kv260-sparse": "must be a multiple of 32, row blocks of W4 4:16 on kv260-sparse, not 48 "
+        "(x.yaml: rules.1.mix.rows)",
+    }.items():
+        with pytest.raises(DesignError) as caught:
+            found.check_design(load_design(name), "x.yaml")
+        assert str(caught.value) == message
+
+
+def test_the_head_has_no_mix() -> None:
+    found = recipe({"units": "all", "mix": MIX})
+    with pytest.raises(DesignError) as caught:
+        found.choices(MATRICES, "x.yaml")
+    assert str(caught.value) == (
+        "must be units without lm_head, which has one format, not 'all' (x.yaml: rules.0.units)"
+    )
+    head = {"units": "lm_head", "bits": 8, "method": "nearest"}
+    choices = recipe({"units": "all", "mix": MIX}, head).choices(MATRICES, "x.yaml")
+    assert choices["layers.0.attn.q"] == MatrixChoice("W4 4:16", "descent", Mix(**MIX))
+    assert choices["lm_head"] == MatrixChoice("W8", "nearest")
+
+
+def test_a_mix_is_not_trained() -> None:
+    with pytest.raises(DesignError) as caught:
+        recipe({"units": "mlp", "mix": MIX}, recover={"steps": 3})
+    assert str(caught.value) == (
+        "must be left out where rules have a mix, not given (x.yaml: recover)"
     )
 
 

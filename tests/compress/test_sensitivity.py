@@ -24,7 +24,7 @@ def logits(reference: FloatReference) -> torch.Tensor:
 
 def test_a_divergence_is_that_of_the_changed_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its integers are chosen on one text, what they cost is measured on the other."""
-    monkeypatch.setattr("alula.compress.sensitivity.BATCH", 1)
+    monkeypatch.setattr("alula.compress.calibration.BATCH", 1)
     found = measure(RandomCheckpoint(SHAPE), WINDOWS, APART, WANTED)
     dense = FloatReference(RandomCheckpoint(SHAPE))
     expected = logits(dense)

@@ -79,13 +79,16 @@ def test_other_code_has_another_key(small_sweep, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     "more",
-    ["budget: {bytes_per_token: 9}", "attention: {local: 2}\nrules: [{units: all, bits: 4}]"],
+    [
+        "budget: {bytes_per_token: 9}",
+        "attention: {local: 2}\nrules: [{units: all, bits: 4}]",
+        "rules: [{units: layers, mix: {formats: [W4, W3], stored_bits: 4}}]",
+    ],
 )
 def test_a_recipe_of_more_than_rules_is_refused(tmp_path: Path, more: str) -> None:
     """Its formats, or what attention costs, would not be those of the sweep's rows."""
     path = tmp_path / "recipe.yaml"
     path.write_text(f"name: test\n{more}\n")
-    with pytest.raises(
-        DesignError, match=f"must be a recipe of rules alone, not one with {more.partition(':')[0]}"
-    ):
+    part = "a mix" if "mix" in more else more.partition(":")[0]
+    with pytest.raises(DesignError, match=f"must be a recipe of rules alone, not one with {part}"):
         _formats(str(path), SHAPES["smollm2-135m"])

@@ -20,6 +20,8 @@ from alula.folders import cache_folder
 from alula.frontend import load as load_checkpoint
 from alula.frontend.compressed import CompressedCheckpoint
 from alula.ir import AttentionBlocks, Precision
+from alula.ir.bands import bands_of
+from alula.mapper.traffic import matrix_bytes
 from alula.quant import QuantizedModel
 from alula.runtime import compression, evaluation, load
 
@@ -319,6 +321,77 @@ def test_copies_are_no_text_to_measure_on(compress: Compress, tmp_path: Path) ->
 
 
 ATTENTION = "attention: {local: 1, stride: 2}\n"
+
+
+MIX = """\
+- {units: attention, bits: 4, method: compensate}
+- units: mlp
+  method: compensate
+  mix: {formats: ["W4 4:16", "W4 8:16", W4], keep: 0.6, rows: 16, bands: 3, layers: 2}
+"""
+
+
+def test_formats_by_blocks_of_rows(compress: Compress, alula: Alula, tmp_path: Path) -> None:
+    """Measured once; the folder runs, and a second start goes on."""
+    found = compress("--json", rules=MIX).json
+    by_name = {unit["unit"]: unit for unit in found["units"]}
+    titles = [by_name[f"layers.{layer}.mlp.up"]["format"] for layer in range(3)]
+    assert titles[0] == titles[1] != titles[2]
+    bands = bands_of(titles[0], 128)
+    assert 1 < len(bands) <= 3
+    kept = sum(band.rows / band.format.pattern.segments for band in bands)
+    assert 0.5 * 128 < kept <= 0.6 * 128
+    assert found["average_bits"] == 4
+    size = sum(matrix_bytes(band.format, band.rows, 64) for band in bands)
+    assert by_name["layers.0.mlp.up"]["bytes"] == size
+    compiled = alula("compile", tmp_path / "out", "--design", "nano-sparse", "--json").json
+    assert compiled["predicted"]["bytes_per_token"] == found["bytes_per_token"]
+    checkpoint = load_checkpoint(tmp_path / "out")
+    assert isinstance(checkpoint, CompressedCheckpoint)
+    assert checkpoint.manifest.formats["layers.2.mlp.up"] == titles[2]
+    llm = load(tmp_path / "out", design="nano-sparse", context=96)
+    said = llm.generate("the chain", max_new_tokens=4)
+    other = load(tmp_path / "out", design="nano-sparse", context=96, map="*=torch")
+    assert other.generate("the chain", max_new_tokens=4).text == said.text
+    (line,) = alula("compile", tmp_path / "out", "--design", "nano").errors
+    assert "N:M patterns" in line
+    losses = cache_folder() / "row_losses"
+    (before,) = losses.iterdir()
+    stamp = before.stat().st_mtime_ns
+    again = compress("--json", "--out", tmp_path / "again", rules=MIX).json
+    assert again == found
+    assert [one.stat().st_mtime_ns for one in losses.iterdir()] == [stamp]
+
+
+def test_a_mix_beside_a_budget(compress: Compress) -> None:
+    """The mix is as its rule says; the rest is chosen for the budget."""
+    more = budget("bytes_per_token: 100000", formats="[W3, W4, W8]")
+    found = compress("--json", rules=MIX[MIX.index("- units") :], more=more).json
+    assert found["bytes_per_token"] <= 100_000
+    formats = {unit["unit"]: unit["format"] for unit in found["units"]}
+    assert " + " in formats["layers.0.mlp.up"] == formats["layers.1.mlp.up"]
+    assert {formats[f"layers.{layer}.attn.q"] for layer in range(3)} <= {"W3", "W4", "W8"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("rows: 12", "must be a multiple of 8, row blocks of W4 4:16 on nano-sparse, not 12"),
+        ("keep: 0.1", "must be at least 0.25, what the sparsest of the formats keeps, not 0.1"),
+        ("stored_bits: 2.4, rows: 16", "must be at least 2.5 for layers.0.attn.q, as the"),
+    ],
+)
+def test_mixes_that_cannot_be(compress: Compress, change: str, error: str, tmp_path: Path) -> None:
+    limit = "" if "stored" in change or "keep" in change else "keep: 0.5, "
+    mix = f"{{formats: ['W4 4:16', W4], {limit}{change}}}"
+    (line,) = compress(rules=f"- {{units: layers, mix: {mix}}}\n").errors
+    assert error in line
+    assert not (tmp_path / "out.work").exists()
+
+
+def test_a_mix_needs_an_engine_that_has_patterns(compress: Compress) -> None:
+    (line,) = compress("--design", "nano", rules=MIX).errors
+    assert "must be dense on nano, a design without mpe.sparse, not W4 4:16 (" in line
 
 
 @pytest.mark.slow

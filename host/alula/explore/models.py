@@ -162,5 +162,7 @@ def _formats(recipe: str, shape: Architecture) -> Formats:
     for key in ("budget", "attention"):
         if getattr(found, key) is not None:
             raise DesignError("a recipe of rules alone", f"one with {key}", str(path))
+    if any(rule.mix is not None for rule in found.rules):
+        raise DesignError("a recipe of rules alone", "one with a mix", str(path))
     names = [name for unit in shape.units for name in matrix_shapes(shape, unit)]
     return Formats.of(precision_of(found.choices(names, str(path))))

@@ -41,6 +41,7 @@ from alula.runtime.compression_texts import (
 from alula.runtime.errors import RunError
 from alula.runtime.executor import Executor
 from alula.runtime.loading import needed_tokenizer, open_model
+from alula.runtime.mixes import with_bands
 from alula.runtime.reference import reference_of
 from alula.runtime.split import parse_split
 from alula.runtime.texts import draw_windows
@@ -130,9 +131,12 @@ def compress_model(request: CompressionRequest, progress: Progress = silent) -> 
     source = _folded(request, checkpoint, texts.calibration)
     shaped = _shaped(source, recipe, place)
     candidates = _Candidates(request, checkpoint, source, shaped, texts, progress)
-    budget_ratio = None
+    budget_ratio, device = None, torch_device(request.torch_device)
+    if any(choice.mix is not None for choice in choices.values()):
+        choices = with_bands(source, choices, texts.calibration, place, device, progress)
+        if recipe.budget is None:
+            _check_fit(shaped, request.design, precision_of(choices))
     if recipe.budget is not None:
-        device = torch_device(request.torch_device)
         chooser = BudgetChooser(shaped, request.design, recipe, place, device, progress)
         choices, budget_ratio = chooser.choices(choices, texts, candidates.ratio)
     precision = precision_of(choices)

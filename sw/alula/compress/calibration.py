@@ -1,5 +1,6 @@
 """Second moments of what goes into each matrix, layer by layer, on calibration text."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,28 @@ class InputRecorder(FloatReference):
         """A layer's output, and what goes into its matrices, ``[all tokens, K]`` by their names."""
         out = self.layer(index, hidden, positions)
         return out, {name: values.flatten(0, -2) for name, values in self._inputs.items()}
+
+    def embedded(self, windows: Sequence[Sequence[int]]) -> Tensor:
+        """Hidden states of windows of one length in front of the first layer."""
+        ids = torch.tensor(windows, device=self.device)
+        return torch.stack([self.embed(one, range(ids.shape[1])) for one in ids])
+
+    @torch.inference_mode()
+    def pass_through(self, index: int, hidden: Tensor, kinds: Collection[str]) -> dict[str, Tensor]:
+        """Take hidden states of windows through a layer, in place.
+
+        Returns:
+            Second moments of what goes into some of its matrices, float64, by name of a matrix.
+        """
+        found: dict[str, Tensor] = {}
+        positions = torch.arange(hidden.shape[1], device=hidden.device)
+        for part in hidden.split(BATCH):
+            out, inputs = self.layer_and_inputs(index, part, positions)
+            for kind in kinds:
+                square = (inputs[kind].T @ inputs[kind]).double()
+                found[kind] = found[kind] + square if kind in found else square
+            part.copy_(out)
+        return found
 
     def head_input(self, hidden: Tensor) -> Tensor:
         """What goes into the head behind the last layer, ``[all tokens, hidden_size]``."""

@@ -1,10 +1,11 @@
 """The ways to choose a matrix's integers, by the name that recipes give them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from alula.compress.calibration import Moments
@@ -52,10 +53,26 @@ def _solved(
     return solve(target * scale, fmt, moments.own, sweeps).matrix()
 
 
+def _of_weights(error: Tensor, moment: Tensor | None) -> Tensor:
+    return error.square().sum(1)
+
+
+def _by_norms_of_inputs(error: Tensor, moment: Tensor | None) -> Tensor:
+    assert moment is not None
+    return (error.square() * moment.diagonal()).sum(1)
+
+
+def _of_outputs(error: Tensor, moment: Tensor | None) -> Tensor:
+    assert moment is not None
+    return ((error @ moment) * error).sum(1)
+
+
 @dataclass(frozen=True)
 class _Entry:
     choose: Method
     needs_text: bool
+    count: Callable[[Tensor, Tensor | None], Tensor]
+    """What an error ``[N, K]`` counts, row by row."""
 
 
 def descent(sweeps: int = SWEEPS) -> Method:
@@ -64,11 +81,11 @@ def descent(sweeps: int = SWEEPS) -> Method:
 
 
 _ENTRIES: Mapping[str, _Entry] = {
-    "nearest": _Entry(_rounded, needs_text=False),
-    "magnitude": _Entry(_rounded, needs_text=False),
-    "wanda": _Entry(_by_input_norms, needs_text=True),
-    "compensate": _Entry(descent(0), needs_text=True),
-    "descent": _Entry(descent(), needs_text=True),
+    "nearest": _Entry(_rounded, needs_text=False, count=_of_weights),
+    "magnitude": _Entry(_rounded, needs_text=False, count=_of_weights),
+    "wanda": _Entry(_by_input_norms, needs_text=True, count=_by_norms_of_inputs),
+    "compensate": _Entry(descent(0), needs_text=True, count=_of_outputs),
+    "descent": _Entry(descent(), needs_text=True, count=_of_outputs),
 }
 METHODS = tuple(_ENTRIES)
 PATTERN_METHODS = ("magnitude", "wanda")
@@ -83,3 +100,27 @@ def method(name: str) -> Method:
 def needs_text(name: str) -> bool:
     """Whether a method chooses integers on a text."""
     return _ENTRIES[name].needs_text
+
+
+def row_losses(
+    name: str, weight: Tensor, fmt: WeightFormat, moment: Tensor | None
+) -> tuple[Tensor, float]:
+    """What each row of a matrix loses in a format, as a method counts it, ``[N]``.
+
+    What descent loses is told by compensation alone.
+
+    Args:
+        name: the method's.
+        weight: float32 ``[N, K]``.
+        fmt: the format.
+        moment: second moment of the inputs; methods that need no text do not look at it.
+
+    Returns:
+        That, and what all rows would lose if they were zeros.
+    """
+    entry = _ENTRIES["compensate" if name == "descent" else name]
+    moments = None if moment is None else Moments(moment, moment)
+    found = entry.choose(weight, fmt, moments, 1.0).dequantize()
+    used = None if moment is None else moment.to(weight)
+    error = weight - torch.from_numpy(found).to(weight)
+    return entry.count(error, used), float(entry.count(weight, used).double().sum())

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from alula.compress.distillation import Distillation
 from alula.compress.methods import METHODS, PATTERN_METHODS, needs_text
-from alula.design import Design, DesignError
+from alula.design import BLOCK, Design, DesignError
 from alula.design.error import listed, meant, shown
 from alula.design.loading import read_yaml
 from alula.design.record import Record, Whole
@@ -32,9 +32,39 @@ KINDS = {
 """What `units` may say instead of a regular expression, with the one that it stands for."""
 DEFAULT_METHOD = "nearest"
 """Of matrices that no rule names; their formats are those of `Precision()`."""
+_ROUNDING = 1e-6
 _MOST_PATTERN = 200
 _MOST_BLOCKS = 1 << 16
 _Stride = Annotated[int, Field(ge=0, le=_MOST_BLOCKS)]
+
+
+class Mix(Record):
+    """Formats for the rows of a matrix, block by block: those that lose least within a limit."""
+
+    formats: Annotated[list[str], Field(min_length=2, max_length=len(MATRIX_FORMATS))]
+    """What is chosen from: W4 4:16, W4 8:16, W4 and the like."""
+
+    keep: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The most that patterns keep of a matrix's weights, on average."""
+
+    stored_bits: Annotated[float, Field(gt=0, le=16)] | None = None
+    """Instead: the most bits of memory for a weight, on average, with scales, mins and indices."""
+
+    rows: Annotated[int, Field(ge=1, le=1 << 15)] = 64
+    """Rows of a block."""
+
+    bands: Annotated[int, Field(ge=2, le=64)] = 4
+    """The most runs of blocks with the same format; each takes instructions."""
+
+    layers: Annotated[int, Field(ge=1, le=1 << 12)] | None = None
+    """Consecutive layers that are alike, and so share code; all if left out."""
+
+    def most(self, rows: int, inputs: int) -> int:
+        """The limit of a matrix: weights that are kept of a block of inputs, or bytes."""
+        if self.keep is not None:
+            return int(self.keep * rows * BLOCK + _ROUNDING)
+        assert self.stored_bits is not None
+        return int(self.stored_bits * rows * inputs / 8 + _ROUNDING)
 
 
 class Rule(Record):
@@ -44,8 +74,8 @@ class Rule(Record):
     """Which matrices: all, layers, attention, mlp, attn.q and the like, lm_head, or a regular
     expression that matches whole names such as layers.0.mlp.down."""
 
-    bits: Annotated[Literal[2, 3, 4, 8], Whole]
-    """Bits of a value."""
+    bits: Annotated[Literal[2, 3, 4, 8], Whole] | None = None
+    """Bits of a value; all rules have them but those with a mix."""
 
     pattern: Literal["dense", "2:4", "2:16", "4:16", "8:16"] = "dense"
     """How many of how many inputs have a weight; all but dense need a design with mpe.sparse."""
@@ -55,9 +85,16 @@ class Rule(Record):
     its input's norm, and round. compensate gives the error of each weight to those that follow
     (GPTQ, SparseGPT). descent improves that level by level."""
 
+    mix: Mix | None = None
+    """Instead of bits and a pattern: a format for each block of rows."""
+
     @property
-    def format(self) -> str:
-        """Title of the format."""
+    def formats(self) -> list[str]:
+        """Titles of the formats that rows may have."""
+        return [self._format] if self.mix is None else self.mix.formats
+
+    @property
+    def _format(self) -> str:
         return f"W{self.bits}" if self.pattern == DENSE.name else f"W{self.bits} {self.pattern}"
 
     @property
@@ -206,10 +243,14 @@ class FormatBudget(Record):
 
 @dataclass(frozen=True)
 class MatrixChoice:
-    """What a recipe says of a matrix: the title of its format, and the method."""
+    """What a recipe says of a matrix: the title of its format, and the method.
+
+    `mix`: where the formats of its rows are yet to be chosen; `format` is one that they may have.
+    """
 
     format: str
     method: str
+    mix: Mix | None = None
 
 
 class Recipe(Record):
@@ -244,6 +285,8 @@ class Recipe(Record):
             _check_budget(self.budget, f"{source}: budget")
         elif not self.rules:
             raise DesignError("rules, a budget, or both", "neither", source)
+        if self.recover is not None and any(rule.mix is not None for rule in self.rules):
+            raise DesignError("left out where rules have a mix", "given", f"{source}: recover")
         if self.fold == Folding():
             raise DesignError("rotate, a scale, or both", "neither", f"{source}: fold")
 
@@ -262,9 +305,13 @@ class Recipe(Record):
         last: dict[str, int] = {}
         for number, rule in enumerate(self.rules):
             for name in filter(rule.expression.fullmatch, names):
-                chosen[name], last[name] = MatrixChoice(rule.format, rule.method), number
+                chosen[name] = MatrixChoice(rule.formats[0], rule.method, rule.mix)
+                last[name] = number
         for number in sorted(set(range(len(self.rules))) - set(last.values())):
             _refuse_idle(self.rules[number], names, f"{source}: rules.{number}.units")
+        if HEAD in last and self.rules[last[HEAD]].mix is not None:
+            units, place = self.rules[last[HEAD]].units, f"{source}: rules.{last[HEAD]}.units"
+            raise DesignError(f"units without {HEAD}, which has one format", shown(units), place)
         return chosen
 
     def named(self, matrices: Iterable[str]) -> set[str]:
@@ -272,7 +319,7 @@ class Recipe(Record):
         return {name for name in matrices for rule in self.rules if rule.expression.fullmatch(name)}
 
     def check_design(self, design: Design, source: str) -> None:
-        """DesignError if a rule or a budget has a pattern and the design cannot run it."""
+        """DesignError if the design cannot run what rules or a budget may choose."""
         for number, title in enumerate(self.budget.formats if self.budget else ()):
             if MATRIX_FORMATS[title].pattern is not DENSE and not design.mpe.sparse:
                 raise DesignError(
@@ -281,6 +328,8 @@ class Recipe(Record):
                     f"{source}: budget.formats.{number}",
                 )
         for number, rule in enumerate(self.rules):
+            if rule.mix is not None:
+                _check_rows(rule.mix, design, f"{source}: rules.{number}.mix")
             if rule.pattern != DENSE.name and not design.mpe.sparse:
                 raise DesignError(
                     f"{DENSE.name} on {design.name}, a design without mpe.sparse",
@@ -317,25 +366,61 @@ def _check_rule(rule: Rule, place: str) -> None:
     except re.error as error:
         wanted = f"{listed(list(KINDS))}, or a regular expression ({error})"
         raise DesignError(wanted, shown(rule.units), f"{place}.units") from None
-    dense = rule.pattern == DENSE.name
+    if (rule.bits is None) == (rule.mix is None):
+        found = "neither" if rule.mix is None else "both"
+        raise DesignError("bits or a mix", found, place)
+    if rule.mix is not None:
+        _check_mix(rule, rule.mix, place)
+    dense = all(MATRIX_FORMATS[title].pattern is DENSE for title in rule.formats)
     allowed = [name for name in METHODS if (name in PATTERN_METHODS) <= (not dense)]
     if not dense:
         allowed.remove("nearest")
     if rule.method not in allowed:
         what = "without a pattern" if dense else "with a pattern"
         raise DesignError(f"{listed(allowed)} {what}", rule.method, f"{place}.method")
-    assert rule.format in MATRIX_FORMATS
+
+
+def _check_mix(rule: Rule, mix: Mix, place: str) -> None:
+    if rule.pattern != DENSE.name:
+        raise DesignError(
+            f"{DENSE.name} where a mix has patterns", rule.pattern, f"{place}.pattern"
+        )
+    _check_titles(mix.formats, f"{place}.mix.formats")
+    if len(set(mix.formats)) < len(mix.formats):
+        raise DesignError("different formats", listed(mix.formats), f"{place}.mix.formats")
+    if (mix.keep is None) == (mix.stored_bits is None):
+        found = "neither" if mix.keep is None else "both"
+        raise DesignError("keep or stored_bits", found, f"{place}.mix")
+    kept = min(1 / MATRIX_FORMATS[title].pattern.segments for title in mix.formats)
+    if mix.keep is not None and mix.keep < kept:
+        wanted = f"at least {kept:g}, what the sparsest of the formats keeps"
+        raise DesignError(wanted, f"{mix.keep:g}", f"{place}.mix.keep")
+
+
+def _check_rows(mix: Mix, design: Design, place: str) -> None:
+    """DesignError unless bands of a mix can begin anywhere on a design."""
+    for number, title in enumerate(mix.formats):
+        pattern = MATRIX_FORMATS[title].pattern
+        if pattern is not DENSE and not design.mpe.sparse:
+            wanted = f"{DENSE.name} on {design.name}, a design without mpe.sparse"
+            raise DesignError(wanted, title, f"{place}.formats.{number}")
+        step = math.lcm(pattern.segments * design.rows, design.sfu.lanes)
+        if mix.rows % step:
+            wanted = f"a multiple of {step}, row blocks of {title} on {design.name}"
+            raise DesignError(wanted, str(mix.rows), f"{place}.rows")
 
 
 def _check_budget(budget: FormatBudget, place: str) -> None:
     if not budget.limits:
         names = "bytes_per_token, decode_cycles or perplexity_ratio"
         raise DesignError(names, "none of them", place)
-    for number, title in enumerate(budget.formats):
+    _check_titles(budget.formats, f"{place}.formats")
+
+
+def _check_titles(titles: list[str], place: str) -> None:
+    for number, title in enumerate(titles):
         if title not in MATRIX_FORMATS:
-            raise DesignError(
-                listed(list(MATRIX_FORMATS)), shown(title), f"{place}.formats.{number}"
-            )
+            raise DesignError(listed(list(MATRIX_FORMATS)), shown(title), f"{place}.{number}")
 
 
 def _refuse_idle(rule: Rule, names: list[str], place: str) -> None:

@@ -1,11 +1,11 @@
 """What each matrix costs in each format: the divergence with this matrix alone quantised."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from alula.compress.calibration import BATCH, SHARED, InputRecorder
+from alula.compress.calibration import SHARED, InputRecorder
 from alula.compress.descent import round_to_nearest, solve
 from alula.ir.bands import bands_of
 from alula.ir.precision import HEAD
@@ -76,8 +76,8 @@ class _Run:
         self._model = InputRecorder(source, device)
         self._layers = source.architecture.layers
         self._layer = 0
-        self._seen = self._embedded(windows)
-        self._apart = self._embedded(apart)
+        self._seen = self._model.embedded(windows)
+        self._apart = self._model.embedded(apart)
         logits = self._model.head(self._through(self._apart, 0))
         self._expected = logits.log_softmax(-1).flatten(0, -2)
 
@@ -93,26 +93,13 @@ class _Run:
                 for kind in kinds
                 if missing.get(name := f"layers.{layer}.{kind}")
             }
-            moments = self._moments(set(names.values()))
+            moments = self._model.pass_through(self._layer, self._seen, set(names.values()))
             for name, first in names.items():
                 yield name, moments[first]
             self._apart = self._model.layer(layer, self._apart, self._positions(self._apart))
             self._layer = layer + 1
         if missing.get(HEAD):
             yield HEAD, None
-
-    @torch.inference_mode()
-    def _moments(self, kinds: Collection[str]) -> dict[str, Tensor]:
-        """Second moments of matrices' inputs in a layer, which the text to choose on passes."""
-        found: dict[str, Tensor] = {}
-        for part in self._seen.split(BATCH):
-            out, inputs = self._model.layer_and_inputs(self._layer, part, self._positions(part))
-            for kind in kinds:
-                x = inputs[kind]
-                square = (x.T @ x).double()
-                found[kind] = found[kind] + square if kind in found else square
-            part.copy_(out)
-        return found
 
     @torch.inference_mode()
     def divergence(self, name: str, title: str, moment: Tensor | None) -> float:
@@ -141,10 +128,6 @@ class _Run:
         return hidden
 
     @torch.inference_mode()
-    def _embedded(self, windows: Sequence[Sequence[int]]) -> Tensor:
-        ids = torch.tensor(windows, device=self._model.device)
-        return torch.stack([self._model.embed(one, range(ids.shape[1])) for one in ids])
-
     def _positions(self, hidden: Tensor) -> Tensor:
         return torch.arange(hidden.shape[1], device=hidden.device)
 
