@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alula.compress.descent import Curvature
 from alula.frontend.float_reference import FloatReference
 from alula.ir.precision import HEAD
 from alula.quant.banded import WeightMatrix
@@ -30,6 +32,11 @@ class Moments:
 
     own: Tensor
     cross: Tensor
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Of the compressed model's inputs."""
+        return Curvature.of(self.own)
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.own + other.own, self.cross + other.cross)

@@ -10,6 +10,7 @@ form for given levels.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,25 @@ _ROWS = 64
 """Rows that a thread solves at a time."""
 
 
+@dataclass(frozen=True)
+class Curvature:
+    """The second moment of matrices' inputs as they are solved with.
+
+    Attributes:
+        moment: damped, float32 ``[K, K]``.
+        factor: upper U with ``U^T U`` its inverse.
+    """
+
+    moment: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, moment: Tensor) -> "Curvature":
+        """That of a moment ``[K, K]``, positive semidefinite."""
+        damped = _damped(moment)
+        return cls(damped, _inverse_factor(damped))
+
+
 def loss(codes: Codes, weight: Tensor, moment: Tensor) -> Tensor:
     """Squared error of each row's output, ``[N]``."""
     error = weight - codes.weights()
@@ -49,32 +69,32 @@ def round_to_nearest(weight: Tensor, fmt: WeightFormat, moment: Tensor | None = 
     return first_codes(weight, fmt, importance, kept)
 
 
-def solve(weight: Tensor, fmt: WeightFormat, moment: Tensor, sweeps: int = SWEEPS) -> Codes:
+def solve(
+    weight: Tensor, fmt: WeightFormat, moment: Tensor | Curvature, sweeps: int = SWEEPS
+) -> Codes:
     """The codes of a matrix for inputs of a second moment.
 
     Args:
         weight: float32 ``[N, K]``.
         fmt: the format.
-        moment: ``[K, K]``, positive semidefinite.
+        moment: ``[K, K]``, positive semidefinite; as a curvature where several are solved with it.
         sweeps: rounds of coordinate descent after the first pass.
 
     It is done where `moment` is; on the CPU by all processors.
     """
-    moment = _damped(moment)
-    factor = _inverse_factor(moment)
-    weight = weight.to(moment.device)
-    if moment.is_cuda:
-        return _solve(weight, fmt, moment, factor, sweeps)
+    curvature = Curvature.of(moment) if isinstance(moment, Tensor) else moment
+    weight = weight.to(curvature.moment.device)
+    if weight.is_cuda:
+        return _solve(weight, fmt, curvature, sweeps)
     # Rows are independent of each other: each processor takes some.
     with ThreadPoolExecutor(os.cpu_count(), "solve", torch.set_num_threads, (1,)) as pool:
-        solved = pool.map(
-            lambda rows: _solve(rows, fmt, moment, factor, sweeps), weight.split(_ROWS)
-        )
+        solved = pool.map(lambda rows: _solve(rows, fmt, curvature, sweeps), weight.split(_ROWS))
         return joined(list(solved))
 
 
-def _solve(weight: Tensor, fmt: WeightFormat, moment: Tensor, factor: Tensor, sweeps: int) -> Codes:
-    """The codes of some rows; `factor` is that of `moment`."""
+def _solve(weight: Tensor, fmt: WeightFormat, curvature: Curvature, sweeps: int) -> Codes:
+    """The codes of some rows."""
+    moment, factor = curvature.moment, curvature.factor
     kept, near = None, weight
     if fmt.pattern is not DENSE:
         kept = _pruned(weight, fmt, factor)

@@ -50,7 +50,7 @@ def _solved(
 ) -> QuantizedMatrix:
     assert moments is not None
     target = moments.target(weight.to(moments.own.device))
-    return solve(target * scale, fmt, moments.own, sweeps).matrix()
+    return solve(target * scale, fmt, moments.curvature, sweeps).matrix()
 
 
 def _of_weights(error: Tensor, moment: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from alula.compress.calibration import SHARED, InputRecorder
-from alula.compress.descent import round_to_nearest, solve
+from alula.compress.descent import Curvature, round_to_nearest, solve
 from alula.ir.bands import bands_of
 from alula.ir.precision import HEAD
 from alula.progress import Progress, silent
@@ -53,10 +53,10 @@ def measure(
     done = sum(not titles for titles in missing.values())
     if done < len(missing):
         run = _Run(padded(checkpoint), windows, apart, torch.device(device))
-        for name, moment in run.matrices(missing):
+        for name, curvature in run.matrices(missing):
             progress("measuring", done, len(missing))
             for title in missing[name]:
-                found.setdefault(name, {})[title] = run.divergence(name, title, moment)
+                found.setdefault(name, {})[title] = run.divergence(name, title, curvature)
             keep(found)
             done += 1
     progress("measuring", len(missing), len(missing))
@@ -81,8 +81,10 @@ class _Run:
         logits = self._model.head(self._through(self._apart, 0))
         self._expected = logits.log_softmax(-1).flatten(0, -2)
 
-    def matrices(self, missing: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Tensor | None]]:
-        """Matrices that something is missing of, in order, with their inputs' second moments.
+    def matrices(
+        self, missing: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, Curvature | None]]:
+        """Matrices that something is missing of, in order, with what their inputs are like.
 
         The head, which is rounded, has none.
         """
@@ -94,23 +96,24 @@ class _Run:
                 if missing.get(name := f"layers.{layer}.{kind}")
             }
             moments = self._model.pass_through(self._layer, self._seen, set(names.values()))
+            curvatures = {kind: Curvature.of(moment) for kind, moment in moments.items()}
             for name, first in names.items():
-                yield name, moments[first]
+                yield name, curvatures[first]
             self._apart = self._model.layer(layer, self._apart, self._positions(self._apart))
             self._layer = layer + 1
         if missing.get(HEAD):
             yield HEAD, None
 
     @torch.inference_mode()
-    def divergence(self, name: str, title: str, moment: Tensor | None) -> float:
+    def divergence(self, name: str, title: str, curvature: Curvature | None) -> float:
         """The divergence with a matrix in a format, which is as it was afterwards."""
         unit = _unit(name)
         tensors, tensor = self._model.unit(unit), f"{name.removeprefix(f'{unit}.')}.weight"
         weight = tensors[tensor]
         codes = [
             round_to_nearest(weight[band.span], band.format)
-            if moment is None
-            else solve(weight[band.span], band.format, moment.to(weight.device), 0)
+            if curvature is None
+            else solve(weight[band.span], band.format, curvature, 0)
             for band in bands_of(title, len(weight))
         ]
         tensors[tensor] = torch.cat([one.weights() for one in codes]).to(weight)
