@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.shapes import FAMILIES, RandomCheckpoint
 
-from alula.compress.folding import input_sizes, rotated, scaled
+from alula.compress.folding import input_sizes, ordered, rotated, scaled
 from alula.frontend import Checkpoint
 from alula.frontend.float_reference import FloatReference
 from alula.ir import Architecture
@@ -47,6 +47,25 @@ def test_a_rotation_changes_no_logit() -> None:
         torch.testing.assert_close(logits(turned), logits(checkpoint), rtol=1e-4, atol=1e-4)
         assert turned.content_id != checkpoint.content_id, name
         assert (turned.tensor("layers.1.mlp_norm.weight") == 1).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_order_changes_no_logit(family: str) -> None:
+    shape = replace(FAMILIES[family], layers=2)
+    checkpoint = model(shape)
+    changed = ordered(checkpoint)
+    torch.testing.assert_close(logits(changed), logits(checkpoint), rtol=1e-4, atol=1e-4)
+    assert changed.content_id != checkpoint.content_id
+    names = [name for name in ("mlp.gate", "mlp.up") if name in shape.projections]
+    for layer in range(2):
+        sizes = 0
+        for name in names:
+            tensors = [one.tensor(f"layers.{layer}.{name}.weight") for one in (changed, checkpoint)]
+            rows = [np.square(tensor, dtype=np.float64).sum(1) for tensor in tensors]
+            assert sorted(rows[0]) == sorted(rows[1])
+            assert (rows[0] != rows[1]).any()
+            sizes = sizes + rows[0] / rows[0].sum()
+        assert (np.diff(sizes) < 1e-12).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

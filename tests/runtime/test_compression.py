@@ -144,7 +144,7 @@ def test_a_folded_model_says_the_same(
     rules = "- {units: layers, bits: 8, method: nearest}\n"
     words = ("--json", "--test", other)
     plain = compress(*words, "--out", tmp_path / "plain", rules=rules).json
-    more = "fold: {rotate: true, scale: 0.5}\n"
+    more = "fold: {rotate: true, scale: 0.5, order: true}\n"
     found = compress(*words, rules=rules, more=more).json
     assert found["perplexity"] == pytest.approx(plain["perplexity"], rel=3e-2)
     assert found["reference_perplexity"] == plain["reference_perplexity"]
@@ -169,7 +169,7 @@ def test_a_model_that_cannot_be_turned_is_refused(
     )
     (line,) = compress(more="fold: {}\n").errors
     assert line == (
-        f"alula: must be rotate, a scale, or both, not neither ({tmp_path / 'recipe.yaml'}: fold)"
+        f"alula: must be rotate, a scale or order, not none of them ({tmp_path / 'recipe.yaml'}: fold)"
     )
 
 

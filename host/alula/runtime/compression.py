@@ -12,7 +12,7 @@ from typing import Any
 from alula import files
 from alula.codegen.plan import fit_report
 from alula.compress import CompressedModel, compress
-from alula.compress.folding import input_sizes, rotated, scaled
+from alula.compress.folding import input_sizes, ordered, rotated, scaled
 from alula.compress.recipe import MatrixChoice, Recipe, Recovery, precision_of
 from alula.compress.recovery import recover
 from alula.compress.saving import save
@@ -298,7 +298,7 @@ def _folded(
         device = torch_device(request.torch_device)
         sizes = input_sizes(padded(checkpoint), calibration, device)
         checkpoint = scaled(checkpoint, sizes, wanted.scale)
-    return checkpoint
+    return ordered(checkpoint) if wanted.order else checkpoint
 
 
 def _lasting_name(model: str) -> str:

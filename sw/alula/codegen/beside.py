@@ -4,6 +4,8 @@ A part begins with beats of its own: it is some scale beats' worth of row blocks
 """
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from alula.codegen.emitter import engine_of, most_offset
 from alula.codegen.layer import product
@@ -24,48 +26,57 @@ _MOST_STRIDE, _MOST_GROUPS = most_offset("MM", "stride"), most_offset("MM", "gro
 class Parts:
     """A product in parts of so many row blocks; in one where they may not begin anywhere.
 
-    That is where the matrix has bands, or fields are too small.
+    Of several bands the parts of the one that takes longest come first.
 
     Attributes:
-        rows: results of a part.
+        rows: results of a part; where there are several bands all, as parts are out of order.
         units: parts that there are.
         cycles: of the matrix engine for one, about.
         all_cycles: for all of them.
-        whole: parts that are no shorter than others; 0 where there is only one.
+        whole: parts at the beginning that are alike; 0 where there is only one.
         each: of those, how many go with a head.
     """
 
     def __init__(self, scope: Scope, node: Node) -> None:
         self.scope, self.node = scope, node
         self.matrix = matrix = scope.run.section.matrices[node.unit]
-        self._band = band = matrix.bands[0]
-        self.blocks = SCALES_PER_BEAT
-        self.rows = self.blocks * band.format.pattern.segments * scope.design.rows
-        self.whole = matrix.outputs // self.rows
-        long = scope.row_words(node.output) > _MOST_STRIDE or band.groups > _MOST_GROUPS
-        if self.rows % scope.design.sfu.lanes or long or len(matrix.bands) > 1:
-            self.blocks, self.rows, self.whole = band.blocks, matrix.outputs, 0
-        self.units = -(-matrix.outputs // self.rows)
+        bands = sorted(matrix.bands, key=_cycles, reverse=True)
+        self._first = first = bands[0]
         passes = -(-scope.buffers.rows // scope.design.mpe.tokens)
-        blocks = [(self.blocks, band), *((one.blocks, one) for one in matrix.bands[1:])]
-        self.cycles = passes * sum(count * _halves(one) * one.groups for count, one in blocks)
-        self.all_cycles = self.units * self.cycles
+        long = scope.row_words(node.output) > _MOST_STRIDE or first.groups > _MOST_GROUPS
+        steps = [SCALES_PER_BEAT * self._block_rows(band) for band in bands]
+        self._step = steps[0]
+        self._parts: list[tuple[StoredBand, int]] = []
+        self.units, self.rows, self.whole = 1, matrix.outputs, 0
+        self.cycles = self.all_cycles = passes * sum(map(_cycles, bands))
+        if not (long or any(step % scope.design.sfu.lanes for step in steps)):
+            self._parts = [
+                (band, block) for band in bands for block in range(0, band.blocks, SCALES_PER_BEAT)
+            ]
+            self.units, self.whole = len(self._parts), first.outputs // self._step
+            self.rows = self._step if len(bands) == 1 else matrix.outputs
+            costs = [SCALES_PER_BEAT * passes * _block_cycles(band) for band, _ in self._parts]
+            self.cycles, self.all_cycles = costs[0], sum(costs)
         self.each = 0
 
     def emit(self, first: int, count: int, piece: int | None = None) -> None:
         """Parts from one on; their results are all of the product's, or a piece."""
         if count == self.units:
             self._whole()
-        elif count:
-            matrix, band, place = self.matrix, self._band, self.scope.vector(self.node.output)
-            skipped = first * self.blocks
-            blocks = min(count * self.blocks, band.blocks - skipped)
-            outputs = min(count * self.rows, matrix.outputs - first * self.rows)
+            return
+        for band, parts in groupby(self._parts[first : first + count], key=itemgetter(0)):
+            starts = [start for _, start in parts]
+            start = starts[0]
+            blocks = min(len(starts) * SCALES_PER_BEAT, band.blocks - start)
+            skipped = start * self._block_rows(band)
             self._multiply(
-                self.scope.layer(matrix.offset + band.format.beats(skipped, band.groups)),
-                place + self.scope.words(first * self.rows),
+                band,
+                self.scope.layer(
+                    self.matrix.offset + band.offset + band.format.beats(start, band.groups)
+                ),
+                self.scope.vector(self.node.output) + self.scope.words(band.first + skipped),
                 blocks,
-                outputs,
+                min(blocks * self._block_rows(band), band.outputs - skipped),
                 piece,
             )
 
@@ -73,21 +84,31 @@ class Parts:
         """Those that go with head `head`."""
         if not self.each:
             return
-        emit, band, scope = self.scope.emit, self._band, self.scope
-        blocks, outputs = self.each * self.blocks, self.each * self.rows
+        emit, band, scope = self.scope.emit, self._first, self.scope
+        blocks, outputs = self.each * SCALES_PER_BEAT, self.each * self._step
+        offset = self.matrix.offset + band.offset
         with emit.scratch():
             emit.alu("SMUL", "address", "head", band.format.beats(blocks, band.groups))
             emit.add("address", "address", scope.layer(0))
             emit.alu("SMUL", "count", "head", scope.words(outputs))
-            place = emit.reg("count", scope.vector(self.node.output))
-            self._multiply(emit.reg("address", self.matrix.offset), place, blocks, outputs)
+            place = emit.reg("count", scope.vector(self.node.output) + scope.words(band.first))
+            self._multiply(band, emit.reg("address", offset), place, blocks, outputs)
+
+    def _block_rows(self, band: StoredBand) -> int:
+        return band.format.pattern.segments * self.scope.design.rows
 
     def _multiply(
-        self, addr: Ref, place: Count, blocks: int, outputs: int, piece: int | None = None
+        self,
+        band: StoredBand,
+        addr: Ref,
+        place: Count,
+        blocks: int,
+        outputs: int,
+        piece: int | None = None,
     ) -> None:
         scope, emit, engine, node = self.scope, self.scope.emit, engine_of(True), self.node
         emit.origin = origin(scope, node)
-        emit.op("LD.W", to=engine.name, addr=addr, blocks=blocks, **self._band.fields)
+        emit.op("LD.W", to=engine.name, addr=addr, blocks=blocks, **band.fields)
         emit.op(
             engine.name,
             reads=scope.touch(node.inputs[0]),
@@ -97,7 +118,7 @@ class Parts:
             rows=scope.many,
             dst=place,
             stride=scope.row_words(node.output),
-            **self._band.fields,
+            **band.fields,
         )
 
     def _whole(self) -> None:
@@ -151,9 +172,15 @@ class Beside:
             one.beside_head()
 
 
-def _halves(band: StoredBand) -> int:
-    """Cycles of a row block for each group and pass."""
-    return numbers({"fmt": band.format.name, "nm": band.format.pattern.name})["HALVES"]
+def _block_cycles(band: StoredBand) -> int:
+    """Cycles of a row block in a pass."""
+    known = numbers({"fmt": band.format.name, "nm": band.format.pattern.name})
+    return known["HALVES"] * band.groups
+
+
+def _cycles(band: StoredBand) -> int:
+    """Cycles of a band in a pass."""
+    return band.blocks * _block_cycles(band)
 
 
 def origin(scope: Scope, node: Node) -> str:

@@ -2,11 +2,13 @@
 
 `rotated` turns the residual stream by an orthogonal matrix, which spreads what is large in a few of
 its channels over all (QuaRot: Ashkboos et al., arXiv 2404.00456). `scaled` makes weights of large
-inputs larger, and the inputs smaller (AWQ: Lin et al., arXiv 2306.00978). Neither costs anything
-where the model runs.
+inputs larger, and the inputs smaller (AWQ: Lin et al., arXiv 2306.00978). `ordered` sorts the
+channels of MLPs, so that rows which matter alike lie together. None costs anything where the model
+runs.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 
 import numpy as np
@@ -85,6 +87,30 @@ def scaled(checkpoint: Checkpoint, sizes: Mapping[str, FloatArray], strength: fl
         return result
 
     return checkpoint.rewritten(changed, f"scaled {strength} {_digest(factors)}")
+
+
+def ordered(checkpoint: Checkpoint) -> Checkpoint:
+    """The model with the channels between the matrices of its MLPs sorted, the largest first.
+
+    By the squares of the weights that give a channel, those of each matrix as shares.
+    """
+    names = [name for name in ("mlp.gate", "mlp.up") if name in checkpoint.architecture.projections]
+
+    @cache
+    def order(layer: str) -> NDArray[np.intp]:
+        sizes = np.zeros(checkpoint.architecture.intermediate_size)
+        for name in names:
+            squares = np.square(checkpoint.tensor(f"{layer}{name}.weight"), dtype=np.float64).sum(1)
+            sizes += squares / max(squares.sum(), np.finfo(np.float64).tiny)
+        return np.argsort(-sizes, kind="stable")
+
+    def changed(name: str, values: FloatArray) -> FloatArray:
+        layer, unit, kind = _parts(name)
+        if unit in names:
+            return values[order(layer)]
+        return values[:, order(layer)] if (unit, kind) == ("mlp.down", "weight") else values
+
+    return checkpoint.rewritten(changed, "ordered")
 
 
 @torch.inference_mode()

@@ -169,6 +169,10 @@ class Folding(Record):
     """Divide what goes into matrices by this power of its size on the calibration's text, channel
     by channel, and multiply their weights (AWQ); 0: neither."""
 
+    order: bool = False
+    """Sort the channels of MLPs, those of the largest weights first, so that rows that matter alike
+    lie together: for a mix."""
+
 
 class Attention(Record):
     """Attention to some blocks of 64 positions, in every layer; integers are chosen without it."""
@@ -288,7 +292,7 @@ class Recipe(Record):
         if self.recover is not None and any(rule.mix is not None for rule in self.rules):
             raise DesignError("left out where rules have a mix", "given", f"{source}: recover")
         if self.fold == Folding():
-            raise DesignError("rotate, a scale, or both", "neither", f"{source}: fold")
+            raise DesignError("rotate, a scale or order", "none of them", f"{source}: fold")
 
     def choices(self, matrices: Iterable[str], source: str) -> dict[str, MatrixChoice]:
         """Return what applies to each matrix of a model.
