@@ -9,6 +9,7 @@ from typing import Any
 from alula.design import Design, load_design
 
 SEED, COUNT = 1, 6
+ECP5_COUNT = 4
 _MEMORIES = ((16, 1), (32, 1), (16, 2), (64, 1))
 """Bytes of a beat, and channels."""
 _CHOSEN = (
@@ -26,6 +27,31 @@ _EMITTED: tuple[Mapping[str, Any], ...] = (
     {"memory.beat_bytes": 16, "memory.channels": 4, "sfu.lanes": 8, "mpe.sparse": True},
 )
 """What is only emitted, to see how modules grow."""
+_ECP5: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    (
+        "tiny",
+        {
+            "memory.beat_bytes": 8,
+            "mpe.tokens": 4,
+            "buffers.stream_kib": 48,
+            "buffers.vector_kib": 192,
+            "buffers.activation_kib": 16,
+        },
+    ),
+    ("nano", {"mpe.sparse": True, "sfu.lanes": 2, "buffers.vector_kib": 32}),
+    ("nano", {"memory.beat_bytes": 8, "mpe.sparse": True, "sfu.lanes": 8}),
+    ("nano", {"memory.beat_bytes": 8, "sfu.lanes": 8, "buffers.vector_kib": 128}),
+)
+"""Of an ECP5, and the shipped design that each is made from."""
+_ECP5_HELD_OUT = (
+    (2, 2, False),
+    (2, 2, True),
+    (2, 4, True),
+    (4, 2, False),
+    (4, 2, True),
+    (4, 4, False),
+)
+"""Lanes, tokens and whether it is sparse, of what an ECP5-85F has room for beside `_ECP5`."""
 _ROOM = {
     "memory.capacity_mib": 64,
     "mpe.sparse": False,
@@ -59,6 +85,8 @@ def planned() -> Iterator[Chosen]:
         yield Chosen(name, {})
     for memory, lanes, tokens, sparse in _CHOSEN:
         yield _changed(memory, lanes, tokens, sparse)
+    for base, changes in _ECP5:
+        yield Chosen(base, changes)
     for changes in _EMITTED:
         yield Chosen("nano-sparse", {**_ROOM, **changes}, emitted=True)
 
@@ -72,6 +100,23 @@ def drawn(seed: int = SEED, count: int = COUNT) -> Iterator[Chosen]:
     ]
     for sizes in random.Random(seed).sample(space, count):
         yield _changed(*sizes, held_out=True)
+    yield from _drawn_ecp5(random.Random(seed))
+
+
+def _drawn_ecp5(draw: random.Random) -> Iterator[Chosen]:
+    """Their buffers are drawn too."""
+    for lanes, tokens, sparse in draw.sample(_ECP5_HELD_OUT, ECP5_COUNT):
+        changes = {
+            "memory.beat_bytes": 8,
+            "mpe.tokens": tokens,
+            "mpe.sparse": sparse,
+            "sfu.lanes": lanes,
+            "buffers.stream_kib": draw.choice((8, 16, 32)),
+            "buffers.vector_kib": lanes * draw.choice((16, 32)),
+            "buffers.activation_kib": tokens * draw.choice((8, 16)),
+            "buffers.staging_kib": draw.choice((4, 8, 16)),
+        }
+        yield Chosen("tiny", changes, held_out=True)
 
 
 def _changed(

@@ -34,6 +34,7 @@ def held_out() -> list[dict[str, Any]]:
             found = {name: getattr(one.use, name) for name in ERRORS if name != "mhz"}
             rows.append(
                 {
+                    "base": values["base"],
                     "changes": values["changes"],
                     "commit": values["commit"],
                     "synthesised": found | {"mhz": 1000 / one.ns},
@@ -70,15 +71,17 @@ def table_text() -> str:
         found, error = row["synthesised"], row["error"]
         counts = {name: f"{found[name]:,g}" for name in found} | {"mhz": f"{found['mhz']:.0f}"}
         cells = (f"{counts[name]} ({error[name]:+.1%})" for name in _TITLES)
-        lines.append(f"| {_said(row['changes'])} | {' | '.join(cells)} | `{row['commit']}` |")
+        said = _said(row["base"], row["changes"])
+        lines.append(f"| {said} | {' | '.join(cells)} | `{row['commit']}` |")
     return "\n".join(lines) + "\n"
 
 
-def _said(changes: dict[str, Any]) -> str:
-    kind = "sparse" if changes["mpe.sparse"] else "dense"
+def _said(base: str, changes: dict[str, Any]) -> str:
+    design = load_design(base).replace(changes)
+    memory, kind = design.memory, "sparse" if design.mpe.sparse else "dense"
     return (
-        f"{changes['memory.channels']} x {changes['memory.beat_bytes']} bytes, "
-        f"{changes['mpe.tokens']} tokens, {changes['sfu.lanes']} lanes, {kind}"
+        f"{design.part.family}: {memory.channels} x {memory.beat_bytes} bytes, "
+        f"{design.mpe.tokens} tokens, {design.sfu.lanes} lanes, {kind}"
     )
 
 

@@ -40,6 +40,7 @@ endmodule
     "Leaf": "module Leaf(clk);\n  input clk;\nendmodule\n",
 }
 ULTRA = '  (* ram_style = "ultra" *)\n'
+TABLES = '  (* ram_style = "distributed" *)\n'
 
 
 def test_instances_are_counted_through_the_hierarchy() -> None:
@@ -86,4 +87,10 @@ def test_deep_memories_go_to_ultraram() -> None:
 
 
 def test_a_part_without_ultraram_has_none() -> None:
-    assert styled(MODULES, TINY) == MODULES
+    assert "ultra" not in "".join(styled(MODULES, TINY).values())
+
+
+def test_what_is_no_declared_block_is_made_of_tables() -> None:
+    top = styled(MODULES, TINY)["top"]
+    assert top.count(TABLES + "  reg [7:0] small [63:0];\n") == 1
+    assert top.replace(TABLES, "") == MODULES["top"]

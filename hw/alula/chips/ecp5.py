@@ -24,6 +24,7 @@ ECP5 = ChipFamily(
         sequencer=3,
     ),
     multiplier="mult18x18d",
+    table_words=32,
     # FPGA-TN-02204: a distributed RAM of 16 by 4 takes the six LUTs of three slices' halves, a
     # carry two LUTs. Wide multiplexers are beside the LUTs.
     cells={

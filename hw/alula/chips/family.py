@@ -50,6 +50,7 @@ class ChipFamily:
         example: one of them.
         dsp: its DSP blocks.
         multiplier: the `target` of the gateware: of multipliers, clock gates and fp32 units.
+        table_words: up to so many words, Yosys makes a memory of look-up tables by itself.
         cells: what each kind of cell that Yosys makes takes of a chip.
         synthesis: what Yosys runs; ``-top`` and the module's name are added.
         delays: the arcs of each kind of cell, in ns.
@@ -63,6 +64,7 @@ class ChipFamily:
     example: str
     dsp: DspBlocks
     multiplier: Literal["dsp48e2", "mult18x18d"]
+    table_words: int
     cells: Mapping[str, Use]
     synthesis: str
     delays: Mapping[str, DelayModel]

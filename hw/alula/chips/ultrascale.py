@@ -26,6 +26,7 @@ ULTRASCALE_PLUS = ChipFamily(
         sequencer=3,
     ),
     multiplier="dsp48e2",
+    table_words=64,
     # UG574: the LUTs of a distributed RAM. Wide multiplexers and carries are beside the LUTs.
     cells={
         **{f"LUT{inputs}": _LUT for inputs in range(1, 7)},

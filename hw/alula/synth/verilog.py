@@ -82,26 +82,30 @@ def scanned(design: Design) -> dict[str, str]:
 
 
 def styled(modules: Mapping[str, str], design: Design) -> dict[str, str]:
-    """Return modules, the first the top, with an attribute at each memory meant for UltraRAM.
+    """Return modules, the first the top, with an attribute where Yosys would not do as declared.
 
-    Where memories go is the choice of `alula.design.storage.bind_memories`, as for a design's
-    declared blocks.
+    Where block memories go is the choice of `alula.design.storage.bind_memories`, as for a
+    design's declared blocks. What is not among them is made of look-up tables.
     """
     counts = instances(modules)
     banks = [
         Bank(f"{module}/{number}", width, depth, counts[module], piece)
         for module, text in modules.items()
         for number, (width, depth, piece) in enumerate(memories(text))
-        if depth > SHALLOW
     ]
-    ultra = bind_memories(banks, Blocks(design.part.bram36, design.part.uram)).ultra
+    blocks = [bank for bank in banks if bank.depth > SHALLOW]
+    ultra = bind_memories(blocks, Blocks(design.part.bram36, design.part.uram)).ultra
+    alone = range(design.family.table_words + 1, SHALLOW + 1)
+    styles = dict.fromkeys(ultra, "ultra") | {
+        bank.name: "distributed" for bank in banks if bank.depth in alone
+    }
 
     def annotate(module: str, text: str) -> str:
         numbers = count()
 
         def with_style(match: re.Match[str]) -> str:
-            style = '(* ram_style = "ultra" *)\n  ' if f"{module}/{next(numbers)}" in ultra else ""
-            return f"  {style}{match[1]}"
+            style = styles.get(f"{module}/{next(numbers)}")
+            return f'  (* ram_style = "{style}" *)\n  {match[1]}' if style else f"  {match[1]}"
 
         return _MEMORY.sub(with_style, text)
 
