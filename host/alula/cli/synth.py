@@ -147,7 +147,7 @@ def _without_synthesis(design: "Design", paths: list[Path], json: bool) -> None:
 def _estimated(found: "Resources") -> Iterator[tuple[str, ...]]:
     yield ("estimated", *_counts(found.use), f"{found.mhz:.0f}")
     if found.errors and not found.extrapolated:
-        title = f"largest error of {found.held_out} held out"
+        title = f"largest error, {found.held_out} held out"
         yield (title, *(f"{found.errors[name]:.1%}" for name in (*_NAMES, "mhz")))
 
 

@@ -35,9 +35,9 @@ class Resources:
         uram: UltraRAMs.
         mhz: the clock that its longest path allows, not placed.
         slowest: the class of the module that has it.
-        errors: by resource and "mhz" the largest error found on designs that nothing was fitted to,
-            as a share of what synthesis found.
-        held_out: how many designs those are.
+        errors: by resource and "mhz" the largest error found on synthesised designs, as a share of
+            what synthesis found.
+        held_out: how many of those nothing was fitted to; without any there are no errors.
         extrapolated: what of the design lies outside of all that was synthesised, by the names of
             `Dimensions`; the errors do not hold for such a design.
     """

@@ -131,9 +131,9 @@ def _chip(designs: Sequence[Synthesised], every: Sequence[Synthesised]) -> dict[
             for name, values in zip(Dimensions._fields, sizes, strict=True)
         },
     }
-    rows = [compared(one, Fit.read({**values, "errors": {}, "held_out": 0})) for one in held_out]
-    worst = {name: round(max(abs(row[name]) for row in rows), 4) for name in ERRORS if rows}
-    return {**values, "errors": worst, "held_out": len(rows)}
+    rows = [compared(one, Fit.read({**values, "errors": {}, "held_out": 0})) for one in whole]
+    worst = {name: round(max(abs(row[name]) for row in rows), 4) for name in ERRORS if held_out}
+    return {**values, "errors": worst, "held_out": len(held_out)}
 
 
 def _apart(design: Synthesised, held_out: Sequence[Synthesised]) -> Synthesised:
