@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.shapes import FAMILIES, RandomCheckpoint
 
 from alula.compress import mixing
+from alula.compress.calibration import Moments
 from alula.compress.descent import loss, round_to_nearest, solve
 from alula.compress.methods import row_losses
 from alula.compress.mixing import check_limits, least, mixed
@@ -74,11 +75,11 @@ def test_methods_count_as_they_choose(fmt: str) -> None:
     found, whole = row_losses("magnitude", weight, item, None)
     torch.testing.assert_close(found, error.square().sum(1))
     assert whole == pytest.approx(float(weight.square().sum()))
-    found, whole = row_losses("descent", weight, item, moment)
+    found, whole = row_losses("descent", weight, item, Moments(moment, moment))
     codes = solve(weight, item, moment, 0)
     torch.testing.assert_close(found, loss(codes, weight, moment.float()), rtol=1e-3, atol=0)
     assert whole == pytest.approx(float(((weight @ moment.float()) * weight).sum()))
-    found, whole = row_losses("wanda", weight, item, moment)
+    found, whole = row_losses("wanda", weight, item, Moments(moment, moment))
     norms = moment.diagonal().float()
     error = weight - round_to_nearest(weight, item, moment.float()).weights()
     torch.testing.assert_close(found, (error.square() * norms).sum(1))

@@ -168,9 +168,8 @@ def test_a_model_that_cannot_be_turned_is_refused(
         f"({tmp_path / 'recipe.yaml'})"
     )
     (line,) = compress(more="fold: {}\n").errors
-    assert line == (
-        f"alula: must be rotate, a scale or order, not none of them ({tmp_path / 'recipe.yaml'}: fold)"
-    )
+    place = tmp_path / "recipe.yaml"
+    assert line == f"alula: must be rotate, a scale or order, not none of them ({place}: fold)"
 
 
 def budget(*limits: str, formats: str = "[W2, W3, W4]") -> str:
@@ -363,9 +362,10 @@ def test_formats_by_blocks_of_rows(compress: Compress, alula: Alula, tmp_path: P
     assert [one.stat().st_mtime_ns for one in losses.iterdir()] == [stamp]
 
 
-def test_a_mix_beside_a_budget(compress: Compress) -> None:
-    """The mix is as its rule says; the rest is chosen for the budget."""
+def test_a_mix_beside_a_budget(compress: Compress, tmp_path: Path) -> None:
+    """The mix is as its rule says; the rest is chosen, where all was measured before."""
     more = budget("bytes_per_token: 100000", formats="[W3, W4, W8]")
+    assert not compress("--out", tmp_path / "all", rules="", more=more).code
     found = compress("--json", rules=MIX[MIX.index("- units") :], more=more).json
     assert found["bytes_per_token"] <= 100_000
     formats = {unit["unit"]: unit["format"] for unit in found["units"]}

@@ -182,7 +182,7 @@ class BudgetChooser:
                 if (kind, title) not in costs:
                     costs[kind, title] = self._difference(base, kind, title)
                 size, cycles = costs[kind, title]
-                loss = losses[name][title] if name in losses else 0.0
+                loss = losses.get(name, {}).get(title, 0.0)
                 found.setdefault(name, []).append(Option(title, size, cycles, loss))
         size = traffic(self._shape, base).read(position=0, tokens=1)
         found[_REST] = [Option("", size, self._cycles(base), 0.0)]

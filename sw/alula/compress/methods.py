@@ -103,7 +103,7 @@ def needs_text(name: str) -> bool:
 
 
 def row_losses(
-    name: str, weight: Tensor, fmt: WeightFormat, moment: Tensor | None
+    name: str, weight: Tensor, fmt: WeightFormat, moments: Moments | None
 ) -> tuple[Tensor, float]:
     """What each row of a matrix loses in a format, as a method counts it, ``[N]``.
 
@@ -113,14 +113,13 @@ def row_losses(
         name: the method's.
         weight: float32 ``[N, K]``.
         fmt: the format.
-        moment: second moment of the inputs; methods that need no text do not look at it.
+        moments: of the matrix's inputs; methods that need no text do not look at them.
 
     Returns:
         That, and what all rows would lose if they were zeros.
     """
     entry = _ENTRIES["compensate" if name == "descent" else name]
-    moments = None if moment is None else Moments(moment, moment)
     found = entry.choose(weight, fmt, moments, 1.0).dequantize()
-    used = None if moment is None else moment.to(weight)
+    used = None if moments is None else moments.own.to(weight)
     error = weight - torch.from_numpy(found).to(weight)
     return entry.count(error, used), float(entry.count(weight, used).double().sum())

@@ -10,9 +10,8 @@ from math import gcd
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from alula.compress.calibration import SHARED, InputRecorder
+from alula.compress.calibration import SHARED, InputRecorder, Moments
 from alula.compress.methods import needs_text, row_losses
 from alula.compress.recipe import MatrixChoice, Mix
 from alula.design import BLOCK, DesignError
@@ -66,14 +65,14 @@ def mixed(
         if not found.keys() >= set(mix.formats)
     }
     methods = {name: choices[name].method for name in missing}
-    for done, (name, moment) in enumerate(_moments(source, methods, windows, device)):
+    for done, (name, moments) in enumerate(_moments(source, methods, windows, device)):
         progress(_STAGE, done, len(missing))
         mix, found = missing[name]
         weight = torch.from_numpy(source.tensor(f"{name}.weight")).to(device)
         for title in mix.formats:
             if title not in found:
                 fmt = MATRIX_FORMATS[title]
-                lost, whole = row_losses(methods[name], weight, fmt, moment)
+                lost, whole = row_losses(methods[name], weight, fmt, moments)
                 shares = lost.double() / whole
                 found[title] = [float(block.sum()) for block in shares.split(mix.rows)]
         keep(losses)
@@ -160,8 +159,8 @@ def _moments(
     methods: Mapping[str, str],
     windows: Sequence[Sequence[int]],
     device: str | torch.device,
-) -> Iterator[tuple[str, Tensor | None]]:
-    """Matrices in order, with their inputs' second moments where any method wants them."""
+) -> Iterator[tuple[str, Moments | None]]:
+    """Matrices in order, with the moments of their inputs where any method wants them."""
     model = hidden = None
     if any(map(needs_text, methods.values())):
         model = InputRecorder(source, device)
@@ -173,9 +172,10 @@ def _moments(
             for kind in kinds
             if (name := f"layers.{layer}.{kind}") in methods
         }
-        found: dict[str, Tensor] = {}
+        found: dict[str, Moments] = {}
         if model is not None and hidden is not None:
-            found = model.pass_through(layer, hidden, set(names.values()))
+            squares = model.pass_through(layer, hidden, set(names.values()))
+            found = {name: Moments(square, square) for name, square in squares.items()}
             model.forget(f"layers.{layer}")
         for name, first in names.items():
             yield name, found.get(first)
