@@ -44,6 +44,7 @@ from alula.quant.padded import padded
 from alula.quant.reference import IntegerReference
 from alula.runtime.compression import average_bits
 from alula.runtime.loading import needed_tokenizer, open_model
+from alula.runtime.mixes import with_bands
 from alula.runtime.texts import draw_windows, text_of
 from benchmarks.report import ROOT, progress_shown
 
@@ -101,14 +102,19 @@ class Measurement:
         self._check(recipe, name)
         shape = self.checkpoint.architecture
         matrices = [one for unit in shape.units for one in matrix_shapes(shape, unit)]
-        choices = recipe.choices(matrices, str(path))
-        precision = precision_of(choices)
+        choices, text = recipe.choices(matrices, str(path)), self._calibration(recipe)
         start = time.perf_counter()
         with progress_shown() as progress:
+            if any(choice.mix for choice in choices.values()):
+                windows = [] if text is None else text.tolist()
+                choices = with_bands(
+                    self.checkpoint, choices, windows, str(path), self.device, progress
+                )
+            precision = precision_of(choices)
             model = compress(
                 self.checkpoint,
                 precision,
-                self._calibration(recipe),
+                text,
                 methods={matrix: choice.method for matrix, choice in choices.items()},
                 device=self.device,
                 progress=progress,
@@ -125,10 +131,8 @@ class Measurement:
 
     def _check(self, recipe: Recipe, name: str) -> None:
         """Refuse what would be measured as something else than the recipe says."""
-        parts = (recipe.budget, recipe.attention, recipe.fold, *(one.mix for one in recipe.rules))
-        if any(part is not None for part in parts):
-            message = "must have rules alone, not a budget, attention, a fold or a mix"
-            raise SystemExit(f"{name} {message}")
+        if any(part is not None for part in (recipe.budget, recipe.attention, recipe.fold)):
+            raise SystemExit(f"{name} must have rules alone, not a budget, attention or a fold")
         wanted = recipe.recover
         if wanted is None:
             return
