@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.compress.test_model import texts
@@ -11,8 +12,14 @@ from tests.shapes import FAMILIES, RandomCheckpoint
 from alula.compress.descent import round_to_nearest
 from alula.compress.distillation import Distillation, distil
 from alula.compress.grid import Codes
+from alula.compress.model import CompressedModel
+from alula.compress.recovery import recover
 from alula.frontend.float_reference import FloatReference
+from alula.ir import Precision
+from alula.ir.precision import HEAD
 from alula.isa.formats import MATRIX_FORMATS
+from alula.quant import QuantizedModel
+from alula.quant.banded import matrix_title, parts_of
 from alula.quant.padded import padded
 
 FORMATS = {"attn.q": "W2", "attn.o": "W8", "mlp.up": "W4 8:16", "mlp.down": "W3"}
@@ -52,6 +59,45 @@ def test_they_say_what_the_dense_model_says(family: str) -> None:
         (gain != torch.from_numpy(checkpoint.tensor(name))).any()
         for name, gain in found.gains.items()
     )
+
+
+def test_bands_of_a_matrix_start_as_the_matrix() -> None:
+    """Queries have the attention scale folded in, which the model does not."""
+    checkpoint, codes = started("smollm")
+    split: dict[str, Codes] = {}
+    for name, one in codes.items():
+        if not name.endswith("attn.q"):
+            split[name] = one
+            continue
+        for number, rows in enumerate((slice(0, 48), slice(48, None))):
+            parts = (one.levels[rows], one.c[rows], one.s[rows], one.m[rows])
+            split[f"{name}@{number}"] = Codes(one.format, *parts)
+    settings = Distillation(steps=1)
+    first, second = (
+        distil(checkpoint, found, windows(checkpoint), settings).losses for found in (codes, split)
+    )
+    assert first == pytest.approx(second, rel=1e-6)
+
+
+def test_bands_are_trained() -> None:
+    """Each in its format, which stays."""
+    checkpoint = RandomCheckpoint(FAMILIES["smollm"])
+    title = "W3 8:16 x 32 + W2 x 64"
+    precision = Precision(
+        matrices={"layers.*.mlp.up": title, "layers.*.attn.q": "W3 x 64 + W2 x 64"}
+    )
+    plain = QuantizedModel(checkpoint, precision)
+    model = CompressedModel(
+        checkpoint, precision, {name: plain.matrix(name) for name in plain.shapes}
+    )
+    settings = Distillation(steps=6, rate=2e-2, select=2)
+    found = recover(checkpoint, model, windows(checkpoint), settings)
+    for name in plain.shapes:
+        before, after = model.matrix(name), found.matrix(name)
+        assert matrix_title(after) == matrix_title(before) == precision.title(name)
+        for one, other in zip(parts_of(before), parts_of(after), strict=True):
+            assert (one.integers() != other.integers()).any() == (name != HEAD)
+            np.testing.assert_array_equal(one.c, other.c)
 
 
 @pytest.mark.parametrize("task", [0.0, 0.25, 1.0])

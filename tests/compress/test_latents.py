@@ -1,13 +1,17 @@
 """Latent values: they round to the codes that they came from, and their gradients are LSQ's."""
 
+import numpy as np
 import pytest
 import torch
 from tests.compress.test_descent import problem
 
 from alula.compress.descent import solve
-from alula.compress.grid import Codes
+from alula.compress.grid import Codes, matrix_name, named_codes
 from alula.compress.latents import Latents
+from alula.ir.bands import bands_of
 from alula.isa.formats import DENSE, MATRIX_FORMATS, MIN_UNIT
+from alula.quant import quantize
+from alula.quant.banded import joined, matrix_title, quantize_bands
 
 
 def latents(name: str, folded: float = 1.0, inputs: int = 90) -> tuple[Latents, Codes]:
@@ -24,6 +28,32 @@ def test_they_start_as_the_codes(name: str) -> None:
     for part in ("levels", "c", "s", "m"):
         torch.testing.assert_close(getattr(again, part), getattr(codes, part), rtol=0, atol=0)
     torch.testing.assert_close(found.weights["m"].detach(), codes.weights() / 0.5)
+
+
+def test_bands_are_one_matrix_to_the_model() -> None:
+    """Its rows in order, with the gradients of each band's rows; patterns choose anew in theirs."""
+    weight, _ = problem(12, 96, 1)
+    title = "W4 4:16 x 4 + W3 x 3 + W2 8:16 x 5"
+    matrix = quantize_bands(weight.numpy(), bands_of(title, 12))
+    codes = named_codes("m", matrix, weight)
+    assert list(codes) == ["m@0", "m@1", "m@2"]
+    assert {matrix_name(name) for name in codes} == {"m"}
+    other = Codes.of(quantize(weight[:2].numpy(), "W3"), weight[:2])
+    dense = dict(zip(codes, weight.split([4, 3, 5]), strict=True)) | {"other": weight[:2]}
+    found = Latents({**codes, "other": other}, dense, {}, torch.float32)
+    assert list(found.weights) == ["m", "other"]
+    torch.testing.assert_close(
+        found.weights["m"].detach(), torch.from_numpy(matrix.dequantize()), rtol=1e-6, atol=0
+    )
+    (found.weights["m"][5].sum() + found.weights["other"][1].sum()).backward()
+    found.backward()
+    gradient = found.parameters["weights"].grad
+    assert gradient is not None
+    rows = gradient.unflatten(0, (14, -1)).abs().sum((1, 2))
+    assert (rows > 0).nonzero().flatten().tolist() == [5, 13]
+    again = joined(found.codes()[part].matrix() for part in codes)
+    assert matrix_title(again) == title
+    np.testing.assert_array_equal(again.integers(), matrix.integers())
 
 
 @pytest.mark.parametrize("name", MATRIX_FORMATS)

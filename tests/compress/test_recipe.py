@@ -197,14 +197,6 @@ def test_the_head_has_no_mix() -> None:
     assert choices["lm_head"] == MatrixChoice("W8", "nearest")
 
 
-def test_a_mix_is_not_trained() -> None:
-    with pytest.raises(DesignError) as caught:
-        recipe({"units": "mlp", "mix": MIX}, recover={"steps": 3})
-    assert str(caught.value) == (
-        "must be left out where rules have a mix, not given (x.yaml: recover)"
-    )
-
-
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_shipped_recipes_apply_to_every_layer(name: str) -> None:
     found, path = load_recipe(name)

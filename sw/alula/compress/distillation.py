@@ -10,9 +10,10 @@ as they are.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -20,10 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alula.compress.gains import Gains
-from alula.compress.grid import Codes
+from alula.compress.grid import Codes, matrix_name
 from alula.compress.latents import Latents
 from alula.compress.student import Student
 from alula.progress import Progress, silent
+from alula.quant.floats import FloatArray
 from alula.quant.padded import padded
 from alula.quant.source import Source
 
@@ -71,7 +73,7 @@ class Recovered:
     """What training made.
 
     Attributes:
-        codes: of each matrix that was given.
+        codes: of each matrix or band that was given.
         gains: the norms' gains by the name of their tensor, float32.
         losses: mean of each step, nats a token.
     """
@@ -97,7 +99,8 @@ def distil(
 
     Args:
         checkpoint: the dense model.
-        codes: where training starts, by name of the matrix; what is not named stays dense.
+        codes: where training starts, by name of the matrix, or those of its bands (`named_codes`);
+            what is not named stays dense.
         windows: token ids, int64 ``[windows, tokens]``.
         settings: how.
         device: where.
@@ -142,12 +145,14 @@ class _Training:
         on_gpu = device.type == "cuda"
         shape = source.architecture
         dense = {
-            name: torch.from_numpy(source.tensor(f"{name}.weight")).to(device) for name in codes
+            part: rows.to(device)
+            for name, parts in groupby(codes, key=matrix_name)
+            for part, rows in _rows(codes, list(parts), source.tensor(f"{name}.weight")).items()
         }
         folded = {
             name: shape.attention_scale
             for name in codes
-            if name.endswith("attn.q") and not shape.qk_norm
+            if matrix_name(name).endswith("attn.q") and not shape.qk_norm
         }
         dtype = torch.bfloat16 if on_gpu else torch.float32
         self._latents = Latents(codes, dense, folded, dtype, settings.seed)
@@ -304,6 +309,14 @@ def _lost(ours: Tensor, theirs: Tensor, targets: Tensor, weights: Tensor) -> Ten
 def _next_tokens(windows: Tensor) -> Tensor:
     """What follows each token of windows, flat."""
     return F.pad(windows[:, 1:], (0, 1), value=_NO_TOKEN).flatten()
+
+
+def _rows(
+    codes: Mapping[str, Codes], parts: Sequence[str], weight: FloatArray
+) -> dict[str, Tensor]:
+    """The rows of a matrix that belong to each of its parts."""
+    rows = torch.from_numpy(weight).split([len(codes[part].levels) for part in parts])
+    return dict(zip(parts, rows, strict=True))
 
 
 def _key(codes: Mapping[str, Codes], windows: Tensor, settings: Distillation) -> str:

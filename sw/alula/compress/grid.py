@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alula.design import GROUP
 from alula.isa.formats import DENSE, MIN_UNIT, Q_MAX, SCALE_MAX, WeightFormat
+from alula.quant.banded import WeightMatrix, parts_of
 from alula.quant.floats import SMALLEST, round_bf16
 from alula.quant.matrix import QuantizedMatrix, largest
 
@@ -18,6 +19,7 @@ _CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
 _ROOM = 1.25
 """How far a group's scale may grow over the largest that is needed at first."""
 _M_MAX = 127
+_OF_BAND = "@"
 
 
 @dataclass
@@ -103,6 +105,21 @@ class Codes:
         m = self.m.cpu().numpy().astype(np.int8) if self.has_mins else None
         c = self.c.cpu().numpy().astype(np.float32)
         return QuantizedMatrix(fmt.name, (rows, inputs), q, c, s, m, fmt.pattern.name)
+
+
+def named_codes(name: str, matrix: WeightMatrix, weight: Tensor) -> dict[str, Codes]:
+    """The codes of a matrix by its name; those of its bands, in order, by `layers.0.mlp.up@1`."""
+    parts, found, first = parts_of(matrix), {}, 0
+    for number, part in enumerate(parts):
+        rows = weight[first : first + part.shape[0]]
+        found[f"{name}{_OF_BAND}{number}" if len(parts) > 1 else name] = Codes.of(part, rows)
+        first += part.shape[0]
+    return found
+
+
+def matrix_name(name: str) -> str:
+    """The name of the matrix that codes of a name belong to."""
+    return name.partition(_OF_BAND)[0]
 
 
 def grouped(values: Tensor) -> Tensor:

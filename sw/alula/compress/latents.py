@@ -1,12 +1,13 @@
 """Real numbers behind the codes of a model's matrices, which training moves."""
 
 from collections.abc import Callable, Mapping
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from alula.compress.descent import SCALE_MAX_SIGNED, largest
-from alula.compress.grid import Codes, grouped
+from alula.compress.grid import Codes, grouped, matrix_name
 from alula.design import GROUP
 from alula.isa.formats import DENSE, MIN_UNIT, SCALE_MAX, SparsityPattern
 
@@ -27,8 +28,8 @@ class Latents:
     the model is lost.
 
     Args:
-        codes: of each matrix by name, where training starts.
-        dense: what each matrix was, float ``[N, K]``; what a pattern may come back to.
+        codes: of each matrix by name, or of its bands (`named_codes`), where training starts.
+        dense: what the rows of each of them were, float; what a pattern may come back to.
         folded: what was multiplied into a matrix's codes and is not in the weights that the model
             computes with; 1 for matrices that are not named.
         dtype: of `weights`.
@@ -37,7 +38,8 @@ class Latents:
     Attributes:
         parameters: `weights` ``[G, 32]``, `scales` and `mins` ``[G, 1]`` of all groups, float32,
             with their gradients after `backward`.
-        weights: what the model computes with, by name, ``[N, K]``, leaves that take gradients.
+        weights: what the model computes with, by name of the matrix, ``[N, K]``, leaves that take
+            gradients.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class Latents:
             values.grad = torch.zeros_like(values)
         self._flat = torch.zeros(len(self._unit), GROUP, dtype=dtype, device=device)
         self._gradient = torch.zeros_like(self._flat)
-        self.weights = {name: self._view(self._flat, name) for name in codes}
-        for name, weight in self.weights.items():
+        self.weights: dict[str, Tensor] = {}
+        for name, found in groupby(codes, key=matrix_name):
+            parts = list(found)
+            weight = self.weights[name] = self._view(self._flat, *parts)
             weight.requires_grad_()
-            weight.grad = self._view(self._gradient, name)
+            weight.grad = self._view(self._gradient, *parts)
         self.quantise()
 
     @torch.no_grad()
@@ -190,10 +194,11 @@ class Latents:
     def _column(self, of: Callable[[Codes], Tensor]) -> Tensor:
         return torch.cat([of(one).reshape(-1, 1).float() for one in self._codes.values()])
 
-    def _view(self, flat: Tensor, name: str) -> Tensor:
-        """A matrix ``[N, K]`` in an array of all groups."""
-        rows, inputs = self._codes[name].levels.shape
-        return flat[self._spans[name]].view(rows, -1)[:, :inputs]
+    def _view(self, flat: Tensor, *names: str) -> Tensor:
+        """A matrix ``[N, K]``, or neighbouring bands of one, in an array of all groups."""
+        rows = sum(len(self._codes[name].levels) for name in names)
+        span = slice(self._spans[names[0]].start, self._spans[names[-1]].stop)
+        return flat[span].view(rows, -1)[:, : self._codes[names[0]].levels.shape[1]]
 
 
 def _kept(codes: Codes) -> Tensor:

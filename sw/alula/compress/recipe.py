@@ -289,8 +289,6 @@ class Recipe(Record):
             _check_budget(self.budget, f"{source}: budget")
         elif not self.rules:
             raise DesignError("rules, a budget, or both", "neither", source)
-        if self.recover is not None and any(rule.mix is not None for rule in self.rules):
-            raise DesignError("left out where rules have a mix", "given", f"{source}: recover")
         if self.fold == Folding():
             raise DesignError("rotate, a scale or order", "none of them", f"{source}: fold")
 

@@ -1,17 +1,18 @@
 """A compressed model, trained: from its matrices to latent values and back."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from alula.compress.distillation import Distillation, distil
-from alula.compress.grid import Codes
+from alula.compress.grid import Codes, matrix_name, named_codes
 from alula.compress.model import CompressedModel
 from alula.ir.precision import HEAD
 from alula.progress import Progress, silent
-from alula.quant.banded import BandedMatrix
+from alula.quant.banded import joined
 from alula.quant.padded import padded
 from alula.quant.source import Source
 
@@ -40,16 +41,14 @@ def recover(
         progress: called for each step.
 
     Raises:
-        ValueError: `keep` is of another training; fewer windows than a step takes; a matrix has
-            bands.
+        ValueError: `keep` is of another training; fewer windows than a step takes.
     """
     source = padded(checkpoint)
     codes: dict[str, Codes] = {}
     for name, matrix in model.chosen.items():
-        if isinstance(matrix, BandedMatrix):
-            raise ValueError(f"matrices must have one format each, not bands ({name})")
         if name != HEAD:
-            codes[name] = Codes.of(matrix, torch.from_numpy(source.tensor(f"{name}.weight")))
+            weight = torch.from_numpy(source.tensor(f"{name}.weight"))
+            codes |= named_codes(name, matrix, weight)
     found = distil(
         checkpoint,
         codes,
@@ -59,6 +58,9 @@ def recover(
         keep=keep,
         progress=progress,
     )
-    chosen = {name: one.matrix() for name, one in found.codes.items()}
+    chosen = {
+        name: joined(found.codes[part].matrix() for part in parts)
+        for name, parts in groupby(found.codes, key=matrix_name)
+    }
     gains = {name: gain.numpy() for name, gain in found.gains.items()}
     return CompressedModel(checkpoint, model.precision, model.chosen | chosen, gains)
