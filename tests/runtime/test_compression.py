@@ -354,12 +354,39 @@ def test_formats_by_blocks_of_rows(compress: Compress, alula: Alula, tmp_path: P
     assert other.generate("the chain", max_new_tokens=4).text == said.text
     (line,) = alula("compile", tmp_path / "out", "--design", "nano").errors
     assert "N:M patterns" in line
+    text = tmp_path / "few.txt"
+    text.write_text("a b c d e f g h")
+    words = ("--design", "nano-sparse", "--text", text, "--tokens", 8, "--json")
+    rows = alula("profile", tmp_path / "out", *words, "--out", tmp_path / "profile").json["units"]
+    assert len(rows) == 3 + 2
     losses = cache_folder() / "row_losses"
     (before,) = losses.iterdir()
     stamp = before.stat().st_mtime_ns
     again = compress("--json", "--out", tmp_path / "again", rules=MIX).json
     assert again == found
     assert [one.stat().st_mtime_ns for one in losses.iterdir()] == [stamp]
+
+
+def test_bands_are_told_by_their_formats() -> None:
+    titles = ["W4", "W4 x 32 + W4 4:16 x 96", "W4 4:16 x 16 + W4 x 64 + W4 4:16 x 48", "W4"]
+    units = [{"format": title, "method": "descent", "bytes": 1000} for title in titles]
+    found = compression.Compressed(
+        average_bits=4.0,
+        stored_bits=4.0,
+        bytes_per_token=1,
+        perplexity=2.0,
+        reference_perplexity=1.0,
+        ratio=2.0,
+        test="",
+        test_tokens=1,
+        calibration_tokens=1,
+        budget_ratio=None,
+        units=units,
+    )
+    assert list(found.summary()) == [
+        ("W4", "descent", "2", "2,000"),
+        ("W4 + W4 4:16", "descent", "2", "2,000"),
+    ]
 
 
 def test_a_mix_beside_a_budget(compress: Compress, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from alula.folders import cache_folder, new_file, new_folder
 from alula.frontend import Checkpoint
 from alula.frontend.compressed import CompressedCheckpoint, matrix_shapes
 from alula.ir import Architecture, Precision
+from alula.ir.bands import formats_of
 from alula.ir.precision import HEAD
 from alula.mapper import DoesNotFit, traffic
 from alula.mapper.traffic import matrix_bytes
@@ -91,10 +92,15 @@ class Compressed:
         return asdict(self)
 
     def summary(self) -> Iterator[tuple[str, ...]]:
-        """Yield a row for each format and method: how many matrices, and their bytes."""
+        """Yield a row for each format and method: how many matrices, and their bytes.
+
+        Matrices of several formats are told by these alone, not by their bands.
+        """
         groups: dict[tuple[str, str], list[int]] = {}
         for unit in self.units:
-            groups.setdefault((unit["format"], unit["method"]), []).append(unit["bytes"])
+            formats = sorted({fmt.title for fmt in formats_of(unit["format"])})
+            key = (" + ".join(formats), unit["method"])
+            groups.setdefault(key, []).append(unit["bytes"])
         for (title, method), sizes in groups.items():
             yield title, method, str(len(sizes)), f"{sum(sizes):,}"
 
