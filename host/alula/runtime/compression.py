@@ -300,11 +300,13 @@ def _folded(
             checkpoint = rotated(checkpoint)
         except ValueError as error:
             raise RunError(f"fold: {error} ({request.recipe_path})") from None
+    device = torch_device(request.torch_device)
     if wanted.scale:
-        device = torch_device(request.torch_device)
         sizes = input_sizes(padded(checkpoint), calibration, device)
         checkpoint = scaled(checkpoint, sizes, wanted.scale)
-    return ordered(checkpoint) if wanted.order else checkpoint
+    if wanted.order:
+        checkpoint = ordered(checkpoint, input_sizes(padded(checkpoint), calibration, device))
+    return checkpoint
 
 
 def _lasting_name(model: str) -> str:

@@ -8,8 +8,8 @@ runs.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +73,12 @@ def scaled(checkpoint: Checkpoint, sizes: Mapping[str, FloatArray], strength: fl
         sizes: root mean squares of the channels, as `input_sizes` gives them.
         strength: the power, 0 to 1.
     """
-    factors = {name: _factors(size, strength) for name, size in sizes.items()}
+    gated = checkpoint.architecture.gated_mlp
+    factors = {
+        name: _factors(size, strength)
+        for name, size in sizes.items()
+        if gated or not name.endswith("mlp.down")
+    }
 
     def changed(name: str, values: FloatArray) -> _Wide:
         layer, unit, kind = _parts(name)
@@ -89,42 +94,49 @@ def scaled(checkpoint: Checkpoint, sizes: Mapping[str, FloatArray], strength: fl
     return checkpoint.rewritten(changed, f"scaled {strength} {_digest(factors)}")
 
 
-def ordered(checkpoint: Checkpoint) -> Checkpoint:
-    """The model with the channels between the matrices of its MLPs sorted, the largest first.
+def ordered(checkpoint: Checkpoint, sizes: Mapping[str, FloatArray]) -> Checkpoint:
+    """The model with the channels of its MLPs sorted, those first that give most to the output.
 
-    By the squares of the weights that give a channel, those of each matrix as shares.
+    Args:
+        checkpoint: the model.
+        sizes: root mean squares of what goes into `mlp.down`, as `input_sizes` gives them.
     """
-    names = [name for name in ("mlp.gate", "mlp.up") if name in checkpoint.architecture.projections]
-
-    @cache
-    def order(layer: str) -> NDArray[np.intp]:
-        sizes = np.zeros(checkpoint.architecture.intermediate_size)
-        for name in names:
-            squares = np.square(checkpoint.tensor(f"{layer}{name}.weight"), dtype=np.float64).sum(1)
-            sizes += squares / max(squares.sum(), np.finfo(np.float64).tiny)
-        return np.argsort(-sizes, kind="stable")
+    orders: dict[str, NDArray[np.intp]] = {}
+    for index in range(checkpoint.architecture.layers):
+        name = f"layers.{index}.mlp.down"
+        given = channel_energies(checkpoint.tensor(f"{name}.weight"), np.square(sizes[name]))
+        orders[f"layers.{index}."] = np.argsort(-given, kind="stable")
 
     def changed(name: str, values: FloatArray) -> FloatArray:
         layer, unit, kind = _parts(name)
-        if unit in names:
-            return values[order(layer)]
-        return values[:, order(layer)] if (unit, kind) == ("mlp.down", "weight") else values
+        if unit in _READERS["mlp_norm"]:
+            return values[orders[layer]]
+        return values[:, orders[layer]] if (unit, kind) == ("mlp.down", "weight") else values
 
-    return checkpoint.rewritten(changed, "ordered")
+    return checkpoint.rewritten(changed, f"ordered {_digest(orders)}")
+
+
+def channel_energies(down: FloatArray, squares: NDArray[np.floating]) -> _Wide:
+    """Mean squares of what each channel of an MLP gives to its output, summed over the output.
+
+    Args:
+        down: weights of `mlp.down`.
+        squares: mean squares of its inputs, in any unit.
+    """
+    return np.square(down, dtype=np.float64).sum(0) * squares
 
 
 @torch.inference_mode()
 def input_sizes(
     source: Source, windows: Sequence[Sequence[int]], device: str | torch.device = "cpu"
 ) -> dict[str, FloatArray]:
-    """Root mean squares of the channels that `scaled` divides, on a text, by norm or matrix."""
+    """Root mean squares, on a text, of what norms give and what goes into `mlp.down`, by these."""
     shape, model = source.architecture, InputRecorder(source, device)
     positions = torch.arange(len(windows[0]), device=device)
     hidden = [model.embed(ids, positions) for ids in torch.tensor(windows, device=device)]
     found: dict[str, FloatArray] = {}
     for layer in range(shape.layers):
-        wanted = {"attn_norm": "attn.q", "mlp_norm": "mlp.up"}
-        wanted |= {"mlp.down": "mlp.down"} if shape.gated_mlp else {}
+        wanted = {"attn_norm": "attn.q", "mlp_norm": "mlp.up", "mlp.down": "mlp.down"}
         sums: dict[str, Tensor] = {}
         for number, one in enumerate(hidden):
             hidden[number], inputs = model.layer_and_inputs(layer, one, positions)
@@ -149,8 +161,8 @@ def _factors(size: FloatArray, strength: float) -> _Wide:
     return np.exp(logs - logs.mean())
 
 
-def _digest(factors: Mapping[str, _Wide]) -> str:
-    return sha256(b"".join(values.tobytes() for values in factors.values())).hexdigest()
+def _digest(found: Mapping[str, NDArray[Any]]) -> str:
+    return sha256(b"".join(values.tobytes() for values in found.values())).hexdigest()
 
 
 def _orthogonal(size: int) -> _Wide:

@@ -104,7 +104,7 @@ def needs_text(name: str) -> bool:
 
 def row_losses(
     name: str, weight: Tensor, fmt: WeightFormat, moments: Moments | None
-) -> tuple[Tensor, float]:
+) -> tuple[Tensor, Tensor]:
     """What each row of a matrix loses in a format, as a method counts it, ``[N]``.
 
     What descent loses is told by compensation alone.
@@ -116,10 +116,10 @@ def row_losses(
         moments: of the matrix's inputs; methods that need no text do not look at them.
 
     Returns:
-        That, and what all rows would lose if they were zeros.
+        That, and what each row would lose if it were zeros.
     """
     entry = _ENTRIES["compensate" if name == "descent" else name]
     found = entry.choose(weight, fmt, moments, 1.0).dequantize()
     used = None if moments is None else moments.own.to(weight)
     error = weight - torch.from_numpy(found).to(weight)
-    return entry.count(error, used), float(entry.count(weight, used).double().sum())
+    return entry.count(error, used), entry.count(weight, used)

@@ -1,7 +1,9 @@
 """Formats for the rows of matrices, block by block: what each would lose, and an exact choice.
 
 A block of rows loses what its outputs would differ by, as its method counts it, as a share of the
-whole matrix's output. Of several layers that are to have the same bands the shares add up.
+whole matrix's output. Outputs of `mlp.gate` and `mlp.up` count by what their channels give to that
+of `mlp.down`, where the method reads a text. Of several layers that are to have the same bands the
+shares add up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,8 +12,10 @@ from math import gcd
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from alula.compress.calibration import SHARED, InputRecorder, Moments
+from alula.compress.folding import channel_energies
 from alula.compress.methods import needs_text, row_losses
 from alula.compress.recipe import MatrixChoice, Mix
 from alula.design import BLOCK, DesignError
@@ -22,11 +26,14 @@ from alula.isa.formats import MATRIX_FORMATS, WeightFormat
 from alula.mapper.traffic import matrix_bytes
 from alula.progress import Progress, silent
 from alula.quant import padded
+from alula.quant.floats import SMALLEST
 from alula.quant.source import Source
 
 Losses = dict[str, dict[str, list[float]]]
 """Shares of a matrix's output that its blocks of rows lose, by a key of it and the format."""
 _STAGE = "measuring rows"
+_CHANNELS, _DOWN = SHARED[2][0], SHARED[3][0]
+"""The matrices whose rows are channels of the MLP, by the first; and the one that reads them."""
 _MOST_SIZE = 1 << 14
 """Sizes that are told apart: what is larger is counted in larger units, rounded up."""
 
@@ -65,7 +72,7 @@ def mixed(
         if not found.keys() >= set(mix.formats)
     }
     methods = {name: choices[name].method for name in missing}
-    for done, (name, moments) in enumerate(_moments(source, methods, windows, device)):
+    for done, (name, moments, channels) in enumerate(_moments(source, methods, windows, device)):
         progress(_STAGE, done, len(missing))
         mix, found = missing[name]
         weight = torch.from_numpy(source.tensor(f"{name}.weight")).to(device)
@@ -73,7 +80,7 @@ def mixed(
             if title not in found:
                 fmt = MATRIX_FORMATS[title]
                 lost, whole = row_losses(methods[name], weight, fmt, moments)
-                shares = lost.double() / whole
+                shares = _shares(lost.double().cpu(), whole.double().cpu(), channels)
                 found[title] = [float(block.sum()) for block in shares.split(mix.rows)]
         keep(losses)
     if missing:
@@ -159,8 +166,11 @@ def _moments(
     methods: Mapping[str, str],
     windows: Sequence[Sequence[int]],
     device: str | torch.device,
-) -> Iterator[tuple[str, Moments | None]]:
-    """Matrices in order, with the moments of their inputs where any method wants them."""
+) -> Iterator[tuple[str, Moments | None, Tensor | None]]:
+    """Matrices in order, with the moments of their inputs where any method wants them.
+
+    And what each of their rows gives to the MLP's output, where it is a channel of that.
+    """
     model = hidden = None
     if any(map(needs_text, methods.values())):
         model = InputRecorder(source, device)
@@ -174,11 +184,22 @@ def _moments(
         }
         found: dict[str, Moments] = {}
         if model is not None and hidden is not None:
-            squares = model.pass_through(layer, hidden, set(names.values()))
+            squares = model.pass_through(layer, hidden, {*names.values(), _DOWN})
             found = {name: Moments(square, square) for name, square in squares.items()}
             model.forget(f"layers.{layer}")
         for name, first in names.items():
-            yield name, found.get(first)
+            channels = None
+            if needs_text(methods[name]) and first == _CHANNELS:
+                down = source.tensor(f"layers.{layer}.{_DOWN}.weight")
+                squares_of = found[_DOWN].own.diagonal().cpu().numpy()
+                channels = torch.from_numpy(channel_energies(down, squares_of))
+            yield name, found.get(first), channels
+
+
+def _shares(lost: Tensor, whole: Tensor, channels: Tensor | None) -> Tensor:
+    """What rows lose as shares of all, which count by what they are themselves or channels give."""
+    counts = whole if channels is None else channels
+    return lost / whole.clamp(min=SMALLEST) * (counts / counts.sum())
 
 
 def _with_bands(

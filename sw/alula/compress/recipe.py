@@ -170,8 +170,8 @@ class Folding(Record):
     by channel, and multiply their weights (AWQ); 0: neither."""
 
     order: bool = False
-    """Sort the channels of MLPs, those of the largest weights first, so that rows that matter alike
-    lie together: for a mix."""
+    """Sort the channels of MLPs, those first that give most to the output on the calibration's
+    text, so that rows that matter alike lie together: for a mix."""
 
 
 class Attention(Record):
@@ -342,7 +342,9 @@ class Recipe(Record):
     @property
     def needs_text(self) -> bool:
         """Whether something is chosen or measured on a text."""
-        if self.budget is not None or (self.fold is not None and self.fold.scale > 0):
+        if self.budget is not None:
+            return True
+        if self.fold is not None and (self.fold.scale > 0 or self.fold.order):
             return True
         return any(needs_text(rule.method) for rule in self.rules)
 
