@@ -74,9 +74,9 @@ def test_many_cycles_in_one_call(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_build_is_made_once_and_tells_its_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulate(Registers()).close()
     runtime = cache_folder() / "verilator-runtime"
     monkeypatch.setenv("ALULA_CACHE", str(tmp_path))
+    # Others may have made this compiler's runtime, or not.
     (tmp_path / runtime.name).symlink_to(runtime)
     told: list[str] = []
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_a_build_is_made_once_and_tells_its_steps(
             Registers(), lambda stage, done, total: told.append(f"{stage} {done}/{total}")
         ).close()
     expected = [f"{stage} {done}/1" for stage in ("verilator", "compile", "link") for done in "01"]
-    assert told == expected
+    assert [one for one in told if not one.startswith("runtime ")] == expected
     assert len(list((tmp_path / "verilator").iterdir())) == 1
 
 

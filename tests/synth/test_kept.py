@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alula.design import load_design
-from alula.synth import place, place_and_route
+from alula.synth import clock, place, place_and_route
 from alula.synth.netlists import cells_of, missing, netlists
 from alula.synth.tools import Tool
 
@@ -92,6 +92,8 @@ def test_placement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "scanned": lambda design: {"m": MODULE},
     }.items():
         monkeypatch.setitem(place_and_route.__globals__, name, value)
+    monkeypatch.setattr(clock, "yosys", lambda: stand_in("netlist.json", {}))
+    monkeypatch.setattr(clock, "nextpnr", lambda: placer)
     tiny = load_design("tiny")
     found = place_and_route(tiny)
     assert (found.fmax_mhz, found.used) == (43.0, {"LUT": 3})
