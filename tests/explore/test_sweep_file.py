@@ -9,7 +9,9 @@ from tests.explore.conftest import VALUES
 from alula.design import DesignError, load_design
 from alula.design.shipped import shipped_sweeps
 from alula.explore import Sweep, load_sweep
+from alula.explore.idle import check_axes
 from alula.explore.objectives import OBJECTIVES
+from alula.explore.space import DesignSpace
 from alula.explore.sweep_file import MOST_ENUMERATED, QUESTION
 
 
@@ -18,6 +20,12 @@ def test_shipped(name: str) -> None:
     sweep = load_sweep(name)
     assert sweep.name == name
     assert sweep.count > 1
+
+
+@pytest.mark.parametrize("name", shipped_sweeps())
+def test_axes_of_shipped_sweeps_matter(name: str) -> None:
+    """Some change what is asked for at few points only."""
+    check_axes(DesignSpace.of(load_sweep(name)))
 
 
 def test_the_shipped_kv260_is_a_point_of_its_sweep() -> None:

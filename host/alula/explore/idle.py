@@ -9,8 +9,11 @@ from alula.explore.row import Row
 from alula.explore.space import DesignSpace
 from alula.progress import Progress, silent
 
-_TRIED = 8
-"""Places of the space at which an axis is varied, and values of it."""
+_VALUES = 8
+"""Values of an axis that are tried, at most."""
+_PLACES, _MOST_PLACES = 64, 512
+"""Places of the space at which an axis is varied before it counts as idle: those where a point can
+be, and all of them at most."""
 
 
 def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
@@ -20,9 +23,7 @@ def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
         DesignError: one changed nothing in all places that were tried.
     """
     random = np.random.default_rng(space.sweep.seed)
-    tried = [
-        space.places(np.array([number]))[0] for number in random.integers(space.count, size=_TRIED)
-    ]
+    tried = space.places(random.integers(space.count, size=_MOST_PLACES))
     for axis, name in enumerate(space.names):
         progress("axes", axis, len(space.names))
         if space.sizes[axis] > 1 and _idle(space, tried, axis):
@@ -33,15 +34,17 @@ def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
             raise DesignError(wanted, "varied: it cannot matter", f"axes.{name}")
 
 
-def _idle(space: DesignSpace, tried: list[np.ndarray], axis: int) -> bool:
+def _idle(space: DesignSpace, tried: np.ndarray, axis: int) -> bool:
     """Whether an axis changes nothing at any place, at one of which at least a point can be."""
-    somewhere = False
+    found = 0
     for place in tried:
         matters = _matters(space, place, axis)
         if matters:
             return False
-        somewhere |= matters is False
-    return somewhere
+        found += matters is False
+        if found == _PLACES:
+            break
+    return found > 0
 
 
 def _matters(space: DesignSpace, places: np.ndarray, axis: int) -> bool | None:
@@ -50,7 +53,7 @@ def _matters(space: DesignSpace, places: np.ndarray, axis: int) -> bool | None:
     None: no point can be there, whatever the value, which says nothing.
     """
     size = space.sizes[axis]
-    chosen = np.unique(np.linspace(0, size - 1, min(size, _TRIED)).round().astype(np.int64))
+    chosen = np.unique(np.linspace(0, size - 1, min(size, _VALUES)).round().astype(np.int64))
     rows: list[Row] = []
     for value in chosen:
         own = places.copy()

@@ -18,7 +18,7 @@ border-bottom:1px solid #ddd;white-space:nowrap}.wide{overflow-x:auto}p.note{col
 _WORDS = (
     "Modelled: by the cycle model. Simulated: in RTL, cycle by cycle. Synthesised: by Yosys, not "
     "placed. Estimated: resources and clock from fits to synthesis. Declared: as the design says. "
-    "± is the largest error that was found where nothing was fitted, as a share; ±? is not known."
+    "± is the largest error that was found, as a share; ±? is not known."
 )
 
 
