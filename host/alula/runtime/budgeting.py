@@ -1,22 +1,17 @@
 """Formats for a recipe's budget: what each costs is measured and modelled, then solved exactly."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from math import exp, log
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alula import files
 from alula.codegen.plan import attempt
 from alula.compress.budget import Option, Unreachable, choose
 from alula.compress.recipe import FormatBudget, MatrixChoice, Recipe, precision_of
 from alula.compress.sensitivity import Sensitivities, measure
 from alula.cost import predict
 from alula.design import GROUP, Design
-from alula.folders import cache_folder, new_file
 from alula.frontend import Checkpoint
 from alula.ir import Precision
 from alula.ir.precision import HEAD
@@ -24,7 +19,7 @@ from alula.mapper import DoesNotFit, FitReport, traffic
 from alula.progress import Progress
 from alula.runtime.compression_texts import Texts, first_tokens
 from alula.runtime.errors import RunError
-from alula.sources import sources_id
+from alula.runtime.measurements import Measurements
 
 if TYPE_CHECKING:
     import torch
@@ -149,22 +144,14 @@ class BudgetChooser:
     def _measured(self, titles: Mapping[str, Sequence[str]], texts: Texts) -> Sensitivities:
         """Divergences, which are kept by content: what is there already is not measured again."""
         apart = first_tokens(texts.apart, self._budget.tokens)
-        code = sources_id("alula.compress", "alula.quant", "alula.frontend")
-        key = json.dumps([self._checkpoint.content_id, texts.calibration, apart, code])
-        place = cache_folder() / _KIND / f"{sha256(key.encode()).hexdigest()}.json"
-
-        def keep(found: Sensitivities) -> None:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with new_file(place) as file:
-                file.write(json.dumps(found).encode())
-
+        kept = Measurements.of(_KIND, self._checkpoint.content_id, texts.calibration, apart)
         return measure(
             self._checkpoint,
             texts.calibration,
             apart,
             titles,
-            known=_kept(place),
-            keep=keep,
+            known=kept.known(float),
+            keep=kept.keep,
             device=self._device,
             progress=self._progress,
         )
@@ -278,15 +265,3 @@ def _shown(name: str, value: float) -> str:
 
 def _program_too_long(report: FitReport) -> bool:
     return any(item.resource == "program" and not item.fits for item in report.items)
-
-
-def _kept(place: Path) -> Sensitivities:
-    """What was measured before; nothing where the file is absent or damaged."""
-    try:
-        found = json.loads(files.read_bytes(place))
-        return {
-            str(name): {str(title): float(value) for title, value in values.items()}
-            for name, values in found.items()
-        }
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
