@@ -23,7 +23,8 @@ def check_axes(space: DesignSpace, progress: Progress = silent) -> None:
         DesignError: one changed nothing in all places that were tried.
     """
     random = np.random.default_rng(space.sweep.seed)
-    tried = space.places(random.integers(space.count, size=_MOST_PLACES))
+    count = min(space.count, _MOST_PLACES)
+    tried = space.places(random.choice(space.count, size=count, replace=False))
     for axis, name in enumerate(space.names):
         progress("axes", axis, len(space.names))
         if space.sizes[axis] > 1 and _idle(space, tried, axis):
