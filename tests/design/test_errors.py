@@ -11,7 +11,7 @@ from alula.design import Design, DesignError, load_design, problem
 KV260 = load_design("kv260")
 KEYS = "name, part, clock_mhz, cores, memory, mpe, sfu, buffers, context_max or prefill_chunk"
 BUFFERS = (
-    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 191 BRAM36 and 128"
+    "must be memories of at most 144 BRAM36 and 64 UltraRAM (part), not 191 BRAM36 and 116"
     " UltraRAM (kv260: buffers)"
 )
 MOST_ACTIVATION_KIB = 65536 * 32 * KV260.mpe.tokens // 1024

@@ -47,6 +47,14 @@ def test_kv260_sizes() -> None:
     assert (design.blocks.bram36, design.blocks.uram) == (100, 51)
 
 
+def test_deep_banks_lie_beside_each_other_in_ultrarams() -> None:
+    """As many as Yosys 0.23 made of u280 (6ad56a2)."""
+    design = load_design("u280")
+    assert (design.blocks.bram36, design.blocks.uram) == (711, 344)
+    banks = {bank.name: bank.urams // bank.copies for bank in design.banks if bank.deep}
+    assert (banks["vector"], banks["activation"], banks["staging scale"]) == (22, 15, 1)
+
+
 def test_u280_leaves_two_channels_for_host_and_program() -> None:
     design = load_design("u280")
     assert (design.cores, design.channels_per_core, design.channels) == (3, 10, 30)

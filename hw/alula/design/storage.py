@@ -12,6 +12,8 @@ COLUMN = 9
 columns of its own (AMD UG573, byte-wide write enable). Narrower blocks have but one column."""
 URAM_WIDTH = 72
 URAM_DEPTH = 4096
+URAM_COLUMN = 8
+"""What an UltraRAM can write without the rest: nine columns a word (AMD UG573, as bytes)."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +40,26 @@ class Bank:
         """Size of all copies in bits."""
         return self.width * self.depth * self.copies
 
-    @property
-    def in_columns(self) -> int:
-        """Bits of a word in blocks that write by columns."""
+    def in_columns(self, bits: int) -> int:
+        """Bits of a word in blocks that write by columns of so many bits."""
         if not self.piece:
             return self.width
-        return self.width // self.piece * -(-self.piece // COLUMN) * COLUMN
+        return self.width // self.piece * -(-self.piece // bits) * bits
 
     @property
     def brams(self) -> int:
         """Block RAMs of 18 Kbit that all copies take, whole ones for each copy."""
         return self.copies * min(
-            -(-(self.in_columns if width >= COLUMN else self.width) // width)
+            -(-(self.in_columns(COLUMN) if width >= COLUMN else self.width) // width)
             * -(-self.depth // depth)
             for depth, width in BRAM18_WIDTHS.items()
         )
 
     @property
     def urams(self) -> int:
-        """UltraRAMs that all copies take."""
-        return self.copies * -(-self.in_columns // URAM_WIDTH) * -(-self.depth // URAM_DEPTH)
+        """UltraRAMs that all copies take; words of a deep bank lie beside each other."""
+        folded = self.in_columns(URAM_COLUMN) * -(-self.depth // URAM_DEPTH)
+        return self.copies * -(-folded // URAM_WIDTH)
 
     @property
     def deep(self) -> bool:
