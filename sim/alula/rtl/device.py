@@ -295,7 +295,7 @@ class RtlDevice:
             texts=texts,
             shared=True,
             trace=traced or waves is not None,
-            optimise="-O1",
+            optimise="-O2",
             visible=visible(top.modules, self._taps),
         )
         self._library = verilate(top.modules, "top", options, progress)
