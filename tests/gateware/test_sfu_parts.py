@@ -111,16 +111,16 @@ def reader_case(idle: Pattern, pressure: Pattern) -> Case:
             unit.set(path=path, counted=path["counts"][0], start=1)
             await unit.cycles()
             unit.set(start=0)
-            came = reserved = taken = 0
+            came = shown = reserved = taken = 0
             while taken < len(addresses):
-                reserve = came > reserved and next(reserves)
+                reserve = shown > reserved and next(reserves)
                 take = reserved + reserve > taken and next(takes)
                 unit.set(reserve=int(reserve), take=int(take))
                 await unit.cycles()
-                unit.must(valid=int(came > reserved), idle=0, beyond=0)
+                unit.must(valid=int(shown > reserved), idle=0, beyond=0)
                 if take:
                     unit.must(word=memory[addresses[taken]])
-                came += reply.valid_now() and reply.ready_now()
+                shown, came = came, came + (reply.valid_now() and reply.ready_now())
                 reserved, taken = reserved + reserve, taken + take
             unit.set(reserve=0, take=0)
             await unit.cycles(2)

@@ -19,7 +19,7 @@ ECP5 = ChipFamily(
         output=4,
         lane=9,
         scalar=6,
-        address=11,
+        address=10,
         pattern=4,
         sequencer=3,
     ),

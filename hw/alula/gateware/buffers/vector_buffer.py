@@ -13,9 +13,9 @@ from alula.gateware.buffers.arbiter import Arbiter
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.level import level
 
-READ_LATENCY = 2
+READ_LATENCY = 3
 """Cycles from a request of `a` or `b` to its data, where no bank is wanted twice."""
-_HELD = 5
+_HELD = 6
 """Words of `store` between request and departure: as many as keep it at a word a cycle."""
 _BANK_BITS = ceil_log2(BANKS)
 _READERS = ("a", "b", "store")
@@ -120,10 +120,12 @@ class VectorBuffer(Component):
             m.d.sync += bank.eq(held[-1])
             granted = arbiter.granted[client]
             coming = delayed(m, granted, READ_LATENCY, name=f"coming_{name}")[-1]
+            word = Signal(32 * self.lanes, name=f"word_{name}", reset_less=True)
+            m.d.sync += word.eq(words[bank])
             if stores:
-                self._queue(m, coming, words[bank], room)
+                self._queue(m, coming, word, room)
             else:
-                m.d.comb += [reply.valid.eq(coming), reply.payload.eq(words[bank])]
+                m.d.comb += [reply.valid.eq(coming), reply.payload.eq(word)]
         for bank, port in enumerate(ports):
             m.d.comb += [
                 port.addr.eq(Array(held)[arbiter.client[bank]][_BANK_BITS:]),

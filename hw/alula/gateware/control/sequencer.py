@@ -38,7 +38,7 @@ CYCLES = {
     "execute": 1,
     "write": 1,
     "redirect": 4,
-    "multiply": 3,
+    "multiply": 4,
     "divide": DIVISION + 1,
 }
 """An instruction takes a cycle for each `PORTS` operands, at least one, and one to execute; what
@@ -469,7 +469,14 @@ class Sequencer(Component):
 
 
 def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
-    """The lower half of a product, 2 cycles late, of three products of 16 bits."""
+    """The lower half of a product, 3 cycles late, of three products of 16 bits.
+
+    Factors have registers beside the multipliers, which may lie far from the sequencer's.
+    """
+    factors = [Signal(32, name=f"factor_{number}") for number in range(2)]
+    with m.If(wanted):
+        m.d.sync += [factor.eq(value) for factor, value in zip(factors, (a, b), strict=True)]
+    a, b = factors
     lower = Signal(32)
     lower_next = Signal(32)
     upper = Signal(16)

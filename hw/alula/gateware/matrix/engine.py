@@ -1,6 +1,6 @@
 """The matrix processing engine (MPE): MM and MV, which share it."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -17,6 +17,7 @@ from alula.gateware.matrix.chains import Chains
 from alula.gateware.matrix.commands import Commands
 from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.matrix.dequantiser import Dequantiser
+from alula.gateware.matrix.operands import LATENCY as OPERANDS_LATENCY
 from alula.gateware.matrix.operands import Operands
 from alula.gateware.matrix.output_stage import LATENCY as OUTPUT_LATENCY
 from alula.gateware.matrix.output_stage import OutputStage
@@ -39,7 +40,8 @@ INSTRUCTION = IDLE + 2
 def latency(*, sparse: bool) -> int:
     """Cycles from the last block of a row block to the first word of its results."""
     accumulator = SPARSE_LATENCY if sparse else ACCUMULATOR_LATENCY
-    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + OUTPUT_LATENCY
+    chain = OPERANDS_LATENCY + DEQUANTISER_LATENCY + CHAIN_LATENCY
+    return chain + accumulator + OUTPUT_LATENCY
 
 
 class Mpe(Component):
@@ -145,23 +147,23 @@ class Mpe(Component):
         ]
         if sizes.sparse:
             m.d.comb += self.may_weigh.eq(operands.may_weigh)
-        self._multiply(m, operands.fires, sums)
+        self._multiply(m, operands, sums)
         self._use(m, commands, operands)
         self._stop(m, commands, output)
         return m
 
-    def _multiply(self, m: Module, fires: Value, sums: Sums) -> None:
+    def _multiply(self, m: Module, operands: Operands, sums: Sums) -> None:
         """Dequantise and multiply each block that passes."""
         sizes = self.sizes
-        block = self.block.payload
-        values = Signal(self.activations.payload.data.shape(), reset_less=True)
-        with m.If(fires):
-            m.d.sync += values.eq(self.activations.payload.data)
+        block, entered = operands.taken.block, operands.entered
+        values = Signal(operands.taken.activations.data.shape(), reset_less=True)
+        with m.If(entered):
+            m.d.sync += values.eq(operands.taken.activations.data)
         m.submodules.dequantiser = dequantiser = Dequantiser(
             rows=sizes.rows, channels=sizes.channels, sparse=sizes.sparse
         )
         m.d.comb += [
-            dequantiser.enable.eq(fires),
+            dequantiser.enable.eq(entered),
             dequantiser.format.eq(block.step.tag),
             dequantiser.beats.eq(block.beats),
             dequantiser.phase.eq(block.phase),
@@ -172,7 +174,7 @@ class Mpe(Component):
             m.submodules.sparse = sparse
             m.d.comb += [
                 sparse.format.eq(block.step.tag),
-                sparse.fires.eq(fires),
+                sparse.fires.eq(entered),
                 sparse.beat.eq(block.index),
                 sparse.phase.eq(block.index_phase),
             ]
@@ -196,7 +198,7 @@ class Mpe(Component):
             ]
 
         power = by_format(m, block.step.tag, segments_power, name="power", sparse=sizes.sparse)
-        entering = Cat(fires, block.step.half, power)
+        entering = Cat(entered, block.step.half, power)
         entering = delayed(m, entering, DEQUANTISER_LATENCY + CHAIN_LATENCY, name="entered")[-1]
         m.d.comb += [sums.valid.eq(entering[0]), sums.half.eq(entering[1])]
         if sizes.sparse:

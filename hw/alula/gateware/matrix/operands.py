@@ -16,6 +16,19 @@ from alula.gateware.stream.weight_stream import block_layout
 ONE = 0x3F80
 """1.0 as bf16."""
 GROUPS_UNDER_WAY = 16
+LATENCY = 1
+"""Cycles from a block's passing to its being taken."""
+
+
+def taken_layout(sizes: MatrixSizes) -> data.StructLayout:
+    """A block, its activations and its product."""
+    return data.StructLayout(
+        {
+            "block": block_layout(sizes.rows, sparse=sizes.sparse),
+            "activations": read_layout(sizes.tokens),
+            "product": product_layout(sizes),
+        }
+    )
 
 
 class Operands(Component):
@@ -31,6 +44,9 @@ class Operands(Component):
             first row block ends; taken with its last block.
         may_end (Out(1)), may_weigh (Out(1), with ``sparse``): Those of `WeightStream`.
         fires (Out(1)): Both pass in this cycle.
+        entered (Out(1)): They passed in the last one.
+        taken (Out of `taken_layout`): What passed last, and its product. Registers: block RAMs and
+            what is chosen of them are not in one cycle.
         group (Out stream of `group_layout`): Each group that passed, in order.
         row_block (Out stream of `row_block_layout`): Each row block and pass that passed, in order.
         finished (In(1)): A segment of a row block has been written.
@@ -45,6 +61,8 @@ class Operands(Component):
                 "activations": In(stream.Signature(read_layout(sizes.tokens))),
                 "product": In(stream.Signature(product_layout(sizes))),
                 "fires": Out(1),
+                "entered": Out(1),
+                "taken": Out(taken_layout(sizes)),
                 "group": Out(stream.Signature(group_layout(sizes))),
                 "row_block": Out(stream.Signature(row_block_layout(sizes))),
                 "finished": In(1),
@@ -55,42 +73,53 @@ class Operands(Component):
 
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
-        rows, tokens, sparse = self.sizes.rows, self.sizes.tokens, self.sizes.sparse
         m = Module()
-        block, step = self.block.payload, self.block.payload.step
-        power = by_format(m, step.tag, segments_power, name="power", sparse=sparse)
-        ends, over = Signal(), Signal()
+        step = self.block.payload.step
+        power = by_format(m, step.tag, segments_power, name="power", sparse=self.sizes.sparse)
+        ends = Signal()
         self._limit(m, ends, power)
-        if sparse:
+        if self.sizes.sparse:
             self._weigh(m)
         # The stream offers a block that it holds where it may end. Found here as well, of registers
         # alone: all that passes depends on it.
         offered = self.held & (self.may_end | ~step.last)
-        if sparse:
+        if self.sizes.sparse:
             offered &= self.may_weigh | ~step.half
         m.d.comb += [
             self.fires.eq(offered & self.activations.valid),
             self.block.ready.eq(self.activations.valid),
             self.activations.ready.eq(self.block.valid),
             ends.eq(self.fires & step.last),
-            over.eq(step.last_pass & step.last_block),
-            self.product.ready.eq(ends & over),
+            self.product.ready.eq(ends & step.last_pass & step.last_block),
         ]
-        group = self._queue(m, "groups", self.group, GROUPS_UNDER_WAY, self.fires & step.half)
-        row_block = self._queue(m, "row_blocks", self.row_block, self.sets, ends)
+        taken = Signal(self.taken.shape(), reset_less=True)
+        m.d.comb += self.taken.eq(taken)
+        m.d.sync += self.entered.eq(self.fires)
+        with m.If(self.fires):
+            m.d.sync += [
+                taken.block.eq(self.block.payload),
+                taken.activations.eq(self.activations.payload),
+                taken.product.eq(self.product.payload),
+            ]
+        self._groups(m)
+        self._row_blocks(m)
+        return m
 
-        side = self.activations.payload.side
+    def _groups(self, m: Module) -> None:
+        """Queue what sums need of each group, when its second half has been taken."""
+        block, step = self.taken.block, self.taken.block.step
+        power = by_format(m, step.tag, segments_power, name="taken_power", sparse=self.sizes.sparse)
+        side = self.taken.activations.side
         known = Signal(side.shape())
-        powers = Signal(data.ArrayLayout(signed(POWER_BITS), tokens))
-        # Both halves show it, so that it matters not when the first one passes.
-        with m.If(self.activations.valid & ~step.half):
+        with m.If(self.entered & ~step.half):
             m.d.sync += known.eq(side)
-            with m.If(step.first):
-                m.d.sync += [powers[t].eq(side[t].exponent) for t in range(tokens)]
-
-        metas = by_format(m, step.tag, lambda item: item.metas, name="metas", sparse=sparse)
+        metas = by_format(
+            m, step.tag, lambda item: item.metas, name="metas", sparse=self.sizes.sparse
+        )
+        enters = self.entered & step.half
+        group = self._queue(m, "groups", self.group, GROUPS_UNDER_WAY, enters)
         m.d.comb += [group.first.eq(step.first), group.last.eq(step.last)]
-        for token in range(tokens):
+        for token in range(self.sizes.tokens):
             m.d.comb += [
                 group.sum[token].eq(known[token].sum),
                 group.factor[token].eq(known[token].scale),
@@ -98,28 +127,42 @@ class Operands(Component):
         for number, segments in enumerate(group.metas):
             # A scale of 1, and no min.
             missing = 1 if number != 1 else power != 0
-            for row in range(rows):
+            for row in range(self.sizes.rows):
                 m.d.comb += segments[row].eq(Mux(metas, block.metas[number][row], missing))
 
-        info, product = row_block.info, self.product.payload
+    def _row_blocks(self, m: Module) -> None:
+        """Queue what the output stage needs of each row block and pass, when its end is taken."""
+        sizes = self.sizes
+        block, step, product = self.taken.block, self.taken.block.step, self.taken.product
+        powers = Signal(data.ArrayLayout(signed(POWER_BITS), sizes.tokens))
+        with m.If(self.entered & step.first & ~step.half):
+            m.d.sync += [
+                powers[t].eq(self.taken.activations.side[t].exponent) for t in range(sizes.tokens)
+            ]
+        enters = self.entered & step.last
+        row_block = self._queue(m, "row_blocks", self.row_block, self.sets, enters)
+        info = row_block.info
         m.d.comb += [
             info.power.eq(powers),
-            info.last_token.eq(Mux(step.last_pass, product.last_token, tokens - 1)),
+            info.last_token.eq(Mux(step.last_pass, product.last_token, sizes.tokens - 1)),
             info.first_pass.eq(step.first_pass),
             info.first_block.eq(step.first_block),
-            info.ends.eq(over),
+            info.ends.eq(step.last_pass & step.last_block),
             info.mm.eq(product.mm),
             info.dst.eq(product.dst),
             info.stride.eq(product.stride),
             info.outputs.eq(product.outputs),
         ]
-        if sparse:
-            m.d.comb += info.segments.eq(power)
-        scales = by_format(m, step.tag, lambda item: item.scales, name="scales", sparse=sparse)
+        if sizes.sparse:
+            m.d.comb += info.segments.eq(
+                by_format(m, step.tag, segments_power, name="segments", sparse=True)
+            )
+        scales = by_format(
+            m, step.tag, lambda item: item.scales, name="scales", sparse=sizes.sparse
+        )
         for segment, factors in enumerate(row_block.factors):
-            for row in range(rows):
+            for row in range(sizes.rows):
                 m.d.comb += factors[row].eq(Mux(scales, block.factors[segment][row], ONE))
-        return m
 
     def _limit(self, m: Module, ends: Value, power: Value) -> None:
         """Say whether a row block may end, a cycle ahead; they end every other cycle at most.

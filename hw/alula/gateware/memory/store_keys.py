@@ -1,6 +1,6 @@
 """Where a row of K goes: runs of 16 bytes, cut where a channel's part of a beat is shorter."""
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Array, Module, Mux, Signal
 
 from alula.design import BLOCK
 from alula.gateware.memory.store_cache import CacheRuns
@@ -24,9 +24,15 @@ class KeyRuns(CacheRuns):
         pieces = Array(
             progress.staged.data.as_value().word_select(i, 8 * unit) for i in range(BLOCK // unit)
         )
+        # Factors are registered beside their multiplier, which may lie far from all else.
+        fours, group_beats = Signal.like(progress.block), Signal(len(groups) + 4)
+        before = Signal(len(groups) + 2)
         m.d.sync += [
-            scales.eq((progress.block >> 2) * ((groups << 4) + 1)),
-            values.eq(scales + 1 + quarter * (groups << 2)),
+            fours.eq(progress.block >> 2),
+            group_beats.eq((groups << 4) + 1),
+            scales.eq(fours * group_beats),
+            before.eq(Mux(quarter[0], groups, 0) + Mux(quarter[1], groups << 1, 0)),
+            values.eq(scales + 1 + (before << 2)),
             first.eq(progress.base + values),
             scales_at.eq(progress.base + scales),
         ]

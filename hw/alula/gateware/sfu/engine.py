@@ -15,6 +15,7 @@ from alula.gateware.buffers.ports import (
 from alula.gateware.buffers.vector_buffer import READ_LATENCY
 from alula.gateware.control.command import carried, layout
 from alula.gateware.control.fault import Code, Fault, FaultLatch
+from alula.gateware.hdl.fifo import LATENCY as QUEUE_LATENCY
 from alula.gateware.sfu.feed import SfuFeed
 from alula.gateware.sfu.lanes import SfuLanes
 from alula.gateware.sfu.mask import SfuMask
@@ -32,7 +33,7 @@ INSTRUCTION = 4
 and DONE, less NEXT, which its last row goes without."""
 IDLE = INSTRUCTION + 2
 """Cycles of an instruction without rows: DECIDE and DONE too."""
-PASS = 1 + REQUEST + READ_LATENCY + 1
+PASS = 1 + REQUEST + READ_LATENCY + QUEUE_LATENCY
 """Cycles of a pass before its first word is in the lanes: DECIDE or PLAN, its first
 address, the buffer, the reader's queue."""
 OPERAND = 1

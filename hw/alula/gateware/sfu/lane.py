@@ -141,7 +141,7 @@ class SfuLane(wiring.Component):
         m.d.comb += p.eq(Mux(from_multiply, self.a, Mux(from_add, add.result, argument)))
         factors = (self.b, p, function.result, self.t)
         m.d.comb += q.eq(self._chosen(m, "factor", _factor(self.route), factors))
-        self._enter(
+        held = self._enter(
             m,
             first,
             Mux(
@@ -154,7 +154,7 @@ class SfuLane(wiring.Component):
         )
         # Not within the other: then synthesis makes it the register's reset.
         with m.If(begins & from_multiply & way.relu & self.a[31]):
-            m.d.sync += first.a.eq(0)
+            m.d.sync += held["a"].eq(0)
         self._enter(
             m,
             function,
@@ -187,11 +187,19 @@ class SfuLane(wiring.Component):
         m.d.sync += held.eq(choice)
         return Array(values)[held]
 
-    def _enter(self, m: Module, unit: wiring.Component, valid: Value, **operands: Value) -> None:
-        """Put operands into the registers before a unit."""
+    def _enter(
+        self, m: Module, unit: wiring.Component, valid: Value, **operands: Value
+    ) -> dict[str, Signal]:
+        """Put operands into the registers before a unit. Return those of its operands."""
         m.d.sync += unit.valid.eq(valid)
-        with m.If(valid):
-            m.d.sync += [getattr(unit, name).eq(value) for name, value in operands.items()]
+        held = {}
+        for name, value in operands.items():
+            port = getattr(unit, name)
+            held[name] = Signal(port.shape(), name=f"held_{name}", reset_less=True)
+            m.d.comb += port.eq(held[name])
+            with m.If(valid):
+                m.d.sync += held[name].eq(value)
+        return held
 
     def _waiting(self, m: Module, begins: Value) -> Value:
         """The argument of a function, when its value is there."""
@@ -199,7 +207,7 @@ class SfuLane(wiring.Component):
         valid = Signal(units.FUNCTION)
         m.d.sync += valid.eq(Cat(begins, valid[:-1]))
         for stage in range(units.FUNCTION):
-            place = Signal(32, name=f"waiting{stage}")
+            place = Signal(32, name=f"waiting{stage}", reset_less=True)
             with m.If(valid[stage - 1] if stage else begins):
                 m.d.sync += place.eq(waiting[-1])
             waiting.append(place)

@@ -2,11 +2,13 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.arithmetic.compare import reaches
 from alula.gateware.buffers.ports import vector_read, word
+from alula.gateware.hdl.delay import delayed
+from alula.gateware.hdl.fifo import LATENCY as QUEUE_LATENCY
+from alula.gateware.hdl.fifo import RegisteredFifo
 from alula.gateware.hdl.level import level
 from alula.gateware.sfu.address_generator import AddressGenerator, path
 
@@ -36,7 +38,7 @@ class SfuReader(wiring.Component):
         valid (Out): there is a word that is not reserved.
         reserve (In): the first such word; only with `valid`.
         take (In): the first word of all; it has been reserved or is being.
-        word (Out): the first word of all.
+        word (Out): the first word of all, a register.
         idle (Out): every word is read and taken.
     """
 
@@ -60,15 +62,14 @@ class SfuReader(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Addresses, a ring, and three counts."""
+        """Addresses, a queue of words, and three counts."""
         m = Module()
         m.submodules.addresses = addresses = AddressGenerator()
-        m.submodules.ring = ring = Memory(shape=self.lanes * 32, depth=DEPTH, init=[])
-        write = ring.write_port()
-        read = ring.read_port(domain="comb")
+        m.submodules.words = words = RegisteredFifo(shape=word(self.lanes), depth=DEPTH + 1)
 
         request, data = self.port.request, self.port.data
-        asks, came, lost = Signal(), data.valid, Signal()
+        asks, lost = Signal(), Signal()
+        came = delayed(m, data.valid, QUEUE_LATENCY - 1, name="came")[-1]
         # Asked for and not taken; arrived and not reserved.
         asked = level(m, enters=asks, leaves=self.take, most=DEPTH, name="asked")
         free = level(m, enters=came, leaves=self.reserve, most=DEPTH, name="free")
@@ -78,9 +79,10 @@ class SfuReader(wiring.Component):
             addresses.path.eq(self.path),
             asks.eq(addresses.active & asked.room & (~request.valid | request.ready) & ~lost),
             addresses.next.eq(asks),
-            write.en.eq(came),
-            write.data.eq(data.payload),
-            self.word.eq(read.data),
+            words.items.valid.eq(data.valid),
+            words.items.payload.eq(data.payload),
+            words.taken.ready.eq(self.take),
+            self.word.eq(words.taken.payload),
             self.valid.eq(free.some),
             self.idle.eq(~addresses.active & ~asked.some),
         ]
@@ -88,10 +90,6 @@ class SfuReader(wiring.Component):
             m.d.sync += [request.valid.eq(1), request.payload.eq(addresses.address)]
         with m.Elif(request.ready):
             m.d.sync += request.valid.eq(0)
-        with m.If(came):
-            m.d.sync += write.addr.eq(write.addr + 1)
-        with m.If(self.take):
-            m.d.sync += read.addr.eq(read.addr + 1)
         return m
 
     def _bound(self, m: Module, addresses: AddressGenerator, lost: Signal) -> None:
