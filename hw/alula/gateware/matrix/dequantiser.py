@@ -6,12 +6,24 @@ from amaranth.lib.wiring import Component, In, Out
 
 from alula.design import BLOCK
 from alula.gateware.hdl.repeat import shared
-from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, channel_rows, formats
+from alula.gateware.stream.weight_format import (
+    FORMAT_BITS,
+    ROW_BITS,
+    by_format,
+    channel_rows,
+    formats,
+)
 from alula.isa.formats import FORMATS, QUARTERS
 
-LATENCY = 1
-"""Cycles from beats to weights."""
+LATENCY = 2
+"""Cycles from beats to weights: a block RAM hands them out, so they are registered first."""
 WIDTHS = sorted({item.bits for item in FORMATS.values()})
+
+
+def kinds(*, sparse: bool) -> list[tuple[int, bool]]:
+    """Bits of a value, and whether an excess is taken off, of each kind of format in order."""
+    found = formats(sparse=sparse).values()
+    return list(dict.fromkeys((item.bits, bool(item.excess)) for item in found))
 
 
 class RowDequantiser(Component):
@@ -21,18 +33,18 @@ class RowDequantiser(Component):
         sparse (bool): See `Dequantiser`.
 
     Members:
-        format (In(7)): Code of the format.
-        enable (In(1)): See `Dequantiser`.
+        kind (In): Number of the format's width and excess.
+        enable (In(1)): The weights change only after a cycle with ``enable``.
         string_2, string_3, string_4, string_8 (In(16 * width)): The row's values if they have that
             many bits.
-        weights (Out(16 x 8), signed): `LATENCY` cycles later.
+        weights (Out(16 x 8), signed): A cycle later.
     """
 
     def __init__(self, *, sparse: bool = False) -> None:
         self.sparse = bool(sparse)
         super().__init__(
             {
-                "format": In(FORMAT_BITS),
+                "kind": In(range(len(kinds(sparse=sparse)))),
                 "enable": In(1),
                 **{f"string_{width}": In(BLOCK * width) for width in WIDTHS},
                 "weights": Out(data.ArrayLayout(signed(8), BLOCK)),
@@ -44,14 +56,11 @@ class RowDequantiser(Component):
         m = Module()
         weights = Signal(8 * BLOCK, reset_less=True)
         m.d.comb += self.weights.eq(weights)
-        found: dict[tuple[int, bool], list[int]] = {}
-        for code, item in formats(sparse=self.sparse).items():
-            found.setdefault((item.bits, bool(item.excess)), []).append(code)
-        with m.If(self.enable), m.Switch(self.format):
-            for (width, excess), codes in found.items():
+        with m.If(self.enable), m.Switch(self.kind):
+            for kind, (width, excess) in enumerate(kinds(sparse=self.sparse)):
                 string = getattr(self, f"string_{width}")
                 values = [self._value(string.word_select(i, width), excess) for i in range(BLOCK)]
-                with m.Case(*codes):
+                with m.Case(kind):
                     m.d.sync += weights.eq(Cat(values))
         return m
 
@@ -75,7 +84,7 @@ class Dequantiser(Component):
         beats (In(2 x 64 * rows)): The beat in which the block begins, and the one after it.
         phase (In(2)): Quarter of the first beat in which the block begins: 0, or any for 2 and 3
             bits.
-        enable (In(1)): The weights change only after a cycle with ``enable``.
+        enable (In(1)): A block is there; the weights change only then, `LATENCY` cycles later.
         weights (Out(rows x 16 x 8), signed): `LATENCY` cycles later.
     """
 
@@ -99,18 +108,33 @@ class Dequantiser(Component):
         m = Module()
         rows = self._share
         width = ROW_BITS * rows
+        known = kinds(sparse=self.sparse)
+        beats = Signal(self.beats.shape(), reset_less=True)
+        phase, kind, entered = Signal(2), Signal(range(len(known))), Signal()
+        m.d.sync += entered.eq(self.enable)
+        with m.If(self.enable):
+            m.d.sync += [beats.eq(self.beats), phase.eq(self.phase)]
+            m.d.sync += kind.eq(
+                by_format(
+                    m,
+                    self.format,
+                    lambda item: known.index((item.bits, bool(item.excess))),
+                    name="next_kind",
+                    sparse=self.sparse,
+                )
+            )
         for channel in range(self.channels):
-            joined = Cat(self.beats[beat].word_select(channel, width) for beat in range(2))
+            joined = Cat(beats[beat].word_select(channel, width) for beat in range(2))
             narrow = Signal(width, name=f"narrow_{channel}")
             quarters = [joined[phase * width // QUARTERS :][:width] for phase in range(QUARTERS)]
-            m.d.comb += narrow.eq(Cat(quarters).word_select(self.phase, width))
+            m.d.comb += narrow.eq(Cat(quarters).word_select(phase, width))
             for row in range(rows):
                 part = RowDequantiser(sparse=self.sparse)
                 place = channel * rows + row
                 m.submodules[f"row_{place}"] = shared(part)
                 m.d.comb += [
-                    part.format.eq(self.format),
-                    part.enable.eq(self.enable),
+                    part.kind.eq(kind),
+                    part.enable.eq(entered),
                     self.weights[place].eq(part.weights),
                 ]
                 for bits in WIDTHS:

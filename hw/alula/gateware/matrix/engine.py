@@ -17,7 +17,6 @@ from alula.gateware.matrix.chains import Chains
 from alula.gateware.matrix.commands import Commands
 from alula.gateware.matrix.dequantiser import LATENCY as DEQUANTISER_LATENCY
 from alula.gateware.matrix.dequantiser import Dequantiser
-from alula.gateware.matrix.operands import LATENCY as OPERANDS_LATENCY
 from alula.gateware.matrix.operands import Operands
 from alula.gateware.matrix.output_stage import LATENCY as OUTPUT_LATENCY
 from alula.gateware.matrix.output_stage import OutputStage
@@ -40,8 +39,7 @@ INSTRUCTION = IDLE + 2
 def latency(*, sparse: bool) -> int:
     """Cycles from the last block of a row block to the first word of its results."""
     accumulator = SPARSE_LATENCY if sparse else ACCUMULATOR_LATENCY
-    chain = OPERANDS_LATENCY + DEQUANTISER_LATENCY + CHAIN_LATENCY
-    return chain + accumulator + OUTPUT_LATENCY
+    return DEQUANTISER_LATENCY + CHAIN_LATENCY + accumulator + OUTPUT_LATENCY
 
 
 class Mpe(Component):
@@ -155,15 +153,18 @@ class Mpe(Component):
     def _multiply(self, m: Module, operands: Operands, sums: Sums) -> None:
         """Dequantise and multiply each block that passes."""
         sizes = self.sizes
-        block, entered = operands.taken.block, operands.entered
-        values = Signal(operands.taken.activations.data.shape(), reset_less=True)
-        with m.If(entered):
-            m.d.sync += values.eq(operands.taken.activations.data)
+        block, fires = self.block.payload, operands.fires
+        values = self.activations.payload.data
+        passes = delayed(m, fires, DEQUANTISER_LATENCY - 1, name="passes")
+        for stage, passed in enumerate(passes):
+            before, values = values, Signal.like(values, name=f"values_{stage}", reset_less=True)
+            with m.If(passed):
+                m.d.sync += values.eq(before)
         m.submodules.dequantiser = dequantiser = Dequantiser(
             rows=sizes.rows, channels=sizes.channels, sparse=sizes.sparse
         )
         m.d.comb += [
-            dequantiser.enable.eq(entered),
+            dequantiser.enable.eq(fires),
             dequantiser.format.eq(block.step.tag),
             dequantiser.beats.eq(block.beats),
             dequantiser.phase.eq(block.phase),
@@ -174,7 +175,7 @@ class Mpe(Component):
             m.submodules.sparse = sparse
             m.d.comb += [
                 sparse.format.eq(block.step.tag),
-                sparse.fires.eq(entered),
+                sparse.fires.eq(fires),
                 sparse.beat.eq(block.index),
                 sparse.phase.eq(block.index_phase),
             ]
@@ -198,7 +199,7 @@ class Mpe(Component):
             ]
 
         power = by_format(m, block.step.tag, segments_power, name="power", sparse=sizes.sparse)
-        entering = Cat(entered, block.step.half, power)
+        entering = Cat(fires, block.step.half, power)
         entering = delayed(m, entering, DEQUANTISER_LATENCY + CHAIN_LATENCY, name="entered")[-1]
         m.d.comb += [sums.valid.eq(entering[0]), sums.half.eq(entering[1])]
         if sizes.sparse:

@@ -16,19 +16,6 @@ from alula.gateware.stream.weight_stream import block_layout
 ONE = 0x3F80
 """1.0 as bf16."""
 GROUPS_UNDER_WAY = 16
-LATENCY = 1
-"""Cycles from a block's passing to its being taken."""
-
-
-def taken_layout(sizes: MatrixSizes) -> data.StructLayout:
-    """A block, its activations and its product."""
-    return data.StructLayout(
-        {
-            "block": block_layout(sizes.rows, sparse=sizes.sparse),
-            "activations": read_layout(sizes.tokens),
-            "product": product_layout(sizes),
-        }
-    )
 
 
 class Operands(Component):
@@ -44,9 +31,6 @@ class Operands(Component):
             first row block ends; taken with its last block.
         may_end (Out(1)), may_weigh (Out(1), with ``sparse``): Those of `WeightStream`.
         fires (Out(1)): Both pass in this cycle.
-        entered (Out(1)): They passed in the last one.
-        taken (Out of `taken_layout`): What passed last, and its product. Registers: block RAMs and
-            what is chosen of them are not in one cycle.
         group (Out stream of `group_layout`): Each group that passed, in order.
         row_block (Out stream of `row_block_layout`): Each row block and pass that passed, in order.
         finished (In(1)): A segment of a row block has been written.
@@ -61,8 +45,6 @@ class Operands(Component):
                 "activations": In(stream.Signature(read_layout(sizes.tokens))),
                 "product": In(stream.Signature(product_layout(sizes))),
                 "fires": Out(1),
-                "entered": Out(1),
-                "taken": Out(taken_layout(sizes)),
                 "group": Out(stream.Signature(group_layout(sizes))),
                 "row_block": Out(stream.Signature(row_block_layout(sizes))),
                 "finished": In(1),
@@ -92,31 +74,40 @@ class Operands(Component):
             ends.eq(self.fires & step.last),
             self.product.ready.eq(ends & step.last_pass & step.last_block),
         ]
-        taken = Signal(self.taken.shape(), reset_less=True)
-        m.d.comb += self.taken.eq(taken)
-        m.d.sync += self.entered.eq(self.fires)
+        # What passes is registered: block RAMs hand it out.
+        block, side, product = (
+            Signal.like(value, name=name, reset_less=True)
+            for name, value in (
+                ("passed_block", self.block.payload),
+                ("passed_side", self.activations.payload.side),
+                ("passed_product", self.product.payload),
+            )
+        )
+        passed = Signal()
+        m.d.sync += passed.eq(self.fires)
         with m.If(self.fires):
             m.d.sync += [
-                taken.block.eq(self.block.payload),
-                taken.activations.eq(self.activations.payload),
-                taken.product.eq(self.product.payload),
+                block.eq(self.block.payload),
+                side.eq(self.activations.payload.side),
+                product.eq(self.product.payload),
             ]
-        self._groups(m)
-        self._row_blocks(m)
+        self._groups(m, passed, block, side)
+        self._row_blocks(m, passed, block, side, product)
         return m
 
-    def _groups(self, m: Module) -> None:
-        """Queue what sums need of each group, when its second half has been taken."""
-        block, step = self.taken.block, self.taken.block.step
-        power = by_format(m, step.tag, segments_power, name="taken_power", sparse=self.sizes.sparse)
-        side = self.taken.activations.side
+    def _groups(self, m: Module, passed: Value, block: data.View, side: data.View) -> None:
+        """Queue what sums need of each group, when its second half has passed."""
+        step = block.step
+        power = by_format(
+            m, step.tag, segments_power, name="passed_power", sparse=self.sizes.sparse
+        )
         known = Signal(side.shape())
-        with m.If(self.entered & ~step.half):
+        with m.If(passed & ~step.half):
             m.d.sync += known.eq(side)
         metas = by_format(
             m, step.tag, lambda item: item.metas, name="metas", sparse=self.sizes.sparse
         )
-        enters = self.entered & step.half
+        enters = passed & step.half
         group = self._queue(m, "groups", self.group, GROUPS_UNDER_WAY, enters)
         m.d.comb += [group.first.eq(step.first), group.last.eq(step.last)]
         for token in range(self.sizes.tokens):
@@ -130,16 +121,15 @@ class Operands(Component):
             for row in range(self.sizes.rows):
                 m.d.comb += segments[row].eq(Mux(metas, block.metas[number][row], missing))
 
-    def _row_blocks(self, m: Module) -> None:
-        """Queue what the output stage needs of each row block and pass, when its end is taken."""
-        sizes = self.sizes
-        block, step, product = self.taken.block, self.taken.block.step, self.taken.product
+    def _row_blocks(
+        self, m: Module, passed: Value, block: data.View, side: data.View, product: data.View
+    ) -> None:
+        """Queue what the output stage needs of each row block and pass, when its end has passed."""
+        sizes, step = self.sizes, block.step
         powers = Signal(data.ArrayLayout(signed(POWER_BITS), sizes.tokens))
-        with m.If(self.entered & step.first & ~step.half):
-            m.d.sync += [
-                powers[t].eq(self.taken.activations.side[t].exponent) for t in range(sizes.tokens)
-            ]
-        enters = self.entered & step.last
+        with m.If(passed & step.first & ~step.half):
+            m.d.sync += [powers[t].eq(side[t].exponent) for t in range(sizes.tokens)]
+        enters = passed & step.last
         row_block = self._queue(m, "row_blocks", self.row_block, self.sets, enters)
         info = row_block.info
         m.d.comb += [

@@ -85,20 +85,21 @@ class CreditCounter(Component):
     def _places(self, m: Module, kind: BeatKind, depth: int, keeps: Value) -> Value:
         """Return whether a ring has a place that is not kept.
 
-        One and two of them are counted a cycle behind: whoever keeps one after the other needs two.
+        Places are counted two cycles behind: whoever keeps one just after others needs more.
         """
         kept = Signal(range(depth + 1), name=f"kept_{kind.name.lower()}")
         free, spare = Signal(range(depth + 1)), Signal(range(-depth, depth + 1))
-        kept_now, one, two = Signal(), Signal(), Signal()
         enters = delayed(
             m, self.enters & (self.kind == kind), _SETTLE, name=f"enters_{kind.name.lower()}"
         )[-1]
+        _, last, before = delayed(m, keeps, 2, name=f"keeps_{kind.name.lower()}")
+        one, two, three = (Signal(name=name) for name in ("one", "two", "three"))
         m.d.comb += spare.eq(free - kept)
         m.d.sync += [
             free.eq(self.free[kind.value]),
-            kept.eq(kept + keeps - enters),
-            kept_now.eq(keeps),
+            kept.eq(kept + last - enters),
             one.eq(spare > 0),
             two.eq(spare > 1),
+            three.eq(spare > 2),
         ]
-        return two | (one & ~kept_now)
+        return three | (two & ~(last & before)) | (one & ~(last | before))

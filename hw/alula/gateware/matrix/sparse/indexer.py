@@ -8,8 +8,8 @@ from alula.design import BLOCK
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format, channel_rows
 from alula.isa.formats import PATTERNS
 
-LATENCY = 1
-"""Cycles from a beat to its indices."""
+LATENCY = 2
+"""Cycles from a beat to its indices: a block RAM hands it out, so it is registered first."""
 NARROW = PATTERNS["2:4"]
 """The pattern whose indices count within four inputs; the others' count within the block."""
 
@@ -25,7 +25,7 @@ class Indexer(Component):
         format (In(7)): Code of the format.
         beat (In(64 * rows)): The beat in which the block's indices lie.
         phase (In(2)): Quarter of the beat in which they begin: 0, or 2 for indices of 2 bits.
-        enable (In(1)): The indices change only after a cycle with ``enable``.
+        enable (In(1)): A block is there; the indices change only then, `LATENCY` cycles later.
         index (Out(rows x 16 x 4)): `LATENCY` cycles later.
     """
 
@@ -46,9 +46,23 @@ class Indexer(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        narrow = by_format(
-            m, self.format, lambda item: item.pattern is NARROW, name="narrow", sparse=True
-        )
+        beat = Signal(self.beat.shape(), reset_less=True)
+        phase, narrow, entered = Signal(2), Signal(), Signal()
+        m.d.sync += entered.eq(self.enable)
+        with m.If(self.enable):
+            m.d.sync += [
+                beat.eq(self.beat),
+                phase.eq(self.phase),
+                narrow.eq(
+                    by_format(
+                        m,
+                        self.format,
+                        lambda item: item.pattern is NARROW,
+                        name="next_narrow",
+                        sparse=True,
+                    )
+                ),
+            ]
         rows = self._share
         wide, bits = ROW_BITS // BLOCK, NARROW.index_bits
         index = Signal(self.index.shape(), reset_less=True)
@@ -56,13 +70,13 @@ class Indexer(Component):
         # A row's values follow each other, `kept` of them for every four inputs.
         firsts = [i % (BLOCK // NARROW.segments) // NARROW.kept for i in range(BLOCK)]
         for channel in range(self.channels):
-            part = self.beat.word_select(channel, ROW_BITS * rows)
-            half = part.word_select(self.phase[1], ROW_BITS * rows // 2)
+            part = beat.word_select(channel, ROW_BITS * rows)
+            half = part.word_select(phase[1], ROW_BITS * rows // 2)
             for row in range(rows):
                 target = index[channel * rows + row]
                 for i in range(BLOCK):
                     place = row * BLOCK + i
                     within = Cat(half.word_select(place, bits), Const(firsts[i], wide - bits))
-                    with m.If(self.enable):
+                    with m.If(entered):
                         m.d.sync += target[i].eq(Mux(narrow, within, part.word_select(place, wide)))
         return m

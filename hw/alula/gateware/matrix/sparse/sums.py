@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Member, Out
 
 from alula.design import BLOCK
+from alula.gateware.hdl.delay import delayed
 from alula.gateware.matrix.chain import GROUPS, cuts_of
 from alula.gateware.matrix.multiplier import LANE_BITS
 from alula.gateware.matrix.sparse.accumulator import (
@@ -16,6 +17,7 @@ from alula.gateware.matrix.sparse.accumulator import (
     slot_scales,
     slots,
 )
+from alula.gateware.matrix.sparse.indexer import LATENCY as INDEX_LATENCY
 from alula.gateware.matrix.sparse.indexer import Indexer
 from alula.gateware.matrix.sums import Sums
 from alula.gateware.stream.weight_format import FORMAT_BITS, ROW_BITS, by_format
@@ -51,7 +53,7 @@ class Weighing(Component):
 
 
 class SparseOperands(Component):
-    """What chains need of a block with a pattern, one cycle after it passes.
+    """What chains need of a block with a pattern, `indexer.LATENCY` cycles after it passes.
 
     Args:
         rows (int): Rows of a block in this core.
@@ -96,8 +98,9 @@ class SparseOperands(Component):
             indexer.enable.eq(self.fires & cuts.any()),
             self.index.eq(indexer.index),
         ]
-        with m.If(self.fires):
-            m.d.sync += self.cuts.eq(cuts)
+        passed = delayed(m, Cat(self.fires, cuts), INDEX_LATENCY - 1, name="passed")[-1]
+        with m.If(passed[0]):
+            m.d.sync += self.cuts.eq(passed[1:])
         return m
 
 
