@@ -1,6 +1,6 @@
 """One core: engines and buffers, put together."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Member, Out, connect, flipped
 
@@ -32,6 +32,12 @@ SFU_TAIL = 63
 """Cycles after which MISC's clock stops: far more than its longest pipeline."""
 WAKE = 1
 """Cycles that an instruction waits for MISC's clock where it is stopped."""
+_GROUPS = (("load",), ("store", "staging", "vector"), ("mpe", "activations"), ("stream",))
+"""Parts with a reset of their own, which ends a cycle after that of those before: the wires of one
+register would reach all over the chip. All are over before an instruction can come."""
+_DOMAINS = {"sfu": "sfu"} | {
+    part: f"engines_{number}" for number, parts in enumerate(_GROUPS) for part in parts
+}
 
 
 class Core(Component):
@@ -124,7 +130,7 @@ class Core(Component):
         }
         self._clocks(m, sfu)
         for name, part in parts.items():
-            m.submodules[name] = shared(part, "sfu" if part is sfu else "engines")
+            m.submodules[name] = shared(part, _DOMAINS[name])
 
         for engine, command, done, starved, blocked in (
             (Engine.LD, load.command, load.done, load.starved, load.blocked),
@@ -200,8 +206,8 @@ class Core(Component):
             ReadPorts(ports=memory.ports, **shape),
             WritePort(parts=memory.ports, **shape),
         )
-        m.submodules[f"read_ports_{number}"] = shared(reads, "engines")
-        m.submodules[f"write_port_{number}"] = shared(writes, "engines")
+        m.submodules[f"read_ports_{number}"] = shared(reads, _DOMAINS["load"])
+        m.submodules[f"write_port_{number}"] = shared(writes, _DOMAINS["store"])
         connect(m, load.axi[number], reads.whole)
         connect(m, store.axi[number], writes.whole)
         first = number * memory.ports
@@ -226,20 +232,23 @@ class Core(Component):
             ]
 
     def _clocks(self, m: Module, sfu: Sfu) -> None:
-        """Make the domain of all engines, and that of MISC, whose clock stops while it is idle.
+        """Make the domains of all parts; the clock of MISC's stops while it is idle.
 
         The gate is set a cycle ahead, so an instruction that comes to a stopped clock waits
         for a cycle.
         """
-        reset, sfu_reset = Signal(init=1), Signal(init=1, reset_less=True)
-        m.domains.engines = ClockDomain(local=True)
+        resets = [Signal(init=1, name=f"reset_{number}") for number in range(len(_GROUPS))]
+        reset, sfu_reset = resets[0], Signal(init=1, reset_less=True)
+        m.d.sync += Cat(resets).eq(Cat(resets) << 1)
+        for number, each in enumerate(resets):
+            name = f"engines_{number}"
+            m.domains += ClockDomain(name, local=True)
+            m.d.comb += [ClockSignal(name).eq(ClockSignal()), ResetSignal(name).eq(each)]
         m.domains.sfu = ClockDomain(local=True)
         m.submodules.sfu_clock = gate = ClockGate(target=self.target)
         idle, wanted, awake = Signal(range(SFU_TAIL)), Signal(), Signal(init=1)
         command = self.command_misc
         m.d.comb += [
-            ClockSignal("engines").eq(ClockSignal()),
-            ResetSignal("engines").eq(reset),
             ClockSignal("sfu").eq(gate.clock),
             ResetSignal("sfu").eq(sfu_reset),
             wanted.eq(command.valid | sfu.busy | reset | sfu_reset),
@@ -248,7 +257,7 @@ class Core(Component):
             sfu.command.valid.eq(command.valid & awake),
             command.ready.eq(sfu.command.ready & awake),
         ]
-        m.d.sync += [reset.eq(0), awake.eq(wanted | (idle != SFU_TAIL - 1))]
+        m.d.sync += awake.eq(wanted | (idle != SFU_TAIL - 1))
         m.d.sfu += sfu_reset.eq(reset)
         with m.If(wanted):
             m.d.sync += idle.eq(0)
