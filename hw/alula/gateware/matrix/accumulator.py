@@ -116,7 +116,7 @@ class Accumulator(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        total = Signal(signed(ACCUMULATOR_BITS))
+        total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
         if platform == "dsp48e2":
             self._blocks(m, total)
         else:
@@ -130,29 +130,35 @@ class Accumulator(Component):
     def _portable(self, m: Module, accumulator: Signal) -> None:
         """What is not asked for keeps its value."""
         control, stages = self.control, self.control.stages
-        half = Signal(signed(TOTAL_BITS))
+        half, dot, left, right, product, weighed = (
+            Signal(signed(bits), name=name, reset_less=True)
+            for name, bits in (
+                ("half", TOTAL_BITS),
+                ("dot", TOTAL_BITS),
+                ("left", TOTAL_BITS),
+                ("right", 9),
+                ("product", WEIGHED_BITS),
+                ("weighed", WEIGHED_BITS),
+            )
+        )
+        scaled = [
+            Signal(signed(WEIGHED_BITS + 8), name=f"scaled_{i}", reset_less=True) for i in range(2)
+        ]
         with m.If(control.first_half):
             m.d.sync += half.eq(self.total)
-        dot, left = Signal(signed(TOTAL_BITS)), Signal(signed(TOTAL_BITS))
-        right = Signal(signed(9))
-        products = [Signal(signed(WEIGHED_BITS), name=f"product_{i}") for i in range(2)]
-        weighed = Signal(signed(WEIGHED_BITS))
-        scaled = [Signal(signed(WEIGHED_BITS + 8), name=f"scaled_{i}") for i in range(2)]
-        m.d.comb += [
-            left.eq(Mux(stages[2], self.sum * MIN_UNIT, dot)),
-            right.eq(Mux(stages[2], self.minimum, self.scale)),
-        ]
         with m.If(stages[0]):
             m.d.sync += dot.eq(half + self.total)
-        for product, source, stage in zip(
-            products, (left * right, products[0]), (1, 2), strict=True
-        ):
-            with m.If(stages[stage] | stages[stage + 1]):
-                m.d.sync += product.eq(source)
+        # Factors are registered beside their multiplier, which may lie far from what they come of.
+        with m.If(stages[1]):
+            m.d.sync += [left.eq(dot), right.eq(self.scale)]
+        with m.If(stages[2]):
+            m.d.sync += [left.eq(self.sum * MIN_UNIT), right.eq(self.minimum)]
+        with m.If(stages[2] | stages[3]):
+            m.d.sync += product.eq(left * right)
         with m.If(stages[3]):
-            m.d.sync += weighed.eq(products[1])
+            m.d.sync += weighed.eq(product)
         with m.If(stages[4]):
-            m.d.sync += weighed.eq(weighed + products[1])
+            m.d.sync += weighed.eq(weighed + product)
         for result, source, stage in zip(
             scaled, (weighed * self.factor, scaled[0]), (FACTOR, FACTOR + 1), strict=True
         ):

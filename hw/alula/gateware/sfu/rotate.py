@@ -45,7 +45,7 @@ class SfuRotate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Four registers of a word."""
         m = Module()
-        x, cosine, y, sine = (Signal(word(self.lanes)) for _ in range(4))
+        x, cosine, y, sine = (Signal(word(self.lanes), reset_less=True) for _ in range(4))
         # The first pair is held; the second operation is due.
         held, due = Signal(), Signal()
         m.d.comb += [
