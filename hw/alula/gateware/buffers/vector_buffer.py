@@ -13,9 +13,9 @@ from alula.gateware.buffers.arbiter import Arbiter
 from alula.gateware.hdl.delay import delayed
 from alula.gateware.hdl.level import level
 
-READ_LATENCY = 3
+READ_LATENCY = 4
 """Cycles from a request of `a` or `b` to its data, where no bank is wanted twice."""
-_HELD = 6
+_HELD = 7
 """Words of `store` between request and departure: as many as keep it at a word a cycle."""
 _BANK_BITS = ceil_log2(BANKS)
 _READERS = ("a", "b", "store")
@@ -42,8 +42,8 @@ class VectorBuffer(Component):
     A word that has been written (transfer in cycle t) is read by requests from t + 1.
 
     Every request and write is taken into a register, whether or not it gets its bank at once; one
-    that does not is asked for from there, and its port is not ready meanwhile. Banks work a cycle
-    after they were given. No output depends on an input of the same cycle.
+    that does not is asked for from there, and its port is not ready meanwhile. Banks work two
+    cycles after they were given, from registers. No output depends on an input of the same cycle.
 
     Args:
         words: Words of the buffer, a multiple of 4.
@@ -96,11 +96,13 @@ class VectorBuffer(Component):
         )
         for bank, port in enumerate(ports):
             chosen = held[arbiter.client[bank]]
-            m.d.comb += [
-                port.addr.eq(chosen.address[_BANK_BITS:]),
-                port.data.eq(chosen.data),
-                port.en.eq(Mux(arbiter.taken[bank], chosen.mask, 0)),
-            ]
+            _register(
+                m,
+                f"write_{bank}",
+                (port.addr, chosen.address[_BANK_BITS:]),
+                (port.data, chosen.data),
+                (port.en, Mux(arbiter.taken[bank], chosen.mask, 0)),
+            )
         late, loses = Signal(BANKS), Signal(len(_WRITERS))
         m.d.comb += loses.eq(arbiter.want & ~arbiter.granted)
         for bank in range(BANKS):
@@ -116,8 +118,7 @@ class VectorBuffer(Component):
             request, reply = getattr(self, f"request_{name}"), getattr(self, f"data_{name}")
             stores = name == "store"
             held.append(self._taken(m, arbiter, client, request, room if stores else Const(1)))
-            bank = Signal(range(BANKS), name=f"bank_{name}")
-            m.d.sync += bank.eq(held[-1])
+            bank = delayed(m, held[-1][:_BANK_BITS], 2, name=f"bank_{name}", reset_less=True)[-1]
             granted = arbiter.granted[client]
             coming = delayed(m, granted, READ_LATENCY, name=f"coming_{name}")[-1]
             word = Signal(32 * self.lanes, name=f"word_{name}", reset_less=True)
@@ -127,10 +128,12 @@ class VectorBuffer(Component):
             else:
                 m.d.comb += [reply.valid.eq(coming), reply.payload.eq(word)]
         for bank, port in enumerate(ports):
-            m.d.comb += [
-                port.addr.eq(Array(held)[arbiter.client[bank]][_BANK_BITS:]),
-                port.en.eq(arbiter.taken[bank]),
-            ]
+            _register(
+                m,
+                f"read_{bank}",
+                (port.addr, Array(held)[arbiter.client[bank]][_BANK_BITS:]),
+                (port.en, arbiter.taken[bank]),
+            )
 
     def _taken(self, m: Module, arbiter: Arbiter, client: int, port: Any, room: Value) -> Any:
         """Take what a client asks for where there is `room`; return what was taken last."""
@@ -175,3 +178,11 @@ class VectorBuffer(Component):
             m.d.sync += put.addr.eq(put.addr + 1)
         with m.If(taken):
             m.d.sync += get.addr.eq(get.addr + 1)
+
+
+def _register(m: Module, name: str, *inputs: tuple[Value, Value]) -> None:
+    """Drive a port's inputs from registers, which a reset does not clear: what was taken is done."""
+    for number, (port, value) in enumerate(inputs):
+        register = Signal.like(port, name=f"{name}_{number}", reset_less=True)
+        m.d.comb += port.eq(register)
+        m.d.sync += register.eq(value)

@@ -16,6 +16,8 @@ FACTOR = 5
 """Cycles from a group's second half to the first in which its factor is looked at."""
 ACCUMULATOR_BITS = MOST_ACCUMULATOR_BITS
 SUM_BITS = 14
+_LOW_BITS = 17
+"""Of a factor, that a multiplier of 18 bits takes beside a sign."""
 WEIGHED_BITS = 25
 """Bits of a weighed group: 32 products of 127 by 8 times 255, and 4 * 128 * 32 * 127."""
 
@@ -130,14 +132,15 @@ class Accumulator(Component):
     def _portable(self, m: Module, accumulator: Signal) -> None:
         """What is not asked for keeps its value."""
         control, stages = self.control, self.control.stages
-        half, dot, left, right, product, weighed = (
+        half, dot, left, right, low, high, weighed = (
             Signal(signed(bits), name=name, reset_less=True)
             for name, bits in (
                 ("half", TOTAL_BITS),
                 ("dot", TOTAL_BITS),
                 ("left", TOTAL_BITS),
                 ("right", 9),
-                ("product", WEIGHED_BITS),
+                ("low", WEIGHED_BITS),
+                ("high", WEIGHED_BITS - _LOW_BITS),
                 ("weighed", WEIGHED_BITS),
             )
         )
@@ -154,11 +157,14 @@ class Accumulator(Component):
         with m.If(stages[2]):
             m.d.sync += [left.eq(self.sum * MIN_UNIT), right.eq(self.minimum)]
         with m.If(stages[2] | stages[3]):
-            m.d.sync += product.eq(left * right)
+            m.d.sync += [
+                low.eq(left[:_LOW_BITS] * right),
+                high.eq(left[_LOW_BITS:].as_signed() * right),
+            ]
         with m.If(stages[3]):
-            m.d.sync += weighed.eq(product)
+            m.d.sync += weighed.eq(low + (high << _LOW_BITS))
         with m.If(stages[4]):
-            m.d.sync += weighed.eq(weighed + product)
+            m.d.sync += weighed.eq(weighed + low + (high << _LOW_BITS))
         for result, source, stage in zip(
             scaled, (weighed * self.factor, scaled[0]), (FACTOR, FACTOR + 1), strict=True
         ):

@@ -20,7 +20,7 @@ from alula.gateware.matrix.sizes import MatrixSizes
 
 OUTPUT_BITS = 20
 POWER_BITS = 10
-LANE_LATENCY = INTEGER_LATENCY + MULTIPLY_LATENCY + 1
+LANE_LATENCY = INTEGER_LATENCY + MULTIPLY_LATENCY + 2
 """Cycles from an accumulator to its result."""
 LATENCY = 1 + LANE_LATENCY + QUEUE_LATENCY
 """Cycles from a row block's accumulators to its first word: picked, finished, queued."""
@@ -79,15 +79,22 @@ class OutputLane(Component):
             multiply.a.eq(convert.result),
             multiply.b.eq(clean(widen(factor))),
         ]
-        product = multiply.result
-        exponent = Signal(signed(POWER_BITS + 2))
-        m.d.comb += exponent.eq(product[23:31] + power)
+        product, scaled = multiply.result, Signal(32, reset_less=True)
+        exponent, zero = Signal(signed(POWER_BITS + 2), reset_less=True), Signal(reset_less=True)
+        ready = Signal()
+        m.d.sync += ready.eq(multiply.result_valid)
         with m.If(multiply.result_valid):
-            m.d.sync += self.result.eq(Cat(product[:23], exponent[:8], product[31]))
-            with m.If(~product[23:31].any() | (exponent < 1)):
+            m.d.sync += [
+                scaled.eq(product),
+                exponent.eq(product[23:31] + power),
+                zero.eq(~product[23:31].any()),
+            ]
+        with m.If(ready):
+            m.d.sync += self.result.eq(Cat(scaled[:23], exponent[:8], scaled[31]))
+            with m.If(zero | (exponent < 1)):
                 m.d.sync += self.result.eq(0)
             with m.Elif(exponent > 254):
-                m.d.sync += self.result.eq(Cat(Const(LARGEST, 31), product[31]))
+                m.d.sync += self.result.eq(Cat(Const(LARGEST, 31), scaled[31]))
         return m
 
 

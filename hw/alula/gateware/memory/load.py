@@ -113,15 +113,21 @@ class Load(MemoryEngine):
         connect(m, matrix.matrix, delivery.matrix)
         command = Signal(self.command.payload.shape(), name="held")
         begins, over, asked = Signal(), Signal(), Signal(asked_layout(self.sizes))
-        kind, gathers = Signal(JobKind), Signal()
+        kind, gathers, elements = Signal(JobKind), Signal(), Signal(32)
         m.d.comb += gathers.eq(kind == JobKind.IDS)
         with m.FSM() as machine:
             with m.State("Idle"):
                 m.d.comb += self.command.ready.eq(~stops)
-                m.d.sync += [command.eq(self.command.payload), kind.eq(JobKind.ROW)]
+                m.d.sync += [
+                    command.eq(self.command.payload),
+                    kind.eq(JobKind.ROW),
+                    elements.eq(self.command.payload.count),
+                ]
                 for name, value in (("LD.W", JobKind.MATRIX), ("LD.G", JobKind.IDS)):
                     with m.If(self.command.payload.opcode == opcode(name)):
                         m.d.sync += kind.eq(value)
+                with m.If(self.command.payload.opcode == opcode("LD.G")):
+                    m.d.sync += elements.eq(self.command.payload.len)
                 with m.If(self.command.valid & self.command.ready):
                     m.next = DECODING[0]
             following(m, DECODING)
@@ -147,7 +153,7 @@ class Load(MemoryEngine):
                         report.eq(asker.fault),
                     ]
         extent, product = (
-            self._extent(m, command, gathers),
+            self._extent(m, elements, command.type == 1),
             self._product(m, command, gathers, gather),
         )
         job = delivery.job.payload
@@ -166,17 +172,14 @@ class Load(MemoryEngine):
         ]
         return ~machine.ongoing("Idle")
 
-    def _extent(self, m: Module, command: data.View, gathers: Value) -> data.View:
+    def _extent(self, m: Module, elements: Signal, bf16: Value) -> data.View:
         """Of the row, or of each row, that a command loads."""
         sizes = self.sizes
-        extent, elements = Signal(extent_layout(sizes)), Signal(32)
+        extent = Signal(extent_layout(sizes))
         short = elements[: sizes.elements.bit_length()]
-        size = Mux(command.type == 1, short << 1, short << 2)
+        size = Mux(bf16, short << 1, short << 2)
         padded = Signal(len(size) + 1)
-        m.d.comb += [
-            elements.eq(Mux(gathers, command.len, command.count)),
-            padded.eq(size + (sizes.whole_width - 1)),
-        ]
+        m.d.comb += padded.eq(size + (sizes.whole_width - 1))
         m.d.sync += [
             extent.elements.eq(elements),
             extent.beats.eq(quotient(padded, sizes.whole_width)),

@@ -139,8 +139,9 @@ class ReadMaster(Component):
             port.rready.eq(buffer.items.ready),
             owes[number].eq(owed != 0),
         ]
-        ends = taken.valid & taken.ready & taken.payload.last
+        ends = Signal(name=f"ends_{number}")
         m.d.sync += [
+            ends.eq(taken.valid & taken.ready & taken.payload.last),
             owed.eq(owed + (asked.valid & asked.ready) - ends),
             full[number].eq(owed >= OUTSTANDING - 1),
         ]
