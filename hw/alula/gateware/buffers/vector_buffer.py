@@ -150,7 +150,7 @@ class VectorBuffer(Component):
             arbiter.bank[client].eq(Mux(waits, bank(held), bank(asked))),
         ]
         m.d.sync += waits.eq(arbiter.want[client] & ~arbiter.granted[client])
-        with m.If(comes):
+        with m.If(~waits):
             m.d.sync += held.eq(asked)
         return held
 

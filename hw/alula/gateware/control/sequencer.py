@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Member, Out
@@ -145,11 +145,11 @@ class Sequencer(Component):
                 & ((now.resolved & now.engines[Engine.SYS]) | (now.executes & ~self.take))
             ),
             self.give.eq(self.retired),
+            self.signal.eq(now.signal),
+            self.given.eq(now.place),
             self.ended.eq(0),
             *(flag.eq(0) for flag in now.states),
         ]
-        with m.If(self.retired):
-            m.d.sync += [self.signal.eq(now.signal), self.given.eq(now.place)]
         m.d.comb += [
             self.address.eq(now.place),
             self.wait.eq(now.wait),
@@ -279,6 +279,8 @@ class Sequencer(Component):
         ]
         with m.If(~now.resolves):
             m.d.sync += [now.refs.eq(decoder.refs), now.last_step.eq(decoder.last_step)]
+        with m.Elif(~self.halt):
+            m.d.sync += [now.refs[i].eq(now.refs[i + PORTS]) for i in range(MAX_SOURCES - PORTS)]
         with m.If(now.finished):
             m.d.sync += [now.place.eq(now.after), now.after.eq(now.after + 1)]
         with m.If(now.loads | now.fetching):
@@ -303,9 +305,8 @@ class Sequencer(Component):
     def _resolve(self, m: Module, now: _Now) -> None:
         """Read the operands of a step, and add what the instruction adds to them."""
         for port, (index, value) in enumerate(self._registers(m, now)):
-            ref = Array(now.refs[position] for position in range(port, MAX_SOURCES, PORTS))
-            m.d.comb += index.eq(ref[now.step].register)
-            resolved = (value + ref[now.step].offset)[:32]
+            m.d.comb += index.eq(now.refs[port].register)
+            resolved = (value + now.refs[port].offset)[:32]
             for position in range(port, MAX_SOURCES, PORTS):
                 with m.If(now.resolves & (now.step == position // PORTS)):
                     m.d.sync += now.values[position].eq(resolved)

@@ -55,7 +55,7 @@ class RegisteredFifo(Component):
         with m.If(enters):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(leaves):
-            m.d.sync += [read.addr.eq(read.addr + 1), offered.eq(read.data), taken.valid.eq(1)]
-        with m.Elif(taken.ready):
-            m.d.sync += taken.valid.eq(0)
+            m.d.sync += read.addr.eq(read.addr + 1)
+        with m.If(~taken.valid | taken.ready):
+            m.d.sync += [offered.eq(read.data), taken.valid.eq(held.some)]
         return m

@@ -1,6 +1,6 @@
 """A stream through registers in both directions."""
 
-from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -12,8 +12,8 @@ class SkidBuffer(Component):
     """Cuts all paths between the sides of a stream: `valid`, payload and `ready` are registers.
 
     It holds two items: one that is offered, and one that came while nobody took the first. An item
-    a cycle passes. The second register follows what comes while it is empty: whether the first item
-    is taken is known late in a cycle.
+    a cycle passes. An empty register follows what comes, whether or not it is an item: that it is,
+    and that the first item is taken, is known late in a cycle.
 
     Args:
         shape: Of an item.
@@ -40,12 +40,9 @@ class SkidBuffer(Component):
         m.d.comb += [items.ready.eq(empty), taken.payload.eq(offered)]
         with m.If(leaves):
             m.d.sync += [taken.valid.eq(items.valid | ~empty), empty.eq(1), full.eq(0)]
-            with m.If(full):
-                m.d.sync += offered.eq(held)
-            with m.Elif(items.valid):
-                m.d.sync += offered.eq(items.payload)
+            m.d.sync += offered.eq(Mux(full, held, items.payload))
         with m.Elif(items.valid):
             m.d.sync += [empty.eq(0), full.eq(1)]
-        with m.If(items.valid & ~full):
+        with m.If(~full):
             m.d.sync += held.eq(items.payload)
         return m

@@ -132,7 +132,7 @@ class Accumulator(Component):
     def _portable(self, m: Module, accumulator: Signal) -> None:
         """What is not asked for keeps its value."""
         control, stages = self.control, self.control.stages
-        half, dot, left, right, low, high, weighed = (
+        half, dot, left, right, low, high, weighed, scaled_low, scaled_high, scaled = (
             Signal(signed(bits), name=name, reset_less=True)
             for name, bits in (
                 ("half", TOTAL_BITS),
@@ -142,11 +142,11 @@ class Accumulator(Component):
                 ("low", WEIGHED_BITS),
                 ("high", WEIGHED_BITS - _LOW_BITS),
                 ("weighed", WEIGHED_BITS),
+                ("scaled_low", _LOW_BITS + 9),
+                ("scaled_high", WEIGHED_BITS - _LOW_BITS + 8),
+                ("scaled", WEIGHED_BITS + 8),
             )
         )
-        scaled = [
-            Signal(signed(WEIGHED_BITS + 8), name=f"scaled_{i}", reset_less=True) for i in range(2)
-        ]
         with m.If(control.first_half):
             m.d.sync += half.eq(self.total)
         with m.If(stages[0]):
@@ -165,13 +165,15 @@ class Accumulator(Component):
             m.d.sync += weighed.eq(low + (high << _LOW_BITS))
         with m.If(stages[4]):
             m.d.sync += weighed.eq(weighed + low + (high << _LOW_BITS))
-        for result, source, stage in zip(
-            scaled, (weighed * self.factor, scaled[0]), (FACTOR, FACTOR + 1), strict=True
-        ):
-            with m.If(stages[stage]):
-                m.d.sync += result.eq(source)
+        with m.If(stages[FACTOR]):
+            m.d.sync += [
+                scaled_low.eq(weighed[:_LOW_BITS] * self.factor),
+                scaled_high.eq(weighed[_LOW_BITS:].as_signed() * self.factor),
+            ]
+        with m.If(stages[FACTOR + 1]):
+            m.d.sync += scaled.eq(scaled_low + (scaled_high << _LOW_BITS))
         with m.If(stages[7]):
-            m.d.sync += accumulator.eq(Mux(control.restart, 0, accumulator) + scaled[1])
+            m.d.sync += accumulator.eq(Mux(control.restart, 0, accumulator) + scaled)
 
     def _blocks(self, m: Module, accumulator: Signal) -> None:
         """Two blocks: halves are added, weighed and summed in one, scaled and summed in the other.

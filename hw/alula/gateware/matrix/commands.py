@@ -174,7 +174,7 @@ class Commands(Component):
         self, m: Module, replay: stream.Interface, tag: Value, begins: Value, passes: Value
     ) -> None:
         """Offer a product's replay, from the cycle after it begins until it is taken."""
-        valid, payload = Signal(), Signal(replay.payload.shape())
+        valid, payload = Signal(), Signal(replay.payload.shape(), reset_less=True)
         m.d.comb += [replay.valid.eq(valid), replay.payload.eq(payload)]
         with m.If(begins):
             m.d.sync += [

@@ -109,8 +109,8 @@ class RunWriter(Component):
             m.d.sync += self.transfer.valid.eq(0)
         with m.If(self.beat.valid & self.beat.ready):
             m.d.sync += self.beat.valid.eq(0)
-        with m.If(self.run.valid & ~waiting):
-            m.d.sync += [next_run.eq(run), waiting.eq(1)]
+        with m.If(~waiting):
+            m.d.sync += [next_run.eq(run), waiting.eq(self.run.valid)]
         with m.If(leaves):
             m.d.sync += [
                 waiting.eq(0),

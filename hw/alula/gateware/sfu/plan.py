@@ -97,9 +97,14 @@ class SfuPlan(wiring.Component):
         m = Module()
         self.offset = Signal(4)
         named = self.quantities(m)
+        chosen = Signal(range(len(ROUTINES)))
         with m.Switch(self.command.opcode):
-            for name, routine in ROUTINES.items():
+            for number, name in enumerate(ROUTINES):
                 with m.Case(opcode(name)):
+                    m.d.sync += chosen.eq(number)
+        with m.Switch(chosen):
+            for place, routine in enumerate(ROUTINES.values()):
+                with m.Case(place):
                     m.d.comb += [
                         self.moves.src.eq(named[routine.src]),
                         self.moves.dst.eq(named[routine.dst]),

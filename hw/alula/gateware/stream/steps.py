@@ -52,24 +52,27 @@ class Steps(Component):
         """Make the module."""
         m = Module()
         layout = command_layout(self.tag)
-        waiting, now = Signal(layout), Signal(layout)
+        waiting, now = (Signal(layout, name=n, reset_less=True) for n in ("waiting", "now"))
         has_next, moves, loads = Signal(), Signal(), Signal()
         step = self.step.payload
         group_over, pass_over, block_over = Signal(), Signal(), Signal()
+        # What is loaded is chosen by registers; that a step moves comes late.
+        fresh = Signal()
         m.d.comb += [
             moves.eq(self.step.valid & self.step.ready),
             group_over.eq(moves & step.half),
-            loads.eq(~self.step.valid | (block_over & step.last_block)),
+            fresh.eq(~self.step.valid | (step.last & step.last_pass & step.last_block)),
+            loads.eq(~self.step.valid | (moves & fresh)),
             self.command.ready.eq(~has_next),
             step.tag.eq(now.tag),
         ]
         with m.If(moves):
             m.d.sync += step.half.eq(~step.half)
-        last_group = self._count(m, "groups", loads, waiting, now, group_over, step.first)
+        last_group = self._count(m, "groups", fresh, waiting, now, group_over, step.first)
         m.d.comb += pass_over.eq(group_over & last_group)
-        last_pass = self._count(m, "passes", loads, waiting, now, pass_over, step.first_pass)
+        last_pass = self._count(m, "passes", fresh, waiting, now, pass_over, step.first_pass)
         m.d.comb += [block_over.eq(pass_over & last_pass), step.last_pass.eq(last_pass)]
-        last_block = self._count(m, "blocks", loads, waiting, now, block_over, step.first_block)
+        last_block = self._count(m, "blocks", fresh, waiting, now, block_over, step.first_block)
         m.d.comb += [step.last.eq(step.half & last_group), step.last_block.eq(last_block)]
 
         with m.If(loads):
@@ -79,20 +82,22 @@ class Steps(Component):
         return m
 
     def _count(
-        self, m: Module, name: str, loads: Value, waiting: data.View, now: data.View,
+        self, m: Module, name: str, fresh: Value, waiting: data.View, now: data.View,
         over: Value, first: Value,
     ) -> Signal:  # fmt: skip
         """Count one of the three down to 1 each time that `over` ends one; whether it is the last.
 
-        `first` follows: set until one is over.
+        Where one is `fresh`, the count is that of the next command. `first` follows: set until one
+        is over.
         """
         left, last = Signal.like(now[name], name=f"{name}_left"), Signal(name=f"last_of_{name}")
         only = Signal(name=f"only_of_{name}")
-        with m.If(over):
-            m.d.sync += [left.eq(left - 1), last.eq(left == 2), first.eq(last)]
-            with m.If(last):
-                m.d.sync += [left.eq(now[name]), last.eq(only)]
-        with m.If(loads):
-            alone = waiting[name] == 1
-            m.d.sync += [left.eq(waiting[name]), last.eq(alone), only.eq(alone), first.eq(1)]
+        alone = waiting[name] == 1
+        with m.If(over | ~self.step.valid):
+            with m.If(fresh):
+                m.d.sync += [left.eq(waiting[name]), last.eq(alone), only.eq(alone), first.eq(1)]
+            with m.Elif(last):
+                m.d.sync += [left.eq(now[name]), last.eq(only), first.eq(1)]
+            with m.Else():
+                m.d.sync += [left.eq(left - 1), last.eq(left == 2), first.eq(0)]
         return last
