@@ -230,7 +230,7 @@ SFU = (
         ),
         "Quantise rows to A8 in the activation buffer.",
         _misc(
-            "rows * (2 * ceil(len, 32) * (32 // L) + PASS + MAX + MULTIPLY + TURN"
+            "rows * (2 * ceil(len, 32) * (32 // L) + PASS + max(MAX + MULTIPLY + TURN, PASS + 2)"
             " + ADD + MULTIPLY + RESULT + PACK + ROW)",
             "rows",
             "len",
