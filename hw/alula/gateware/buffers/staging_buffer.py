@@ -83,7 +83,7 @@ class StagingBuffer(Component):
         m.submodules.scales = scales = Memory(shape=unsigned(16), depth=count, init=[])
         port, scale_port = values.write_port(), scales.write_port()
         # The address of a half takes a cycle, for the writer and the reader alike.
-        waiting = Signal(write_layout(self.staging_bytes))
+        waiting = Signal(write_layout(self.staging_bytes), reset_less=True)
         writes = Signal()
         address = Signal(range(depth))
         m.d.sync += [

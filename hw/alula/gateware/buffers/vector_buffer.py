@@ -138,7 +138,8 @@ class VectorBuffer(Component):
     def _taken(self, m: Module, arbiter: Arbiter, client: int, port: Any, room: Value) -> Any:
         """Take what a client asks for where there is `room`; return what was taken last."""
         asked = port.payload
-        held, waits = Signal.like(asked, name=f"held_{client}"), Signal(name=f"waits_{client}")
+        held = Signal.like(asked, name=f"held_{client}", reset_less=True)
+        waits = Signal(name=f"waits_{client}")
         comes = port.valid & port.ready
 
         def bank(item: Any) -> Value:
@@ -181,7 +182,7 @@ class VectorBuffer(Component):
 
 
 def _register(m: Module, name: str, *inputs: tuple[Value, Value]) -> None:
-    """Drive a port's inputs from registers, which a reset does not clear: what was taken is done."""
+    """Drive a port's inputs from registers; a reset leaves them: what was taken is done."""
     for number, (port, value) in enumerate(inputs):
         register = Signal.like(port, name=f"{name}_{number}", reset_less=True)
         m.d.comb += port.eq(register)

@@ -207,8 +207,10 @@ class Decoder(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
+        held = Signal(WORD_BITS, reset_less=True)
+        m.d.comb += self.held.eq(held)
         with m.If(self.enable):
-            m.d.sync += self.held.eq(self.word)
+            m.d.sync += held.eq(self.word)
         mux = _Mux(m, self.word[:OPCODE_BITS], comes=self.enable, late=True)
         m.d.comb += Cat(self.wait, self.signal).eq(self.held[OPCODE_BITS:])
         for engine in Engine:

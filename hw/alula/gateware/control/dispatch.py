@@ -118,9 +118,9 @@ class Dispatch(Component):
             name = engine.name.lower()
             gives, giving = (
                 Signal(name=f"gives_{name}"),
-                Signal(ADDRESS_BITS, name=f"giving_{name}"),
+                Signal(ADDRESS_BITS, name=f"giving_{name}", reset_less=True),
             )
-            gave = Signal(ADDRESS_BITS, name=f"gave_{name}")
+            gave = Signal(ADDRESS_BITS, name=f"gave_{name}", reset_less=True)
             m.d.sync += gives.eq(source.give)
             with m.If(source.give):
                 m.d.sync += giving.eq(address)

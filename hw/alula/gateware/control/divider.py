@@ -27,8 +27,9 @@ class Divider(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        divisor = Signal(BITS)
-        remainder = Signal(BITS)
+        divisor, remainder = (
+            Signal(BITS, name=name, reset_less=True) for name in ("divisor", "remainder")
+        )
         left = Signal(range(BITS + 1))
         wide = Signal(BITS + 1)
         difference = Signal(BITS + 1)

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
@@ -55,18 +55,19 @@ class LoopStack(Component):
         m = Module()
         shape = data.StructLayout(
             {
-                "used": 1,
                 "start": self.place_bits,
                 "end": self.place_bits,
                 "left": COUNT_BITS,
                 "again": 1,  # some are left
             }
         )
-        loops = [Signal(shape, name=f"loop_{level}") for level in range(LOOP_DEPTH)]
-        top = loops[0]
+        loops = [
+            Signal(shape, name=f"loop_{level}", reset_less=True) for level in range(LOOP_DEPTH)
+        ]
+        top, used = loops[0], Signal(LOOP_DEPTH)
         m.d.comb += [
-            self.empty.eq(~top.used),
-            self.full.eq(loops[-1].used),
+            self.empty.eq(~used[0]),
+            self.full.eq(used[-1]),
             self.top_start.eq(top.start),
             self.top_end.eq(top.end),
             self.again.eq(top.again),
@@ -74,7 +75,7 @@ class LoopStack(Component):
         with m.If(self.push):
             m.d.sync += [outer.eq(inner) for inner, outer in pairwise(loops)]
             m.d.sync += [
-                top.used.eq(1),
+                used.eq(Cat(Const(1, 1), used)),
                 top.start.eq(self.start),
                 top.end.eq(self.end),
                 top.left.eq(self.count - 1),
@@ -85,7 +86,7 @@ class LoopStack(Component):
                 m.d.sync += [top.left.eq(top.left - 1), top.again.eq(top.left != 1)]
             with m.Else():
                 m.d.sync += [inner.eq(outer) for inner, outer in pairwise(loops)]
-                m.d.sync += loops[-1].used.eq(0)
+                m.d.sync += used.eq(used >> 1)
         with m.If(self.clear):
-            m.d.sync += [loop.used.eq(0) for loop in loops]
+            m.d.sync += used.eq(0)
         return m

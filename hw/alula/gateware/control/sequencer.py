@@ -448,7 +448,7 @@ class Sequencer(Component):
     def _result(self, m: Module, now: _Now) -> Signal:
         """What the instruction writes into a register, a cycle after its operands."""
         a, b, divider = now.values[0], now.values[1], now.divider
-        rd_value = Signal(32)
+        rd_value = Signal(32, reset_less=True)
         product = _product(m, a, b, now.system.SMUL)
         m.d.comb += [
             divider.dividend.eq(a),
@@ -474,14 +474,13 @@ def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
 
     Factors have registers beside the multipliers, which may lie far from the sequencer's.
     """
-    factors = [Signal(32, name=f"factor_{number}") for number in range(2)]
+    factors = [Signal(32, name=f"factor_{number}", reset_less=True) for number in range(2)]
     with m.If(wanted):
         m.d.sync += [factor.eq(value) for factor, value in zip(factors, (a, b), strict=True)]
     a, b = factors
-    lower = Signal(32)
-    lower_next = Signal(32)
-    upper = Signal(16)
-    cross = [Signal(16, name=f"cross_{number}") for number in range(2)]
+    lower, lower_next = (Signal(32, name=name, reset_less=True) for name in ("lower", "lower_next"))
+    upper = Signal(16, reset_less=True)
+    cross = [Signal(16, name=f"cross_{number}", reset_less=True) for number in range(2)]
     with m.If(wanted):
         m.d.sync += [
             lower.eq(a[:16] * b[:16]),
@@ -523,7 +522,7 @@ class _Now:
         self.arrives = Signal()
         self.loads = Signal()
         self.fresh = Signal()
-        self.word = Signal(WORD_BITS)
+        self.word = Signal(WORD_BITS, reset_less=True)
         self.wait = self.word[OPCODE_BITS:][:ENGINE_BITS]
         self.signal = self.word[OPCODE_BITS + ENGINE_BITS :][:ENGINE_BITS]
         self.engines = Signal(len(Engine))
@@ -534,17 +533,17 @@ class _Now:
             self.fetching, self.loading, self.decoding, self.resolves, self.turning, self.writing,
         )  # fmt: skip
         self.refusal, self.refused = Signal(Reason), Signal()
-        self.refs = Signal(data.ArrayLayout(REFERENCE, MAX_SOURCES))
+        self.refs = Signal(data.ArrayLayout(REFERENCE, MAX_SOURCES), reset_less=True)
         self.last_step = Signal(range(STEPS))
         self.step = Signal(range(STEPS))
         self.refuses, self.resolved = Signal(), Signal()
-        self.values = Signal(data.ArrayLayout(32, MAX_SOURCES))
+        self.values = Signal(data.ArrayLayout(32, MAX_SOURCES), reset_less=True)
         self.offers = Signal(len(ENGINES))
         self.free = Signal()
         self.awaits = Signal()
         self.executes = Signal()
         self.rd = Signal(REGISTER_BITS)
-        self.value = Signal(len(self.decoder.value))
+        self.value = Signal(len(self.decoder.value), reset_less=True)
         self.countdown = Signal(range(CYCLES["multiply"]))
         self.body = Signal(BODY_BITS)
         self.body_end = Signal(range(far))

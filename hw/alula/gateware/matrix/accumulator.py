@@ -123,8 +123,10 @@ class Accumulator(Component):
             self._blocks(m, total)
         else:
             self._portable(m, total)
+        captured = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        m.d.comb += self.captured.eq(captured)
         with m.If(self.control.capture):
-            m.d.sync += self.captured.eq(total)
+            m.d.sync += captured.eq(total)
             if self.bits < ACCUMULATOR_BITS:
                 m.d.sync += self.overflow.eq(overflows(total, self.bits))
         return m

@@ -40,7 +40,8 @@ class Reach(Component):
         m = Module()
         # The highest bit says that there are more.
         total, step, summand = (
-            Signal(NUMBER_BITS + 1, name=name) for name in ("total", "step", "summand")
+            Signal(NUMBER_BITS + 1, name=name, reset_less=True)
+            for name in ("total", "step", "summand")
         )
         added = total[:NUMBER_BITS] + summand[:NUMBER_BITS]
         with m.If(self.start):

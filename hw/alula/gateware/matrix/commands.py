@@ -76,7 +76,7 @@ class Commands(Component):
         """Make the module."""
         m = Module()
         head = self.head.payload
-        command = Signal(layout(Engine.MM))
+        command = Signal(layout(Engine.MM), reset_less=True)
         m.submodules.bounds = bounds = self._bounds
         m.submodules.steps = steps = Steps(tag=self.request.payload.group.shape())
         shape = self.product.payload.shape()

@@ -69,7 +69,7 @@ class Sums(Component):
         """Make the module."""
         m = Module()
         group = self.group.payload
-        now = Signal(group.shape())
+        now = Signal(group.shape(), reset_less=True)
         m.submodules.control = control = self._control()
         m.d.comb += [
             self.group.ready.eq(self.valid & self.half),
@@ -80,7 +80,7 @@ class Sums(Component):
         ]
         with m.If(self.valid & self.half):
             m.d.sync += now.eq(group)
-        factor = delayed(m, now.factor, self.factor_latency - 1, name="factor")[-1]
+        factor = delayed(m, now.factor, self.factor_latency - 1, name="factor", reset_less=True)[-1]
 
         overflows = []
         for row in range(self.sizes.rows):

@@ -111,7 +111,7 @@ class Load(MemoryEngine):
         connect(m, matrix.tag, flipped(self.tag))
         connect(m, matrix.reserve, self._credits.matrix)
         connect(m, matrix.matrix, delivery.matrix)
-        command = Signal(self.command.payload.shape(), name="held")
+        command = Signal(self.command.payload.shape(), name="held", reset_less=True)
         begins, over, asked = Signal(), Signal(), Signal(asked_layout(self.sizes))
         kind, gathers, elements = Signal(JobKind), Signal(), Signal(32)
         m.d.comb += gathers.eq(kind == JobKind.IDS)
@@ -175,7 +175,7 @@ class Load(MemoryEngine):
     def _extent(self, m: Module, elements: Signal, bf16: Value) -> data.View:
         """Of the row, or of each row, that a command loads."""
         sizes = self.sizes
-        extent = Signal(extent_layout(sizes))
+        extent = Signal(extent_layout(sizes), reset_less=True)
         short = elements[: sizes.elements.bit_length()]
         size = Mux(bf16, short << 1, short << 2)
         padded = Signal(len(size) + 1)
@@ -190,8 +190,16 @@ class Load(MemoryEngine):
 
     def _product(self, m: Module, command: data.View, gathers: Value, gather: LoadGather) -> Value:
         """Of LD.W's row blocks and groups, or of what LD.G multiplies: one multiplier for both."""
-        first, second = Signal(32), Signal(COUNT_BITS)
-        low, high, product = Signal(37), Signal(35), Signal(32 + COUNT_BITS)
+        widths = {
+            "first": 32,
+            "second": COUNT_BITS,
+            "low": 37,
+            "high": 35,
+            "product": 32 + COUNT_BITS,
+        }
+        first, second, low, high, product = (
+            Signal(width, name=name, reset_less=True) for name, width in widths.items()
+        )
         m.d.sync += [
             first.eq(Mux(gathers, gather.factors.first, command.blocks)),
             second.eq(Mux(gathers, gather.factors.second, command.groups)),

@@ -36,11 +36,11 @@ class LoadGather(Asker):
         m = Module()
         sizes, command, extent = self.sizes, self.command, self.extent
         sized, empty, excess, long = Signal(), Signal(), Signal(), Signal()
-        ids, ids_there = Signal(8 * sizes.whole_width), Signal(init=1)
+        ids, ids_there = Signal(8 * sizes.whole_width, reset_less=True), Signal(init=1)
         ids_address, ids_left = Signal(33), Signal(range(sizes.whole_width // 4 + 1))
-        address, rows_left = Signal(len(self.product) + 1), Signal(COUNT_BITS)
+        address, rows_left = Signal(len(self.product) + 1, reset_less=True), Signal(COUNT_BITS)
         # The row number at hand: beats of them stand still, so that no bit of them is chosen twice.
-        place, number = Signal(range(sizes.whole_width // 4)), Signal(32)
+        place, number = Signal(range(sizes.whole_width // 4)), Signal(32, reset_less=True)
         last_row = Signal()
         dst, end = Signal(COUNT_BITS + 1), Signal.like(address)
         ids_beyond, beyond = (

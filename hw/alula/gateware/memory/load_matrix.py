@@ -155,15 +155,17 @@ class LoadMatrix(Asker):
         quarters = {}
         for name, (count, factor) in factors.items():
             held = Signal.like(factor, name=f"{name}_each")
-            low, high = (Signal(22, name=f"{name}_{part}") for part in ("low", "high"))
-            quarters[name] = Signal(38, name=f"{name}_quarters")
+            low, high = (
+                Signal(22, name=f"{name}_{part}", reset_less=True) for part in ("low", "high")
+            )
+            quarters[name] = Signal(38, name=f"{name}_quarters", reset_less=True)
             m.d.sync += [
                 held.eq(factor),
                 low.eq(count[:17] * held),
                 high.eq(count[17:34] * held),
                 quarters[name].eq(low + (high << 17)),
             ]
-        block, total = Signal(36), Signal(36)
+        block, total = (Signal(36, name=name, reset_less=True) for name in ("block", "total"))
         whole = [(quarters[name] + (QUARTERS - 1)) >> 2 for name in ("values", "metas", "scales")]
         m.d.sync += [block.eq(quarters["block"] >> 2), total.eq(sum(whole))]
         return block, total

@@ -46,7 +46,7 @@ class Pack(Component):
         elements = self.channels * self.beat_bytes // 4
         piece = gcd(elements, self.lanes)
         left, active = Signal(range(self.most + 1)), Signal()
-        word, held = Signal(32 * self.lanes), Signal()
+        word, held = Signal(32 * self.lanes, reset_less=True), Signal()
         used, place = Signal(range(self.lanes)), Signal(range(elements))
         covered, valid = Signal(range(elements + 1)), Signal(range(elements + 1))
         last_beat = Signal()

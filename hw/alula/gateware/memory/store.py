@@ -77,7 +77,7 @@ class Store(MemoryEngine):
         connect(m, flipped(self.word), vector.word)
         connect(m, cache.request, flipped(self.staging_request))
         connect(m, flipped(self.staged), cache.staged)
-        command = Signal(self.command.payload.shape(), name="held")
+        command = Signal(self.command.payload.shape(), name="held", reset_less=True)
         begins, over, sends = Signal(), Signal(), Signal()
         m.d.comb += sends.eq(runs.busy | vector.asks)
         with m.FSM() as machine:

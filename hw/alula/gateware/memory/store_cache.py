@@ -98,7 +98,8 @@ class StoreCache(Storer):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        command, progress, run = self.command, Signal(progress_layout(self.sizes)), self.run
+        command, run = self.command, self.run
+        progress = Signal(progress_layout(self.sizes), reset_less=True)
         groups = command.groups[: KV_GROUPS.bit_length()]
         begins, takes, scales = Signal(), Signal(), Signal()
         last_piece = self._cut(m, progress, begins, takes, scales)

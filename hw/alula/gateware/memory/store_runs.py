@@ -90,10 +90,11 @@ class RunWriter(Component):
         m = Module()
         sizes, run = self.sizes, self.run.payload
         mine, exists = Signal(sizes.channels), Signal()
-        held, strobe = Signal(8 * sizes.beat_bytes), Signal(sizes.beat_bytes)
+        held = Signal(8 * sizes.beat_bytes, reset_less=True)
+        strobe = Signal(sizes.beat_bytes, reset_less=True)
         transfer = self.transfer.payload
         # A run waits here until the one before has left; here it is seen whether it exists.
-        next_run, waiting, leaves = Signal.like(run), Signal(), Signal()
+        next_run, waiting, leaves = Signal.like(run, reset_less=True), Signal(), Signal()
         m.d.comb += [
             mine.eq(own(sizes, self.number, 1 << next_run.channel, 1)),
             exists.eq(~reaches(next_run.address, sizes.memory_beats)),

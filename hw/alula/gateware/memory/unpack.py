@@ -68,9 +68,9 @@ class Unpack(Component):
         m = Module()
         lanes = self.lanes
         row, active = Signal(row_layout(self.words, lanes)), self.active
-        beat, held = Signal(8 * self.beat_bytes), Signal()
+        beat, held = Signal(8 * self.beat_bytes, reset_less=True), Signal()
         place = Signal(range(lanes))
-        raw = Signal(data.ArrayLayout(32, lanes))
+        raw = Signal(data.ArrayLayout(32, lanes), reset_less=True)
         valid = Signal(range(lanes + 1))
         full, ends = Signal(), Signal()
         step, moves, takes, finishes = Signal(), Signal(), Signal(), Signal()

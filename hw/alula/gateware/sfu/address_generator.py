@@ -36,10 +36,10 @@ class AddressGenerator(wiring.Component):
         m = Module()
         counts, strides = self.path.counts, self.path.strides
         # Addresses left of each level, this one among them; whether this one is the last.
-        left = [Signal(16, name=f"left{level}") for level in range(LEVELS)]
+        left = [Signal(16, name=f"left{level}", reset_less=True) for level in range(LEVELS)]
         last = [Signal(name=f"last{level}") for level in range(LEVELS)]
-        bases = [self.address] + [Signal(17, name=f"base{level}") for level in range(1, LEVELS)]
-        m.d.comb += self.turn.eq(last[0])
+        bases = [Signal(17, name=f"base{level}", reset_less=True) for level in range(LEVELS)]
+        m.d.comb += [self.turn.eq(last[0]), self.address.eq(bases[0])]
         base, stride = bases[-1], strides[LEVELS - 1]
         for level in reversed(range(LEVELS - 1)):
             base = Mux(last[level], base, bases[level])

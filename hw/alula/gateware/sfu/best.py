@@ -27,8 +27,9 @@ class SfuBest(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Registers, and a comparison a cycle later."""
         m = Module()
-        comes, value, index = Signal(), Signal(32), Signal(INDEX_BITS)
-        largest, there = Signal(32), Signal()
+        comes, there = Signal(), Signal()
+        value, largest = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        index = Signal(INDEX_BITS, reset_less=True)
         m.d.sync += comes.eq(self.valid)
         with m.If(self.valid):
             m.d.sync += [value.eq(ordered(self.value)), index.eq(self.index)]

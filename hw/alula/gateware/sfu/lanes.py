@@ -1,6 +1,6 @@
 """All lanes, and the tables that two and two of them share."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
@@ -62,13 +62,15 @@ class SfuLanes(wiring.Component):
                     unit.rom_row.eq(rom.row[port]),
                 ]
         m.d.comb += [self.late.eq(units[0].late), self.coming.eq(units[0].result_valid)]
+        results = Signal(ArrayLayout(32, self.lanes), reset_less=True)
+        m.d.comb += self.result.eq(results)
         m.d.sync += self.result_valid.eq(self.coming)
         with m.If(self.coming):
             m.d.sync += [
-                result.eq(unit.result) for result, unit in zip(self.result, units, strict=True)
+                result.eq(unit.result) for result, unit in zip(results, units, strict=True)
             ]
         # Not within the other: then synthesis makes it the registers' reset.
-        for result, counts in zip(self.result, self.mask, strict=True):
+        for result, counts in zip(results, self.mask, strict=True):
             with m.If(self.coming & ~counts):
                 m.d.sync += result.eq(0)
         return m

@@ -76,7 +76,8 @@ class SfuMax(wiring.Component):
             keys, places, flags = self._stage(m, len(places[0]), keys, places, flags)
 
         valid, first, last = flags
-        best, count, index = Signal(32), Signal(INDEX_BITS), Signal(INDEX_BITS)
+        best, index = Signal(32, reset_less=True), Signal(INDEX_BITS, reset_less=True)
+        count = Signal(INDEX_BITS)
         m.d.comb += [
             self.result.eq(Cat(best[:31] ^ Mux(best[31], 0, Const(0x7FFF_FFFF, 31)), ~best[31])),
             self.index.eq(index),
@@ -91,7 +92,7 @@ class SfuMax(wiring.Component):
 
     def _stage(self, m: Module, level: int, keys: list, places: list, flags: Value) -> tuple:
         """Keys, places and flags a cycle later."""
-        held_keys = [Signal(32, name=f"key{level}_{i}") for i in range(len(keys))]
+        held_keys = [Signal(32, name=f"key{level}_{i}", reset_less=True) for i in range(len(keys))]
         held_places = [
             Signal(level, name=f"place{level}_{i}") if level else Const(0, 0)
             for i in range(len(keys))

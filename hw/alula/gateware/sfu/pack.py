@@ -90,7 +90,9 @@ class SfuPack(wiring.Component):
         ]
         with m.If(forward):
             m.d.sync += moves.eq(Cat(self.taken, moves))
-        moved, added = Signal(self.lanes * 8), Signal(self.lanes * 8)
+        moved, added = (
+            Signal(self.lanes * 8, name=name, reset_less=True) for name in ("moved", "added")
+        )
         with m.If(self.taken):
             m.d.sync += moved.eq(read.data >> Cat(Const(0, 3), self.offset))
         values = [moved.word_select(lane, 8).as_signed() for lane in range(self.lanes)]
@@ -110,7 +112,8 @@ class SfuPack(wiring.Component):
         per_block = BLOCK // self.lanes
         place, last, half = Signal(range(max(per_block, 2))), Signal(), Signal()
         m.d.comb += last.eq(place == per_block - 1)
-        bits = self.block.as_value()
+        bits = Signal(8 * BLOCK, reset_less=True)
+        m.d.comb += self.block.eq(bits)
         with m.If(self.block_ready):
             m.d.sync += self.block_valid.eq(0)
         with m.If(self.clear):

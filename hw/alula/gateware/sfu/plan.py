@@ -131,7 +131,7 @@ class SfuPlan(wiring.Component):
             return (elements + (self.lanes - 1)) >> lane_bits
 
         def kept(values: dict[str, Value]) -> dict[str, Signal]:
-            found = {name: Signal(17, name=name) for name in values}
+            found = {name: Signal(17, name=name, reset_less=True) for name in values}
             m.d.sync += [found[name].eq(value) for name, value in values.items()]
             return found
 

@@ -77,10 +77,13 @@ class SfuSequencer(wiring.Component):
         m = Module()
         m.submodules.plan = planner = SfuPlan(lanes=self.lanes)
         m.submodules.check = check = SfuCheck(lanes=self.lanes)
-        command, now, step = self.instruction, self.now, Signal(2)
-        row, place, moves = Signal(row_state), self.place, Signal(moves_layout)
-        before = Signal(18)
+        command, now, row, moves, before = (
+            Signal(shape, name=name, reset_less=True) for name, shape in _KEPT.items()
+        )
+        place, step = self.place, Signal(2)
         m.d.comb += [
+            self.instruction.eq(command),
+            self.now.eq(now),
             planner.command.eq(command),
             planner.step.eq(step),
             planner.src.eq(row.src),
@@ -94,12 +97,16 @@ class SfuSequencer(wiring.Component):
         ]
         rows_before = command.slot[(self.tokens - 1).bit_length() : 8]
         m.d.sync += before.eq(rows_before * planner.groups)
-        m.d.sync += [self.start.eq(0), self.start_b.eq(0)]
+        # `now` follows the plan where DECIDE or PLAN is the state: many bits depend on it.
+        plans = Signal()
+        m.d.sync += [self.start.eq(0), self.start_b.eq(0), plans.eq(0)]
+        with m.If(plans):
+            m.d.sync += now.eq(planner.plan)
         starts = [self.start.eq(1), self.start_b.eq(planner.plan.uses_b)]
         reduced = ~self.reducing | self.reduces
         with m.FSM():
             with m.State("IDLE"):
-                self._take(m, row)
+                self._take(m, command, row)
                 m.d.sync += [step.eq(0), self.busy.eq(self.command.valid)]
                 with m.If(self.command.valid):
                     m.next = "BEGIN"
@@ -107,11 +114,11 @@ class SfuSequencer(wiring.Component):
                 m.d.comb += self.begin.eq(1)
                 m.next = "CHECK"
             with m.State("CHECK"):
+                m.d.sync += plans.eq(1)
                 m.next = "DECIDE"
             with m.State("DECIDE"):
                 m.d.comb += self.refusal.eq(check.refusal)
                 m.d.sync += [moves.eq(planner.moves), place.group.eq(command.dst + before)]
-                m.d.sync += now.eq(planner.plan)
                 with m.If(check.refusal.code != Code.NONE):
                     m.next = "STOPPED"
                 with m.Elif(check.nothing):
@@ -122,7 +129,7 @@ class SfuSequencer(wiring.Component):
             with m.State("STOPPED"):
                 pass
             with m.State("PLAN"):
-                m.d.sync += [now.eq(planner.plan), *starts]
+                m.d.sync += starts
                 m.next = "SETUP"
             with m.State("SETUP"):
                 m.d.sync += self.go.eq(reduced)
@@ -131,7 +138,7 @@ class SfuSequencer(wiring.Component):
                 m.d.sync += self.go.eq(reduced)
                 with m.If(self.over & ~self.reducing):
                     m.d.comb += self.reduce.eq(now.after != After.NOTHING)
-                    m.d.sync += [step.eq(step + 1), self.go.eq(0)]
+                    m.d.sync += [step.eq(step + 1), self.go.eq(0), plans.eq(~now.last)]
                     m.next = "PLAN"
                     with m.If(now.last):
                         m.next = "ROW"
@@ -141,6 +148,7 @@ class SfuSequencer(wiring.Component):
                 with m.If(self._next_row(m, row, moves)):
                     m.next = "NEXT"
             with m.State("NEXT"):
+                m.d.sync += plans.eq(1)
                 m.next = "PLAN"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
@@ -148,12 +156,12 @@ class SfuSequencer(wiring.Component):
                 m.next = "IDLE"
         return m
 
-    def _take(self, m: Module, row) -> None:
+    def _take(self, m: Module, command, row) -> None:
         """An instruction, and its first row."""
         new = self.command.payload
         has_length = carried(new.opcode, Engine.MISC, "len")
         m.d.sync += [
-            self.instruction.eq(new),
+            command.eq(new),
             row.src.eq(new.src),
             row.elements.eq(Mux(has_length, new.len, new["count"])),
             row.element.eq(0),
@@ -186,3 +194,13 @@ class SfuSequencer(wiring.Component):
             with m.If(place.slot == self.tokens - 1):
                 m.d.sync += [place.slot.eq(0), place.group.eq(place.group + place.groups)]
         return more
+
+
+_KEPT = {
+    "command": layout(Engine.MISC),
+    "now": plan,
+    "row": row_state,
+    "moves": moves_layout,
+    "before": 18,
+}
+"""What is set before it is used: a reset leaves it."""

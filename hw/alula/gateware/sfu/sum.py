@@ -115,7 +115,7 @@ class SfuSum(wiring.Component):
         """Terms, a round of words, and the levels of the tree."""
         m = Module()
         words, bits = PARTIAL_SUMS // self.lanes, self.lanes * 32
-        term, sums, advance, turns = Signal(bits), Signal(bits), Signal(), Signal()
+        term, sums, advance, turns = Signal(bits, reset_less=True), Signal(bits), Signal(), Signal()
         half, skips = Signal(range(words)), Signal()
         back = self._round(m, sums, advance, turns, Mux(skips, half, 0))
         for lane in range(self.lanes):
