@@ -71,8 +71,10 @@ class FloatRoot(wiring.Component):
         m.d.comb += [rom.enable[0].eq(valid1), rom.address[0].eq(address1)]
 
         valid = delayed(m, valid1, float_table.LATENCY, name="valid")
-        fate = delayed(m, Cat(zero1, exponent1), float_table.LATENCY, name="fate")
-        rest = delayed(m, rest1, float_table.LATENCY, name="rest")
+        fate, rest = (
+            delayed(m, value, float_table.LATENCY, name=name, reset_less=True)
+            for name, value in (("fate", Cat(zero1, exponent1)), ("rest", rest1))
+        )
         m.d.comb += [
             interpolate.valid.eq(valid[float_table.ROM_LATENCY]),
             interpolate.row.eq(rom.row[0]),

@@ -94,8 +94,10 @@ class TableRom(wiring.Component):
             again = Signal()
             m.d.comb += [port.en.eq(self.enable[index]), port.addr.eq(self.address[index])]
             m.d.sync += again.eq(self.enable[index])
+            row = Signal(self._row, name=f"row_{index}", reset_less=True)
+            m.d.comb += self.row[index].eq(row)
             with m.If(again):
-                m.d.sync += self.row[index].eq(port.data)
+                m.d.sync += row.eq(port.data)
         return m
 
 

@@ -50,7 +50,8 @@ class RegisteredFifo(Component):
             items.ready.eq(held.room),
             taken.payload.eq(offered),
             write.data.eq(items.payload),
-            write.en.eq(enters),
+            # Where there is room, nothing is lost by what is no item.
+            write.en.eq(held.room),
         ]
         with m.If(enters):
             m.d.sync += write.addr.eq(write.addr + 1)

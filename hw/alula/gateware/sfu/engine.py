@@ -1,6 +1,15 @@
 """MISC: every SFU instruction, a pass at a time."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    DomainRenamer,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+)
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -115,10 +124,10 @@ class Sfu(wiring.Component):
         lanes, words = self.lanes, self.words
         m.submodules.sequencer = control = SfuSequencer(lanes=lanes, tokens=self.tokens)
         m.submodules.feed = feed = SfuFeed(lanes=lanes, words=words)
-        m.submodules.lanes = units = SfuLanes(lanes=lanes)
+        units, reduce = SfuLanes(lanes=lanes), SfuReduce(lanes=lanes)
+        self._arithmetic(m, lanes=units, reduce=reduce)
         m.submodules.mask = mask = SfuMask(lanes=lanes)
         m.submodules.maxima = maxima = SfuMaxima(lanes=lanes)
-        m.submodules.reduce = reduce = SfuReduce(lanes=lanes)
         m.submodules.writer = writer = SfuWriter(lanes=lanes, words=words)
         m.submodules.quantise = quantise = SfuQuantise(
             lanes=lanes, tokens=self.tokens, groups=self.groups, staging_bytes=self.staging_bytes
@@ -196,6 +205,18 @@ class Sfu(wiring.Component):
         ]
         self._report(m, control.refusal, *feed.fault, unwritten, quantise.fault)
         return m
+
+    def _arithmetic(self, m: Module, **parts: wiring.Component) -> None:
+        """Make the parts that compute. Their reset ends a cycle later: its wires are its own."""
+        reset = Signal(init=1, reset_less=True)
+        m.domains.arithmetic = ClockDomain(local=True)
+        m.d.sync += reset.eq(ResetSignal())
+        m.d.comb += [
+            ClockSignal("arithmetic").eq(ClockSignal()),
+            ResetSignal("arithmetic").eq(reset),
+        ]
+        for name, part in parts.items():
+            m.submodules[name] = DomainRenamer("arithmetic")(part)
 
     def _report(self, m: Module, *faults) -> None:
         """Why it waits, and why it stopped."""

@@ -196,9 +196,9 @@ class SfuLane(wiring.Component):
         for name, value in operands.items():
             port = getattr(unit, name)
             held[name] = Signal(port.shape(), name=f"held_{name}", reset_less=True)
+            # Whether they are operands is known late: what comes is followed in any case.
             m.d.comb += port.eq(held[name])
-            with m.If(valid):
-                m.d.sync += held[name].eq(value)
+            m.d.sync += held[name].eq(value)
         return held
 
     def _waiting(self, m: Module, begins: Value) -> Value:
@@ -208,7 +208,8 @@ class SfuLane(wiring.Component):
         m.d.sync += valid.eq(Cat(begins, valid[:-1]))
         for stage in range(units.FUNCTION):
             place = Signal(32, name=f"waiting{stage}", reset_less=True)
-            with m.If(valid[stage - 1] if stage else begins):
+            # As for operands: the first follows what comes.
+            with m.If(valid[stage - 1] if stage else 1):
                 m.d.sync += place.eq(waiting[-1])
             waiting.append(place)
         return waiting[-1]

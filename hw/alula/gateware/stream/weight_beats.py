@@ -77,7 +77,7 @@ class WeightBeats(Component):
         now = Signal.like(coming)
         # `final`: no kind of the group follows. A counter's last value is registered.
         left = Signal.like(now.first_left)
-        ends_kind, final = _signals("ends_kind", "final")
+        ends_kind, final, fresh = _signals("ends_kind", "final", "fresh")
         last_group, last_block, last_of_all = _signals("last_group", "last_block", "last_of_all")
         ends_group = ends_kind & final
         m.d.comb += [
@@ -86,10 +86,13 @@ class WeightBeats(Component):
             beat.last.eq(ends_group & last_of_all),
             advances.eq(active & self.beat.ready),
             starts.eq(waiting & (~active | (advances & beat.last))),
+            # What is loaded is chosen by registers, whether or not it is there; that a beat is
+            # taken comes late.
+            fresh.eq(~active | beat.last),
         ]
-        kind, kind_left = self._follow(m, now, coming, ends_group, starts)
-        with m.If(starts | (advances & ends_kind)):
-            indexed = Mux(starts, coming.indexed, now.indexed)
+        kind, kind_left = self._follow(m, now, coming, ends_group, active, fresh)
+        with m.If(~active | (advances & ends_kind)):
+            indexed = Mux(fresh, coming.indexed, now.indexed)
             m.d.sync += [
                 beat.kind.eq(kind),
                 left.eq(kind_left),
@@ -99,32 +102,34 @@ class WeightBeats(Component):
         with m.Elif(advances):
             m.d.sync += [left.eq(left - 1), ends_kind.eq(left == 1)]
         groups_left, blocks_left = Signal(GROUP_BITS), Signal(BLOCK_BITS)
-        with m.If(advances & ends_group):
-            m.d.sync += [
-                groups_left.eq(groups_left - 1),
-                last_group.eq(groups_left == 2),
-                last_of_all.eq((groups_left == 2) & last_block),
-            ]
-        with m.If(advances & beat.ends_block):
-            m.d.sync += [
-                groups_left.eq(now.groups),
-                last_group.eq(now.one_groups),
-                blocks_left.eq(blocks_left - 1),
-                last_block.eq(blocks_left == 2),
-                last_of_all.eq(now.one_groups & (blocks_left == 2)),
-            ]
+        with m.If(~active | (advances & ends_group)):
+            with m.If(fresh):
+                m.d.sync += [
+                    now.eq(coming),
+                    groups_left.eq(coming.groups),
+                    last_group.eq(coming.one_groups),
+                    blocks_left.eq(coming.blocks),
+                    last_block.eq(coming.one_blocks),
+                    last_of_all.eq(waiting & coming.one_groups & coming.one_blocks),
+                ]
+            with m.Elif(last_group):
+                m.d.sync += [
+                    groups_left.eq(now.groups),
+                    last_group.eq(now.one_groups),
+                    blocks_left.eq(blocks_left - 1),
+                    last_block.eq(blocks_left == 2),
+                    last_of_all.eq(now.one_groups & (blocks_left == 2)),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    groups_left.eq(groups_left - 1),
+                    last_group.eq(groups_left == 2),
+                    last_of_all.eq((groups_left == 2) & last_block),
+                ]
         with m.If(starts):
-            m.d.sync += [
-                now.eq(coming),
-                active.eq(1),
-                groups_left.eq(coming.groups),
-                last_group.eq(coming.one_groups),
-                blocks_left.eq(coming.blocks),
-                last_block.eq(coming.one_blocks),
-                last_of_all.eq(coming.one_groups & coming.one_blocks),
-            ]
+            m.d.sync += active.eq(1)
         with m.Elif(advances & beat.last):
-            m.d.sync += [active.eq(0), last_of_all.eq(0)]
+            m.d.sync += active.eq(0)
         return m
 
     def _decode(self, m: Module, waiting: Signal, starts: Signal) -> data.View:
@@ -140,7 +145,7 @@ class WeightBeats(Component):
         decoded |= {"groups": matrix.groups, "one_groups": matrix.groups == 1}
         decoded |= {"blocks": matrix.blocks, "one_blocks": matrix.blocks == 1}
         layout = data.StructLayout({name: len(value) for name, value in decoded.items()})
-        coming = Signal(layout)
+        coming = Signal(layout, reset_less=True)
         m.d.comb += self.matrix.ready.eq(~waiting | starts)
         with m.If(self.matrix.ready):
             m.d.sync += waiting.eq(self.matrix.valid)
@@ -148,20 +153,22 @@ class WeightBeats(Component):
         return coming
 
     def _follow(
-        self, m: Module, now: data.View, coming: data.View, ends_group: Value, starts: Value
-    ) -> tuple[Signal, Signal]:
+        self, m: Module, now: data.View, coming: data.View, ends_group: Value, active: Value,
+        fresh: Value,
+    ) -> tuple[Signal, Signal]:  # fmt: skip
         """Return the kind that follows the one at hand, and its beats less one."""
         beat, odd, meta_now = self.beat.payload, Signal(), Signal()
         kind, left = Signal(BeatKind, name="next_kind"), Signal.like(now.first_left)
         advances = self.beat.valid & self.beat.ready
-        group_ends, block_ends = advances & ends_group, advances & beat.ends_block
-        meta_next = _due(m, starts, group_ends, *((of.metad, of.metas) for of in (coming, now)))
-        scale_next = _due(m, starts, block_ends, *((of.scaled, of.scales) for of in (coming, now)))
-        with m.If(starts):
-            m.d.sync += [odd.eq(0), meta_now.eq(coming.metad)]
-        with m.Elif(group_ends):
-            m.d.sync += [odd.eq(~odd), meta_now.eq(meta_next)]
-        with m.If(starts):
+        moves, turns = (~active | (advances & ends) for ends in (ends_group, beat.ends_block))
+        meta_next = _due(m, moves, fresh, *((of.metad, of.metas) for of in (coming, now)))
+        scale_next = _due(m, turns, fresh, *((of.scaled, of.scales) for of in (coming, now)))
+        with m.If(moves):
+            m.d.sync += [
+                odd.eq(Mux(fresh, 0, ~odd)),
+                meta_now.eq(Mux(fresh, coming.metad, meta_next)),
+            ]
+        with m.If(fresh):
             m.d.comb += kind.eq(coming.first)
         with m.Elif(ends_group):
             m.d.comb += kind.eq(Mux(meta_next, BeatKind.META, BeatKind.VALUE))
@@ -178,7 +185,7 @@ class WeightBeats(Component):
                 m.d.comb += left.eq(Mux(odd ^ ends_group, now.odd_left, now.even_left))
             with m.Case(BeatKind.INDEX):
                 m.d.comb += left.eq(now.index_left)
-        with m.If(starts):
+        with m.If(fresh):
             m.d.comb += left.eq(coming.first_left)
         return kind, left
 
@@ -188,7 +195,7 @@ def _signals(*names: str) -> tuple[Signal, ...]:
 
 
 def _due(
-    m: Module, starts: Value, moves: Value, coming: tuple[Value, Value], now: tuple[Value, Value]
+    m: Module, moves: Value, fresh: Value, coming: tuple[Value, Value], now: tuple[Value, Value]
 ) -> Signal:
     """Return whether a beat of a kind comes before the group or block after the one at hand.
 
@@ -196,11 +203,8 @@ def _due(
     matrix has the kind, and by how many quarters it moves on.
     """
     due, phase = Signal(), Signal(range(QUARTERS))
-    has, step = now
-    reached = (phase + step)[: len(phase)]
+    reached, has = Signal.like(phase), Mux(fresh, coming[0], now[0])
+    m.d.comb += reached.eq(Mux(fresh, coming[1], phase + now[1]))
     with m.If(moves):
         m.d.sync += [phase.eq(reached), due.eq(has & (reached == 0))]
-    has, step = coming
-    with m.If(starts):
-        m.d.sync += [phase.eq(step), due.eq(has & (step == 0))]
     return due
