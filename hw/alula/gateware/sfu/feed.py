@@ -1,6 +1,6 @@
 """Words into the lanes and past them, as many as have a place behind."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,6 +10,7 @@ from alula.gateware.hdl.level import level
 from alula.gateware.sfu.plan import plan
 from alula.gateware.sfu.reader import SfuReader
 from alula.gateware.sfu.rotate import SfuRotate
+from alula.gateware.sfu.sequencer import ways
 from alula.gateware.sfu.writer import DEPTH
 
 
@@ -24,7 +25,7 @@ class SfuFeed(wiring.Component):
         start (In): a pass starts.
         start_b (In): the same of a pass with a second operand.
         now (In): the pass that runs, from `start` on.
-        go (In): words may go.
+        go (In): words may go, and where.
         late (In): the lanes use their second factor in this cycle.
         left (In): an operation's result has left the SFU.
         port_a, port_b (Out): read ports of the vector buffer.
@@ -44,7 +45,7 @@ class SfuFeed(wiring.Component):
                 "start": In(1),
                 "start_b": In(1),
                 "now": In(plan),
-                "go": In(1),
+                "go": In(ways),
                 "late": In(1),
                 "left": In(1),
                 "port_a": Out(vector_read(lanes)),
@@ -75,21 +76,21 @@ class SfuFeed(wiring.Component):
                 fault.detail.eq(reader.address),
             ]
         in_flight = level(m, enters=self.issue, leaves=self.left, most=DEPTH, name="in_flight")
-        rotates = now.route.rotate
-        reads_only = now.scans
+        rotates, issues = now.route.rotate, Signal()
         room, both = in_flight.room, a.valid & (b.valid | ~now.uses_b)
         m.d.comb += [
             a.start.eq(self.start),
             b.start.eq(self.start_b),
-            rotate.go.eq(go & room & rotates),
+            rotate.go.eq(go.rotate & room),
             rotate.words_valid.eq(both),
             rotate.a.eq(a.word),
             rotate.b.eq(b.word),
-            self.scan.eq(go & reads_only & a.valid),
-            self.issue.eq(Mux(rotates, rotate.issue, go & ~reads_only & room & both)),
-            a.reserve.eq(Mux(rotates, rotate.take, self.issue | self.scan)),
+            self.scan.eq(go.scan & a.valid),
+            issues.eq(go.lanes & room & both),
+            self.issue.eq(issues | rotate.issue),
+            a.reserve.eq(issues | rotate.take | self.scan),
             a.take.eq(a.reserve),
-            b.reserve.eq(Mux(rotates, rotate.take, self.issue & now.uses_b)),
+            b.reserve.eq((issues & now.uses_b) | rotate.take),
             b.take.eq(Mux(now.route.gate, self.late, b.reserve)),
             self.read.eq(a.word),
             self.a.eq(Mux(rotates, rotate.p.as_value(), a.word.as_value())),

@@ -55,11 +55,12 @@ class SfuRotate(wiring.Component):
             self.cosine.eq(cosine),
             self.sine.eq(Mux(due, sine, self.b)),
         ]
-        with m.If(self.go & due):
-            m.d.comb += [self.issue.eq(1), self.take.eq(self.words_valid)]
+        m.d.comb += [
+            self.take.eq(self.go & self.words_valid),
+            self.issue.eq(self.go & (due | (self.words_valid & held))),
+        ]
+        with m.If(self.go):
             m.d.sync += due.eq(0)
-        with m.Elif(self.go & self.words_valid):
-            m.d.comb += [self.take.eq(1), self.issue.eq(held)]
         with m.If(self.take):
             m.d.sync += held.eq(~held)
             with m.If(held):

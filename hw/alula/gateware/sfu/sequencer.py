@@ -17,6 +17,9 @@ place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
 """Where a row's int8 go: `dst` of the row, its slot, the first group of its slot's row of groups;
 `groups`: its groups."""
 
+ways = StructLayout({"lanes": 1, "rotate": 1, "scan": 1})
+"""Words may go: into the lanes, by way of the pairs of ROPE, or past the lanes."""
+
 row_state = StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
 """The row that is worked on: its first word, its valid elements, the number of the first one of its
 head; rows and heads left, this one among them."""
@@ -38,7 +41,8 @@ class SfuSequencer(wiring.Component):
         start (Out): the pass `now` starts; a register.
         start_b (Out): the same of a pass with a second operand; a register of its own.
         now (Out): the pass that runs, from `start` on; registers.
-        go (Out): words of the pass may go: nothing else is being reduced; a register.
+        go (Out): words of the pass may go, one of `ways`: nothing else is being
+            reduced. Registers.
         reduce (Out): the pass is over, and what it left is to be finished.
         place (Out): see `place`.
         refusal (Out): why it stopped: the instruction is never done.
@@ -60,7 +64,7 @@ class SfuSequencer(wiring.Component):
                 "start": Out(1),
                 "start_b": Out(1),
                 "now": Out(plan),
-                "go": Out(1),
+                "go": Out(ways),
                 "reduce": Out(1),
                 "place": Out(place),
                 "refusal": Out(Fault),
@@ -104,6 +108,12 @@ class SfuSequencer(wiring.Component):
             m.d.sync += now.eq(planner.plan)
         starts = [self.start.eq(1), self.start_b.eq(planner.plan.uses_b)]
         reduced = ~self.reducing | self.reduces
+        rotates, scans = now.route.rotate, now.scans
+        goes = [
+            self.go.lanes.eq(reduced & ~(rotates | scans)),
+            self.go.rotate.eq(reduced & rotates),
+            self.go.scan.eq(reduced & scans),
+        ]
         with m.FSM():
             with m.State("IDLE"):
                 self._take(m, command, row)
@@ -132,10 +142,10 @@ class SfuSequencer(wiring.Component):
                 m.d.sync += starts
                 m.next = "SETUP"
             with m.State("SETUP"):
-                m.d.sync += self.go.eq(reduced)
+                m.d.sync += goes
                 m.next = "RUN"
             with m.State("RUN"):
-                m.d.sync += self.go.eq(reduced)
+                m.d.sync += goes
                 with m.If(self.over & ~self.reducing):
                     m.d.comb += self.reduce.eq(now.after != After.NOTHING)
                     m.d.sync += [step.eq(step + 1), self.go.eq(0), plans.eq(~now.last)]
