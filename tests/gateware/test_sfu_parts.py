@@ -431,7 +431,7 @@ def rotate_case(idle: Pattern, pressure: Pattern) -> Case:
         while due:
             valid = bool(pairs) and next(here)
             a, b = pairs[0] if valid else (word(random), word(random))
-            unit.set(words_valid=int(valid), a=a, b=b, go=int(next(goes)))
+            unit.set(words_valid=int(valid), a=a, b=b, go=1, room=int(next(goes)))
             await unit.cycles()
             if unit.wires["take"].get():
                 if not valid:

@@ -139,18 +139,20 @@ class VectorBuffer(Component):
         """Take what a client asks for where there is `room`; return what was taken last."""
         asked = port.payload
         held = Signal.like(asked, name=f"held_{client}", reset_less=True)
-        waits = Signal(name=f"waits_{client}")
+        # Of `waits` also its opposite: what asks has no time to turn it.
+        waits, free = Signal(name=f"waits_{client}"), Signal(init=1, name=f"free_{client}")
         comes = port.valid & port.ready
 
         def bank(item: Any) -> Value:
             return (item.address if isinstance(item, data.View) else item)[:_BANK_BITS]
 
         m.d.comb += [
-            port.ready.eq(~waits & room),
+            port.ready.eq(free & room),
             arbiter.want[client].eq(comes | waits),
             arbiter.bank[client].eq(Mux(waits, bank(held), bank(asked))),
         ]
-        m.d.sync += waits.eq(arbiter.want[client] & ~arbiter.granted[client])
+        loses = arbiter.want[client] & ~arbiter.granted[client]
+        m.d.sync += [waits.eq(loses), free.eq(~loses)]
         with m.If(~waits):
             m.d.sync += held.eq(asked)
         return held

@@ -58,7 +58,7 @@ class Counters(Component):
         m = Module()
         m.submodules.sums = sums = Memory(shape=BITS, depth=ROWS, init=[])
         write, read = sums.write_port(), sums.read_port(domain="comb")
-        turn = Signal(range(ROWS))
+        turn, turns = Signal(range(ROWS)), Signal(ROWS, init=1)
         cleared = Signal(ROWS, init=(1 << ROWS) - 1)
         gains = [self.use[engine] == use for engine in Engine for use in Activity]
         gains += [1, self.read, self.written]
@@ -87,6 +87,7 @@ class Counters(Component):
         with m.If(works):
             m.d.sync += [
                 turn.eq(Mux(turn == ROWS - 1, 0, turn + 1)),
+                turns.eq(turns.rotate_left(1)),
                 adding.eq(turn),
                 kept.eq(Mux(cleared.bit_select(turn, 1), 0, read.data)),
                 gained.eq(Array(pending)[turn]),
@@ -94,7 +95,7 @@ class Counters(Component):
         with m.If(adds):
             m.d.sync += [writing.eq(adding), self.value.eq(kept + gained)]
         for number, (waits, gain) in enumerate(zip(pending, gains, strict=True)):
-            here = works & (turn == number)
+            here = works & turns[number]
             m.d.sync += waits.eq(Mux(here, 0, waits) + Mux(self.running, gain, 0))
             with m.If(writes & (writing == number)):
                 m.d.sync += cleared[number].eq(0)

@@ -77,21 +77,22 @@ class SfuFeed(wiring.Component):
             ]
         in_flight = level(m, enters=self.issue, leaves=self.left, most=DEPTH, name="in_flight")
         rotates, issues = now.route.rotate, Signal()
-        room, both = in_flight.room, a.valid & (b.valid | ~now.uses_b)
+        room = in_flight.room
         m.d.comb += [
             a.start.eq(self.start),
             b.start.eq(self.start_b),
-            rotate.go.eq(go.rotate & room),
-            rotate.words_valid.eq(both),
+            rotate.go.eq(go.rotate),
+            rotate.room.eq(room),
+            rotate.words_valid.eq(a.valid & b.valid),
             rotate.a.eq(a.word),
             rotate.b.eq(b.word),
             self.scan.eq(go.scan & a.valid),
-            issues.eq(go.lanes & room & both),
+            issues.eq(room & a.valid & (go.alone | ((go.both | go.gated) & b.valid))),
             self.issue.eq(issues | rotate.issue),
-            a.reserve.eq(issues | rotate.take | self.scan),
+            b.reserve.eq(room & a.valid & b.valid & (go.both | go.gated | go.rotate)),
+            a.reserve.eq((a.valid & (go.scan | (go.alone & room))) | b.reserve),
             a.take.eq(a.reserve),
-            b.reserve.eq((issues & now.uses_b) | rotate.take),
-            b.take.eq(Mux(now.route.gate, self.late, b.reserve)),
+            b.take.eq(self.late | (room & a.valid & b.valid & (go.both | go.rotate))),
             self.read.eq(a.word),
             self.a.eq(Mux(rotates, rotate.p.as_value(), a.word.as_value())),
             self.b.eq(Mux(rotates, rotate.cosine.as_value(), b.word.as_value())),

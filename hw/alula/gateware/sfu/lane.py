@@ -115,10 +115,11 @@ class SfuLane(wiring.Component):
         m.d.sync += way.eq(self.route)
         rotate, centre = way.rotate, way.centre
         from_add, from_multiply, from_function = Signal(), Signal(), Signal()
-        m.d.comb += [
-            from_add.eq((way.entry == Entry.ADD) & ~rotate),
-            from_multiply.eq((way.entry == Entry.MULTIPLY) | rotate),
-            from_function.eq((way.entry == Entry.FUNCTION) & ~rotate),
+        entry, pairs = self.route.entry, self.route.rotate
+        m.d.sync += [
+            from_add.eq((entry == Entry.ADD) & ~pairs),
+            from_multiply.eq((entry == Entry.MULTIPLY) | pairs),
+            from_function.eq((entry == Entry.FUNCTION) & ~pairs),
         ]
         begins, turn = self.valid, Signal()
         with m.If(rotate & first.result_valid):

@@ -17,7 +17,8 @@ class SfuRotate(wiring.Component):
         lanes: fp32 values of a word.
 
     Members:
-        go (In): an operation may be issued.
+        go (In): words may go, until all of them have.
+        room (In): an operation may be issued.
         words_valid (In): `a` and `b` are there.
         a, b (In): `x, cosine` or `y, sine`.
         take (Out): `a` and `b` are taken.
@@ -32,6 +33,7 @@ class SfuRotate(wiring.Component):
         super().__init__(
             {
                 "go": In(1),
+                "room": In(1),
                 "words_valid": In(1),
                 "a": In(word(lanes)),
                 "b": In(word(lanes)),
@@ -56,15 +58,17 @@ class SfuRotate(wiring.Component):
             self.sine.eq(Mux(due, sine, self.b)),
         ]
         m.d.comb += [
-            self.take.eq(self.go & self.words_valid),
-            self.issue.eq(self.go & (due | (self.words_valid & held))),
+            self.take.eq(self.go & self.room & self.words_valid),
+            # Of words that went: `go` is still high.
+            self.issue.eq(self.room & (due | (self.words_valid & held))),
         ]
-        with m.If(self.go):
+        with m.If(self.room):
             m.d.sync += due.eq(0)
         with m.If(self.take):
-            m.d.sync += held.eq(~held)
-            with m.If(held):
-                m.d.sync += [y.eq(self.a), sine.eq(self.b), due.eq(1)]
-            with m.Else():
-                m.d.sync += [x.eq(self.a), cosine.eq(self.b)]
+            m.d.sync += [held.eq(~held), due.eq(held)]
+        # Registers that are free follow what comes: that it is taken is known late.
+        with m.If(~held & (~due | self.room)):
+            m.d.sync += [x.eq(self.a), cosine.eq(self.b)]
+        with m.If(~due):
+            m.d.sync += [y.eq(self.a), sine.eq(self.b)]
         return m

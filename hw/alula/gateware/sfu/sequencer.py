@@ -17,8 +17,9 @@ place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
 """Where a row's int8 go: `dst` of the row, its slot, the first group of its slot's row of groups;
 `groups`: its groups."""
 
-ways = StructLayout({"lanes": 1, "rotate": 1, "scan": 1})
-"""Words may go: into the lanes, by way of the pairs of ROPE, or past the lanes."""
+ways = StructLayout({"alone": 1, "both": 1, "gated": 1, "rotate": 1, "scan": 1})
+"""Words may go: `a` into the lanes, or `a` and `b`, or `a` which `b` follows later, or both through
+the pairs of ROPE; or `a` past the lanes."""
 
 row_state = StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
 """The row that is worked on: its first word, its valid elements, the number of the first one of its
@@ -108,12 +109,15 @@ class SfuSequencer(wiring.Component):
             m.d.sync += now.eq(planner.plan)
         starts = [self.start.eq(1), self.start_b.eq(planner.plan.uses_b)]
         reduced = ~self.reducing | self.reduces
-        rotates, scans = now.route.rotate, now.scans
-        goes = [
-            self.go.lanes.eq(reduced & ~(rotates | scans)),
-            self.go.rotate.eq(reduced & rotates),
-            self.go.scan.eq(reduced & scans),
-        ]
+        rotates, scans, gates = now.route.rotate, now.scans, now.route.gate
+        kinds = {
+            "alone": ~(rotates | scans | now.uses_b),
+            "both": ~(rotates | scans | gates) & now.uses_b,
+            "gated": gates,
+            "rotate": rotates,
+            "scan": scans,
+        }
+        goes = [self.go[name].eq(reduced & kind) for name, kind in kinds.items()]
         with m.FSM():
             with m.State("IDLE"):
                 self._take(m, command, row)

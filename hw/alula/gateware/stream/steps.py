@@ -56,15 +56,16 @@ class Steps(Component):
         has_next, moves, loads = Signal(), Signal(), Signal()
         step = self.step.payload
         group_over, pass_over, block_over = Signal(), Signal(), Signal()
-        # What is loaded is chosen by registers; that a step moves comes late.
-        fresh = Signal()
+        # What is loaded is chosen by registers; that a step moves comes late. `final`: no step of
+        # the product follows, so nothing but the tag is needed of it.
+        final, fresh, tag = Signal(), Signal(), Signal(self.tag, reset_less=True)
         m.d.comb += [
             moves.eq(self.step.valid & self.step.ready),
             group_over.eq(moves & step.half),
-            fresh.eq(~self.step.valid | (step.last & step.last_pass & step.last_block)),
+            fresh.eq(~self.step.valid | final),
             loads.eq(~self.step.valid | (moves & fresh)),
             self.command.ready.eq(~has_next),
-            step.tag.eq(now.tag),
+            step.tag.eq(tag),
         ]
         with m.If(moves):
             m.d.sync += step.half.eq(~step.half)
@@ -74,11 +75,15 @@ class Steps(Component):
         m.d.comb += [block_over.eq(pass_over & last_pass), step.last_pass.eq(last_pass)]
         last_block = self._count(m, "blocks", fresh, waiting, now, block_over, step.first_block)
         m.d.comb += [step.last.eq(step.half & last_group), step.last_block.eq(last_block)]
+        with m.If(moves):
+            m.d.sync += final.eq(~step.half & last_group & last_pass & last_block)
 
         with m.If(loads):
-            m.d.sync += [self.step.valid.eq(has_next), now.eq(waiting), has_next.eq(0)]
-        with m.If(self.command.valid & self.command.ready):
-            m.d.sync += [waiting.eq(self.command.payload), has_next.eq(1)]
+            m.d.sync += [self.step.valid.eq(has_next), tag.eq(waiting.tag), has_next.eq(0)]
+        with m.If(fresh):
+            m.d.sync += now.eq(waiting)
+        with m.If(~has_next):
+            m.d.sync += [waiting.eq(self.command.payload), has_next.eq(self.command.valid)]
         return m
 
     def _count(
