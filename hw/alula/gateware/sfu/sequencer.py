@@ -17,9 +17,9 @@ place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
 """Where a row's int8 go: `dst` of the row, its slot, the first group of its slot's row of groups;
 `groups`: its groups."""
 
-ways = StructLayout({"alone": 1, "both": 1, "gated": 1, "rotate": 1, "scan": 1})
-"""Words may go: `a` into the lanes, or `a` and `b`, or `a` which `b` follows later, or both through
-the pairs of ROPE; or `a` past the lanes."""
+ways = StructLayout({"alone": 1, "joint": 1, "rotate": 1, "scan": 1, "pairs": 1, "at_once": 1})
+"""Words may go: `a` into the lanes, `a` and `b`, or both through the pairs of ROPE; or `a` past the
+lanes. `pairs`: with a `b`; `at_once`: one that is taken together with `a`."""
 
 row_state = StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
 """The row that is worked on: its first word, its valid elements, the number of the first one of its
@@ -109,13 +109,14 @@ class SfuSequencer(wiring.Component):
             m.d.sync += now.eq(planner.plan)
         starts = [self.start.eq(1), self.start_b.eq(planner.plan.uses_b)]
         reduced = ~self.reducing | self.reduces
-        rotates, scans, gates = now.route.rotate, now.scans, now.route.gate
+        rotates, scans, joins = now.route.rotate, now.scans, now.uses_b & ~now.route.rotate
         kinds = {
-            "alone": ~(rotates | scans | now.uses_b),
-            "both": ~(rotates | scans | gates) & now.uses_b,
-            "gated": gates,
+            "alone": ~(scans | now.uses_b),
+            "joint": joins,
             "rotate": rotates,
             "scan": scans,
+            "pairs": now.uses_b,
+            "at_once": now.uses_b & ~now.route.gate,
         }
         goes = [self.go[name].eq(reduced & kind) for name, kind in kinds.items()]
         with m.FSM():
