@@ -220,13 +220,16 @@ class Decoder(Component):
         self._check(m, mux)
         self._sources(m, mux)
         for name in ("rd", "body", "value"):
-            cases = [
-                (instruction.opcode, _bits(self.held, item, bit))
+            places = [
+                (instruction.opcode, item, bit)
                 for instruction in codes(Engine.SYS)
                 for item, bit in fields_of(instruction)
                 if item.name == name and not isinstance(item, Operand)
             ]
-            m.d.comb += getattr(self, name).eq(mux.choose(cases))
+            cases = [(code, _bits(self.held, item, bit)) for code, item, bit in places]
+            # What only one instruction has is looked at for that one alone.
+            chosen = mux.choose(cases) if len(cases) > 1 else cases[0][1]
+            m.d.comb += getattr(self, name).eq(chosen)
         return m
 
     def _check(self, m: Module, mux: _Mux) -> None:

@@ -448,8 +448,10 @@ class Sequencer(Component):
     def _result(self, m: Module, now: _Now) -> Signal:
         """What the instruction writes into a register, a cycle after its operands."""
         a, b, divider = now.values[0], now.values[1], now.divider
-        rd_value = Signal(32, reset_less=True)
-        product = _product(m, a, b, now.system.SMUL)
+        total, difference, product = (
+            Signal(32, name=name, reset_less=True) for name in ("total", "difference", "product")
+        )
+        less, result = Signal(reset_less=True), Signal(32)
         m.d.comb += [
             divider.dividend.eq(a),
             divider.divisor.eq(b),
@@ -457,16 +459,22 @@ class Sequencer(Component):
         ]
         results = {
             "LI": now.value,
-            "SADD": a + b,
-            "SSUB": a - b,
+            "SADD": total,
+            "SSUB": difference,
             "SMUL": product,
             "SDIV": divider.quotient,
-            "SMIN": Mux(a < b, a, b),
+            "SMIN": Mux(less, a, b),
             "ARG": self.argmax,
         }
         chosen = (Mux(now.system[name], value[:32], 0) for name, value in results.items())
-        m.d.sync += rd_value.eq(reduce(or_, chosen))
-        return rd_value
+        m.d.sync += [
+            total.eq(a + b),
+            difference.eq(a - b),
+            product.eq(_product(m, a, b, now.system.SMUL)),
+            less.eq(a < b),
+        ]
+        m.d.comb += result.eq(reduce(or_, chosen))
+        return result
 
 
 def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
