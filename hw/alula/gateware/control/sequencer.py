@@ -451,7 +451,7 @@ class Sequencer(Component):
         total, difference, product = (
             Signal(32, name=name, reset_less=True) for name in ("total", "difference", "product")
         )
-        less, result = Signal(reset_less=True), Signal(32)
+        less, rd_value = Signal(reset_less=True), Signal(32)
         m.d.comb += [
             divider.dividend.eq(a),
             divider.divisor.eq(b),
@@ -473,8 +473,8 @@ class Sequencer(Component):
             product.eq(_product(m, a, b, now.system.SMUL)),
             less.eq(a < b),
         ]
-        m.d.comb += result.eq(reduce(or_, chosen))
-        return result
+        m.d.comb += rd_value.eq(reduce(or_, chosen))
+        return rd_value
 
 
 def _product(m: Module, a: Value, b: Value, wanted: Value) -> Value:
