@@ -781,9 +781,10 @@ def checked(command: dict[str, int], groups: int) -> dict[str, Any]:
     name = NAMES[command["opcode"]]
     beyond = [field for field, most in MISC_COUNTS.items() if command.get(field, 0) > most]
     if beyond:
-        return {"refusal": {"code": Code.OUT_OF_RANGE.value, "detail": command[beyond[0]]}}
+        refusal = {"code": Code.OUT_OF_RANGE.value, "detail": command[beyond[0]]}
+        return {"refused": 1, "refusal": refusal}
     empty = any(command[field] == 0 for field in BY_NAME[name].cycles.counts)
-    return {"nothing": int(empty), "refusal": {"code": Code.NONE.value}}
+    return {"nothing": int(empty), "refused": 0}
 
 
 CHECK = Bench(

@@ -1,6 +1,6 @@
 """The side of LD that hands beats on as they come, job by job."""
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -72,29 +72,26 @@ class LoadDelivery(Component):
         m = Module()
         coming = self._queue(m, "jobs", job_layout(self.sizes), self.job)
         job, now = Signal.like(coming.payload), Signal(_NOW)
-        active, over, takes, given = (Signal(name=name) for name in _CONTROL)
+        active, over, given = (Signal(name=name) for name in _CONTROL)
         passes, comes, found = self.beat.valid & self.beat.ready, Signal(), Signal()
         m.d.sync += [comes.eq(self.job.valid & self.job.ready), found.eq(self.ids_valid)]
         m.d.comb += [
             active.eq(now.as_value().any()),
             coming.ready.eq(~active | over),
-            takes.eq(coming.valid & coming.ready),
             self.slice.payload.eq(self.beat.payload),
             self.ids.eq(self.whole.payload),
         ]
-        with m.If(over):
-            m.d.sync += now.eq(0)
-        with m.If(takes):
+        with m.If(coming.ready):
             m.d.sync += [job.eq(coming.payload), given.eq(0)]
-            with m.Switch(coming.payload.asked.kind):
-                for kind in JobKind:
-                    with m.Case(kind):
-                        m.d.sync += now.eq(Const({kind.name: 1}, _NOW))
+            m.d.sync += [
+                now[kind.name].eq(coming.valid & (coming.payload.asked.kind == kind))
+                for kind in JobKind
+            ]
         ends_matrix = self._weights(m)
         unpack = self._unpack(m, job)
         items, order = m.submodules.weights.items, m.submodules.order.beat
         ends_block = now.MATRIX & order.payload.ends_block
-        self._follow(m, takes, coming.payload, ends_block, job.stride)
+        self._follow(m, coming.ready, coming.payload, ends_block, job.stride)
         with m.If(now.NOTHING):
             m.d.comb += over.eq(~self.weights.valid)
         with m.If(now.MATRIX):
@@ -232,4 +229,4 @@ class LoadDelivery(Component):
 
 _NOW = data.StructLayout({kind.name: 1 for kind in JobKind})
 """The kind of the job at hand, a bit each."""
-_CONTROL = ("active", "over", "takes", "given")
+_CONTROL = ("active", "over", "given")

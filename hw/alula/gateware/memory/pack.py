@@ -49,8 +49,8 @@ class Pack(Component):
         word, held = Signal(32 * self.lanes, reset_less=True), Signal()
         used, place = Signal(range(self.lanes)), Signal(range(elements))
         covered, valid = Signal(range(elements + 1)), Signal(range(elements + 1))
-        last_beat = Signal()
-        full, step, spent, finishes, flushes = (Signal(name=n) for n in _NAMES)
+        last_beat, spent = Signal(), Signal()  # spent: the next piece is a word's last
+        full, step, finishes, flushes = (Signal(name=n) for n in _NAMES)
         fills = Signal()  # the next piece is a beat's last
         m.d.comb += [
             self.word.ready.eq(active & (~held | (step & spent & ~finishes))),
@@ -58,7 +58,6 @@ class Pack(Component):
             self.beat.payload.strobe.eq(Cat((i < valid).replicate(4) for i in range(elements))),
             step.eq(active & held & (~full | self.beat.ready)),
             covered.eq(place + piece),
-            spent.eq(used == self.lanes - piece),
             flushes.eq(finishes | fills),
             self.busy.eq(active | full),
         ]
@@ -81,7 +80,8 @@ class Pack(Component):
                 place.eq(Mux(flushes, 0, covered)),
                 word[: -32 * piece].eq(word[32 * piece :]),
                 used.eq(used + piece),
-                held.eq(~(spent | finishes)),
+                spent.eq(used == self.lanes - 2 * piece),
+                held.eq(~finishes),
                 finishes.eq(last_beat & (left[: len(covered) + 1] <= covered + piece)),
                 fills.eq(covered == elements - piece),
             ]
@@ -96,9 +96,11 @@ class Pack(Component):
                 ]
             with m.If(finishes):
                 m.d.sync += active.eq(0)
-        with m.If(self.word.valid & self.word.ready):
-            m.d.sync += [word.eq(self.word.payload), held.eq(1), used.eq(0)]
+        # That a word is there is known late.
+        with m.If(self.word.ready):
+            m.d.sync += [word.eq(self.word.payload), held.eq(self.word.valid)]
+            m.d.sync += [used.eq(0), spent.eq(piece == self.lanes)]
         return m
 
 
-_NAMES = ("full", "step", "spent", "finishes", "flushes")
+_NAMES = ("full", "step", "finishes", "flushes")

@@ -73,14 +73,24 @@ class Unpack(Component):
         raw = Signal(data.ArrayLayout(32, lanes), reset_less=True)
         valid = Signal(range(lanes + 1))
         full, ends = Signal(), Signal()
-        step, moves, takes, finishes = Signal(), Signal(), Signal(), Signal()
-        flushes = Signal()
-        covered, last_word = Signal(range(lanes + 1)), Signal()
+        step, moves, takes, flushes = Signal(), Signal(), Signal(), Signal()
+        covered, after = Signal(range(lanes + 1)), Signal(range(2 * lanes + 1))
+        last_word = Signal()
+        finishes, fills = Signal(), Signal()  # the next piece is the row's last, a word's last
 
         sizes = {bf16: gcd(self.beat_bytes // size, lanes) * size for bf16, size in _ELEMENTS}
         # Pieces of the beat that are left, as the place of a 1.
         left = Signal(self.beat_bytes // min(sizes.values()))
         spent = left[0]
+
+        def begins(row: data.View, taken: int) -> list:
+            """A word begins, the first of what is behind so many elements of a row."""
+            piece = Mux(row.bf16, *(sizes[bf16] // size for bf16, size in reversed(_ELEMENTS)))
+            return [
+                place.eq(0),
+                finishes.eq(row.count <= taken + piece),
+                fills.eq(piece == lanes),
+            ]
 
         m.d.comb += [
             self.row.ready.eq(~active),
@@ -90,7 +100,7 @@ class Unpack(Component):
             self.word.payload.mask.eq(~0),
             moves.eq(active & (~full | self.word.ready)),
             step.eq(moves & held),
-            flushes.eq(finishes | (covered == lanes)),
+            flushes.eq(finishes | fills),
             self.done.eq(full & self.word.ready & ends),
             self.busy.eq(active | full),
         ]
@@ -98,7 +108,8 @@ class Unpack(Component):
             m.d.comb += self.word.payload.data[lane].eq(Mux(lane < valid, clean(raw[lane]), 0))
         with m.If(self.row.valid & ~active):
             m.d.sync += [row.eq(self.row.payload), active.eq(1), held.eq(0)]
-            m.d.sync += [place.eq(0), last_word.eq(self.row.payload.count <= lanes)]
+            m.d.sync += last_word.eq(self.row.payload.count <= lanes)
+            m.d.sync += begins(self.row.payload, 0)
         with m.If(takes):
             m.d.sync += held.eq(1)
         with m.If(full & self.word.ready):
@@ -117,14 +128,9 @@ class Unpack(Component):
             taken = sizes[bf16]
             piece = taken // size
             with m.If(row.bf16 == bf16):
-                # A piece that is a word needs no place in it.
-                m.d.comb += [covered.eq(lanes), finishes.eq(last_word)]
-                if piece < lanes:
-                    m.d.comb += [
-                        covered.eq(place + piece),
-                        finishes.eq(last_word & (row.count[: len(covered)] <= covered)),
-                    ]
                 m.d.comb += [
+                    covered.eq(place + piece),
+                    after.eq(covered + piece),
                     rest.eq(Cat(beat[8 * taken :], self.beat.payload[-8 * taken :])),
                     pieces.eq(1 << self.beat_bytes // taken - 1),
                 ]
@@ -136,8 +142,6 @@ class Unpack(Component):
                     for start in range(0, lanes, piece):
                         with m.Case(start) if piece < lanes else m.Default():
                             m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
-                with m.If(step):
-                    m.d.sync += place.eq(Mux(flushes, 0, covered))
         # What the next word will be may change until there is one: `step` comes later.
         with m.If(moves):
             m.d.sync += [
@@ -148,7 +152,13 @@ class Unpack(Component):
         with m.If(step):
             with m.If(spent & ~takes | finishes):
                 m.d.sync += held.eq(0)
+            m.d.sync += [
+                place.eq(covered),
+                finishes.eq(last_word & (row.count[: len(after)] <= after)),
+                fills.eq(after == lanes),
+            ]
             with m.If(flushes):
+                m.d.sync += begins(row, lanes)
                 m.d.sync += [
                     full.eq(1),
                     row.dst.eq(row.dst + 1),

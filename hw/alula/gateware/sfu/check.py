@@ -1,6 +1,9 @@
 """Whether an instruction has anything to do, and whether the SFU can do it."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,7 +35,8 @@ class SfuCheck(wiring.Component):
         command (In): the instruction.
         groups (In): groups of a row of it, a cycle after it.
         nothing (Out): one of its counts is zero, or it is refused for its `dim`.
-        refusal (Out): why it cannot be done.
+        refused (Out): it cannot be done.
+        refusal (Out): why, where it is refused.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -42,6 +46,7 @@ class SfuCheck(wiring.Component):
                 "command": In(layout(_MISC)),
                 "groups": In(12),
                 "nothing": Out(1),
+                "refused": Out(1),
                 "refusal": Out(Fault),
             }
         )
@@ -76,20 +81,25 @@ class SfuCheck(wiring.Component):
         return m
 
     def _sort(self, m: Module, split: Value, beyond: dict[str, Signal], nothing: Value) -> None:
-        """The refusal, of what was found."""
-        m.d.sync += self.refusal.eq(0)
-        with m.If(split):
-            self._refuse(m, Code.UNIMPLEMENTED, self.command.dim)
-        for field in _FIELD_BITS:
-            with m.If(beyond[field] & (1 if field in _COUNTS else ~nothing)):
-                self._refuse(m, Code.OUT_OF_RANGE, self.command[field])
+        """Say whether it is refused, and for the last of what was found."""
         quantised = [
             opcode(instruction)
             for instruction, routine in ROUTINES.items()
             if routine.passes[-1].sink is Sink.ACTIVATION
         ]
-        with m.If(self.command.opcode.matches(*quantised) & (self.groups > MOST_ROW_GROUPS)):
-            self._refuse(m, Code.OUT_OF_RANGE, self.command.len)
-
-    def _refuse(self, m: Module, code: Code, detail: Value) -> None:
-        m.d.sync += [self.refusal.code.eq(code), self.refusal.detail.eq(detail)]
+        found = [
+            ("dim", split),
+            *((at, flag & ~(nothing & (at not in _COUNTS))) for at, flag in beyond.items()),
+            ("len", self.command.opcode.matches(*quantised) & (self.groups > MOST_ROW_GROUPS)),
+        ]
+        flags, last = Signal(len(found)), Signal(len(found))
+        m.d.comb += flags.eq(Cat(flag for _, flag in found))
+        m.d.sync += [
+            self.refused.eq(flags.any()),
+            last.eq(Cat(flags[i] & ~flags[i + 1 :].any() for i in range(len(found)))),
+        ]
+        details = [Mux(last[i], self.command[at], 0) for i, (at, _) in enumerate(found)]
+        m.d.comb += [
+            self.refusal.code.eq(Mux(last[0], Code.UNIMPLEMENTED, Code.OUT_OF_RANGE)),
+            self.refusal.detail.eq(reduce(or_, details)),
+        ]

@@ -1,8 +1,11 @@
 """The pass that is to be run: numbers for the names of the table of passes."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from alula.design import GROUP
@@ -10,15 +13,12 @@ from alula.gateware.arithmetic.float_format import LOG2E, ONE
 from alula.gateware.control.command import carried, layout, opcode
 from alula.gateware.sfu.address_generator import LEVELS, path
 from alula.gateware.sfu.lane import route
-from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, LoopNest, Pass, Sink
+from alula.gateware.sfu.passes import ACTIVATIONS, ROUTINES, After, Number, Pass, Sink
 from alula.gateware.sfu.scalar import Scalar
 from alula.isa.instructions import Engine
 
-plan = StructLayout(
+_known = StructLayout(
     {
-        "a": path,
-        "b": path,
-        "write": path,
         "uses_b": 1,
         "route": route,
         "writes": 1,
@@ -30,17 +30,27 @@ plan = StructLayout(
         "after": After,
         "scalar": Scalar,
         "sets_s": 1,
-        "s": 32,
         "sets_t": 1,
-        "t": 32,
         "limited": 1,
+        "absolute": 1,
+        "last": 1,
+    }
+)
+"""What a pass says that is no number."""
+
+plan = StructLayout(
+    {
+        "a": path,
+        "b": path,
+        "write": path,
+        "s": 32,
+        "t": 32,
         "limit": 17,
         "a_counted": 16,
         "b_counted": 16,
         "offset": 4,
         "words": 16,
-        "absolute": 1,
-        "last": 1,
+        **_known.members,
     }
 )
 """One pass, as `alula.gateware.sfu.passes.Pass`. `writes`, `sums`, `scans`, `steps`, `activates`,
@@ -56,7 +66,8 @@ class SfuPlan(wiring.Component):
 
     What follows from the instruction alone is there two cycles after `command`, what follows from
     the row (`src`, `count`, `element`) a cycle after it: for these, nothing has to hold still but
-    the instruction. The choice of the pass is combinational.
+    the instruction. Which pass it is, is decoded a cycle after `step`: then a number of the plan is
+    one of those that the table of passes names, a register choosing each.
 
     Args:
         lanes: fp32 values of a word.
@@ -95,9 +106,11 @@ class SfuPlan(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """One case an instruction, one in it a pass."""
         m = Module()
-        self.offset = Signal(4)
-        named = self.quantities(m)
-        chosen = Signal(range(len(ROUTINES)))
+        named, lane_bits = self.quantities(m), (self.lanes - 1).bit_length()
+        chosen, known = Signal(range(len(ROUTINES))), Signal(_known)
+        choices = _choices()
+        picks = {field: Signal(len(names), name="_".join(field)) for field, names in choices.items()}
+        m.d.sync += [register.eq(0) for register in (known.as_value(), *picks.values())]
         with m.Switch(self.command.opcode):
             for number, name in enumerate(ROUTINES):
                 with m.Case(opcode(name)):
@@ -116,8 +129,17 @@ class SfuPlan(wiring.Component):
                         for number, one in enumerate(routine.passes):
                             last = one is routine.passes[-1]
                             with m.Default() if last else m.Case(number):
-                                self._set(m, one, named)
-                                m.d.comb += self.plan.last.eq(last)
+                                self._decode(m, one, known)
+                                m.d.sync += known.last.eq(last)
+                                m.d.sync += [
+                                    picks[field].eq(1 << choices[field].index(name))
+                                    for field, name in _numbers(one).items()
+                                ]
+        m.d.comb += [self.plan[name].eq(known[name]) for name in _known.members]
+        m.d.comb += self.plan.offset.eq(self.element[:lane_bits])
+        for field, names in choices.items():
+            there = [Mux(picks[field][i], named[name], 0) for i, name in enumerate(names)]
+            m.d.comb += _field(self.plan, field).eq(reduce(or_, there))
         return m
 
     def quantities(self, m: Module) -> dict[str | int, Value]:
@@ -161,7 +183,6 @@ class SfuPlan(wiring.Component):
         m.d.comb += [
             self.row_words.eq(first["row"]),
             self.groups.eq(first["group_count"]),
-            self.offset.eq(self.element[:lane_bits]),
         ]
         return {
             **{number: Const(number, 2) for number in range(3)},
@@ -179,55 +200,74 @@ class SfuPlan(wiring.Component):
             "": Const(0xFFFF, 32),
         }
 
-    def _set(self, m: Module, one: Pass, named: dict[str | int, Value]) -> None:
-        """Drive `plan` with a pass."""
-        out, way = self.plan, self.plan.route
-        self._addresses(m, "a", one.a, named)
-        m.d.comb += [
-            out.words.eq(named[one.a.loops[0][0]]),
-            out.writes.eq(one.sink in (Sink.WRITE, Sink.WRITE_SUM)),
-            out.sums.eq(one.sink in (Sink.SUM, Sink.WRITE_SUM)),
-            out.scans.eq(one.sink in (Sink.MAX, Sink.STEPS)),
-            out.steps.eq(one.sink is Sink.STEPS),
-            out.activates.eq(one.sink is Sink.ACTIVATION),
-            out.stages.eq(one.sink is Sink.STAGING),
-            out.after.eq(one.after),
-            out.scalar.eq(one.scalar),
-            out.sets_s.eq(bool(one.s)),
-            out.s.eq(named[one.s]),
-            out.sets_t.eq(bool(one.t)),
-            out.t.eq(named[one.t]),
-            out.limited.eq(one.limited),
-            out.limit.eq(named[one.limit]),
-            out.absolute.eq(one.absolute),
-            out.offset.eq(self.offset),
-            out.a_counted.eq(named[one.a_counted]),
-            out.b_counted.eq(named[one.b_counted]),
+    def _decode(self, m: Module, one: Pass, known: View) -> None:
+        """Say of a pass what is no number."""
+        way = known.route
+        m.d.sync += [
+            known.uses_b.eq(one.b is not None),
+            known.writes.eq(one.sink in (Sink.WRITE, Sink.WRITE_SUM)),
+            known.sums.eq(one.sink in (Sink.SUM, Sink.WRITE_SUM)),
+            known.scans.eq(one.sink in (Sink.MAX, Sink.STEPS)),
+            known.steps.eq(one.sink is Sink.STEPS),
+            known.activates.eq(one.sink is Sink.ACTIVATION),
+            known.stages.eq(one.sink is Sink.STAGING),
+            known.after.eq(one.after),
+            known.scalar.eq(one.scalar),
+            known.sets_s.eq(bool(one.s)),
+            known.sets_t.eq(bool(one.t)),
+            known.limited.eq(one.limited),
+            known.absolute.eq(one.absolute),
         ]
-        if one.write:
-            self._addresses(m, "write", one.write, named)
         if one.route is None:
             with m.Switch(self.command.func):
                 for code, chosen in enumerate(ACTIVATIONS):
                     with m.Case(code):
-                        m.d.comb += [way[field].eq(value) for field, value in chosen.items()]
+                        m.d.sync += [way[field].eq(value) for field, value in chosen.items()]
         else:
-            m.d.comb += [way[field].eq(value) for field, value in one.route.items()]
-        if one.b:
-            self._addresses(m, "b", one.b, named)
-            m.d.comb += out.uses_b.eq(1)
+            m.d.sync += [way[field].eq(value) for field, value in one.route.items()]
         if one.b_if:
             there = self.command[one.b_if]
-            m.d.comb += [out.uses_b.eq(there), way.gate.eq(there)]
+            m.d.sync += [known.uses_b.eq(there), way.gate.eq(there)]
 
-    def _addresses(
-        self, m: Module, name: str, way: LoopNest, named: dict[str | int, Value]
-    ) -> None:
-        loops = (*way.loops, *[(1, 0)] * (LEVELS - len(way.loops)))
-        out = self.plan[name]
-        m.d.comb += out.base.eq(named[way.base])
-        for level, (count, stride) in enumerate(loops):
-            m.d.comb += [
-                out.counts[level].eq(named[count]),
-                out.strides[level].eq(named[stride]),
-            ]
+
+Field = tuple[str, ...]
+"""Where in a plan: names of members, and a level where it is of a path."""
+
+
+def _numbers(one: Pass) -> dict[Field, Number]:
+    """Return the names of a pass's numbers."""
+    numbers: dict[Field, Number] = {
+        ("words",): one.a.loops[0][0],
+        ("s",): one.s,
+        ("t",): one.t,
+        ("limit",): one.limit,
+        ("a_counted",): one.a_counted,
+        ("b_counted",): one.b_counted,
+    }
+    for name, way in (("a", one.a), ("b", one.b), ("write", one.write)):
+        if way:
+            numbers[name, "base"] = way.base
+            loops = (*way.loops, *[(1, 0)] * (LEVELS - len(way.loops)))
+            for level, (count, stride) in enumerate(loops):
+                numbers[name, "counts", str(level)] = count
+                numbers[name, "strides", str(level)] = stride
+    return numbers
+
+
+def _choices() -> dict[Field, list[Number]]:
+    """Return of each number of a plan all that it may be."""
+    choices: dict[Field, list[Number]] = {}
+    for routine in ROUTINES.values():
+        for one in routine.passes:
+            for field, name in _numbers(one).items():
+                names = choices.setdefault(field, [])
+                if name not in names:
+                    names.append(name)
+    return choices
+
+
+def _field(view: View, field: Field) -> Value:
+    """Return a number of a plan."""
+    for name in field:
+        view = view[int(name) if name.isdecimal() else name]
+    return view

@@ -6,7 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from alula.gateware.control.command import carried, layout
-from alula.gateware.control.fault import Code, Fault
+from alula.gateware.control.fault import Fault
 from alula.gateware.sfu.check import SfuCheck
 from alula.gateware.sfu.passes import After
 from alula.gateware.sfu.plan import SfuPlan, plan
@@ -102,7 +102,8 @@ class SfuSequencer(wiring.Component):
         ]
         rows_before = command.slot[(self.tokens - 1).bit_length() : 8]
         m.d.sync += before.eq(rows_before * planner.groups)
-        # `now` follows the plan where DECIDE or PLAN is the state: many bits depend on it.
+        # `now` follows the plan where DECIDE or PLAN is the state: many bits depend on it. Which
+        # pass is next is known from RUN on, as a plan is decoded a cycle after its step.
         plans = Signal()
         m.d.sync += [self.start.eq(0), self.start_b.eq(0), plans.eq(0)]
         with m.If(plans):
@@ -132,9 +133,8 @@ class SfuSequencer(wiring.Component):
                 m.d.sync += plans.eq(1)
                 m.next = "DECIDE"
             with m.State("DECIDE"):
-                m.d.comb += self.refusal.eq(check.refusal)
                 m.d.sync += [moves.eq(planner.moves), place.group.eq(command.dst + before)]
-                with m.If(check.refusal.code != Code.NONE):
+                with m.If(check.refused):
                     m.next = "STOPPED"
                 with m.Elif(check.nothing):
                     m.next = "DONE"
@@ -142,18 +142,18 @@ class SfuSequencer(wiring.Component):
                     m.d.sync += starts
                     m.next = "SETUP"
             with m.State("STOPPED"):
-                pass
+                m.d.comb += self.refusal.eq(check.refusal)
             with m.State("PLAN"):
                 m.d.sync += starts
                 m.next = "SETUP"
             with m.State("SETUP"):
-                m.d.sync += goes
+                m.d.sync += [*goes, step.eq(step + 1)]
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.sync += goes
                 with m.If(self.over & ~self.reducing):
                     m.d.comb += self.reduce.eq(now.after != After.NOTHING)
-                    m.d.sync += [step.eq(step + 1), self.go.eq(0), plans.eq(~now.last)]
+                    m.d.sync += [self.go.eq(0), plans.eq(~now.last)]
                     m.next = "PLAN"
                     with m.If(now.last):
                         m.next = "ROW"
