@@ -104,4 +104,4 @@ def test_slices(case: BoundCase) -> None:
 
 
 def test_parameters_are_checked() -> None:
-    refuses("depth must be at least 4, not 3", lambda: RegisteredFifo(shape=1, depth=3))
+    refuses("depth must be at least 3, not 2", lambda: RegisteredFifo(shape=1, depth=2))

@@ -187,7 +187,7 @@ class Operands(Component):
     ) -> data.View:
         """Return what is put into a queue behind an output, which never overflows."""
         shape = port.payload.shape()
-        m.submodules[name] = queue = RegisteredFifo(shape=shape, depth=max(4, depth))
+        m.submodules[name] = queue = RegisteredFifo(shape=shape, depth=max(3, depth))
         given = Signal(shape, name=name)
         m.d.comb += [queue.items.payload.eq(given), queue.items.valid.eq(enters)]
         connect(m, queue.taken, flipped(port))

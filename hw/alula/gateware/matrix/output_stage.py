@@ -412,7 +412,7 @@ class OutputStage(Component):
         """Queue words, and say what has been written."""
         layout = given.shape()
         depth = self.sets * self.sizes.tokens * self.touched
-        m.submodules.queue = queue = RegisteredFifo(shape=layout, depth=max(4, depth))
+        m.submodules.queue = queue = RegisteredFifo(shape=layout, depth=max(3, depth))
         taken, leaves = queue.taken.payload, Signal()
         m.d.comb += [
             queue.items.payload.eq(given),

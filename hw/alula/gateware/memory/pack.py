@@ -49,20 +49,30 @@ class Pack(Component):
         word, held = Signal(32 * self.lanes, reset_less=True), Signal()
         used, place = Signal(range(self.lanes)), Signal(range(elements))
         covered, valid = Signal(range(elements + 1)), Signal(range(elements + 1))
-        last_beat, spent = Signal(), Signal()  # spent: the next piece is a word's last
-        full, step, finishes, flushes = (Signal(name=n) for n in _NAMES)
-        fills = Signal()  # the next piece is a beat's last
+        last_beat, full, step = Signal(), Signal(), Signal()
+        # No word is held, and one is wanted; the one that is held has one piece left, and another
+        # one follows. The next piece is the last of the vector; of a beat.
+        wants, drains, finishes, fills = (Signal(name=name) for name in _NEXT)
+        moves, flushes, ends = Signal(), Signal(), Signal()  # ends: the piece behind the next one finishes
         m.d.comb += [
-            self.word.ready.eq(active & (~held | (step & spent & ~finishes))),
+            moves.eq(~full | self.beat.ready),
+            step.eq(held & moves),
+            self.word.ready.eq(wants | (drains & moves)),
             self.beat.valid.eq(full),
             self.beat.payload.strobe.eq(Cat((i < valid).replicate(4) for i in range(elements))),
-            step.eq(active & held & (~full | self.beat.ready)),
             covered.eq(place + piece),
             flushes.eq(finishes | fills),
+            ends.eq(
+                Mux(
+                    flushes,
+                    left <= elements + piece,
+                    last_beat & (left[: len(covered) + 1] <= covered + piece),
+                )
+            ),
             self.busy.eq(active | full),
         ]
         with m.If(self.start):
-            m.d.sync += [left.eq(self.count), active.eq(1), held.eq(0), place.eq(0)]
+            m.d.sync += [left.eq(self.count), active.eq(1), place.eq(0), wants.eq(1)]
             m.d.sync += [
                 last_beat.eq(self.count <= elements),
                 finishes.eq(self.count <= piece),
@@ -78,11 +88,10 @@ class Pack(Component):
                         m.d.sync += target.eq(word)
             m.d.sync += [
                 place.eq(Mux(flushes, 0, covered)),
-                word[: -32 * piece].eq(word[32 * piece :]),
                 used.eq(used + piece),
-                spent.eq(used == self.lanes - 2 * piece),
                 held.eq(~finishes),
-                finishes.eq(last_beat & (left[: len(covered) + 1] <= covered + piece)),
+                finishes.eq(ends),
+                drains.eq(~ends & (used == max(self.lanes - 2 * piece, 0))),
                 fills.eq(covered == elements - piece),
             ]
             with m.If(flushes):
@@ -91,16 +100,18 @@ class Pack(Component):
                     valid.eq(Mux(last_beat, left, elements)),
                     left.eq(left - elements),
                     last_beat.eq(left <= 2 * elements),
-                    finishes.eq(left <= elements + piece),
                     fills.eq(piece == elements),
                 ]
             with m.If(finishes):
                 m.d.sync += active.eq(0)
-        # That a word is there is known late.
         with m.If(self.word.ready):
-            m.d.sync += [word.eq(self.word.payload), held.eq(self.word.valid)]
-            m.d.sync += [used.eq(0), spent.eq(piece == self.lanes)]
+            m.d.sync += [held.eq(self.word.valid), wants.eq(~self.word.valid), used.eq(0)]
+            one = self.word.valid & ~Mux(step, ends, finishes)
+            m.d.sync += drains.eq(one if piece == self.lanes else 0)
+        # Not by `ready`: all bits depend on this.
+        with m.If(wants | step):
+            m.d.sync += word.eq(Mux(wants | drains, self.word.payload, word >> 32 * piece))
         return m
 
 
-_NAMES = ("full", "step", "finishes", "flushes")
+_NEXT = ("wants", "drains", "finishes", "fills")

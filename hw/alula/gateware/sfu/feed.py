@@ -90,7 +90,7 @@ class SfuFeed(wiring.Component):
             issues.eq(room & a.valid & (go.alone | (go.joint & b.valid))),
             self.issue.eq(issues | rotate.issue),
             b.reserve.eq(room & a.valid & b.valid & go.pairs),
-            a.reserve.eq(a.valid & (go.scan | (room & (go.alone | (b.valid & go.pairs))))),
+            a.reserve.eq(a.valid & (room | go.scan) & (go.single | (b.valid & go.pairs))),
             a.take.eq(a.reserve),
             b.take.eq(self.late | (room & a.valid & b.valid & go.at_once)),
             self.read.eq(a.word),

@@ -17,9 +17,12 @@ place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
 """Where a row's int8 go: `dst` of the row, its slot, the first group of its slot's row of groups;
 `groups`: its groups."""
 
-ways = StructLayout({"alone": 1, "joint": 1, "rotate": 1, "scan": 1, "pairs": 1, "at_once": 1})
+ways = StructLayout(
+    {"alone": 1, "joint": 1, "rotate": 1, "scan": 1, "single": 1, "pairs": 1, "at_once": 1}
+)
 """Words may go: `a` into the lanes, `a` and `b`, or both through the pairs of ROPE; or `a` past the
-lanes. `pairs`: with a `b`; `at_once`: one that is taken together with `a`."""
+lanes. `single`: without a `b`; `pairs`: with one; `at_once`: one that is taken together with `a`.
+"""
 
 row_state = StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
 """The row that is worked on: its first word, its valid elements, the number of the first one of its
@@ -116,6 +119,7 @@ class SfuSequencer(wiring.Component):
             "joint": joins,
             "rotate": rotates,
             "scan": scans,
+            "single": ~now.uses_b,
             "pairs": now.uses_b,
             "at_once": now.uses_b & ~now.route.gate,
         }
