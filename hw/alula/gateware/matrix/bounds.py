@@ -22,13 +22,13 @@ class Reach(Component):
     """``base + extra + step * count`` without a multiplier: a bit of the count each cycle.
 
     Members:
-        start (In(1)): ``base``, ``extra`` and ``step`` are there.
+        waits (In(1)): ``base``, ``extra`` and ``step`` are there in its last cycle.
         base, step (In(32)), extra (In(20))
-        bit (In(1)): The count's next bit, the lowest in the cycle after ``start``.
+        bit (In(1)): The count's next bit, the lowest in the cycle after ``waits``.
         last (Out(24)): The sum, two cycles after the last bit; all ones if it has more.
     """
 
-    start: In(1)
+    waits: In(1)
     base: In(32)
     extra: In(OUTPUT_BITS)
     step: In(32)
@@ -44,7 +44,7 @@ class Reach(Component):
             for name in ("total", "step", "summand")
         )
         added = total[:NUMBER_BITS] + summand[:NUMBER_BITS]
-        with m.If(self.start):
+        with m.If(self.waits):
             m.d.sync += [
                 total.eq(_limited(self.base)),
                 summand.eq(self.extra),
@@ -69,14 +69,16 @@ class Bounds(Component):
         sizes (MatrixSizes): Of the engine.
 
     Members:
-        start (In(1)): A product is there, and stays until the next one; not before ``done``.
+        waits (In(1)): No product is there: what is given is taken, whatever it is. Many registers
+            depend on this, and none on ``start``, which is known late.
+        start (In(1)): In the last cycle of ``waits``: a product is there, and stays.
         format (In(7)), blocks (In(20)), row_groups (In(14)): Of its weights.
         src, last_row, dst, stride, outputs (In(32)): Of the instruction; ``last_row`` is one less
             than its rows.
         done (Out(1)): The result is there, high for one cycle: `LATENCY` after ``start``, and 1
             more for each bit of ``last_row``.
         refusal (Out(`ProductReason`)): REPLAY, OUTPUTS, SRC or DST, the first that applies;
-            otherwise NONE. From ``done`` to the next ``start``.
+            otherwise NONE. From ``done`` until ``waits``.
         number (Out(24)): See `ProductReason`.
     """
 
@@ -84,6 +86,7 @@ class Bounds(Component):
         self.sizes = sizes
         super().__init__(
             {
+                "waits": In(1),
                 "start": In(1),
                 "format": In(FORMAT_BITS),
                 "blocks": In(BLOCK_BITS),
@@ -108,12 +111,12 @@ class Bounds(Component):
         left = Signal(32)
         counts, adds = Signal(), Signal()
         m.d.comb += [
-            group.start.eq(self.start),
+            group.waits.eq(self.waits),
             group.base.eq(self.src),
             group.extra.eq(self.row_groups - 1),
             group.step.eq(self.row_groups),
             group.bit.eq(left[token_bits]),
-            word.start.eq(self.start),
+            word.waits.eq(self.waits),
             word.base.eq(self.dst),
             word.extra.eq((self.outputs - 1)[lane_bits:OUTPUT_BITS]),
             word.step.eq(self.stride),
@@ -124,7 +127,7 @@ class Bounds(Component):
             adds.eq(counts & ~left.any()),
             self.done.eq(adds),
         ]
-        with m.If(self.start):
+        with m.If(self.waits):
             m.d.sync += left.eq(self.last_row)
         with m.Elif(counts):
             m.d.sync += left.eq(left >> 1)
@@ -152,7 +155,7 @@ class Bounds(Component):
         end = Signal(range((self.sizes.block_rows << BLOCK_BITS) * self.sizes.segments))
         padding = Signal(signed(len(end) + 1))
         share, fits = Signal(range(self.sizes.block_rows * self.sizes.segments + 1)), Signal()
-        with m.If(self.start):
+        with m.If(self.waits):
             m.d.sync += [
                 end.eq(multiple(self.blocks, self.sizes.block_rows) << power),
                 share.eq(self.sizes.block_rows << power),
@@ -171,7 +174,7 @@ class Bounds(Component):
         most = by_format(m, self.format, self._most_groups, name="most", sparse=self.sizes.sparse)
         started, several, too_long, limit = Signal(), Signal(), Signal(), Signal.like(most)
         m.d.sync += started.eq(self.start)
-        with m.If(self.start):
+        with m.If(self.waits):
             m.d.sync += limit.eq(most)
         with m.If(started):
             m.d.sync += several.eq(more.any())

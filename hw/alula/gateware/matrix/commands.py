@@ -94,6 +94,7 @@ class Commands(Component):
                 & products.w_rdy
             ),
             takes.eq(started & ~self.halt & fits),
+            bounds.waits.eq(~there),
             bounds.start.eq(self._is_offered() & ~there),
             bounds.format.eq(head.format),
             bounds.blocks.eq(head.blocks),

@@ -73,74 +73,81 @@ class Unpack(Component):
         raw = Signal(data.ArrayLayout(32, lanes), reset_less=True)
         valid = Signal(range(lanes + 1))
         full, ends = Signal(), Signal()
-        step, moves, takes, flushes = Signal(), Signal(), Signal(), Signal()
+        step, moves, flushes = Signal(), Signal(), Signal()
+        # No beat is held, and one is wanted; the one that is held has one piece left, and another
+        # one follows.
+        wants, drains = Signal(), Signal()
         covered, after = Signal(range(lanes + 1)), Signal(range(2 * lanes + 1))
         last_word = Signal()
-        finishes, fills = Signal(), Signal()  # the next piece is the row's last, a word's last
+        # The next piece is the row's last; a word's last. The piece behind it is the row's last.
+        finishes, fills, closes = Signal(), Signal(), Signal()
 
         sizes = {bf16: gcd(self.beat_bytes // size, lanes) * size for bf16, size in _ELEMENTS}
         # Pieces of the beat that are left, as the place of a 1.
         left = Signal(self.beat_bytes // min(sizes.values()))
         spent = left[0]
 
-        def begins(row: data.View, taken: int) -> list:
-            """A word begins, the first of what is behind so many elements of a row."""
-            piece = Mux(row.bf16, *(sizes[bf16] // size for bf16, size in reversed(_ELEMENTS)))
-            return [
-                place.eq(0),
-                finishes.eq(row.count <= taken + piece),
-                fills.eq(piece == lanes),
-            ]
+        def elements(bf16: Value) -> Value:
+            """Return the elements of a piece."""
+            return Mux(bf16, *(sizes[kind] // size for kind, size in reversed(_ELEMENTS)))
 
+        piece = elements(row.bf16)
         m.d.comb += [
             self.row.ready.eq(~active),
-            self.beat.ready.eq(active & (~held | (step & spent & ~finishes))),
-            takes.eq(self.beat.valid & self.beat.ready),
+            self.beat.ready.eq(wants | (drains & (~full | self.word.ready))),
             self.word.valid.eq(full),
             self.word.payload.mask.eq(~0),
             moves.eq(active & (~full | self.word.ready)),
             step.eq(moves & held),
+            covered.eq(place + piece),
+            after.eq(covered + piece),
             flushes.eq(finishes | fills),
+            closes.eq(
+                Mux(
+                    flushes,
+                    row.count <= lanes + piece,
+                    last_word & (row.count[: len(after)] <= after),
+                )
+            ),
             self.done.eq(full & self.word.ready & ends),
             self.busy.eq(active | full),
         ]
         for lane in range(lanes):
             m.d.comb += self.word.payload.data[lane].eq(Mux(lane < valid, clean(raw[lane]), 0))
         with m.If(self.row.valid & ~active):
-            m.d.sync += [row.eq(self.row.payload), active.eq(1), held.eq(0)]
-            m.d.sync += last_word.eq(self.row.payload.count <= lanes)
-            m.d.sync += begins(self.row.payload, 0)
-        with m.If(takes):
-            m.d.sync += held.eq(1)
+            coming = self.row.payload
+            m.d.sync += [row.eq(coming), active.eq(1), wants.eq(1), place.eq(0)]
+            m.d.sync += [
+                last_word.eq(coming.count <= lanes),
+                finishes.eq(coming.count <= elements(coming.bf16)),
+                fills.eq(elements(coming.bf16) == lanes),
+            ]
         with m.If(full & self.word.ready):
             m.d.sync += full.eq(0)
 
         # A beat comes where none is held or the last piece of one leaves. That it does is known
         # late: until then it matters not what is here.
         rest, pieces = Signal.like(beat), Signal.like(left)
-        with m.If((active & ~held) | moves):
-            with m.If(~held | spent):
+        with m.If(wants | moves):
+            with m.If(wants | spent):
                 m.d.sync += [beat.eq(self.beat.payload), left.eq(pieces)]
             with m.Else():
                 m.d.sync += [beat.eq(rest), left.eq(left.rotate_right(1))]
 
         for bf16, size in _ELEMENTS:
-            taken = sizes[bf16]
-            piece = taken // size
+            taken, count = sizes[bf16], sizes[bf16] // size
             with m.If(row.bf16 == bf16):
                 m.d.comb += [
-                    covered.eq(place + piece),
-                    after.eq(covered + piece),
                     rest.eq(Cat(beat[8 * taken :], self.beat.payload[-8 * taken :])),
                     pieces.eq(1 << self.beat_bytes // taken - 1),
                 ]
                 values = [
                     Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
-                    for i in range(piece)
+                    for i in range(count)
                 ]
                 with m.If(moves), m.Switch(place):
-                    for start in range(0, lanes, piece):
-                        with m.Case(start) if piece < lanes else m.Default():
+                    for start in range(0, lanes, count):
+                        with m.Case(start) if count < lanes else m.Default():
                             m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
         # What the next word will be may change until there is one: `step` comes later.
         with m.If(moves):
@@ -150,15 +157,14 @@ class Unpack(Component):
                 ends.eq(row.ends & finishes),
             ]
         with m.If(step):
-            with m.If(spent & ~takes | finishes):
-                m.d.sync += held.eq(0)
             m.d.sync += [
-                place.eq(covered),
-                finishes.eq(last_word & (row.count[: len(after)] <= after)),
-                fills.eq(after == lanes),
+                held.eq(~finishes),
+                place.eq(Mux(flushes, 0, covered)),
+                finishes.eq(closes),
+                fills.eq(Mux(flushes, piece, after) == lanes),
+                drains.eq(left.rotate_right(1)[0] & ~closes),
             ]
             with m.If(flushes):
-                m.d.sync += begins(row, lanes)
                 m.d.sync += [
                     full.eq(1),
                     row.dst.eq(row.dst + 1),
@@ -167,4 +173,7 @@ class Unpack(Component):
                 ]
             with m.If(finishes):
                 m.d.sync += active.eq(0)
+        with m.If(self.beat.ready):
+            more = self.beat.valid & pieces[0] & ~Mux(step, closes, finishes)
+            m.d.sync += [held.eq(self.beat.valid), wants.eq(~self.beat.valid), drains.eq(more)]
         return m
