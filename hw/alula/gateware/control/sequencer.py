@@ -145,6 +145,7 @@ class Sequencer(Component):
                 & ((now.resolved & now.engines[Engine.SYS]) | (now.executes & ~self.take))
             ),
             self.give.eq(self.retired),
+            now.by_zero.eq(now.values[1] == 0),
             self.signal.eq(now.signal),
             self.given.eq(now.place),
             self.ended.eq(0),
@@ -211,8 +212,11 @@ class Sequencer(Component):
                 m.d.sync += now.countdown.eq(now.countdown - 1)
                 with m.If(now.countdown == 0):
                     self._write(m, now)
-            with m.State("DIVIDE"), m.If(now.divider.done):
-                self._write(m, now)
+            with m.State("DIVIDE"):
+                with m.If(now.by_zero):
+                    self._stop(m, Reason.DIVISION)
+                with m.Elif(now.divider.done):
+                    self._write(m, now)
             with m.State("WRITE"):
                 self._continue(m, now)
             with m.State("DRAIN"):
@@ -380,8 +384,6 @@ class Sequencer(Component):
             m.next = "MULTIPLY"
         with m.Elif(now.system.SDIV):
             m.next = "DIVIDE"
-            with m.If(now.values[1] == 0):
-                self._stop(m, Reason.DIVISION)
         with m.Elif(now.system.END):
             m.next = "DRAIN"
         with m.Elif(now.system.NOP):
@@ -510,13 +512,13 @@ class _Now:
     `loading`, `decoding`, `resolves`, `turning`, `writing`: The state is that of this name, FETCH
     to WRITE; registers. `engines`, `system`: Whose it is; which of those of SYS. `beyond`: The next
     one is behind the program. `refusal`: Why it stops the program; `refused`: There is a reason;
-    `refuses`: It stops it. `resolved`: Its last operands are read. `awaits`: It is of SYS and has
-    not taken its tokens; `executes`: It waits for nothing else. `offers`: It is for one of these
-    engines, and waits for the queue; `free`: That has had room for a cycle. `ends`: The innermost
-    loop's body ends behind it; `ends_before`: In front of it. LOOP: `body_end` must be at most
-    `limit`; `too_long`: It is not; `skips`: Nothing is repeated; `enters`: It is seen to.
-    `finished`: It is over, and the one behind it is next; `completes`: So it is beyond EXECUTE.
-    `leaves`: It is over, and another one is next or none.
+    `refuses`: It stops it. `by_zero`: The second operand was 0 a cycle ago. `resolved`: Its last
+    operands are read. `awaits`: It is of SYS and has not taken its tokens; `executes`: It waits for
+    nothing else. `offers`: It is for one of these engines, and waits for the queue; `free`: That
+    has had room for a cycle. `ends`: The innermost loop's body ends behind it; `ends_before`: In
+    front of it. LOOP: `body_end` must be at most `limit`; `too_long`: It is not; `skips`: Nothing
+    is repeated; `enters`: It is seen to. `finished`: It is over, and the one behind it is next;
+    `completes`: So it is beyond EXECUTE. `leaves`: It is over, and another one is next or none.
     """
 
     def __init__(self, program_words: int) -> None:
@@ -546,6 +548,7 @@ class _Now:
         self.step = Signal(range(STEPS))
         self.refuses, self.resolved = Signal(), Signal()
         self.values = Signal(data.ArrayLayout(32, MAX_SOURCES), reset_less=True)
+        self.by_zero = Signal()
         self.offers = Signal(len(ENGINES))
         self.free = Signal()
         self.awaits = Signal()
