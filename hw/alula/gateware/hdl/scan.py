@@ -1,6 +1,6 @@
 """A component behind three pins, for place and route without a board."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Component, In, Out
 
@@ -12,8 +12,9 @@ class Scan(Component):
 
     A core has hundreds of wires that are pins of no package, because they meet a memory controller
     and a host on the chip. Behind shift registers nothing is optimised away, and every path into
-    and out of the component begins or ends at a register, as it does beside a registered bus. The
-    cost is a flip-flop for each input, and a flip-flop and a LUT for each output.
+    and out of the component begins or ends at a register, as it does beside a registered bus. So
+    does its reset. The cost is a flip-flop for each input, and a flip-flop and a LUT for each
+    output.
 
     Args:
         component: What is tested; as `alula.gateware.hdl.repeat.Shared` demands.
@@ -35,7 +36,11 @@ class Scan(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        m.submodules.inside = shared(self.component)
+        reset = Signal(init=1, reset_less=True)
+        m.domains.inside = ClockDomain(local=True)
+        m.d.sync += reset.eq(ResetSignal())
+        m.d.comb += [ClockSignal("inside").eq(ClockSignal()), ResetSignal("inside").eq(reset)]
+        m.submodules.inside = shared(self.component, "inside")
         found = ports(self.component).values()
         inputs, outputs = (
             Cat(value for value, way in found if way == direction)
