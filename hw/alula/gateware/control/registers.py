@@ -64,7 +64,7 @@ class Register(IntEnum):
 class Control(Component):
     """What the host sees. All ports but `irq` and the readys are registers.
 
-    Writes take effect 3 cycles after both halves are there, reads are answered after 4 cycles,
+    Writes take effect 4 cycles after both halves are there, reads are answered after 4 cycles,
     those of counters after `alula.gateware.control.counters.LATENCY` more at most.
 
     Program and registers may be written while nothing runs. A reset cancels what the engines do,
@@ -137,13 +137,20 @@ class Control(Component):
         """Make the module."""
         m = Module()
         axi = self.axi
-        # Writes: both halves are held, then executed together.
+        # Writes: both halves are held, then executed together, a cycle later.
         address, value = Signal(ADDRESS_BITS), Signal(32)
-        has_address, has_value, writes = Signal(), Signal(), Signal()
+        has_address, has_value, has_both, writes = Signal(), Signal(), Signal(), Signal()
+        to_register = Signal()
+        to = {register: Signal(name=f"to_{register.name.lower()}") for register in Register}
+        m.d.sync += [
+            has_both.eq(has_address & has_value & ~writes),
+            to_register.eq(address[7:] == Register.REGISTERS >> 7),
+            *(chosen.eq(address == register) for register, chosen in to.items()),
+        ]
         m.d.comb += [
             axi.awready.eq(~has_address),
             axi.wready.eq(~has_value),
-            writes.eq(has_address & has_value & ~axi.bvalid),
+            writes.eq(has_both & ~axi.bvalid),
             axi.bresp.eq(0),
             axi.rresp.eq(0),
         ]
@@ -194,25 +201,25 @@ class Control(Component):
             m.d.sync += hold.eq(hold - 1)
             with m.If(hold == 1):
                 m.d.sync += [resetting.eq(0), forced.eq(0)]
-        with m.If(writes), m.Switch(address):
-            with m.Case(Register.CONTROL):
+        with m.If(writes):
+            with m.If(to[Register.CONTROL]):
                 m.d.sync += self.start.eq(value[0] & ~self.running & ~resetting & ~failing)
                 with m.If(value[1] | value[3]):
                     m.d.sync += [resetting.eq(1), ended.eq(0), forced.eq(value[3])]
                     m.d.sync += settles.eq(SETTLE)
                 with m.If(value[2]):
                     m.d.sync += raised.eq(0)
-            with m.Case(Register.INTERRUPT):
+            with m.If(to[Register.INTERRUPT]):
                 m.d.sync += enabled.eq(value[0])
-            with m.Case(Register.LENGTH):
+            with m.If(to[Register.LENGTH]):
                 limit = self.program_words
                 m.d.sync += self.length.eq(Mux(value > limit, limit, value))
-            with m.Case(Register.PROGRAM_ADDRESS):
+            with m.If(to[Register.PROGRAM_ADDRESS]):
                 m.d.sync += [place.eq(value), quarter.eq(0)]
-            with m.Case(Register.PROGRAM):
+            with m.If(to[Register.PROGRAM]):
                 m.d.sync += self.program_enable.eq(~self.running & (place < self.program_words))
                 m.d.sync += [quarter.eq(quarter + 1), place.eq(place + (quarter == 3))]
-            with m.Default(), m.If(address[7:] == Register.REGISTERS >> 7):
+            with m.If(to_register):
                 m.d.sync += self.register_enable.eq(~self.running)
         with m.If(self.start):
             m.d.sync += ended.eq(0)
