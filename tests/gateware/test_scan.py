@@ -10,37 +10,41 @@ from alula.gateware.hdl.scan import Scan
 from alula.rtl import simulate
 
 
+CYCLES = 400
+
+
 def test_shifted_in_and_out(monkeypatch: pytest.MonkeyPatch) -> None:
     component = FloatMultiply()
-    sizes = {"input": 0, "output": 0}
-    places = {}
+    inputs: dict[str, tuple[int, int]] = {}
+    outputs: dict[str, tuple[int, int]] = {}
     for name, (value, way) in ports(component).items():
-        places[name] = (sizes[way], len(value))
-        sizes[way] += len(value)
+        found = inputs if way == "input" else outputs
+        found[name] = (sum(width for _, width in found.values()), len(value))
     random = Random(5)
-    operands = {"valid": 1, "a": random.randrange(1 << 30), "b": random.randrange(1 << 30)}
+    bits = [random.getrandbits(1) for _ in range(CYCLES)]
+    expected, given, taken = [], 0, 0
+    size = sum(width for _, width in inputs.values())
     with simulate(component) as plain:
         plain.reset()
-        for name, value in operands.items():
-            plain.set(name, value)
-        plain.step(LATENCY)
-        expected = {name: plain.get(name) for name in ("result_valid", "result")}
+        for bit in bits:
+            for name, (place, width) in inputs.items():
+                plain.set(name, given >> place & (1 << width) - 1)
+            taken >>= 1
+            for name, (place, _) in outputs.items():
+                taken ^= plain.get(name) << place
+            plain.step()
+            given = (given << 1 | bit) & (1 << size) - 1
+            expected.append(taken & 1)
     # A component is no value that a module could be named after.
     monkeypatch.setattr("alula.rtl.simulation.emit", lambda top: emit(top, "scan"))
     with simulate(Scan(component=component)) as scan:
         scan.reset()
-        pattern = sum(value << places[name][0] for name, value in operands.items())
-        for bit in reversed(range(sizes["input"])):
-            scan.set("scan_in", pattern >> bit & 1)
+        seen = []
+        for bit in bits:
+            scan.set("scan_in", bit)
             scan.step()
-        # The next bits shift the operands on, so only the first cycle has them whole.
-        scan.step(LATENCY)
-        scan.set("capture", 1)
-        scan.step()
-        scan.set("capture", 0)
-        taken = 0
-        for bit in range(sizes["output"]):
-            taken |= scan.get("scan_out") << bit
-            scan.step()
-    found = {name: taken >> places[name][0] & (1 << places[name][1]) - 1 for name in expected}
-    assert found == expected
+            seen.append(scan.get("scan_out"))
+    # What was there in the first cycles has been shifted out by then.
+    settled = sum(width for _, width in outputs.values()) + 2 * LATENCY
+    assert seen[settled:] == expected[settled:]
+    assert 0 < sum(seen[settled:]) < len(seen[settled:])

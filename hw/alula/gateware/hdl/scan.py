@@ -1,4 +1,4 @@
-"""A component behind three pins, for place and route without a board."""
+"""A component behind two pins, for place and route without a board."""
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
@@ -13,20 +13,19 @@ class Scan(Component):
     A core has hundreds of wires that are pins of no package, because they meet a memory controller
     and a host on the chip. Behind shift registers nothing is optimised away, and every path into
     and out of the component begins or ends at a register, as it does beside a registered bus. So
-    does its reset. The cost is a flip-flop for each input, and a flip-flop and a LUT for each
-    output.
+    does its reset. No wire goes to all of them, which place and route would have to care for. The
+    cost is a flip-flop for each input, and a flip-flop and a LUT for each output.
 
     Args:
         component: What is tested; as `alula.gateware.hdl.repeat.Shared` demands.
 
     Members:
         scan_in: Shifted into the inputs' register in each cycle.
-        capture: Take the outputs; otherwise their register shifts.
-        scan_out: Its end.
+        scan_out: The end of the outputs' register. To each of its bits an output is added, modulo
+            2, as it shifts.
     """
 
     scan_in: In(1)
-    capture: In(1)
     scan_out: Out(1)
 
     def __init__(self, *, component: wiring.Component) -> None:
@@ -50,9 +49,7 @@ class Scan(Component):
         m.d.comb += inputs.eq(given)
         m.d.sync += [
             given.eq(Cat(self.scan_in, given)),
-            taken.eq(Cat(taken[1:], 0)),
+            taken.eq(Cat(taken[1:], 0) ^ outputs),
         ]
-        with m.If(self.capture):
-            m.d.sync += taken.eq(outputs)
         m.d.comb += self.scan_out.eq(taken[0])
         return m
