@@ -37,11 +37,11 @@ from alula.gateware.sfu.sequencer import SfuSequencer
 from alula.gateware.sfu.writer import SfuWriter
 from alula.isa.instructions import Engine
 
-INSTRUCTION = 4
+INSTRUCTION = 5
 """Cycles that an instruction takes beside its rows: it waits to be taken, IDLE, BEGIN, CHECK
-and DONE, less NEXT, which its last row goes without."""
-IDLE = INSTRUCTION + 2
-"""Cycles of an instruction without rows: DECIDE and DONE too."""
+and DONE."""
+IDLE = INSTRUCTION + 1
+"""Cycles of an instruction without rows: DECIDE too."""
 PASS = 1 + REQUEST + READ_LATENCY + QUEUE_LATENCY
 """Cycles of a pass before its first word is in the lanes: DECIDE or PLAN, its first
 address, the buffer, the reader's queue."""
@@ -51,8 +51,8 @@ ROTATE = 1
 """Cycles that the first two words of ROPE wait for each other."""
 TURN = 1
 """Cycles from a reduction's result to the lanes' first word that uses it."""
-ROW = 2
-"""Cycles between two rows: ROW and NEXT."""
+ROW = 1
+"""Cycles between two rows: ROW."""
 
 
 class Sfu(wiring.Component):

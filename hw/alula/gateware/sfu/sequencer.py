@@ -24,9 +24,11 @@ ways = StructLayout(
 lanes. `single`: without a `b`; `pairs`: with one; `at_once`: one that is taken together with `a`.
 """
 
-row_state = StructLayout({"src": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8})
-"""The row that is worked on: its first word, its valid elements, the number of the first one of its
-head; rows and heads left, this one among them."""
+row_state = StructLayout(
+    {"src": 17, "dst": 17, "elements": 17, "element": 16, "rows": 8, "heads": 8}
+)
+"""The row whose next pass is planned: its first words, its valid elements, the number of the first
+one of its head; rows and heads left, this one among them."""
 
 
 class SfuSequencer(wiring.Component):
@@ -79,8 +81,8 @@ class SfuSequencer(wiring.Component):
         """The instruction, its row, its pass.
 
         BEGIN and CHECK: what follows from the instruction is worked out. DECIDE: whether it can be
-        done, and its first pass; PLAN: the next pass. SETUP: it starts. ROW and NEXT: the next row
-        is stepped to, and what follows from it worked out.
+        done, and its first pass; PLAN: the next pass. SETUP: it starts. ROW: a row's last pass is
+        over; the next row has been planned since that pass started.
         """
         m = Module()
         m.submodules.plan = planner = SfuPlan(lanes=self.lanes)
@@ -89,13 +91,15 @@ class SfuSequencer(wiring.Component):
             Signal(shape, name=name, reset_less=True) for name, shape in _KEPT.items()
         )
         place, step = self.place, Signal(2)
+        # Behind the row or head that is worked on: another one follows; it is of another row.
+        again, turned = Signal(), Signal()
         m.d.comb += [
             self.instruction.eq(command),
             self.now.eq(now),
             planner.command.eq(command),
             planner.step.eq(step),
             planner.src.eq(row.src),
-            planner.dst.eq(place.dst),
+            planner.dst.eq(row.dst),
             planner.count.eq(row.elements),
             planner.element.eq(row.element),
             check.command.eq(command),
@@ -152,6 +156,9 @@ class SfuSequencer(wiring.Component):
                 m.next = "SETUP"
             with m.State("SETUP"):
                 m.d.sync += [*goes, step.eq(step + 1)]
+                with m.If(now.last):
+                    more, last_head = self._next_row(m, row, moves)
+                    m.d.sync += [step.eq(0), again.eq(more), turned.eq(last_head)]
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.sync += goes
@@ -162,13 +169,11 @@ class SfuSequencer(wiring.Component):
                     with m.If(now.last):
                         m.next = "ROW"
             with m.State("ROW"), m.If(~self.reducing):
-                m.d.sync += step.eq(0)
+                self._next_place(m, row, turned)
                 m.next = "DONE"
-                with m.If(self._next_row(m, row, moves)):
-                    m.next = "NEXT"
-            with m.State("NEXT"):
-                m.d.sync += plans.eq(1)
-                m.next = "PLAN"
+                with m.If(again):
+                    m.d.sync += plans.eq(1)
+                    m.next = "PLAN"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.d.sync += self.busy.eq(0)
@@ -182,6 +187,7 @@ class SfuSequencer(wiring.Component):
         m.d.sync += [
             command.eq(new),
             row.src.eq(new.src),
+            row.dst.eq(new.dst),
             row.elements.eq(Mux(has_length, new.len, new["count"])),
             row.element.eq(0),
             row.rows.eq(new.rows),
@@ -190,29 +196,34 @@ class SfuSequencer(wiring.Component):
             self.place.slot.eq(new.slot[: (self.tokens - 1).bit_length()]),
         ]
 
-    def _next_row(self, m: Module, row, moves) -> Signal:
-        """Go on to the next head or row; whether there is one."""
-        command, place = self.instruction, self.place
+    def _next_row(self, m: Module, row, moves) -> tuple[Signal, Signal]:
+        """Go on to the next head or row. Return whether there is one, and whether it is a row."""
         last_head, more = Signal(), Signal()
         m.d.comb += [
             last_head.eq(~moves.heads | (row.heads == 1)),
             more.eq(moves.rows & ~((row.rows == 1) & last_head)),
         ]
         m.d.sync += [
-            place.dst.eq(place.dst + moves.dst),
-            row.heads.eq(Mux(last_head, command.heads, row.heads - 1)),
-            row.element.eq(Mux(last_head, 0, row.element + command.dim)),
+            row.dst.eq(row.dst + moves.dst),
+            row.heads.eq(Mux(last_head, self.instruction.heads, row.heads - 1)),
+            row.element.eq(Mux(last_head, 0, row.element + self.instruction.dim)),
         ]
         with m.If(last_head):
             m.d.sync += [
                 row.rows.eq(row.rows - 1),
                 row.src.eq(row.src + moves.src),
                 row.elements.eq(row.elements + moves.elements),
-                place.slot.eq(place.slot + 1),
             ]
+        return more, last_head
+
+    def _next_place(self, m: Module, row, turned: Signal) -> None:
+        """Go on to where the next head or row goes."""
+        place = self.place
+        m.d.sync += place.dst.eq(row.dst)
+        with m.If(turned):
+            m.d.sync += place.slot.eq(place.slot + 1)
             with m.If(place.slot == self.tokens - 1):
                 m.d.sync += [place.slot.eq(0), place.group.eq(place.group + place.groups)]
-        return more
 
 
 _KEPT = {
