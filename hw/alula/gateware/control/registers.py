@@ -138,7 +138,7 @@ class Control(Component):
         m = Module()
         axi = self.axi
         # Writes: both halves are held, then executed together, a cycle later.
-        address, value = Signal(ADDRESS_BITS), Signal(32)
+        address, value = (Signal(bits, reset_less=True) for bits in (ADDRESS_BITS, 32))
         has_address, has_value, has_both, writes = Signal(), Signal(), Signal(), Signal()
         to_register = Signal()
         to = {register: Signal(name=f"to_{register.name.lower()}") for register in Register}
@@ -266,17 +266,18 @@ class Control(Component):
             Register.FAULT_ADDRESS: fault.address,
         }
         # The state of an engine is chosen while its address is decoded.
-        state = Signal(ENGINE_STATE.size)
+        state = Signal(ENGINE_STATE.size, reset_less=True)
         rows = {
             Register.CYCLES_LOW: CYCLES,
             Register.READ_LOW: READ,
             Register.WRITTEN_LOW: WRITTEN,
         }
         rows |= {Register.COUNTERS + 8 * number: number for number in range(CYCLES)}
-        high = Signal(32)
+        high = Signal(32, reset_less=True)
         answers = [*plain.values(), state, high]
-        address, choice, counts = Signal(ADDRESS_BITS), Signal(range(len(answers) + 1)), Signal()
-        index = Signal(range(ROWS))
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        choice, counts = Signal(range(len(answers) + 1), reset_less=True), Signal(reset_less=True)
+        index = Signal(range(ROWS), reset_less=True)
         m.d.comb += counters.index.eq(index)
         with m.FSM(name="read"):
             with m.State("IDLE"):

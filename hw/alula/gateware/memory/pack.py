@@ -53,7 +53,11 @@ class Pack(Component):
         # No word is held, and one is wanted; the one that is held has one piece left, and another
         # one follows. The next piece is the last of the vector; of a beat.
         wants, drains, finishes, fills = (Signal(name=name) for name in _NEXT)
-        moves, flushes, ends = Signal(), Signal(), Signal()  # ends: the piece behind the next one finishes
+        moves, flushes, ends = (
+            Signal(),
+            Signal(),
+            Signal(),
+        )  # ends: the piece behind the next one finishes
         m.d.comb += [
             moves.eq(~full | self.beat.ready),
             step.eq(held & moves),

@@ -109,7 +109,9 @@ class SfuPlan(wiring.Component):
         named, lane_bits = self.quantities(m), (self.lanes - 1).bit_length()
         chosen, known = Signal(range(len(ROUTINES))), Signal(_known)
         choices = _choices()
-        picks = {field: Signal(len(names), name="_".join(field)) for field, names in choices.items()}
+        picks = {
+            field: Signal(len(names), name="_".join(field)) for field, names in choices.items()
+        }
         m.d.sync += [register.eq(0) for register in (known.as_value(), *picks.values())]
         with m.Switch(self.command.opcode):
             for number, name in enumerate(ROUTINES):

@@ -1,5 +1,6 @@
 """SUM: 64 partial sums that go round through the adders, and the tree over them."""
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
@@ -129,6 +130,7 @@ class SfuSum(wiring.Component):
             ]
         comes, place, left = Signal(), Signal(range(words)), Signal(range(float_add.LATENCY + 1))
         last, turn = Signal.like(place), Signal(range(self.lanes))
+        following = [Signal.like(value) for value in (place, half, last)]
         # What the next term is: a word that comes, one from so many places before, one turned.
         adds, joins, turned = Signal(), Signal(ceil_log2(words)), Signal.like(turn)
         terms = [
@@ -148,24 +150,20 @@ class SfuSum(wiring.Component):
                 m.d.comb += adds.eq(~self.finish)
                 m.d.comb += advance.eq(comes)
                 m.d.sync += [place.eq(0), half.eq(words // 2), turn.eq(self.lanes // 2)]
-                m.d.sync += last.eq(words - 1)
+                m.d.sync += [last.eq(words - 1), *_set(following, 1, words // 2, words - 1)]
                 with m.If(self.finish & ~comes & ~self.result_valid):
                     m.d.sync += joins.eq(_joined(0, words // 2, words - 1))
                     m.next = "JOIN"
             with m.State("JOIN"):
                 m.d.comb += advance.eq(1)
-                ends = place == last
-                following = [Signal.like(value) for value in (place, half, last)]
-                for now, later in zip((place, half, last), following, strict=True):
-                    m.d.sync += now.eq(later)
-                m.d.comb += [
-                    following[0].eq(Mux(ends, 0, place + 1)),
-                    following[1].eq(Mux(ends, half >> 1, half)),
-                    following[2].eq(Mux(ends & (last >= _SHORTEST), last >> 1, last)),
-                    skips.eq((last >= _SHORTEST) & (place + 1 == last)),
+                m.d.comb += skips.eq((last >= _SHORTEST) & (place + 1 == last))
+                m.d.sync += [
+                    left.eq(float_add.LATENCY - 1),
+                    joins.eq(_joined(*following)),
+                    *_set((place, half, last), *following),
+                    *_set(following, *_behind(*following)),
                 ]
-                m.d.sync += [left.eq(float_add.LATENCY - 1), joins.eq(_joined(*following))]
-                with m.If(ends & (half == 1)):
+                with m.If((place == last) & (half == 1)):
                     m.next = "WAIT"
             with m.State("WAIT"):
                 m.d.comb += advance.eq(1)
@@ -244,3 +242,17 @@ def _joined(place: ValueLike, half: ValueLike, last: Signal | int) -> Value:
     bits = len(last) if isinstance(last, Signal) else last.bit_length()
     meets = ((place + 1)[:bits] | (half - 1)[:bits] | ~Value.cast(last)[:bits]).all()
     return Mux(meets & (place != last), half, 0)
+
+
+def _behind(place: Signal, half: Signal, last: Signal) -> tuple[Value, Value, Value]:
+    """Return the next place of a round, or the first one of the next round, with its sizes."""
+    ends = place == last
+    return (
+        Mux(ends, 0, place + 1),
+        Mux(ends, half >> 1, half),
+        Mux(ends & (last >= _SHORTEST), last >> 1, last),
+    )
+
+
+def _set(registers: Sequence[Signal], *values: ValueLike) -> list:
+    return [register.eq(value) for register, value in zip(registers, values, strict=True)]
