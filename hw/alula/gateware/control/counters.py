@@ -12,7 +12,7 @@ CYCLES = len(Engine) * len(Activity)
 """Row of cycles; before it `len(Activity)` rows of each engine, behind it bytes read, written."""
 READ, WRITTEN = CYCLES + 1, CYCLES + 2
 ROWS = CYCLES + 3
-LATENCY = ROWS + 1
+LATENCY = ROWS + 2
 """Cycles, at most, from the first cycle of `ask` to `valid`."""
 
 
@@ -67,7 +67,7 @@ class Counters(Component):
             Signal(range(ROWS * gain + 1), name=f"pending_{number}")
             for number, gain in enumerate(most)
         ]
-        works, asked = self.running | self.ask, Signal()
+        works, asked = Signal(), Signal()
         # A row's turn, its sum, and the sum's way into the memory: a cycle each.
         adds, writes = Signal(), Signal()
         adding, writing = Signal(range(ROWS)), Signal(range(ROWS))
@@ -79,8 +79,9 @@ class Counters(Component):
             write.en.eq(writes),
         ]
         m.d.sync += [
+            works.eq(self.running | self.ask),
             adds.eq(works),
-            asked.eq(self.ask & (turn == self.index)),
+            asked.eq(works & self.ask & (turn == self.index)),
             writes.eq(adds),
             self.valid.eq(asked),
         ]
