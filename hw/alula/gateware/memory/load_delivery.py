@@ -98,23 +98,24 @@ class LoadDelivery(Component):
             # Not by `passes`: what else may take a beat comes late.
             moves = self.beat.valid & items.ready
             m.d.comb += [
-                self.wants.eq(1),
                 items.valid.eq(self.beat.valid & order.valid),
-                self.beat.ready.eq(items.ready & order.valid),
                 order.ready.eq(moves),
                 over.eq(moves & order.payload.last),
             ]
         with m.If(now.ROW):
             m.d.comb += over.eq(self._pass_row(m, unpack, given) & ~self.weights.valid)
         with m.If(now.IDS):
-            m.d.comb += [
-                self.wants.eq(~found),
-                self.slice.valid.eq(self.beat.valid & ~found),
-                self.beat.ready.eq(self.slice.ready & ~found),
-                self.whole.ready.eq(~found),
-                self.ids_valid.eq(passes),
-                over.eq(found),
-            ]
+            m.d.comb += [self.ids_valid.eq(passes), over.eq(found)]
+        # A row's beats are wanted in its job alone.
+        row, ids = unpack.beat.ready, now.IDS & ~found
+        m.d.comb += [
+            self.wants.eq(now.MATRIX | row | ids),
+            self.slice.valid.eq(self.beat.valid & (unpack.active | ids)),
+            self.whole.ready.eq(row | ids),
+            self.beat.ready.eq(
+                (now.MATRIX & items.ready & order.valid) | ((now.ROW | ids) & self.slice.ready)
+            ),
+        ]
         m.d.sync += self.done.eq(ends_matrix | (over & job.asked.ends & ~now.MATRIX))
         m.d.comb += self.busy.eq(active | coming.valid | comes | self.done)
         self._use(m, now, passes)
@@ -162,6 +163,7 @@ class LoadDelivery(Component):
             row.bf16.eq(job.bf16),
             row.ends.eq(job.asked.ends),
             unpack.beat.payload.eq(self.whole.payload),
+            unpack.beat.valid.eq(self.whole.valid),
             word.address.eq(unpack.word.payload.address),
             word.data.eq(unpack.word.payload.data),
             words.items.valid.eq(unpack.word.valid),
@@ -175,18 +177,11 @@ class LoadDelivery(Component):
         return unpack
 
     def _pass_row(self, m: Module, unpack: Unpack, given: Signal) -> Value:
-        """Tell `unpack` of the row at hand, which is then `given`; bring it the row's beats.
+        """Tell `unpack` of the row at hand, which is then `given`.
 
         Return whether all of its words have been taken.
         """
-        m.d.comb += [
-            self.wants.eq(unpack.beat.ready),
-            unpack.row.valid.eq(~given),
-            self.slice.valid.eq(self.beat.valid & unpack.active),
-            self.beat.ready.eq(self.slice.ready),
-            unpack.beat.valid.eq(self.whole.valid),
-            self.whole.ready.eq(unpack.beat.ready),
-        ]
+        m.d.comb += unpack.row.valid.eq(~given)
         with m.If(~given & unpack.row.ready):
             m.d.sync += given.eq(1)
         return given & ~unpack.busy & ~self.write.valid
