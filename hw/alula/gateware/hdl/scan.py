@@ -45,7 +45,7 @@ class Scan(Component):
             Cat(value for value, way in found if way == direction)
             for direction in ("input", "output")
         )
-        given, taken = Signal(len(inputs)), Signal(len(outputs))
+        given, taken = (Signal(len(side), reset_less=True) for side in (inputs, outputs))
         m.d.comb += inputs.eq(given)
         m.d.sync += [
             given.eq(Cat(self.scan_in, given)),
