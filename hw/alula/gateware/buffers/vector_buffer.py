@@ -113,16 +113,19 @@ class VectorBuffer(Component):
     def _read(self, m: Module, ports: list, late: Signal) -> None:
         m.submodules.readers = arbiter = Arbiter(clients=len(_READERS), banks=BANKS)
         m.d.comb += arbiter.closed.eq(late)
-        words, room, held = Array(port.data for port in ports), Signal(), []
+        words = [
+            Signal(32 * self.lanes, name=f"word_{bank}", reset_less=True) for bank in range(BANKS)
+        ]
+        m.d.sync += [word.eq(port.data) for word, port in zip(words, ports, strict=True)]
+        room, held = Signal(), []
         for client, name in enumerate(_READERS):
             request, reply = getattr(self, f"request_{name}"), getattr(self, f"data_{name}")
             stores = name == "store"
             held.append(self._taken(m, arbiter, client, request, room if stores else Const(1)))
-            bank = delayed(m, held[-1][:_BANK_BITS], 2, name=f"bank_{name}", reset_less=True)[-1]
+            bank = delayed(m, held[-1][:_BANK_BITS], 3, name=f"bank_{name}", reset_less=True)[-1]
             granted = arbiter.granted[client]
             coming = delayed(m, granted, READ_LATENCY, name=f"coming_{name}")[-1]
-            word = Signal(32 * self.lanes, name=f"word_{name}", reset_less=True)
-            m.d.sync += word.eq(words[bank])
+            word = Array(words)[bank]
             if stores:
                 self._queue(m, coming, word, room)
             else:
