@@ -700,7 +700,7 @@ def settled_case(
     async def run(unit: Unit) -> None:
         for inputs in draw(unit.random):
             unit.set(**inputs)
-            await unit.cycles(3)
+            await unit.cycles(4)
             unit.must(**model(**inputs))
 
     return Case(draw.__name__, run)

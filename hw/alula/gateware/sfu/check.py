@@ -36,7 +36,7 @@ class SfuCheck(wiring.Component):
         groups (In): groups of a row of it, a cycle after it.
         nothing (Out): one of its counts is zero, or it is refused for its `dim`.
         refused (Out): it cannot be done.
-        refusal (Out): why, where it is refused.
+        refusal (Out): why, a cycle after `refused`.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -99,7 +99,7 @@ class SfuCheck(wiring.Component):
             last.eq(Cat(flags[i] & ~flags[i + 1 :].any() for i in range(len(found)))),
         ]
         details = [Mux(last[i], self.command[at], 0) for i, (at, _) in enumerate(found)]
-        m.d.comb += [
+        m.d.sync += [
             self.refusal.code.eq(Mux(last[0], Code.UNIMPLEMENTED, Code.OUT_OF_RANGE)),
             self.refusal.detail.eq(reduce(or_, details)),
         ]
