@@ -86,21 +86,29 @@ class SfuSteps(wiring.Component):
                 low.eq(step[:16].any()),
             ]
         whole, lost = Signal(8), Signal()
-        with m.If(looked[3]):
-            m.d.sync += [
-                whole.eq(number[16:] >> right),
-                lost.eq(low | Cat(number[16 + at] & (at < right) for at in range(8)).any()),
-            ]
-        self._invert(m, looked[4], whole + lost)
+        m.d.comb += [
+            whole.eq(number[16:] >> right),
+            lost.eq(low | Cat(number[16 + at] & (at < right) for at in range(8)).any()),
+        ]
+        self._scale(m, looked[3:], whole, lost)
         return m
 
-    def _invert(self, m: Module, valid: Signal, up: Cat) -> None:
-        """The scale within its limits, and its reciprocal, which the memory has for all of `up`."""
-        scales = [min(max(scale, 1), SCALE_MAX) for scale in range(1 << len(up))]
+    def _scale(self, m: Module, looked: Signal, whole: Signal, lost: Signal) -> None:
+        """The scale within its limits; its reciprocal, from a memory with an output register."""
+        scales = [min(max(low + up, 1), SCALE_MAX) for up in (0, 1) for low in range(256)]
         m.submodules.reciprocals = reciprocals = Memory(
             shape=32, depth=len(scales), init=[_bits(1 / scale) for scale in scales]
         )
-        rom = reciprocals.read_port()
-        m.d.comb += [rom.en.eq(valid), rom.addr.eq(up), self.inverse.eq(rom.data)]
-        with m.If(valid):
-            m.d.sync += self.scale.eq(Mux(up == 0, 1, Mux(up[8], SCALE_MAX, up)))
+        rom, sums, inverse = reciprocals.read_port(), Signal(9), Signal(32, reset_less=True)
+        m.d.comb += [
+            rom.en.eq(looked[0]),
+            rom.addr.eq(Cat(whole, lost)),
+            self.inverse.eq(inverse),
+        ]
+        with m.If(looked[0]):
+            m.d.sync += sums.eq(whole + lost)
+        with m.If(looked[1]):
+            m.d.sync += [
+                inverse.eq(rom.data),
+                self.scale.eq(Mux(sums == 0, 1, Mux(sums[8], SCALE_MAX, sums))),
+            ]
