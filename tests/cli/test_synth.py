@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from alula.synth.place import SEEDS
+
 REPORTS = Path(__file__).parent.parent / "synth" / "reports"
 
 
@@ -47,6 +49,12 @@ def test_an_estimate_places_nothing(alula, word: str) -> None:
     assert result.errors == [
         "alula: --estimate and --read must be given without --place and --modules"
     ]
+
+
+def test_seeds_are_for_a_placement(alula) -> None:
+    result = alula("synth", "tiny", "--seeds", "2")
+    assert (result.code, result.errors) == (2, ["alula: --seeds must be given with --place"])
+    assert f"[default: ({SEEDS})]" in alula("synth", "--help").out
 
 
 def test_a_report_that_is_none(alula, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alula.design import load_design
-from alula.synth import clock, place, place_and_route
+from alula.synth import SynthError, clock, place, place_and_route
 from alula.synth.netlists import cells_of, missing, netlists
 from alula.synth.tools import Tool
 
@@ -78,30 +78,66 @@ def test_cells_of_a_netlist() -> None:
     assert cells_of(NETLIST) == {"LUT4": 2, "other": 1}
 
 
-def test_placement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = {
-        "utilization": {"LUT": {"used": 3, "available": 9}},
-        "fmax": {"clk": {"achieved": 43.0}},
-        "critical_paths": [],
-    }
-    placer = stand_in("report.json", report)
+@dataclass(frozen=True)
+class Placer(Tool):
+    """A nextpnr whose clock is told for each seed; it remembers the seeds."""
+
+    mhz: Sequence[float]
+    seeds: list[int]
+
+    def run(self, arguments: Sequence[str | Path], *, folder: Path, **_: object) -> str:
+        seed = int(arguments[arguments.index("--seed") + 1])
+        self.seeds.append(seed)
+        report = {
+            "utilization": {"LUT": {"used": 3, "available": 9}},
+            "fmax": {"clk": {"achieved": self.mhz[seed - 1]}},
+            "critical_paths": [],
+        }
+        (folder / "report.json").write_text(json.dumps(report))
+        return ""
+
+
+def placing(monkeypatch: pytest.MonkeyPatch, *mhz: float) -> tuple[Placer, StandIn]:
+    """Stand-ins for nextpnr and Yosys."""
+    placer = Placer("tool", ("tool",), "1", mhz, [])
+    synthesiser = stand_in("netlist.json", {})
     monkeypatch.setattr(place.floorplan, "main", lambda *_: None)
     for name, value in {
-        "yosys": lambda: stand_in("netlist.json", {}),
+        "yosys": lambda: synthesiser,
         "nextpnr": lambda: placer,
         "scanned": lambda design: {"m": MODULE},
     }.items():
         monkeypatch.setitem(place_and_route.__globals__, name, value)
-    monkeypatch.setattr(clock, "yosys", lambda: stand_in("netlist.json", {}))
+    monkeypatch.setattr(clock, "yosys", lambda: synthesiser)
     monkeypatch.setattr(clock, "nextpnr", lambda: placer)
+    return placer, synthesiser
+
+
+def test_placement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placer, synthesiser = placing(monkeypatch, 43.0)
     tiny = load_design("tiny")
-    found = place_and_route(tiny)
-    assert (found.fmax_mhz, found.used) == (43.0, {"LUT": 3})
-    assert place_and_route(tiny) == found
-    assert len(placer.runs) == 1
+    found = place_and_route(tiny, seeds=1)
+    assert (found.fmax_mhz, found.seed, found.used) == (43.0, 1, {"LUT": 3})
+    assert place_and_route(tiny, seeds=1) == found
+    assert len(placer.seeds) == 1
     harmed(cache, "placement/*/report.json")
-    assert place_and_route(tiny) == found
-    assert len(placer.runs) == 2
-    # What nextpnr aims at is another clock.
+    assert place_and_route(tiny, seeds=1) == found
+    assert len(placer.seeds) == 2
+    # What nextpnr aims at is another clock; the netlist is the same.
     place_and_route(tiny.replace({"clock_mhz": 33}))
-    assert len(placer.runs) == 3
+    assert len(placer.seeds) == 3
+    assert len(synthesiser.runs) == 1
+
+
+def test_seeds_are_tried_until_one_reaches_the_clock(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placer, _ = placing(monkeypatch, 61.0, 72.0, 70.0, 81.0)
+    tiny = load_design("tiny")
+    found = place_and_route(tiny, seeds=3)
+    assert (found.fmax_mhz, found.seed, placer.seeds) == (72.0, 2, [1, 2, 3])
+    assert clock.clock_of(tiny) == clock.Clock(72.0, "placed")
+    found = place_and_route(tiny.replace({"clock_mhz": 72}))
+    assert (found.fmax_mhz, found.seed, placer.seeds[3:]) == (72.0, 2, [1, 2])
+    with pytest.raises(SynthError, match=r"^seeds must be at least 1, not 0$"):
+        place_and_route(tiny, seeds=0)

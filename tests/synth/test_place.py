@@ -132,5 +132,5 @@ def test_a_module_alone_keeps_its_paths_and_no_other_s(tmp_path: Path) -> None:
     tool.run(["-q", "-p", script], folder=tmp_path, limit_s=300)
     cells = json.loads((tmp_path / "netlist.json").read_text())["modules"]["scan"]["cells"]
     registers = [cell for cell in cells.values() if cell["type"] == "TRELLIS_FF"]
-    # Of the ports of Outer 4 and 4, of those of Inner 4, rst, and 4.
-    assert len(registers) == 8 + 9
+    # Of the ports of Outer 4 and 4, of those of Inner 4, rst, and 4; the reset inside.
+    assert len(registers) == 8 + 9 + 1

@@ -27,6 +27,16 @@ def synth(
     place: Annotated[
         bool, typer.Option("--place", help="Place and route too, with nextpnr on ECP5.")
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default="4",
+            help="With --place: placements that are made at most, until one reaches the design's "
+            "clock; the fastest counts.",
+        ),
+    ] = None,
     modules: Annotated[
         bool,
         typer.Option("--modules", help="Place and route each module alone too, on ECP5."),
@@ -66,8 +76,11 @@ def synth(
     """
     from alula.design import load_design
     from alula.synth import SynthError, check_flow, place_and_route, place_modules, synthesise
+    from alula.synth.place import SEEDS
 
     chosen = load_design(design)
+    if seeds is not None and not place:
+        raise SynthError("--seeds must be given with --place")
     if estimate or read:
         if place or modules:
             raise SynthError("--estimate and --read must be given without --place and --modules")
@@ -78,7 +91,7 @@ def synth(
     with progress_bar() as progress:
         report = synthesise(chosen, progress)
         alone = place_modules(chosen, progress) if modules else None
-        placement = place_and_route(chosen, progress) if place else None
+        placement = place_and_route(chosen, progress, seeds=seeds or SEEDS) if place else None
     if json:
         placed = {"placement": placement, "placed_modules": alone}
         print_json(report.as_dict() | {name: one.as_dict() for name, one in placed.items() if one})

@@ -42,8 +42,14 @@ def chip(design: Design) -> tuple[str, str, str]:
     return match["size"], match["speed"], match["pins"]
 
 
-def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
+def nextpnr_options(design: Design, netlist: str, report: str, seed: int = 1) -> list[str]:
     """Return nextpnr's options for a design's chip and clock; every pin is left to it.
+
+    Args:
+        design: what is placed.
+        netlist: file that is read.
+        report: file that is written.
+        seed: where the placer begins.
 
     Raises:
         SynthError: the part's order number is of no ECP5.
@@ -52,7 +58,7 @@ def nextpnr_options(design: Design, netlist: str, report: str) -> list[str]:
     return [
         *(f"--{size}k", "--speed", speed, "--package", f"CABGA{pins}"),
         *("--freq", str(design.clock_mhz), "--json", netlist, "--report", report),
-        *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", "1"),
+        *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed)),
         # The other router makes no progress where wires are as scarce as here.
         *("--router", "router2"),
     ]
