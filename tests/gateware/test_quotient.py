@@ -4,7 +4,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from alula.gateware.arithmetic.quotient import multiple, quotient
+from alula.gateware.arithmetic.quotient import multiple, quotient, quotient_up
 
 pytestmark = pytest.mark.smoke
 
@@ -13,16 +13,16 @@ pytestmark = pytest.mark.smoke
 @pytest.mark.parametrize("constant", [1, 2, 3, 5, 12, 15, 240, 1920, 1 << 40])
 def test_every_value(width: int, constant: int) -> None:
     value = Signal(width)
-    times, over = multiple(value, constant), quotient(value, constant)
-    results = Signal(len(times)), Signal(max(1, len(over)))
+    made = multiple(value, constant), quotient(value, constant), quotient_up(value, constant)
+    results = [Signal(max(1, len(each))) for each in made]
     m = Module()
-    m.d.comb += [results[0].eq(times), results[1].eq(over)]
+    m.d.comb += [result.eq(each) for result, each in zip(results, made, strict=True)]
 
     async def look(ctx) -> None:
         for number in range(1 << width):
             ctx.set(value, number)
             found = tuple(ctx.get(result) for result in results)
-            assert found == (number * constant, number // constant)
+            assert found == (number * constant, number // constant, -(-number // constant))
 
     simulator = Simulator(m)
     simulator.add_testbench(look)
@@ -30,7 +30,8 @@ def test_every_value(width: int, constant: int) -> None:
 
 
 def test_constants_that_are_none() -> None:
-    with pytest.raises(ValueError, match=r"^divisor must be at least 1, not 0$"):
-        quotient(Signal(4), 0)
+    for divided in (quotient, quotient_up):
+        with pytest.raises(ValueError, match=r"^divisor must be at least 1, not 0$"):
+            divided(Signal(4), 0)
     with pytest.raises(ValueError, match=r"^factor must be at least 0, not -3$"):
         multiple(Signal(4), -3)

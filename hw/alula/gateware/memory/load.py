@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from alula.gateware.arithmetic.quotient import quotient
+from alula.gateware.arithmetic.quotient import quotient_up
 from alula.gateware.buffers.vector_buffer import write_layout
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
@@ -178,12 +178,10 @@ class Load(MemoryEngine):
         extent = Signal(extent_layout(sizes), reset_less=True)
         short = elements[: sizes.elements.bit_length()]
         size = Mux(bf16, short << 1, short << 2)
-        padded = Signal(len(size) + 1)
-        m.d.comb += padded.eq(size + (sizes.whole_width - 1))
         m.d.sync += [
             extent.elements.eq(elements),
-            extent.beats.eq(quotient(padded, sizes.whole_width)),
-            extent.words.eq(quotient(short + (sizes.lanes - 1), sizes.lanes)),
+            extent.beats.eq(quotient_up(size, sizes.whole_width)),
+            extent.words.eq(quotient_up(short, sizes.lanes)),
             extent.fits.eq(elements <= sizes.elements),
         ]
         return extent

@@ -121,17 +121,25 @@ class Sfu(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The parts and what goes between them."""
         m = Module()
-        lanes, words = self.lanes, self.words
-        m.submodules.sequencer = control = SfuSequencer(lanes=lanes, tokens=self.tokens)
-        m.submodules.feed = feed = SfuFeed(lanes=lanes, words=words)
+        lanes, size = self.lanes, {"lanes": self.lanes, "words": self.words}
+        control, feed = SfuSequencer(lanes=lanes, tokens=self.tokens), SfuFeed(**size)
         units, reduce = SfuLanes(lanes=lanes), SfuReduce(lanes=lanes)
-        self._arithmetic(m, lanes=units, reduce=reduce)
-        m.submodules.mask = mask = SfuMask(lanes=lanes)
-        m.submodules.maxima = maxima = SfuMaxima(lanes=lanes)
-        m.submodules.writer = writer = SfuWriter(lanes=lanes, words=words)
-        m.submodules.quantise = quantise = SfuQuantise(
+        mask, maxima, writer = SfuMask(lanes=lanes), SfuMaxima(lanes=lanes), SfuWriter(**size)
+        quantise = SfuQuantise(
             lanes=lanes, tokens=self.tokens, groups=self.groups, staging_bytes=self.staging_bytes
         )
+        parts = {
+            "sequencer": control,
+            "feed": feed,
+            "lanes": units,
+            "reduce": reduce,
+            "mask": mask,
+            "maxima": maxima,
+            "writer": writer,
+            "quantise": quantise,
+        }
+        for name, part in parts.items():
+            self._add(m, name, part)
         connect(m, flipped(self.command), control.command)
         for inner, outer in (
             (feed.port_a, self.a),
@@ -206,17 +214,13 @@ class Sfu(wiring.Component):
         self._report(m, control.refusal, *feed.fault, unwritten, quantise.fault)
         return m
 
-    def _arithmetic(self, m: Module, **parts: wiring.Component) -> None:
-        """Make the parts that compute. Their reset ends a cycle later: its wires are its own."""
-        reset = Signal(init=1, reset_less=True)
-        m.domains.arithmetic = ClockDomain(local=True)
+    def _add(self, m: Module, name: str, part: wiring.Component) -> None:
+        """Add a part. Its reset is a register of its own, so it ends a cycle later."""
+        reset, domain = Signal(init=1, reset_less=True, name=f"reset_{name}"), f"sfu_{name}"
+        m.domains += ClockDomain(domain, local=True)
         m.d.sync += reset.eq(ResetSignal())
-        m.d.comb += [
-            ClockSignal("arithmetic").eq(ClockSignal()),
-            ResetSignal("arithmetic").eq(reset),
-        ]
-        for name, part in parts.items():
-            m.submodules[name] = DomainRenamer("arithmetic")(part)
+        m.d.comb += [ClockSignal(domain).eq(ClockSignal()), ResetSignal(domain).eq(reset)]
+        m.submodules[name] = DomainRenamer(domain)(part)
 
     def _report(self, m: Module, *faults) -> None:
         """Why it waits, and why it stopped."""

@@ -1,6 +1,6 @@
 """What keeps several cores together: instructions to all, done when all are done."""
 
-from amaranth.hdl import Array, Cat, Module, ShapeLike, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -10,7 +10,8 @@ from alula.gateware.control.queue import IN_FLIGHT
 class Fork(Component):
     """A stream to several takers, each of which takes every item once, in its own time.
 
-    An item is taken in the cycle in which the last of them takes it; combinational.
+    An item is taken in the cycle in which the last of them takes it; combinational. Whether the
+    next one would be does not depend on its being there.
 
     Args:
         shape: Of an item.
@@ -34,18 +35,15 @@ class Fork(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        had, takes = self.ahead, Signal(self.count)
+        had, can = self.ahead, Cat(taker.ready for taker in self.takers)
         for number, taker in enumerate(self.takers):
             m.d.comb += [
                 taker.payload.eq(self.items.payload),
                 taker.valid.eq(self.items.valid & ~had[number]),
-                takes[number].eq(taker.valid & taker.ready),
             ]
-        m.d.comb += self.items.ready.eq((had | takes).all())
-        with m.If(self.items.ready):
-            m.d.sync += had.eq(0)
-        with m.Else():
-            m.d.sync += had.eq(had | takes)
+        m.d.comb += self.items.ready.eq((had | can).all())
+        with m.If(self.items.valid):
+            m.d.sync += had.eq(Mux(self.items.ready, 0, had | can))
         return m
 
 
@@ -122,7 +120,8 @@ class Gather(Component):
 class Share(Component):
     """Items of each core to all cores; an item is taken once every core has it.
 
-    Cores take turns, one item each; combinational.
+    Cores take turns, one item each; combinational. Whose turn it is, is known from a register, so
+    the first item after a pause may wait for a cycle.
 
     Args:
         shape: Of an item.
@@ -145,29 +144,25 @@ class Share(Component):
         """Make the module."""
         m = Module()
         fork = m.submodules.fork = Fork(shape=self.shape, count=self.count)
-        turn, chosen = Signal(range(self.count)), Signal(range(self.count))
+        turn, following = Signal(range(self.count)), Signal(range(self.count))
         valid = Array(item.valid for item in self.items)
-        m.d.comb += chosen.eq(turn)
-        # The turn passes on from a core that has nothing; once an item is shown it stays.
-        for distance in reversed(range(self.count)):
+        m.d.comb += [
+            following.eq(turn),
+            fork.items.valid.eq(valid[turn]),
+            fork.items.payload.eq(Array(item.payload for item in self.items)[turn]),
+        ]
+        # The next core that has something; the same one again where no other has.
+        for distance in reversed(range(1, self.count)):
             with m.Switch(turn):
                 for number in range(self.count):
                     other = (number + distance) % self.count
                     with m.Case(number), m.If(valid[other]):
-                        m.d.comb += chosen.eq(other)
-        m.d.comb += [
-            fork.items.valid.eq(valid[chosen]),
-            fork.items.payload.eq(Array(item.payload for item in self.items)[chosen]),
-        ]
+                        m.d.comb += following.eq(other)
         for number, item in enumerate(self.items):
-            m.d.comb += item.ready.eq(fork.items.ready & (chosen == number))
-        with m.If(fork.items.valid):
-            m.d.sync += turn.eq(chosen)
-        with m.If(fork.items.valid & fork.items.ready):
-            m.d.sync += turn.eq(0)
-            for number in range(self.count - 1):
-                with m.If(chosen == number):
-                    m.d.sync += turn.eq(number + 1)
+            m.d.comb += item.ready.eq(fork.items.ready & (turn == number))
+        # Once an item is shown it stays.
+        with m.If(fork.items.ready | ~fork.items.valid):
+            m.d.sync += turn.eq(following)
         for taker, out in zip(fork.takers, self.takers, strict=True):
             m.d.comb += [
                 out.payload.eq(taker.payload),
