@@ -37,12 +37,12 @@ CYCLES = {
     "operands": 1,
     "execute": 1,
     "write": 1,
-    "redirect": 4,
+    "redirect": 5,
     "multiply": 4,
     "divide": DIVISION + 1,
 }
 """An instruction takes a cycle for each `PORTS` operands, at least one, and one to execute; what
-writes a register one more, what leaves the straight line 4 more, SMUL and SDIV these more, a LOOP
+writes a register one more, what leaves the straight line 5 more, SMUL and SDIV these more, a LOOP
 that is entered one more."""
 
 
@@ -176,10 +176,12 @@ class Sequencer(Component):
                     self._go(m, now, 0)
             with m.State("FETCH"):
                 m.d.sync += [
-                    now.loading.eq(1),
                     now.after.eq(now.fetch + 1),
                     now.beyond.eq(now.place >= self.length),
                 ]
+                m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += now.loading.eq(1)
                 m.next = "LOAD"
             with m.State("LOAD"):
                 m.next = "DECODE"
@@ -263,7 +265,10 @@ class Sequencer(Component):
             self._go(m, now, now.place)
 
     def _advance(self, m: Module, now: _Now) -> None:
-        """Fetch two words ahead, decode one word ahead into registers."""
+        """Fetch two words ahead, decode one word ahead into registers.
+
+        An instruction takes two cycles or more, so the next word is always there in time.
+        """
         decoder, loops, fetched = now.decoder, now.loops, self._program(m, now.fetch)
         m.d.comb += [
             decoder.word.eq(fetched),
@@ -416,7 +421,7 @@ class Sequencer(Component):
                 self._stop(m, Reason.STREAM_LEFT)
 
     def _program(self, m: Module, address: Value) -> Value:
-        """Make the program memory. Return the word at an address of the cycle before."""
+        """Make the program memory. Return the word at an address of two cycles before."""
         m.submodules.memory = memory = Memory(
             shape=unsigned(WORD_BITS), depth=self.program_words, init=[]
         )
@@ -427,7 +432,9 @@ class Sequencer(Component):
             write.en.eq(Mux(self.program.enable, self.program.mask, 0)),
             read.addr.eq(address),
         ]
-        return read.data
+        word = Signal(WORD_BITS, name="fetched", reset_less=True)
+        m.d.sync += word.eq(read.data)
+        return word
 
     def _registers(self, m: Module, now: _Now) -> list[tuple[Value, Value]]:
         """The registers: index and value of each read port. Register 0 is never written."""
