@@ -79,7 +79,7 @@ class SfuPlan(wiring.Component):
         count (In): valid elements of the row.
         element (In): number of the row's first element.
         plan (Out): the pass.
-        moves (Out): what changes after the row.
+        moves (Out): what changes after the row, three cycles after `command`; registers.
         row_words (Out): words of a row of `len` elements.
         groups (Out): groups of a row of QUANT or QUANTKV.
     """
@@ -120,7 +120,7 @@ class SfuPlan(wiring.Component):
         with m.Switch(chosen):
             for place, routine in enumerate(ROUTINES.values()):
                 with m.Case(place):
-                    m.d.comb += [
+                    m.d.sync += [
                         self.moves.src.eq(named[routine.src]),
                         self.moves.dst.eq(named[routine.dst]),
                         self.moves.elements.eq(named[routine.elements]),

@@ -10,7 +10,6 @@ from alula.gateware.control.fault import Fault
 from alula.gateware.sfu.check import SfuCheck
 from alula.gateware.sfu.passes import After
 from alula.gateware.sfu.plan import SfuPlan, plan
-from alula.gateware.sfu.plan import moves as moves_layout
 from alula.isa.instructions import Engine
 
 place = StructLayout({"dst": 17, "slot": 8, "group": 18, "groups": 12})
@@ -87,7 +86,7 @@ class SfuSequencer(wiring.Component):
         m = Module()
         m.submodules.plan = planner = SfuPlan(lanes=self.lanes)
         m.submodules.check = check = SfuCheck(lanes=self.lanes)
-        command, now, row, moves, before = (
+        command, now, row, before = (
             Signal(shape, name=name, reset_less=True) for name, shape in _KEPT.items()
         )
         place, step = self.place, Signal(2)
@@ -141,7 +140,7 @@ class SfuSequencer(wiring.Component):
                 m.d.sync += plans.eq(1)
                 m.next = "DECIDE"
             with m.State("DECIDE"):
-                m.d.sync += [moves.eq(planner.moves), place.group.eq(command.dst + before)]
+                m.d.sync += place.group.eq(command.dst + before)
                 with m.If(check.refused):
                     m.next = "STOPPED"
                 with m.Elif(check.nothing):
@@ -157,7 +156,7 @@ class SfuSequencer(wiring.Component):
             with m.State("SETUP"):
                 m.d.sync += [*goes, step.eq(step + 1)]
                 with m.If(now.last):
-                    more, last_head = self._next_row(m, row, moves)
+                    more, last_head = self._next_row(m, row, planner.moves)
                     m.d.sync += [step.eq(0), again.eq(more), turned.eq(last_head)]
                 m.next = "RUN"
             with m.State("RUN"):
@@ -230,7 +229,6 @@ _KEPT = {
     "command": layout(Engine.MISC),
     "now": plan,
     "row": row_state,
-    "moves": moves_layout,
     "before": 18,
 }
 """What is set before it is used: a reset leaves it."""
