@@ -27,7 +27,8 @@ SCAN = "scan"
 
 _FILE = "verilog.json"
 
-_MEMORY = re.compile(r"^  (reg \[(\d+):0\] (\S+) +\[(\d+):0\];)", re.MULTILINE)
+# Of those that do not say themselves what they are made of.
+_MEMORY = re.compile(r"(?<!\*\)\n)^  (reg \[(\d+):0\] (\S+) +\[(\d+):0\];)", re.MULTILINE)
 _PIECE = re.compile(r"^ +(\S+?) *\[.*?\]\[(\d+):(\d+)\] <= ", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", re.MULTILINE)
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)

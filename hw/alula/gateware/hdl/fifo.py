@@ -5,6 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.design.storage import SHALLOW
 from alula.gateware.hdl.level import level
 
 LATENCY = 2
@@ -14,7 +15,7 @@ LATENCY = 2
 class RegisteredFifo(Component):
     """A memory with a register behind it: `ready`, `valid` and payload are registers.
 
-    An item a cycle passes. The memory has no read register, so it becomes LUTs: for few items.
+    An item a cycle passes. The memory is made of LUTs, however deep: for few items.
 
     Args:
         shape: Of an item.
@@ -37,8 +38,10 @@ class RegisteredFifo(Component):
         m = Module()
         items, taken = self.items, self.taken
         most = self.depth - 1
+        size = 1 << (most - 1).bit_length()
+        attributes = {"ram_style": "distributed"} if size > SHALLOW else {}
         m.submodules.memory = memory = Memory(
-            shape=self.shape, depth=1 << (most - 1).bit_length(), init=[]
+            shape=self.shape, depth=size, init=[], attrs=attributes
         )
         write, read = memory.write_port(), memory.read_port(domain="comb")
         offered = Signal(self.shape, reset_less=True)

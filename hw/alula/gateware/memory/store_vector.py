@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from alula.gateware.arithmetic.quotient import quotient_up
+from alula.gateware.arithmetic.quotient import quotient
 from alula.gateware.buffers.vector_buffer import address_bits
 from alula.gateware.control.command import opcode
 from alula.gateware.control.fault import Code
@@ -91,12 +91,14 @@ class StoreVector(Storer):
         """
         sizes, command = self.sizes, self.command
         short = command.count[: sizes.elements.bit_length()]
+        size = Signal(range(4 * sizes.elements + sizes.whole_width))
         words, beats = Signal(len(short) + 1), Signal(sizes.beat_bits + 8)
         nothing, long, excess, beyond = (Signal(name=name) for name in _FLAGS)
         end, memory_end = Signal(33), Signal(34)
+        m.d.comb += size.eq((short << 2) + (sizes.whole_width - 1))
         m.d.sync += [
-            words.eq(quotient_up(short, sizes.lanes)),
-            beats.eq(quotient_up(short << 2, sizes.whole_width)),
+            words.eq(quotient(short + (sizes.lanes - 1), sizes.lanes)),
+            beats.eq(quotient(size, sizes.whole_width)),
             nothing.eq((command.opcode != opcode("ST.V")) | (command.count == 0)),
             long.eq(command.count > sizes.elements),
             end.eq(command.src + words),

@@ -65,15 +65,14 @@ class Join(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        there = Signal(self.count)
-        m.d.comb += self.done.eq(there.all())
-        for number in range(self.count):
+        m.d.comb += self.done.eq((self.each | self.ahead).all())
+        for number, (each, ahead) in enumerate(zip(self.each, self.ahead, strict=True)):
             more = Signal(range(IN_FLIGHT + 1), name=f"more_{number}")
-            m.d.comb += [
-                self.ahead[number].eq(more != 0),
-                there[number].eq(self.each[number] | (more != 0)),
-            ]
-            m.d.sync += more.eq(more + self.each[number] - self.done)
+            # Whether there are any is known from a register.
+            with m.If(each & ~self.done):
+                m.d.sync += [more.eq(more + 1), ahead.eq(1)]
+            with m.Elif(~each & self.done):
+                m.d.sync += [more.eq(more - 1), ahead.eq(more != 1)]
         return m
 
 
