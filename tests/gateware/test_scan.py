@@ -9,7 +9,6 @@ from alula.gateware.hdl.repeat import emit, ports
 from alula.gateware.hdl.scan import Scan
 from alula.rtl import simulate
 
-
 CYCLES = 400
 
 

@@ -224,6 +224,12 @@ class Control(Component):
         with m.If(self.start):
             m.d.sync += ended.eq(0)
 
+        status = Cat(self.running, ended, failing, resetting, raised)
+        self._read(m, self._count(m), faulty, status, enabled)
+        return m
+
+    def _count(self, m: Module) -> Counters:
+        """Count what engines do and what passes to memory and back, while it runs."""
         m.submodules.counters = counters = Counters(step=self.beat_bytes)
         m.d.sync += counters.running.eq(self.running)
         m.d.comb += [
@@ -232,14 +238,7 @@ class Control(Component):
             counters.written.eq(self.written),
             *(counters.use[engine].eq(self.engine[engine].use) for engine in Engine),
         ]
-        self._read(
-            m,
-            counters,
-            faulty,
-            Cat(self.running, ended, failing, resetting, raised),
-            enabled,
-        )
-        return m
+        return counters
 
     def _read(
         self,

@@ -129,14 +129,7 @@ class StoreCache(Storer):
                     tokens_left.eq(command.rows),
                     row.eq(command.src),
                 ]
-                with m.If(empty):
-                    m.d.comb += self.over.eq(1)
-                with m.Elif(wide):
-                    self.refuse(m, Code.OUT_OF_RANGE, command.groups)
-                with m.Elif(far):
-                    self.refuse(m, Code.OUT_OF_RANGE, command.position)
-                with m.Else():
-                    m.next = "Token"
+                self._begin(m, empty, wide, far)
             with m.State("Token"):
                 m.d.sync += progress.block.eq(quotient(progress.position, block_rows))
                 m.next = "Place"
@@ -196,6 +189,17 @@ class StoreCache(Storer):
             with m.State("Stopped"):
                 pass
         return m
+
+    def _begin(self, m: Module, empty: Signal, wide: Signal, far: Signal) -> None:
+        """Go to the first token, unless there is none or the instruction is refused."""
+        with m.If(empty):
+            m.d.comb += self.over.eq(1)
+        with m.Elif(wide):
+            self.refuse(m, Code.OUT_OF_RANGE, self.command.groups)
+        with m.Elif(far):
+            self.refuse(m, Code.OUT_OF_RANGE, self.command.position)
+        with m.Else():
+            m.next = "Token"
 
     def _cut(
         self, m: Module, progress: data.View, begins: Signal, takes: Signal, scales: Signal

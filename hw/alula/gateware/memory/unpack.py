@@ -82,10 +82,9 @@ class Unpack(Component):
         # The next piece is the row's last; a word's last. The piece behind it is the row's last.
         finishes, fills, closes = Signal(), Signal(), Signal()
 
-        sizes = {bf16: gcd(self.beat_bytes // size, lanes) * size for bf16, size in _ELEMENTS}
+        sizes = self._sizes
         # Pieces of the beat that are left, as the place of a 1.
         left = Signal(self.beat_bytes // min(sizes.values()))
-        spent = left[0]
 
         def elements(bf16: Value) -> Value:
             """Return the elements of a piece."""
@@ -125,30 +124,9 @@ class Unpack(Component):
         with m.If(full & self.word.ready):
             m.d.sync += full.eq(0)
 
-        # A beat comes where none is held or the last piece of one leaves. That it does is known
-        # late: until then it matters not what is here.
-        rest, pieces = Signal.like(beat), Signal.like(left)
-        with m.If(wants | moves):
-            with m.If(wants | spent):
-                m.d.sync += [beat.eq(self.beat.payload), left.eq(pieces)]
-            with m.Else():
-                m.d.sync += [beat.eq(rest), left.eq(left.rotate_right(1))]
-
-        for bf16, size in _ELEMENTS:
-            taken, count = sizes[bf16], sizes[bf16] // size
-            with m.If(row.bf16 == bf16):
-                m.d.comb += [
-                    rest.eq(Cat(beat[8 * taken :], self.beat.payload[-8 * taken :])),
-                    pieces.eq(1 << self.beat_bytes // taken - 1),
-                ]
-                values = [
-                    Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
-                    for i in range(count)
-                ]
-                with m.If(moves), m.Switch(place):
-                    for start in range(0, lanes, count):
-                        with m.Case(start) if count < lanes else m.Default():
-                            m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
+        pieces = self._move(
+            m, beat, left, raw, wants=wants, moves=moves, bf16=row.bf16, place=place
+        )
         # What the next word will be may change until there is one: `step` comes later.
         with m.If(moves):
             m.d.sync += [
@@ -177,3 +155,42 @@ class Unpack(Component):
             more = self.beat.valid & pieces[0] & ~Mux(step, closes, finishes)
             m.d.sync += [held.eq(self.beat.valid), wants.eq(~self.beat.valid), drains.eq(more)]
         return m
+
+    @property
+    def _sizes(self) -> dict[int, int]:
+        """Bytes of a piece, whether or not the elements are bf16."""
+        return {bf16: gcd(self.beat_bytes // size, self.lanes) * size for bf16, size in _ELEMENTS}
+
+    def _move(
+        self, m: Module, beat: Signal, left: Signal, raw: data.View, *,
+        wants: Signal, moves: Signal, bf16: Value, place: Signal,
+    ) -> Signal:  # fmt: skip
+        """Take a beat, or go on to the next piece of one; put elements into their places of a word.
+
+        A beat comes where none is held or the last piece of one leaves. That it does is known late:
+        until then it matters not what is here. Return what is `left` of a new beat.
+        """
+        rest, pieces = Signal.like(beat), Signal.like(left)
+        with m.If(wants | moves):
+            with m.If(wants | left[0]):
+                m.d.sync += [beat.eq(self.beat.payload), left.eq(pieces)]
+            with m.Else():
+                m.d.sync += [beat.eq(rest), left.eq(left.rotate_right(1))]
+
+        for kind, size in _ELEMENTS:
+            taken = self._sizes[kind]
+            count = taken // size
+            with m.If(bf16 == kind):
+                m.d.comb += [
+                    rest.eq(Cat(beat[8 * taken :], self.beat.payload[-8 * taken :])),
+                    pieces.eq(1 << self.beat_bytes // taken - 1),
+                ]
+                values = [
+                    Cat(Const(0, 32 - 8 * size), beat[8 * size * i : 8 * size * (i + 1)])
+                    for i in range(count)
+                ]
+                with m.If(moves), m.Switch(place):
+                    for start in range(0, self.lanes, count):
+                        with m.Case(start) if count < self.lanes else m.Default():
+                            m.d.sync += [raw[start + i].eq(value) for i, value in enumerate(values)]
+        return pieces

@@ -115,18 +115,7 @@ class SfuSequencer(wiring.Component):
         with m.If(plans):
             m.d.sync += now.eq(planner.plan)
         starts = [self.start.eq(1), self.start_b.eq(planner.plan.uses_b)]
-        reduced = ~self.reducing | self.reduces
-        rotates, scans, joins = now.route.rotate, now.scans, now.uses_b & ~now.route.rotate
-        kinds = {
-            "alone": ~(scans | now.uses_b),
-            "joint": joins,
-            "rotate": rotates,
-            "scan": scans,
-            "single": ~now.uses_b,
-            "pairs": now.uses_b,
-            "at_once": now.uses_b & ~now.route.gate,
-        }
-        goes = [self.go[name].eq(reduced & kind) for name, kind in kinds.items()]
+        goes = self._goes(now)
         with m.FSM():
             with m.State("IDLE"):
                 self._take(m, command, row)
@@ -178,6 +167,21 @@ class SfuSequencer(wiring.Component):
                 m.d.sync += self.busy.eq(0)
                 m.next = "IDLE"
         return m
+
+    def _goes(self, now) -> list:
+        """Say which way the words of a pass may go, once nothing else is being reduced."""
+        reduced = ~self.reducing | self.reduces
+        rotates, scans, joins = now.route.rotate, now.scans, now.uses_b & ~now.route.rotate
+        kinds = {
+            "alone": ~(scans | now.uses_b),
+            "joint": joins,
+            "rotate": rotates,
+            "scan": scans,
+            "single": ~now.uses_b,
+            "pairs": now.uses_b,
+            "at_once": now.uses_b & ~now.route.gate,
+        }
+        return [self.go[name].eq(reduced & kind) for name, kind in kinds.items()]
 
     def _take(self, m: Module, command, row) -> None:
         """An instruction, and its first row."""
