@@ -44,6 +44,12 @@ def test_the_best_known_clock_counts(tools: dict[str, str | None]) -> None:
     assert clock_of(NANO) == DECLARED
 
 
+def test_the_fastest_placement_counts() -> None:
+    for mhz in (42.0, 47.5, 45.0):
+        remember(NANO, "placed", mhz)
+    assert clock_of(NANO) == Clock(47.5, "placed")
+
+
 def test_another_design_has_another_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(NANO, "estimated", 37.5)
     assert clock_of(NANO.replace({"clock_mhz": 90})) == Clock(90, "declared")

@@ -1,6 +1,7 @@
 """Results of synthesis and placement are kept, and found again by another clock's design."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,12 +133,19 @@ def test_placement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_seeds_are_tried_until_one_reaches_the_clock(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    placer, _ = placing(monkeypatch, 61.0, 72.0, 70.0, 81.0)
+    placer, synthesiser = placing(monkeypatch, 61.0, 72.0, 70.0, 81.0)
     tiny = load_design("tiny")
     found = place_and_route(tiny, seeds=3)
     assert (found.fmax_mhz, found.seed, placer.seeds) == (72.0, 2, [1, 2, 3])
     assert clock.clock_of(tiny) == clock.Clock(72.0, "placed")
+    found = place_and_route(tiny, seeds=4)
+    assert (found.fmax_mhz, found.seed, placer.seeds[3:]) == (81.0, 4, [4])
+    assert clock.clock_of(tiny) == clock.Clock(81.0, "placed")
+    # What was placed needs no netlist any more.
+    shutil.rmtree(cache / "scanned")
+    assert place_and_route(tiny) == found
+    assert len(synthesiser.runs) == 1
     found = place_and_route(tiny.replace({"clock_mhz": 72}))
-    assert (found.fmax_mhz, found.seed, placer.seeds[3:]) == (72.0, 2, [1, 2])
+    assert (found.fmax_mhz, found.seed, placer.seeds[4:]) == (72.0, 2, [1, 2])
     with pytest.raises(SynthError, match=r"^seeds must be at least 1, not 0$"):
         place_and_route(tiny, seeds=0)

@@ -138,25 +138,23 @@ def routed(
         SynthError: a tool is missing, or the top does not fit.
     """
     options = nextpnr_options(design, _NETLIST, _REPORT, seed)
-    netlist = _netlist(design, texts, progress)
+    key = _netlist_key(design, texts)
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="alula-place-") as temporary:
             scratch = Path(temporary)
-            shutil.copy(netlist, scratch)
+            shutil.copy(_netlist(design, texts, progress), scratch)
             stages = _Stages(progress)
             nextpnr().run(options, folder=scratch, limit_s=LIMIT_S, heard=stages.hear)
             stages.end()
             shutil.copy(scratch / _REPORT, folder / _REPORT)
 
-    place = kept("placement", _key(netlist.parent.name, nextpnr().version, options), make)
+    place = kept("placement", _key(key, nextpnr().version, options), make)
     return json.loads((place / _REPORT).read_text(encoding="utf-8"))
 
 
 def _netlist(design: Design, texts: Mapping[str, str], progress: Progress) -> Path:
     """Return the netlist of a top, its multipliers placed, from the cache if it is there."""
-    planner = Path(floorplan.__file__).read_text(encoding="utf-8")
-    script, size = synthesis(_NETLIST), chip(design)[0]
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="alula-netlist-") as temporary:
@@ -165,14 +163,18 @@ def _netlist(design: Design, texts: Mapping[str, str], progress: Progress) -> Pa
                 (scratch / f"{name}.v").write_text(text, encoding="utf-8")
             files = " ".join(f"{name}.v" for name in texts)
             progress("synthesis", 0, 1)
-            command = ["-q", "-p", f"read_verilog {files}; {script}"]
+            command = ["-q", "-p", f"read_verilog {files}; {synthesis(_NETLIST)}"]
             yosys().run(command, folder=scratch, limit_s=LIMIT_S)
-            floorplan.main(size, scratch / _NETLIST)
+            floorplan.main(chip(design)[0], scratch / _NETLIST)
             shutil.copy(scratch / _NETLIST, folder / _NETLIST)
             progress("synthesis", 1, 1)
 
-    place = kept("scanned", _key(yosys().version, script, planner, size, dict(texts)), make)
-    return place / _NETLIST
+    return kept("scanned", _netlist_key(design, texts), make) / _NETLIST
+
+
+def _netlist_key(design: Design, texts: Mapping[str, str]) -> str:
+    planner = Path(floorplan.__file__).read_text(encoding="utf-8")
+    return _key(yosys().version, synthesis(_NETLIST), planner, chip(design)[0], dict(texts))
 
 
 def _key(*parts: object) -> str:
