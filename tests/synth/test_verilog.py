@@ -76,6 +76,10 @@ endmodule
 def test_memories() -> None:
     assert memories(MODULES["top"]) == [(512, 4096, 0), (8, 64, 0)]
     assert memories(MODULES["Middle"]) == [(64, 2048, 0)]
+    # One that says that it is made of tables is no block; another attribute says nothing of that.
+    deep = "  reg [7:0] deep [127:0];\n"
+    assert memories(TABLES + deep) == []
+    assert memories("  (* keep *)\n" + deep) == [(8, 128, 0)]
 
 
 def test_deep_memories_go_to_ultraram() -> None:

@@ -27,8 +27,10 @@ SCAN = "scan"
 
 _FILE = "verilog.json"
 
-# Of those that do not say themselves what they are made of.
-_MEMORY = re.compile(r"(?<!\*\)\n)^  (reg \[(\d+):0\] (\S+) +\[(\d+):0\];)", re.MULTILINE)
+# Of those that do not say themselves that they are made of look-up tables.
+_MEMORY = re.compile(
+    r'(?<!"distributed" \*\)\n)^  (reg \[(\d+):0\] (\S+) +\[(\d+):0\];)', re.MULTILINE
+)
 _PIECE = re.compile(r"^ +(\S+?) *\[.*?\]\[(\d+):(\d+)\] <= ", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?\\?(\S+?) ?;$", re.MULTILINE)
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+) *\($", re.MULTILINE)
