@@ -1,9 +1,10 @@
 """A component behind two pins, for place and route without a board."""
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Component, In, Out
 
+from alula.gateware.hdl.later_reset import later_reset
 from alula.gateware.hdl.repeat import ports, shared
 
 
@@ -35,10 +36,7 @@ class Scan(Component):
     def elaborate(self, platform: object) -> Module:
         """Make the module."""
         m = Module()
-        reset = Signal(init=1, reset_less=True)
-        m.domains.inside = ClockDomain(local=True)
-        m.d.sync += reset.eq(ResetSignal())
-        m.d.comb += [ClockSignal("inside").eq(ClockSignal()), ResetSignal("inside").eq(reset)]
+        later_reset(m, "inside")
         m.submodules.inside = shared(self.component, "inside")
         found = ports(self.component).values()
         inputs, outputs = (

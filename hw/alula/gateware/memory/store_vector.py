@@ -95,6 +95,7 @@ class StoreVector(Storer):
         words, beats = Signal(len(short) + 1), Signal(sizes.beat_bits + 8)
         nothing, long, excess, beyond = (Signal(name=name) for name in _FLAGS)
         end, memory_end = Signal(33), Signal(34)
+        # Yosys makes fewer levels of this than of `quotient_up`; of LD's choice of sizes, more.
         m.d.comb += size.eq((short << 2) + (sizes.whole_width - 1))
         m.d.sync += [
             words.eq(quotient(short + (sizes.lanes - 1), sizes.lanes)),

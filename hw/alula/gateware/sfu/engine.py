@@ -1,15 +1,6 @@
 """MISC: every SFU instruction, a pass at a time."""
 
-from amaranth.hdl import (
-    Cat,
-    ClockDomain,
-    ClockSignal,
-    DomainRenamer,
-    Module,
-    Mux,
-    ResetSignal,
-    Signal,
-)
+from amaranth.hdl import Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -25,6 +16,7 @@ from alula.gateware.buffers.vector_buffer import READ_LATENCY
 from alula.gateware.control.command import carried, layout
 from alula.gateware.control.fault import Code, Fault, FaultLatch
 from alula.gateware.hdl.fifo import LATENCY as QUEUE_LATENCY
+from alula.gateware.hdl.later_reset import later_reset
 from alula.gateware.sfu.feed import SfuFeed
 from alula.gateware.sfu.lanes import SfuLanes
 from alula.gateware.sfu.mask import SfuMask
@@ -139,7 +131,8 @@ class Sfu(wiring.Component):
             "quantise": quantise,
         }
         for name, part in parts.items():
-            self._add(m, name, part)
+            later_reset(m, domain := f"sfu_{name}", name=f"reset_{name}")
+            m.submodules[name] = DomainRenamer(domain)(part)
         connect(m, flipped(self.command), control.command)
         for inner, outer in (
             (feed.port_a, self.a),
@@ -213,14 +206,6 @@ class Sfu(wiring.Component):
         ]
         self._report(m, control.refusal, *feed.fault, unwritten, quantise.fault)
         return m
-
-    def _add(self, m: Module, name: str, part: wiring.Component) -> None:
-        """Add a part. Its reset is a register of its own, so it ends a cycle later."""
-        reset, domain = Signal(init=1, reset_less=True, name=f"reset_{name}"), f"sfu_{name}"
-        m.domains += ClockDomain(domain, local=True)
-        m.d.sync += reset.eq(ResetSignal())
-        m.d.comb += [ClockSignal(domain).eq(ClockSignal()), ResetSignal(domain).eq(reset)]
-        m.submodules[name] = DomainRenamer(domain)(part)
 
     def _report(self, m: Module, *faults) -> None:
         """Why it waits, and why it stopped."""
