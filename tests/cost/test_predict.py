@@ -104,7 +104,7 @@ def test_decode_waits_for_memory_and_prefill_for_the_chains() -> None:
 
 def test_a_prompt_keeps_the_matrix_engine_at_work() -> None:
     found = predict(KV260, SMOLLM2, "prefill", 128)
-    assert found.by_engine["MM"] > 0.85 * found.cycles
+    assert found.by_engine["MM"] > 0.88 * found.cycles
 
 
 def test_a_product_waits_for_the_sync_in_front_of_it() -> None:
