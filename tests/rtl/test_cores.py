@@ -54,6 +54,22 @@ def test_gather_and_argmax(pair: Runs) -> None:
     )
 
 
+@pytest.mark.parametrize("last", ["LD.V type=fp32 addr=64 dst=80 count=300 wait=ST", ""])
+def test_bytes_of_many_ports_are_counted_at_the_end(last: str) -> None:
+    """The sums of eight ports take two cycles."""
+    many = Runs(
+        CORES.replace(
+            {"memory.channels": 8, "part.dsp": 1500, "part.bram36": 200, "buffers.stream_kib": 64}
+        )
+    )
+    many.write(0, np.random.default_rng(1).standard_normal(2048).astype(np.float32))
+    many.listing(
+        "LD.V type=fp32 addr=0 dst=0 count=300 signal=ST\n"
+        f"ST.V src=0 addr=1400 count=299 wait=LD signal=LD\n{last}"
+    )
+    many.device.close()
+
+
 def test_a_fault_in_one_channel(pair: Runs) -> None:
     pair.device.break_memory(range(30, 31), Defect.SLVERR)
     with pytest.raises(RtlError, match=r"LD at 0 must be given beat 30 by memory, not SLVERR"):

@@ -34,15 +34,22 @@ class SkidBuffer(Component):
         items, taken = self.items, self.taken
         offered = Signal(self.shape, reset_less=True)
         held = Signal(self.shape, reset_less=True)
-        # Of `held`, twice: one goes to all bits of an item, the other stays near.
-        full, empty = Signal(), Signal(init=1)
+        # Of `held`, twice: one goes to all bits of an item, the other stays near. Neither they nor
+        # `valid` have an enable or a reset of their own, in front of which there were a level more.
+        full, empty, stays = Signal(), Signal(init=1), Signal()
         leaves = ~taken.valid | taken.ready
-        m.d.comb += [items.ready.eq(empty), taken.payload.eq(offered)]
+        m.d.comb += [
+            items.ready.eq(empty),
+            taken.payload.eq(offered),
+            stays.eq(taken.valid & ~taken.ready & (~empty | items.valid)),
+        ]
+        m.d.sync += [
+            taken.valid.eq((taken.valid & ~taken.ready) | ~empty | items.valid),
+            empty.eq(~stays),
+            full.eq(stays),
+        ]
         with m.If(leaves):
-            m.d.sync += [taken.valid.eq(items.valid | ~empty), empty.eq(1), full.eq(0)]
             m.d.sync += offered.eq(Mux(full, held, items.payload))
-        with m.Elif(items.valid):
-            m.d.sync += [empty.eq(0), full.eq(1)]
         with m.If(~full):
             m.d.sync += held.eq(items.payload)
         return m

@@ -106,15 +106,13 @@ class LoadDelivery(Component):
             m.d.comb += over.eq(self._pass_row(m, unpack, given) & ~self.weights.valid)
         with m.If(now.IDS):
             m.d.comb += [self.ids_valid.eq(passes), over.eq(found)]
-        # A row's beats are wanted in its job alone.
+        # A row's beats are wanted in its job alone, and so slices are taken in their jobs alone.
         row, ids = unpack.beat.ready, now.IDS & ~found
         m.d.comb += [
             self.wants.eq(now.MATRIX | row | ids),
             self.slice.valid.eq(self.beat.valid & (unpack.active | ids)),
             self.whole.ready.eq(row | ids),
-            self.beat.ready.eq(
-                (now.MATRIX & items.ready & order.valid) | ((now.ROW | ids) & self.slice.ready)
-            ),
+            self.beat.ready.eq((now.MATRIX & items.ready & order.valid) | self.slice.ready),
         ]
         m.d.sync += self.done.eq(ends_matrix | (over & job.asked.ends & ~now.MATRIX))
         m.d.comb += self.busy.eq(active | coming.valid | comes | self.done)

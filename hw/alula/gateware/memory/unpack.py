@@ -43,7 +43,8 @@ class Unpack(Component):
     Members:
         row: Stream of `row_layout(words, lanes)`, before the row's first beat.
         beat: Stream of beats. What a row does not need of its last one is dropped.
-        word: Stream of words to write, cleaned.
+        word: Stream of words to write, cleaned. While its `ready` is low nothing moves, so that
+            whether a beat is taken depends on little; it must not wait for `valid`.
         done: For one cycle, the last word of a row that `ends` was taken.
         active: Beats of a row are not all there. busy: The row is not over.
     """
@@ -93,10 +94,10 @@ class Unpack(Component):
         piece = elements(row.bf16)
         m.d.comb += [
             self.row.ready.eq(~active),
-            self.beat.ready.eq(wants | (drains & (~full | self.word.ready))),
+            self.beat.ready.eq(wants | (drains & self.word.ready)),
             self.word.valid.eq(full),
             self.word.payload.mask.eq(~0),
-            moves.eq(active & (~full | self.word.ready)),
+            moves.eq(active & self.word.ready),
             step.eq(moves & held),
             covered.eq(place + piece),
             after.eq(covered + piece),

@@ -28,6 +28,8 @@ from alula.isa.instructions import Engine
 
 _STROBES = 16
 """Byte lanes whose strobes are counted in a cycle."""
+_TERMS = 4
+"""Numbers that are added in a cycle."""
 
 
 class Top(Component):
@@ -193,10 +195,10 @@ class Top(Component):
             m.d.comb += address.eq(dispatch.blamed[number])
 
     def _count(self, m: Module, control: Control) -> None:
-        """Count what passes between here and memory, 2 cycles late, written bytes 3.
+        """Count what passes between here and memory, as many cycles late as the sums take.
 
-        Of these first each port's, some lanes at a time. ST waits for memory's answers, so the
-        last write has been counted when a run ends.
+        ST waits for memory's answers, and a run ends some cycles later still, so the last write
+        has been counted when the host reads.
         """
         lane = self.design.memory.port_bytes
         read, written = [], []
@@ -205,19 +207,15 @@ class Top(Component):
             m.d.sync += passed.eq(reads.rvalid & reads.rready)
             read.append(passed)
         for number, writes in enumerate(self.write):
-            strobed = Signal(range(lane + 1), name=f"written_{number}")
             passes = writes.wvalid & writes.wready
-            parts = []
             for first in range(0, lane, _STROBES):
                 strobes = Mux(passes, writes.wstrb[first : first + _STROBES], 0)
                 part = Signal(range(_STROBES + 1), name=f"strobes_{number}_{first}")
                 m.d.sync += part.eq(_sum(list(strobes)))
-                parts.append(part)
-            m.d.sync += strobed.eq(_sum(parts))
-            written.append(strobed)
-        m.d.sync += [
-            control.read.eq(_sum(read) * lane),
-            control.written.eq(_sum(written)),
+                written.append(part)
+        m.d.comb += [
+            control.read.eq(_registered_sum(m, "read", read) * lane),
+            control.written.eq(_registered_sum(m, "written", written)),
         ]
 
 
@@ -230,4 +228,18 @@ def _sum(values: list[Value]) -> Value:
     """A sum as a tree."""
     while len(values) > 1:
         values = [sum(values[i : i + 2], Const(0, 0)) for i in range(0, len(values), 2)]
+    return values[0]
+
+
+def _registered_sum(m: Module, name: str, values: list[Signal]) -> Signal:
+    """A sum as a tree, a cycle each for all of its levels."""
+    level = 0
+    while len(values) > 1:
+        groups = [values[i : i + _TERMS] for i in range(0, len(values), _TERMS)]
+        most = [sum(2 ** len(value) - 1 for value in group) for group in groups]
+        sums = [
+            Signal(range(bound + 1), name=f"{name}_{level}_{i}") for i, bound in enumerate(most)
+        ]
+        m.d.sync += [out.eq(_sum(list(group))) for out, group in zip(sums, groups, strict=True)]
+        values, level = sums, level + 1
     return values[0]
