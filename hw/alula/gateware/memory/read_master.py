@@ -149,15 +149,18 @@ class ReadMaster(Component):
 
     def _join(self, m: Module, came: list[stream.Interface], drop: Value) -> None:
         """Make whole beats of the channels' parts, until a channel refuses one."""
-        there, bad = Signal(), Signal(self.channels)
+        there, refused, bad = Signal(), Signal(), Signal(self.channels)
+        # One tree for all channels: several cores wait for each other's beats in the same cycle.
+        good = Cat(part.valid & ~part.payload.response[1] for part in came).all()
         m.d.comb += [
             there.eq(Cat(part.valid for part in came).all()),
             bad.eq(Cat(part.payload.response[1] for part in came)),
-            self.beat.valid.eq(there & ~drop & ~bad.any()),
+            refused.eq(there & bad.any()),
+            self.beat.valid.eq(good & ~drop),
             self.beat.payload.eq(Cat(part.payload.data for part in came)),
-            *(part.ready.eq(drop | (there & (self.beat.ready | bad.any()))) for part in came),
+            *(part.ready.eq(drop | refused | (there & self.beat.ready)) for part in came),
         ]
-        with m.If(there & bad.any() & ~drop):
+        with m.If(refused & ~drop):
             m.d.sync += self.error.eq(1)
             for number, part in reversed(list(enumerate(came))):
                 with m.If(bad[number]):
