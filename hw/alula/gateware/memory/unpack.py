@@ -46,7 +46,7 @@ class Unpack(Component):
         word: Stream of words to write, cleaned. While its `ready` is low nothing moves, so that
             whether a beat is taken depends on little; it must not wait for `valid`.
         done: For one cycle, the last word of a row that `ends` was taken.
-        active: Beats of a row are not all there. busy: The row is not over.
+        busy: The row is not over.
     """
 
     def __init__(self, *, beat_bytes: int, words: int, lanes: int) -> None:
@@ -59,7 +59,6 @@ class Unpack(Component):
                 "beat": In(stream.Signature(8 * beat_bytes)),
                 "word": Out(stream.Signature(write_layout(words, lanes))),
                 "done": Out(1),
-                "active": Out(1),
                 "busy": Out(1),
             }
         )
@@ -68,7 +67,7 @@ class Unpack(Component):
         """Make the module."""
         m = Module()
         lanes = self.lanes
-        row, active = Signal(row_layout(self.words, lanes)), self.active
+        row, active = Signal(row_layout(self.words, lanes)), Signal()
         beat, held = Signal(8 * self.beat_bytes, reset_less=True), Signal()
         place = Signal(range(lanes))
         raw = Signal(data.ArrayLayout(32, lanes), reset_less=True)
