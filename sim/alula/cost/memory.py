@@ -127,6 +127,7 @@ def _beat(
         per_beat,
         per_access,
         port,
+        channel.latency_cycles,
     )
     last = times[-1]
     start, end = (

@@ -30,6 +30,7 @@ def read_times(
     accesses_per_beat: int,
     beats_per_access: int,
     port: float,
+    latency: int,
 ) -> None:
     """Fill `times` with the core cycle in which each beat of a sequential read is complete.
 
@@ -46,6 +47,8 @@ def read_times(
         accesses_per_beat: 1 where an access has several beats.
         beats_per_access: 1 where a beat takes several.
         port: core cycles that a beat takes at the port.
+        latency: core cycles from the port to the DRAM and back, which `times` are without; a read
+            holds its place for them too.
     """
     channels, ranks, groups, banks = sizes[0], sizes[1], sizes[2], sizes[3]
     every = ranks * groups * banks
@@ -139,4 +142,4 @@ def read_times(
             for beat in range(beats_per_access):
                 passed = max(passed + port, arrived)
                 times[access // accesses_per_beat * beats_per_access + beat] = passed
-        taken[access % RETURN] = int(max(passed, arrived) / cycles_per_clock)
+        taken[access % RETURN] = int((max(passed, arrived) + latency) / cycles_per_clock)

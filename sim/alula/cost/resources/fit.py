@@ -19,6 +19,8 @@ _GROWN = 0.3
 """The weight of what is reckoned from a module that was not synthesised; of others it is 1."""
 _APART = 0.3
 """Sizes that differ by less than this share of the largest count as one."""
+_ROUNDING = 1e-9
+"""A weight below it is what rounding leaves of none, something else on each processor."""
 _SHRINK = 0.01
 """How strongly weights are held small, as a share of what was found: it decides where the designs
 do not tell measures apart."""
@@ -210,7 +212,7 @@ def _weights(
         np.concatenate([found / scale, np.zeros(len(measures))]),
     )
     named = zip(measures, weights, strict=True)
-    return {one: float(f"{weight:.6g}") for one, weight in named if weight}
+    return {one: float(f"{weight:.6g}") for one, weight in named if weight > _ROUNDING}
 
 
 def _synthesised(
