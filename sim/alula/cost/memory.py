@@ -112,12 +112,13 @@ def _beat(
     per_access = max(1, channel.access_bytes // beat_bytes)
     timings = channel.timings
     period = timings["tREFI"] * cycles_per_clock
+    back = round(channel.latency_cycles / cycles_per_clock)
     peak = max(port, beat_bytes / channel.access_bytes * channel.burst_clocks * cycles_per_clock)
     beats = int((_REFRESHES + 2) * period / peak)
     times = np.zeros(beats - beats % per_access)
     kernel.read_times(
         times,
-        np.array([timings[name] for name in _TIMINGS]),
+        np.array([*(timings[name] for name in _TIMINGS), back]),
         np.array([FIELDS.index(field) for field, _ in channel.mapping]),
         np.array([bits for _, bits in channel.mapping]),
         np.array([channels, channel.ranks, channel.part.bank_groups, channel.part.banks]),
@@ -127,7 +128,6 @@ def _beat(
         per_beat,
         per_access,
         port,
-        channel.latency_cycles,
     )
     last = times[-1]
     start, end = (

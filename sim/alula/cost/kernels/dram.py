@@ -10,8 +10,11 @@ RETURN = 128
 """Reads of a channel that are under way or wait to be taken."""
 ROW, RANK, BANK, BANK_GROUP, COLUMN = range(5)
 """Fields of an address, in the order of `alula.design.dram.FIELDS`."""
-(CL, RCD, RP, RAS, RC, RRD_S, RRD_L, CCD_S, CCD_L, FAW, RTP, RFC, REFI) = range(13)
-"""Places of the timings, in DRAM clocks."""
+(CL, RCD, RP, RAS, RC, RRD_S, RRD_L, CCD_S, CCD_L, FAW, RTP, RFC, REFI, BACK) = range(14)
+"""Places of the timings, in DRAM clocks.
+
+`BACK` is from the port to the DRAM and back: `times` are without it, but a read holds its place.
+"""
 TURN = 2
 """DRAM clocks that the bus stands still when it changes its driver."""
 _NEVER = -1
@@ -30,13 +33,12 @@ def read_times(
     accesses_per_beat: int,
     beats_per_access: int,
     port: float,
-    latency: int,
 ) -> None:
     """Fill `times` with the core cycle in which each beat of a sequential read is complete.
 
     Args:
         times: float64 [beats].
-        timings: int64 [13], as the constants above say.
+        timings: int64 [14], as the constants above say.
         fields: int64 [slices]: what an access's number chooses, from its lowest bit; then the row.
         bits: int64 [slices]: of each.
         sizes: int64 [4]: channels that are read in step, their refreshes spread over the interval;
@@ -47,8 +49,6 @@ def read_times(
         accesses_per_beat: 1 where an access has several beats.
         beats_per_access: 1 where a beat takes several.
         port: core cycles that a beat takes at the port.
-        latency: core cycles from the port to the DRAM and back, which `times` are without; a read
-            holds its place for them too.
     """
     channels, ranks, groups, banks = sizes[0], sizes[1], sizes[2], sizes[3]
     every = ranks * groups * banks
@@ -142,4 +142,4 @@ def read_times(
             for beat in range(beats_per_access):
                 passed = max(passed + port, arrived)
                 times[access // accesses_per_beat * beats_per_access + beat] = passed
-        taken[access % RETURN] = int((max(passed, arrived) + latency) / cycles_per_clock)
+        taken[access % RETURN] = int(max(passed, arrived) / cycles_per_clock) + timings[BACK]
