@@ -32,7 +32,7 @@ class LoadDelivery(Component):
         enters: A beat passes there; of its kind.
         slice, whole: Of several cores: this core's slices of the beats of vectors and ids; the same
             beats whole, each in the cycle in which its slice is taken. Of one core they are one.
-            A slice is offered whatever its job is; it is one of these where `whole` is ready.
+            `slice` is valid for beats of matrices too, and is not taken while `whole` is not ready.
         write: Stream of words to the vector buffer.
         ids, ids_valid: A beat of row numbers passes.
         done: An instruction's last word or beat was taken in the cycle before; for one cycle.

@@ -232,7 +232,7 @@ def _sum(values: list[Value]) -> Value:
 
 
 def _registered_sum(m: Module, name: str, values: list[Signal]) -> Signal:
-    """A sum as a tree, a cycle each for all of its levels."""
+    """A sum as a tree; each of its levels takes a cycle."""
     level = 0
     while len(values) > 1:
         groups = [values[i : i + _TERMS] for i in range(0, len(values), _TERMS)]
